@@ -1,0 +1,25 @@
+using Perforator.Branches;
+
+namespace Perforator.Recording;
+
+/// <summary>A source of branch stacks on this machine: hardware branch records or the software recorder.</summary>
+public interface IBranchRecorder : IDisposable
+{
+    /// <summary>The label its profiles carry: <c>lbr</c> or <c>software</c>.</summary>
+    string Source { get; }
+
+    /// <summary>
+    /// Records until <paramref name="stop"/> is cancelled or every target has ended, and feeds the sink from the calling thread,
+    /// beginning with the mappings the targets already have. However it ends, the targets run on undisturbed.
+    /// </summary>
+    void Run(IBranchSink sink, CancellationToken stop);
+
+    /// <summary>What was recorded and what it cost, readable from any thread while <see cref="Run"/> runs.</summary>
+    RecorderStatistics Statistics { get; }
+}
+
+/// <summary>Running totals of a recorder.</summary>
+/// <param name="Samples">Branch stacks delivered.</param>
+/// <param name="Branches">Taken branches in them.</param>
+/// <param name="TargetStoppedTime">How long target threads were held stopped, summed over threads; zero for hardware sources.</param>
+public sealed record RecorderStatistics(ulong Samples, ulong Branches, TimeSpan TargetStoppedTime);

@@ -1,0 +1,16 @@
+namespace Perforator.Branches;
+
+/// <summary>One executable mapping of a file into a process.</summary>
+/// <param name="ProcessId">The process (thread group) id; -1 for the kernel.</param>
+/// <param name="Start">First byte.</param>
+/// <param name="Length">Size in bytes.</param>
+/// <param name="Offset">Where in the file the first byte lies.</param>
+/// <param name="Path">The path as the process sees it (its mount namespace), or a pseudo name such as <c>[vdso]</c>.</param>
+/// <param name="BuildId">The build id when the source knows it; empty otherwise.</param>
+/// <param name="Time">When it was made, on the source's clock in nanoseconds; 0 when unknown or before recording began.</param>
+public sealed record Mapping(
+    int ProcessId, RuntimeAddress Start, ulong Length, FileOffset Offset, string Path, BuildId BuildId = default, ulong Time = 0)
+{
+    /// <summary>One past the last byte.</summary>
+    public RuntimeAddress End => new(Start.Value + Length);
+}

@@ -1,0 +1,103 @@
+using System.Numerics;
+
+namespace Perforator.Branches;
+
+/// <summary>One counter of a <see cref="PairCounts"/>.</summary>
+public readonly record struct PairCount(BinaryAddress First, BinaryAddress Second, ulong Count, ulong Extra);
+
+/// <summary>
+/// Counters keyed by a pair of addresses: branches (from, to; extra = mispredicted) and fall-through ranges (begin, end).
+/// An open-addressing table, since aggregation adds to it tens of millions of times a second. Counters saturate.
+/// </summary>
+public sealed class PairCounts
+{
+    private struct Slot
+    {
+        public ulong First;
+        public ulong Second;
+        public ulong Count;
+        public ulong Extra;
+        public bool Used;
+    }
+
+    private Slot[] slots = new Slot[64];
+
+    /// <summary>How many distinct pairs are counted.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>The sum of all counters, saturating.</summary>
+    public ulong Total
+    {
+        get
+        {
+            ulong total = 0;
+            foreach (ref readonly Slot slot in slots.AsSpan())
+                if (slot.Used)
+                    total = Saturating(total, slot.Count);
+            return total;
+        }
+    }
+
+    /// <summary>Adds to one counter, creating it at need.</summary>
+    public void Add(BinaryAddress first, BinaryAddress second, ulong count = 1, ulong extra = 0)
+    {
+        ref Slot slot = ref Find(slots, first.Value, second.Value);
+        if (!slot.Used)
+        {
+            if (Count >= slots.Length / 2)
+            {
+                Grow();
+                slot = ref Find(slots, first.Value, second.Value);
+            }
+            slot.First = first.Value;
+            slot.Second = second.Value;
+            slot.Used = true;
+            Count++;
+        }
+        slot.Count = Saturating(slot.Count, count);
+        slot.Extra = Saturating(slot.Extra, extra);
+    }
+
+    /// <summary>Adds all of another's counters.</summary>
+    public void Merge(PairCounts other)
+    {
+        foreach (ref readonly Slot slot in other.slots.AsSpan())
+            if (slot.Used)
+                Add(new(slot.First), new(slot.Second), slot.Count, slot.Extra);
+    }
+
+    /// <summary>All counters by first, then second address: the order in which they are written and reported.</summary>
+    public PairCount[] Sorted()
+    {
+        PairCount[] all = new PairCount[Count];
+        int n = 0;
+        foreach (ref readonly Slot slot in slots.AsSpan())
+            if (slot.Used)
+                all[n++] = new(new(slot.First), new(slot.Second), slot.Count, slot.Extra);
+        Array.Sort(all, static (a, b) => a.First != b.First ? a.First.CompareTo(b.First) : a.Second.CompareTo(b.Second));
+        return all;
+    }
+
+    private void Grow()
+    {
+        Slot[] larger = new Slot[slots.Length * 2];
+        foreach (ref readonly Slot slot in slots.AsSpan())
+            if (slot.Used)
+                Find(larger, slot.First, slot.Second) = slot;
+        slots = larger;
+    }
+
+    private static ref Slot Find(Slot[] slots, ulong first, ulong second)
+    {
+        ulong hash = (first * 0x9E3779B97F4A7C15UL) ^ BitOperations.RotateLeft(second * 0xC2B2AE3D27D4EB4FUL, 32);
+        hash ^= hash >> 29;
+        for (ulong i = hash; ; i++)
+        {
+            ref Slot slot = ref slots[i & (ulong)(slots.Length - 1)];
+            if (!slot.Used || (slot.First == first && slot.Second == second))
+                return ref slot;
+        }
+    }
+
+    internal static ulong Saturating(ulong a, ulong b) => a > ulong.MaxValue - b ? ulong.MaxValue : a + b;
+}

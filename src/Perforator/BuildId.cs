@@ -1,0 +1,72 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace Perforator;
+
+/// <summary>
+/// Identifies one binary by content: the descriptor of its NT_GNU_BUILD_ID note, or, for a binary without one, a pseudo build id
+/// hashed from its contents. Kept as lower-case hexadecimal.
+/// </summary>
+public readonly struct BuildId : IEquatable<BuildId>, IComparable<BuildId>
+{
+    /// <summary>The longest build id accepted, in bytes; real ones have 8 (Go, lld fast), 16 (md5, uuid) or 20 (sha1).</summary>
+    public const int MaxLength = 64;
+
+    private readonly string? hex;
+
+    private BuildId(string hex) => this.hex = hex;
+
+    /// <summary>Whether no build id is known.</summary>
+    public bool IsEmpty => string.IsNullOrEmpty(hex);
+
+    /// <summary>Makes a build id from the note's descriptor bytes.</summary>
+    /// <exception cref="ArgumentException">The descriptor is empty or longer than <see cref="MaxLength"/>.</exception>
+    public static BuildId FromBytes(ReadOnlySpan<byte> descriptor)
+    {
+        if (descriptor.IsEmpty || descriptor.Length > MaxLength)
+            throw new ArgumentException($"a build id has 1 to {MaxLength} bytes, not {descriptor.Length}", nameof(descriptor));
+        return new BuildId(Convert.ToHexStringLower(descriptor));
+    }
+
+    /// <summary>Reads the hexadecimal form; upper case is accepted.</summary>
+    public static bool TryParse([NotNullWhen(true)] string? text, out BuildId id)
+    {
+        id = default;
+        if (text is null || text.Length == 0 || text.Length > 2 * MaxLength || text.Length % 2 != 0)
+            return false;
+        foreach (char c in text)
+            if (!char.IsAsciiHexDigit(c))
+                return false;
+        id = new BuildId(text.ToLowerInvariant());
+        return true;
+    }
+
+    /// <summary>Reads the hexadecimal form.</summary>
+    /// <exception cref="FormatException">Not an even number of hexadecimal digits.</exception>
+    public static BuildId Parse(string text) =>
+        TryParse(text, out BuildId id) ? id : throw new FormatException($"'{text}' is not a build id: an even number of hexadecimal digits is expected");
+
+    /// <summary>The descriptor bytes.</summary>
+    public byte[] ToBytes() => hex is null ? [] : Convert.FromHexString(hex);
+
+    /// <summary>The hexadecimal form, lower case; empty when no build id is known.</summary>
+    public override string ToString() => hex ?? "";
+
+    /// <inheritdoc/>
+    public bool Equals(BuildId other) => ToString() == other.ToString();
+
+    /// <inheritdoc/>
+    public override bool Equals(object? obj) => obj is BuildId other && Equals(other);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => ToString().GetHashCode(StringComparison.Ordinal);
+
+    /// <inheritdoc/>
+    public int CompareTo(BuildId other) => string.CompareOrdinal(ToString(), other.ToString());
+
+    public static bool operator ==(BuildId a, BuildId b) => a.Equals(b);
+    public static bool operator !=(BuildId a, BuildId b) => !a.Equals(b);
+    public static bool operator <(BuildId a, BuildId b) => a.CompareTo(b) < 0;
+    public static bool operator >(BuildId a, BuildId b) => a.CompareTo(b) > 0;
+    public static bool operator <=(BuildId a, BuildId b) => a.CompareTo(b) <= 0;
+    public static bool operator >=(BuildId a, BuildId b) => a.CompareTo(b) >= 0;
+}

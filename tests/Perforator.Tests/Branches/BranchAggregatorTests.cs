@@ -1,0 +1,91 @@
+using Perforator.Branches;
+
+namespace Perforator.Tests.Branches;
+
+public class BranchAggregatorTests
+{
+    private static readonly Module Program = new(
+        BuildId.Parse("aa"), "/bin/program",
+        [
+            new(new(0x1000), new(0x0), 0x1000, 0x1000, true),
+            new(new(0x403000), new(0x2000), 0x1000, 0x1000, true),
+        ]);
+
+    private sealed class OneModule : IModuleResolver
+    {
+        public Module? Resolve(Mapping mapping) => mapping.Path == Program.Path ? Program : null;
+    }
+
+    private static BranchEntry Entry(ulong from, ulong to) => new(new(from), new(to));
+
+    private static void Sample(BranchAggregator aggregator, int process, params BranchEntry[] newestFirst) =>
+        aggregator.OnSample(new BranchSample { ProcessId = process, ThreadId = process, Stack = newestFirst });
+
+    [Fact]
+    public void Processes_at_different_load_addresses_add_up()
+    {
+        BranchAggregator aggregator = new(new OneModule());
+        aggregator.OnMapping(new(1, new(0x10000), 0x1000, new(0), Program.Path));
+        aggregator.OnMapping(new(2, new(0x7f0000), 0x1000, new(0), Program.Path));
+        Sample(aggregator, 1, Entry(0x10040, 0x10010), Entry(0x10030, 0x10020));
+        Sample(aggregator, 2, Entry(0x7f0040, 0x7f0010), Entry(0x7f0030, 0x7f0020));
+
+        BranchProfile profile = Assert.Single(aggregator.Profiles.Values);
+        Assert.Equal([new(new(0x1030), new(0x1020), 2, 0), new(new(0x1040), new(0x1010), 2, 0)], profile.Branches.Sorted());
+        Assert.Equal([new(new(0x1020), new(0x1040), 2, 0)], profile.Ranges.Sorted());
+        Assert.Equal(2UL, profile.Samples);
+        Assert.Equal(4UL, profile.BranchEntries);
+    }
+
+    [Fact]
+    public void Each_executable_segment_has_its_own_bias()
+    {
+        BranchAggregator aggregator = new(new OneModule());
+        aggregator.OnMapping(new(1, new(0x10000), 0x1000, new(0), Program.Path));
+        aggregator.OnMapping(new(1, new(0x50000), 0x1000, new(0x2000), Program.Path));
+        Sample(aggregator, 1, Entry(0x10040, 0x50010));
+
+        Assert.Equal([new(new(0x1040), new(0x403010), 1, 0)], aggregator.Profiles[Program.BuildId].Branches.Sorted());
+    }
+
+    [Fact]
+    public void Branches_from_and_to_other_code_are_external_and_give_no_range()
+    {
+        BranchAggregator aggregator = new(new OneModule());
+        aggregator.OnMapping(new(1, new(0x10000), 0x1000, new(0), Program.Path));
+        aggregator.OnMapping(new(1, new(0x20000), 0x1000, new(0), "/lib/libc.so.6"));
+        Sample(aggregator, 1, Entry(0x20040, 0x10010), Entry(0x10030, 0x20020), Entry(0x20001, 0x20002));
+
+        BranchProfile profile = aggregator.Profiles[Program.BuildId];
+        Assert.Equal(
+            [new(new(0x1030), BinaryAddress.External, 1, 0), new(BinaryAddress.External, new(0x1010), 1, 0)], profile.Branches.Sorted());
+        Assert.Equal(0, profile.Ranges.Count);
+        Assert.Equal(1UL, aggregator.Losses[BranchAggregator.ExternalBranch]);
+    }
+
+    [Fact]
+    public void A_range_that_goes_backwards_is_counted_as_bogus()
+    {
+        BranchAggregator aggregator = new(new OneModule());
+        aggregator.OnMapping(new(1, new(0x10000), 0x1000, new(0), Program.Path));
+        Sample(aggregator, 1, Entry(0x10010, 0x10100), Entry(0x10040, 0x10020));
+
+        BranchProfile profile = aggregator.Profiles[Program.BuildId];
+        Assert.Equal(0, profile.Ranges.Count);
+        Assert.Equal(1UL, profile.Losses[BranchAggregator.BogusRange]);
+    }
+
+    [Fact]
+    public void A_forked_child_has_its_parents_mappings_and_exec_drops_them()
+    {
+        BranchAggregator aggregator = new(new OneModule());
+        aggregator.OnMapping(new(1, new(0x10000), 0x1000, new(0), Program.Path));
+        aggregator.OnFork(2, 1);
+        Sample(aggregator, 2, Entry(0x10040, 0x10010));
+        aggregator.OnExec(2);
+        Sample(aggregator, 2, Entry(0x10040, 0x10010));
+
+        Assert.Equal(1UL, aggregator.Profiles[Program.BuildId].Branches.Total);
+        Assert.Equal(1UL, aggregator.Losses.Total);
+    }
+}
