@@ -1,0 +1,96 @@
+using System.Buffers.Binary;
+using Perforator.Bytes;
+
+namespace Perforator.PerfData;
+
+/// <summary>
+/// struct perf_event_attr: what perf_event_open is asked for, and what a perf.data file says its records were made with.
+/// Read at any size the kernel ever had; written at the size of Linux 4.1 (PERF_ATTR_SIZE_VER5, 112 bytes), which every kernel since accepts.
+/// </summary>
+public sealed record PerfEventAttributes
+{
+    /// <summary>PERF_ATTR_SIZE_VER0, the smallest size there is.</summary>
+    public const int MinSize = 64;
+
+    /// <summary>PERF_ATTR_SIZE_VER5, the size <see cref="ToBytes"/> writes.</summary>
+    public const int WrittenSize = 112;
+
+    public const uint PERF_TYPE_HARDWARE = 0;
+    public const uint PERF_TYPE_SOFTWARE = 1;
+    public const uint PERF_TYPE_RAW = 4;
+    public const ulong PERF_COUNT_HW_CPU_CYCLES = 0;
+    public const ulong PERF_COUNT_SW_CPU_CLOCK = 0;
+    public const ulong PERF_COUNT_SW_DUMMY = 9;
+
+    /// <summary>PERF_TYPE_HARDWARE, PERF_TYPE_RAW, … or the number of a PMU in sysfs.</summary>
+    public uint Type { get; init; }
+
+    public ulong Config { get; init; }
+
+    /// <summary>Events between samples, or samples a second when <see cref="PerfAttributeFlags.Frequency"/> is set.</summary>
+    public ulong SamplePeriod { get; init; }
+
+    public PerfSampleType SampleType { get; init; }
+
+    public PerfReadFormat ReadFormat { get; init; }
+
+    public PerfAttributeFlags Flags { get; init; }
+
+    /// <summary>Samples, or bytes when <see cref="PerfAttributeFlags.Watermark"/> is set, before a wake-up.</summary>
+    public uint WakeUp { get; init; }
+
+    public ulong Config1 { get; init; }
+
+    public ulong Config2 { get; init; }
+
+    public PerfBranchSampleType BranchSampleType { get; init; }
+
+    public int ClockId { get; init; }
+
+    /// <summary>Reads the structure from all of <paramref name="bytes"/>; fields a shorter, older one lacks are zero.</summary>
+    /// <exception cref="MalformedInputException">Shorter than the smallest size there is.</exception>
+    public static PerfEventAttributes Parse(ReadOnlySpan<byte> bytes)
+    {
+        SpanReader reader = new(bytes, "perf_event_attr");
+        if (bytes.Length < MinSize)
+            throw reader.Malformed($"{bytes.Length} bytes, fewer than {MinSize}");
+        uint type = reader.ReadU32();
+        reader.Skip(4);
+        return new PerfEventAttributes
+        {
+            Type = type,
+            Config = reader.ReadU64(),
+            SamplePeriod = reader.ReadU64(),
+            SampleType = (PerfSampleType)reader.ReadU64(),
+            ReadFormat = (PerfReadFormat)reader.ReadU64(),
+            Flags = (PerfAttributeFlags)reader.ReadU64(),
+            WakeUp = reader.ReadU32(),
+            Config1 = U64(bytes, 56),
+            Config2 = U64(bytes, 64),
+            BranchSampleType = (PerfBranchSampleType)U64(bytes, 72),
+            ClockId = bytes.Length >= 96 ? BinaryPrimitives.ReadInt32LittleEndian(bytes[92..]) : 0,
+        };
+    }
+
+    /// <summary>The structure as perf_event_open takes it.</summary>
+    public byte[] ToBytes()
+    {
+        byte[] bytes = new byte[WrittenSize];
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes, Type);
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(4), WrittenSize);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(8), Config);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(16), SamplePeriod);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(24), (ulong)SampleType);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(32), (ulong)ReadFormat);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(40), (ulong)Flags);
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(48), WakeUp);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(56), Config1);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(64), Config2);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(72), (ulong)BranchSampleType);
+        BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(92), ClockId);
+        return bytes;
+    }
+
+    private static ulong U64(ReadOnlySpan<byte> bytes, int offset) =>
+        bytes.Length >= offset + 8 ? BinaryPrimitives.ReadUInt64LittleEndian(bytes[offset..]) : 0;
+}
