@@ -1,0 +1,228 @@
+using System.IO.Compression;
+using Google.Protobuf;
+using Perforator.Branches;
+using Perforator.Bytes;
+using Perforator.Tests.Infrastructure;
+
+namespace Perforator.Tests.Branches;
+
+public class BranchProfileCodecTests
+{
+    private static BranchProfileSet Sample(int seed = 1, int branches = 200)
+    {
+        Random random = new(seed);
+        BranchProfileSet set = new()
+        {
+            Start = DateTimeOffset.Parse("2026-03-01T10:00:00.123456Z"),
+            End = DateTimeOffset.Parse("2026-03-01T10:01:00Z"),
+            TotalSamples = 1234,
+        };
+        set.Labels["service"] = "search";
+        set.Labels["host"] = "node-1";
+        set.Losses.Add("sample of a process without known mappings", 3);
+        foreach (string id in (string[])["bb01", "aa02"])
+        {
+            BranchProfile profile = new(BuildId.Parse(id), "/opt/" + id) { Samples = 17, BranchEntries = 200 };
+            for (int i = 0; i < branches; i++)
+            {
+                ulong from = 0x1000 + (ulong)random.Next(0x10000), to = 0x1000 + (ulong)random.Next(0x10000);
+                profile.Branches.Add(new(from), new(to), (ulong)random.NextInt64(1, 1L << 40), (ulong)random.Next(2));
+                profile.Ranges.Add(new(Math.Min(from, to)), new(Math.Max(from, to)), 7);
+                profile.Addresses.Add(new(from), default, 1);
+            }
+            profile.Branches.Add(BinaryAddress.External, new(0x1000), 5);
+            profile.Branches.Add(new(0xffff_ffff_8100_0000), BinaryAddress.External, ulong.MaxValue);
+            profile.Losses.Add(BranchAggregator.BogusRange, 4);
+            set.Profiles.Add(profile.BuildId, profile);
+        }
+        return set;
+    }
+
+    private static void AssertSame(BranchProfileSet expected, BranchProfileSet actual)
+    {
+        Assert.Equal(expected.Labels, actual.Labels);
+        Assert.Equal((expected.Start, expected.End, expected.TotalSamples), (actual.Start, actual.End, actual.TotalSamples));
+        Assert.Equal(expected.Losses.ByReason, actual.Losses.ByReason);
+        Assert.Equal(expected.Profiles.Keys, actual.Profiles.Keys);
+        foreach ((BuildId id, BranchProfile profile) in expected.Profiles)
+        {
+            BranchProfile other = actual.Profiles[id];
+            Assert.Equal((profile.Path, profile.Samples, profile.BranchEntries), (other.Path, other.Samples, other.BranchEntries));
+            Assert.Equal(profile.Branches.Sorted(), other.Branches.Sorted());
+            Assert.Equal(profile.Ranges.Sorted(), other.Ranges.Sorted());
+            Assert.Equal(profile.Addresses.Sorted(), other.Addresses.Sorted());
+            Assert.Equal(profile.Losses.ByReason, other.Losses.ByReason);
+        }
+    }
+
+    [Fact]
+    public void Decoding_gives_back_what_was_encoded_and_the_bytes_do_not_depend_on_order()
+    {
+        BranchProfileSet set = Sample();
+        byte[] encoded = BranchProfileCodec.Encode(set);
+        BranchProfileSet decoded = BranchProfileCodec.Decode(encoded);
+        AssertSame(set, decoded);
+        Assert.Equal(encoded, BranchProfileCodec.Encode(decoded));
+        Assert.Equal(64, BranchProfileCodec.ContentHash(encoded).Length);
+
+        BranchProfileSet reordered = new() { Start = set.Start, End = set.End, TotalSamples = set.TotalSamples };
+        foreach ((string name, string value) in set.Labels.Reverse())
+            reordered.Labels[name] = value;
+        reordered.Losses.Merge(set.Losses);
+        foreach (BranchProfile profile in set.Profiles.Values.Reverse())
+        {
+            BranchProfile copy = new(profile.BuildId, profile.Path);
+            foreach (PairCount row in profile.Branches.Sorted().Reverse())
+                copy.Branches.Add(row.First, row.Second, row.Count, row.Extra);
+            copy.Ranges.Merge(profile.Ranges);
+            copy.Addresses.Merge(profile.Addresses);
+            (copy.Samples, copy.BranchEntries) = (profile.Samples, profile.BranchEntries);
+            copy.Losses.Merge(profile.Losses);
+            reordered.Add(copy);
+        }
+        Assert.Equal(encoded, BranchProfileCodec.Encode(reordered));
+    }
+
+    [Fact]
+    public void An_empty_set_and_hostile_texts_survive()
+    {
+        AssertSame(new BranchProfileSet(), BranchProfileCodec.Decode(BranchProfileCodec.Encode(new BranchProfileSet())));
+
+        BranchProfileSet set = new();
+        set.Labels["host"] = "a\nb\u001b[31m" + '\ud800';
+        set.Add(new BranchProfile(BuildId.Parse("aa"), new string('x', 5000)));
+        BranchProfileSet decoded = BranchProfileCodec.Decode(BranchProfileCodec.Encode(set));
+        Assert.Equal("a\ufffdb\ufffd[31m\ufffd", decoded.Labels["host"]);
+        Assert.Equal(4096, decoded.Profiles[BuildId.Parse("aa")].Path.Length);
+    }
+
+    [Fact]
+    public void Truncation_is_always_seen()
+    {
+        byte[] encoded = BranchProfileCodec.Encode(Sample(branches: 20));
+        for (int length = 0; length < encoded.Length; length++)
+            Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode(encoded[..length]));
+        Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode([.. encoded, 0]));
+    }
+
+    [Fact]
+    public void Damaged_files_are_refused_or_mean_the_same()
+    {
+        BranchProfileSet set = Sample(branches: 20);
+        byte[] encoded = BranchProfileCodec.Encode(set);
+        Random random = new(7);
+        for (int i = 0; i < 5000; i++)
+        {
+            byte[] damaged = (byte[])encoded.Clone();
+            damaged[random.Next(damaged.Length)] ^= (byte)random.Next(1, 256);
+            try
+            {
+                AssertSame(set, BranchProfileCodec.Decode(damaged));
+            }
+            catch (MalformedInputException)
+            {
+            }
+        }
+    }
+
+    /// <summary>The message itself, checksum aside: whatever comes in, only a refusal or the one encoding of a set comes out.</summary>
+    [Fact]
+    public void Damaged_messages_are_refused_or_are_the_encoding_of_another_set()
+    {
+        byte[] message = BranchProfileMessage.Encode(Sample(branches: 20));
+        Random random = new(8);
+        int refused = 0, accepted = 0;
+        for (int i = 0; i < 20_000; i++)
+        {
+            byte[] damaged = (byte[])message.Clone();
+            for (int flips = random.Next(1, 4); flips > 0; flips--)
+                damaged[random.Next(damaged.Length)] = (byte)random.Next(256);
+            if (random.Next(4) == 0)
+                damaged = damaged[..random.Next(damaged.Length)];
+            try
+            {
+                Assert.Equal(damaged, BranchProfileMessage.Encode(BranchProfileMessage.Decode(damaged)));
+                accepted++;
+            }
+            catch (MalformedInputException)
+            {
+                refused++;
+            }
+        }
+        Assert.True(refused > 1000 && accepted > 100, $"{refused} refused, {accepted} accepted");
+    }
+
+    private static void AssertRefused(Action<Perforator.Branches.Wire.BranchProfileSet> change, string expected)
+    {
+        var message = Perforator.Branches.Wire.BranchProfileSet.Parser.ParseFrom(BranchProfileMessage.Encode(Sample(branches: 3)));
+        change(message);
+        MalformedInputException e = Assert.Throws<MalformedInputException>(() => BranchProfileMessage.Decode(message.ToByteArray()));
+        Assert.Contains(expected, e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Inconsistent_messages_are_refused_with_the_reason()
+    {
+        AssertRefused(m => m.Profiles[0].Branches.Rows = ulong.MaxValue, "truncated");
+        AssertRefused(m => m.Profiles[0].Branches.Rows--, "rows declared");
+        AssertRefused(m => m.Profiles[0].Ranges = null, "missing");
+        AssertRefused(m => m.Profiles[0].Addresses.Second = ByteString.CopyFrom(1), "rows declared");
+        AssertRefused(m => m.Profiles[0].BuildId = ByteString.Empty, "build id");
+        AssertRefused(m => m.Profiles[1].BuildId = m.Profiles[0].BuildId, "occurs twice");
+        AssertRefused(m => m.Labels[1].Name = m.Labels[0].Name, "occurs twice");
+        AssertRefused(m => m.Labels[0].Name = "../etc", "not a label name");
+        AssertRefused(m => m.Labels[0].Value = "a\nb", "not the one encoding");
+        AssertRefused(m => m.EndUnixMicros = 0, "ends before");
+        AssertRefused(m => m.EndUnixMicros = ulong.MaxValue, "9999");
+        AssertRefused(m => m.Losses[0].Count = 0, "without a count");
+        AssertRefused(m => (m.Profiles[0], m.Profiles[1]) = (m.Profiles[1], m.Profiles[0]), "not the one encoding");
+    }
+
+    [Theory]
+    [InlineData(new byte[] { 5, 0 }, new byte[] { 8, 8 }, new byte[] { 1, 1 }, "out of order")]
+    [InlineData(new byte[] { 5, 1 }, new byte[] { 8, 1 }, new byte[] { 1, 1 }, "impossible addresses")]
+    [InlineData(new byte[] { 5, 1 }, new byte[] { 8, 8 }, new byte[] { 1, 0 }, "impossible counts")]
+    public void Ranges_that_cannot_be_are_refused(byte[] first, byte[] second, byte[] count, string expected)
+    {
+        Perforator.Branches.Wire.PairColumns columns = new()
+        {
+            Rows = 2,
+            First = ByteString.CopyFrom(first),
+            Second = ByteString.CopyFrom(second),
+            Count = ByteString.CopyFrom(count),
+        };
+        MalformedInputException e =
+            Assert.Throws<MalformedInputException>(() => PairColumnsCodec.Decode(columns, PairKind.Ranges, new PairCounts()));
+        Assert.Contains(expected, e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_decompression_bomb_is_refused_by_its_declared_size()
+    {
+        using MemoryStream output = new();
+        using (ZLibStream compressor = new(output, CompressionLevel.SmallestSize, leaveOpen: true))
+            compressor.Write(new byte[32 << 20]);
+        byte[] bomb = [.. BranchProfileCodec.Encode(new BranchProfileSet()).AsSpan(0, 64), .. output.ToArray()];
+        BitConverter.GetBytes(output.Length).CopyTo(bomb, 16);
+        BitConverter.GetBytes(32L << 20).CopyTo(bomb, 24);
+        Assert.Contains("at most", Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode(bomb, 1 << 20)).Message, StringComparison.Ordinal);
+        BitConverter.GetBytes(100L).CopyTo(bomb, 24);
+        Assert.Contains("as declared", Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode(bomb, 1 << 20)).Message, StringComparison.Ordinal);
+        BitConverter.GetBytes(200L << 20).CopyTo(bomb, 24);
+        Assert.Contains("cannot hold", Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode(bomb)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Files_are_written_whole_and_errors_name_them()
+    {
+        using TemporaryFolder folder = new();
+        BranchProfileSet set = Sample();
+        BranchProfileCodec.Write(folder["a.branches"], set);
+        Assert.Equal(["a.branches"], Directory.GetFiles(folder.Path).Select(Path.GetFileName));
+        AssertSame(set, BranchProfileCodec.Load(folder["a.branches"]));
+
+        Assert.Contains(folder["none"], Assert.Throws<UserErrorException>(() => BranchProfileCodec.Load(folder["none"])).Message, StringComparison.Ordinal);
+        folder.Write("text", "hello");
+        Assert.Contains("not a branch profile file", Assert.Throws<UserErrorException>(() => BranchProfileCodec.Load(folder["text"])).Message, StringComparison.Ordinal);
+    }
+}
