@@ -1,0 +1,82 @@
+namespace Perforator.SampleProfiles;
+
+/// <summary>LLVM's <c>ContextAttributeMask</c>: what the compiler or the profile generator decided about a function.</summary>
+[Flags]
+public enum ContextAttributes : uint
+{
+    None = 0,
+    WasInlined = 1,
+    ShouldBeInlined = 2,
+
+    /// <summary>The samples of this inlined copy are also in the function's own profile, so summaries skip it.</summary>
+    DuplicatedIntoBase = 4,
+}
+
+/// <summary>Samples of one function or of one inlined copy of it. LLVM's <c>FunctionSamples</c>.</summary>
+public sealed class FunctionSamples
+{
+    /// <summary>
+    /// How deep inlined callees may nest. Compilers stay far below; readers reject more, so that walking a profile
+    /// recursively is safe.
+    /// </summary>
+    public const int MaxInlineDepth = 500;
+
+    public FunctionSamples(string name) => Name = name;
+
+    /// <summary>Linkage name, canonicalised; in profiles with MD5 names, the decimal hash.</summary>
+    public string Name { get; }
+
+    /// <summary>Samples of the body and of everything inlined into it.</summary>
+    public ulong TotalSamples { get; set; }
+
+    /// <summary>How often the function was entered; 0 for inlined copies.</summary>
+    public ulong HeadSamples { get; set; }
+
+    /// <summary>Checksum of the control-flow graph, of probe-based profiles; 0 when unknown.</summary>
+    public ulong Checksum { get; set; }
+
+    /// <summary>What the compiler or the profile generator decided about the function.</summary>
+    public ContextAttributes Attributes { get; set; }
+
+    /// <summary>Body samples by place.</summary>
+    public LocationMap<BodySample> Body { get; } = new();
+
+    /// <summary>Inlined callees by place and name.</summary>
+    public LocationMap<SortedDictionary<string, FunctionSamples>> Callsites { get; } = new();
+
+    /// <summary>Adds to <see cref="TotalSamples"/>, saturating.</summary>
+    public void AddTotalSamples(ulong count, ulong weight = 1) => TotalSamples = SampleCount.AddWeighted(TotalSamples, count, weight);
+
+    /// <summary>Adds to <see cref="HeadSamples"/>, saturating.</summary>
+    public void AddHeadSamples(ulong count, ulong weight = 1) => HeadSamples = SampleCount.AddWeighted(HeadSamples, count, weight);
+
+    /// <summary>The body sample of a place, made at need.</summary>
+    public BodySample BodyAt(LineLocation location) => Body.GetOrAdd(location, static () => new BodySample());
+
+    /// <summary>The copy of a function inlined at a place, made at need.</summary>
+    public FunctionSamples InlinedAt(LineLocation location, string callee)
+    {
+        SortedDictionary<string, FunctionSamples> callees = Callsites.GetOrAdd(location, static () => new(FunctionNameOrder.Names));
+        if (!callees.TryGetValue(callee, out FunctionSamples? samples))
+            callees.Add(callee, samples = new FunctionSamples(callee));
+        return samples;
+    }
+
+    /// <summary>
+    /// An estimate of how often the entry block ran: the samples of the lowest location, at least 1 when there are any samples.
+    /// LLVM's <c>getHeadSamplesEstimate</c> for profiles without calling context.
+    /// </summary>
+    public ulong HeadSamplesEstimate
+    {
+        get
+        {
+            ulong count = 0;
+            if (Body.Count != 0 && (Callsites.Count == 0 || Body.First.Key < Callsites.First.Key))
+                count = Body.First.Value.Samples;
+            else if (Callsites.Count != 0)
+                foreach (FunctionSamples callee in Callsites.First.Value.Values)
+                    count = SampleCount.Add(count, callee.HeadSamplesEstimate);
+            return count != 0 ? count : TotalSamples > 0 ? 1UL : 0;
+        }
+    }
+}
