@@ -1,0 +1,37 @@
+using System.Globalization;
+
+namespace Perforator.Recording.Processes;
+
+/// <summary>A process told apart from a later one that got the same id.</summary>
+/// <param name="Id">The process id in this process's pid namespace.</param>
+/// <param name="StartTime">Field 22 of /proc/PID/stat: clock ticks after boot.</param>
+public readonly record struct ProcessIdentity(int Id, ulong StartTime)
+{
+    /// <summary>The identity of a process that runs; null when it has ended, zombies included.</summary>
+    public static ProcessIdentity? Of(int processId) => Read(processId)?.Identity;
+
+    /// <summary>Every process of this pid namespace that runs, with its parent's id.</summary>
+    public static IEnumerable<(ProcessIdentity Identity, int Parent)> AllWithParents()
+    {
+        foreach (string folder in Directory.EnumerateDirectories("/proc"))
+            if (int.TryParse(Path.GetFileName(folder), NumberStyles.None, CultureInfo.InvariantCulture, out int id) && Read(id) is { } found)
+                yield return found;
+    }
+
+    private static (ProcessIdentity Identity, int Parent)? Read(int processId)
+    {
+        try
+        {
+            // The second field, the name in parentheses, may itself hold spaces and parentheses.
+            string stat = File.ReadAllText($"/proc/{processId}/stat");
+            string[] fields = stat[(stat.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
+            if (fields.Length < 20 || fields[0] is "Z" or "X")
+                return null;
+            return (new(processId, ulong.Parse(fields[19], CultureInfo.InvariantCulture)), int.Parse(fields[1], CultureInfo.InvariantCulture));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+}

@@ -1,0 +1,55 @@
+using System.Globalization;
+using Perforator.Branches;
+
+namespace Perforator.Recording.Processes;
+
+/// <summary>One line of /proc/PID/maps (proc_pid_maps(5)).</summary>
+/// <param name="Start">First byte.</param>
+/// <param name="End">One past the last byte.</param>
+/// <param name="IsReadable">The r permission.</param>
+/// <param name="IsWritable">The w permission.</param>
+/// <param name="IsExecutable">The x permission.</param>
+/// <param name="Offset">Where in the file the first byte lies.</param>
+/// <param name="Device">Major and minor number as the kernel prints them.</param>
+/// <param name="Inode">0 for mappings without a file.</param>
+/// <param name="Path">As the process sees it, <c> (deleted)</c> at the end if it was; a pseudo name such as <c>[vdso]</c>; or empty.</param>
+public sealed record ProcessMap(
+    RuntimeAddress Start, RuntimeAddress End, bool IsReadable, bool IsWritable, bool IsExecutable, FileOffset Offset, string Device, ulong Inode, string Path)
+{
+    /// <summary>The mapping as branch sinks know it.</summary>
+    public Mapping ToMapping(int processId) => new(processId, Start, End.Value - Start.Value, Offset, Path);
+
+    /// <summary>All mappings of a process in address order; empty when it has ended or may not be looked into.</summary>
+    public static IReadOnlyList<ProcessMap> Load(int processId)
+    {
+        List<ProcessMap> maps = [];
+        try
+        {
+            foreach (string line in File.ReadLines($"/proc/{processId}/maps"))
+                if (TryParse(line, out ProcessMap? map))
+                    maps.Add(map);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // Ended or forbidden: what was read so far is all there is.
+        }
+        return maps;
+    }
+
+    /// <summary>Reads a line such as <c>55d0c0000000-55d0c0001000 r-xp 00001000 08:01 1234     /usr/bin/x</c>.</summary>
+    internal static bool TryParse(string line, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out ProcessMap? map)
+    {
+        map = null;
+        string[] fields = line.Split(' ', 6, StringSplitOptions.RemoveEmptyEntries);
+        int dash = fields.Length >= 5 ? fields[0].IndexOf('-', StringComparison.Ordinal) : -1;
+        if (dash < 0 || fields[1].Length < 4
+            || !ulong.TryParse(fields[0].AsSpan(0, dash), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong start)
+            || !ulong.TryParse(fields[0].AsSpan(dash + 1), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong end)
+            || !ulong.TryParse(fields[2], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong offset)
+            || !ulong.TryParse(fields[4], NumberStyles.None, CultureInfo.InvariantCulture, out ulong inode))
+            return false;
+        string path = fields.Length > 5 ? fields[5].TrimStart(' ').Replace("\\012", "\n", StringComparison.Ordinal) : "";
+        map = new(new(start), new(end), fields[1][0] == 'r', fields[1][1] == 'w', fields[1][2] == 'x', new(offset), fields[3], inode, path);
+        return true;
+    }
+}
