@@ -1,0 +1,42 @@
+namespace Perforator.Elf;
+
+/// <summary>The CPU an ELF file is for; values are e_machine's.</summary>
+public enum ElfMachine : ushort
+{
+    X86_64 = 62,
+    AArch64 = 183,
+}
+
+/// <summary>Constants of the System V ABI's ELF chapters and of its GNU extensions, as spelled there.</summary>
+internal static class ElfConstants
+{
+    public const int EI_NIDENT = 16;
+    public const byte ELFCLASS64 = 2;
+    public const byte ELFDATA2LSB = 1;
+    public const ushort ET_REL = 1;
+    public const ushort ET_EXEC = 2;
+    public const ushort ET_DYN = 3;
+
+    public const ushort PN_XNUM = 0xffff;
+    public const uint PT_LOAD = 1;
+    public const uint PT_NOTE = 4;
+    public const uint PF_X = 1;
+
+    public const ushort SHN_UNDEF = 0;
+    public const ushort SHN_LORESERVE = 0xff00;
+    public const ushort SHN_ABS = 0xfff1;
+    public const ushort SHN_XINDEX = 0xffff;
+    public const uint SHT_SYMTAB = 2;
+    public const uint SHT_NOTE = 7;
+    public const uint SHT_NOBITS = 8;
+    public const uint SHT_DYNSYM = 11;
+    public const ulong SHF_ALLOC = 0x2;
+    public const ulong SHF_EXECINSTR = 0x4;
+    public const ulong SHF_COMPRESSED = 0x800;
+
+    public const uint ELFCOMPRESS_ZLIB = 1;
+    public const uint ELFCOMPRESS_ZSTD = 2;
+
+    public const uint NT_GNU_BUILD_ID = 3;
+    public const uint NT_GO_BUILD_ID = 4;
+}
