@@ -3,15 +3,18 @@ namespace Perforator.Branches;
 /// <summary>The executable mappings of one process at one moment: disjoint regions in address order.</summary>
 internal sealed class AddressSpace
 {
-    /// <summary>A mapped range. A region without a profile is mapped code of no interest.</summary>
+    /// <summary>A mapped range, or a gap between two. A region without a tally is code of no interest.</summary>
     /// <param name="Start">First runtime address.</param>
     /// <param name="End">One past the last.</param>
-    /// <param name="Profile">Where its branches count, or null.</param>
+    /// <param name="Tally">Where its branches count, or null.</param>
     /// <param name="Bias">Runtime address minus binary address, modulo 2^64.</param>
-    public sealed record Region(ulong Start, ulong End, BranchProfile? Profile, ulong Bias);
+    public sealed record Region(ulong Start, ulong End, ModuleTally? Tally, ulong Bias);
 
     private readonly List<Region> regions;
-    private Region? last;
+
+    // Branches of one thread stay in few regions: the last one with a tally and the last one without.
+    private Region lastOfInterest = new(0, 0, null, 0);
+    private Region lastOther = new(0, 0, null, 0);
 
     public AddressSpace() => regions = [];
 
@@ -20,11 +23,11 @@ internal sealed class AddressSpace
     public AddressSpace Clone() => new([.. regions]);
 
     /// <summary>Maps a range, replacing whatever overlaps it: what stands out on either side stays.</summary>
-    public void Map(ulong start, ulong end, BranchProfile? profile, ulong bias)
+    public void Map(ulong start, ulong end, ModuleTally? tally, ulong bias)
     {
         if (end <= start)
             return;
-        last = null;
+        lastOfInterest = lastOther = new(0, 0, null, 0);
         int at = FirstEndingAfter(start);
         List<Region> kept = [];
         int until = at;
@@ -37,20 +40,41 @@ internal sealed class AddressSpace
                 kept.Add(old with { Start = end });
         }
         regions.RemoveRange(at, until - at);
-        kept.Add(new Region(start, end, profile, bias));
+        kept.Add(new Region(start, end, tally, bias));
         kept.Sort(static (a, b) => a.Start.CompareTo(b.Start));
         regions.InsertRange(at, kept);
     }
 
-    /// <summary>The region that holds a runtime address, or null.</summary>
-    public Region? Find(ulong address)
+    /// <summary>The region or gap that holds a runtime address.</summary>
+    public Region Find(ulong address)
     {
-        if (last is { } hit && address >= hit.Start && address < hit.End)
+        Region hit = lastOfInterest;
+        if (address - hit.Start < hit.End - hit.Start)
             return hit;
+        hit = lastOther;
+        if (address - hit.Start < hit.End - hit.Start)
+            return hit;
+        return Search(address);
+    }
+
+    private Region Search(ulong address)
+    {
         int at = FirstEndingAfter(address);
-        if (at >= regions.Count || regions[at].Start > address)
-            return null;
-        return last = regions[at];
+        Region found;
+        if (at < regions.Count && regions[at].Start <= address)
+        {
+            found = regions[at];
+        }
+        else
+        {
+            ulong start = at == 0 ? 0 : regions[at - 1].End;
+            found = new Region(start, at < regions.Count ? regions[at].Start : ulong.MaxValue, null, 0);
+        }
+        if (found.Tally is null)
+            lastOther = found;
+        else
+            lastOfInterest = found;
+        return found;
     }
 
     private int FirstEndingAfter(ulong address)

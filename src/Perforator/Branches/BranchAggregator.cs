@@ -2,25 +2,45 @@ namespace Perforator.Branches;
 
 /// <summary>
 /// Turns samples of any number of processes into one <see cref="BranchProfile"/> per binary: converts runtime addresses by each
-/// process's own mappings and counts branches, ranges and sampled addresses.
+/// process's own mappings and counts branches, ranges and sampled addresses. Not thread-safe: parallel sources feed one each and
+/// <see cref="Merge"/> them.
 /// </summary>
 public sealed class BranchAggregator : IBranchSink
 {
+    /// <summary>
+    /// The process id of mappings that hold for every process without mappings of its own, as in inputs that do not say which
+    /// process a sample is of. No user-space process has it.
+    /// </summary>
+    public const int AnyProcess = 0;
+
     /// <summary>The range between two branches goes backwards or is implausibly long.</summary>
-    public const string BogusRange = "fall-through range that goes backwards or is implausibly long (interrupted or duplicated branch entry)";
+    public const string BogusRange = "fall-through range that goes backwards or is implausibly long (interrupted branch recording)";
+
+    /// <summary>The same branch twice with no way from its target back to it.</summary>
+    public const string DuplicatedBranch = "branch entry duplicated by the hardware";
 
     /// <summary>The branch has neither end in a binary of interest.</summary>
     public const string ExternalBranch = "branch outside every binary of interest";
 
+    /// <summary>The branch has one end in the kernel and none in a binary of interest.</summary>
+    public const string KernelBranch = "branch in the kernel (record user space only: -e …:u)";
+
     /// <summary>The entry was recorded on a wrongly speculated path.</summary>
     public const string WrongPath = "branch on a wrongly speculated path";
+
+    /// <summary>The sample is of a process no mapping is known of.</summary>
+    public const string UnknownProcess = "sample of a process without known mappings";
 
     /// <summary>The longest fall-through range counted, in bytes; no straight-line code is longer.</summary>
     public const ulong MaxRangeLength = 1 << 20;
 
     private readonly IModuleResolver resolver;
     private readonly Dictionary<int, AddressSpace> processes = [];
+    private readonly Dictionary<BuildId, ModuleTally> tallies = [];
     private readonly Dictionary<BuildId, BranchProfile> profiles = [];
+    private int lastProcess = int.MinValue;
+    private AddressSpace? lastSpace;
+    private ulong sampleNumber;
 
     public BranchAggregator(IModuleResolver resolver) => this.resolver = resolver;
 
@@ -33,29 +53,32 @@ public sealed class BranchAggregator : IBranchSink
     /// <summary>All samples seen, whether or not they touched a binary of interest.</summary>
     public ulong Samples { get; private set; }
 
+    /// <summary>All branch stack entries seen, whether or not they touched a binary of interest.</summary>
+    public ulong BranchEntries { get; private set; }
+
     /// <inheritdoc/>
     public void OnMapping(Mapping mapping)
     {
         Module? module = resolver.Resolve(mapping);
         BinaryAddress? start = module?.ToBinaryAddress(mapping.Offset);
-        BranchProfile? profile = null;
-        if (module is not null && start is not null && !profiles.TryGetValue(module.BuildId, out profile))
-            profiles.Add(module.BuildId, profile = new BranchProfile(module.BuildId, module.Path));
-        Space(mapping.ProcessId).Map(mapping.Start.Value, mapping.End.Value, start is null ? null : profile, mapping.Start.Value - (start?.Value ?? 0));
+        ModuleTally? tally = module is null || start is null ? null : Tally(module.BuildId, module.Path);
+        Space(mapping.ProcessId).Map(mapping.Start.Value, mapping.End.Value, tally, mapping.Start.Value - (start?.Value ?? 0));
     }
 
     /// <inheritdoc/>
     public void OnFork(int processId, int parentProcessId)
     {
-        if (processId != parentProcessId && processes.TryGetValue(parentProcessId, out AddressSpace? parent))
-            processes[processId] = parent.Clone();
+        if (processId == parentProcessId || !processes.TryGetValue(parentProcessId, out AddressSpace? parent))
+            return;
+        Forget(processId);
+        processes[processId] = parent.Clone();
     }
 
     /// <inheritdoc/>
-    public void OnExec(int processId) => processes.Remove(processId);
+    public void OnExec(int processId) => Forget(processId);
 
     /// <inheritdoc/>
-    public void OnExit(int processId) => processes.Remove(processId);
+    public void OnExit(int processId) => Forget(processId);
 
     /// <inheritdoc/>
     public void OnLost(string reason, ulong count) => Losses.Add(reason, count);
@@ -65,72 +88,115 @@ public sealed class BranchAggregator : IBranchSink
     {
         ulong weight = sample.Weight == 0 ? 1 : sample.Weight;
         Samples += weight;
-        if (!processes.TryGetValue(sample.ProcessId, out AddressSpace? space))
+        BranchEntries += weight * (ulong)sample.Stack.Length;
+        AddressSpace? space = sample.ProcessId == lastProcess ? lastSpace : FindSpace(sample.ProcessId);
+        if (space is null)
         {
-            Losses.Add("sample of a process without known mappings", weight);
+            Losses.Add(UnknownProcess, weight);
             return;
         }
 
-        BranchProfile? touched = null;
-        if (sample.InstructionPointer.Value != 0 && space.Find(sample.InstructionPointer.Value) is { Profile: { } sampled } at)
+        sampleNumber++;
+        ModuleTally? sampled = null;
+        if (sample.InstructionPointer.Value != 0 && space.Find(sample.InstructionPointer.Value) is { Tally: { } tally } at)
         {
-            sampled.Addresses.Add(new(sample.InstructionPointer.Value - at.Bias), default, weight);
-            sampled.Samples += weight;
-            touched = sampled;
+            tally.Profile.Addresses.Add(new(sample.InstructionPointer.Value - at.Bias), default, weight);
+            tally.Profile.Samples += weight;
+            sampled = tally;
         }
-
-        // Newest first: the range that precedes a branch runs from the target of the next, older entry up to it.
-        BranchProfile? newerFromProfile = null;
-        ulong newerFrom = 0;
         foreach (ref readonly BranchEntry entry in sample.Stack)
-        {
-            if ((entry.Flags & BranchFlags.SpeculativeWrongPath) != 0)
-            {
-                Losses.Add(WrongPath, weight);
-                continue;
-            }
-            AddressSpace.Region? from = space.Find(entry.From.Value);
-            AddressSpace.Region? to = space.Find(entry.To.Value);
-            BranchProfile? fromProfile = from?.Profile;
-            BranchProfile? toProfile = to?.Profile;
-            BinaryAddress fromAddress = fromProfile is null ? BinaryAddress.External : new(entry.From.Value - from!.Bias);
-            BinaryAddress toAddress = toProfile is null ? BinaryAddress.External : new(entry.To.Value - to!.Bias);
-            ulong mispredicted = (entry.Flags & BranchFlags.Mispredicted) != 0 ? weight : 0;
+            Count(space, in entry, weight, ref sampled);
+    }
 
-            if (fromProfile is null && toProfile is null)
-                Losses.Add(ExternalBranch, weight);
-            if (fromProfile is not null)
-            {
-                fromProfile.Branches.Add(fromAddress, toProfile == fromProfile ? toAddress : BinaryAddress.External, weight, mispredicted);
-                fromProfile.BranchEntries += weight;
-            }
-            if (toProfile is not null && toProfile != fromProfile)
-            {
-                toProfile.Branches.Add(BinaryAddress.External, toAddress, weight, mispredicted);
-                toProfile.BranchEntries += weight;
-            }
-            if (newerFromProfile is not null && newerFromProfile == toProfile)
-            {
-                if (newerFrom >= toAddress.Value && newerFrom - toAddress.Value <= MaxRangeLength)
-                    toProfile.Ranges.Add(toAddress, new(newerFrom), weight);
-                else
-                    toProfile.Losses.Add(BogusRange, weight);
-            }
-            BranchProfile? any = fromProfile ?? toProfile;
-            if (touched is null && any is not null)
-            {
-                any.Samples += weight;
-                touched = any;
-            }
-            newerFromProfile = fromProfile;
-            newerFrom = fromAddress.Value;
+    /// <summary>Adds what another aggregator counted; the other is not to be used any more.</summary>
+    public void Merge(BranchAggregator other)
+    {
+        foreach ((BuildId id, BranchProfile profile) in other.profiles)
+            Tally(id, profile.Path).Profile.Merge(profile);
+        Losses.Merge(other.Losses);
+        Samples = PairCounts.Saturating(Samples, other.Samples);
+        BranchEntries = PairCounts.Saturating(BranchEntries, other.BranchEntries);
+    }
+
+    /// <summary>
+    /// Counts one entry. Entries come newest first: the range that precedes a branch runs from the target of the next older
+    /// branch up to it.
+    /// </summary>
+    private void Count(AddressSpace space, in BranchEntry entry, ulong weight, ref ModuleTally? sampled)
+    {
+        if ((entry.Flags & BranchFlags.SpeculativeWrongPath) != 0)
+        {
+            Losses.Add(WrongPath, weight);
+            return;
         }
+        AddressSpace.Region fromRegion = space.Find(entry.From.Value);
+        AddressSpace.Region toRegion = space.Find(entry.To.Value);
+        ModuleTally? from = fromRegion.Tally;
+        ModuleTally? to = toRegion.Tally;
+        ulong mispredicted = (entry.Flags & BranchFlags.Mispredicted) != 0 ? weight : 0;
+        ulong fromAddress = from is null ? ulong.MaxValue : entry.From.Value - fromRegion.Bias;
+        ulong toAddress = to is null ? ulong.MaxValue : entry.To.Value - toRegion.Bias;
+
+        if (to is not null)
+        {
+            BranchProfile profile = to.Profile;
+            ulong seenFrom = to == from ? fromAddress : ulong.MaxValue;
+            profile.Branches.Add(new(seenFrom), new(toAddress), weight, mispredicted);
+            profile.BranchEntries += weight;
+            if (to.SampleNumber == sampleNumber && to.NewerFrom != ulong.MaxValue)
+            {
+                if (to.NewerFrom - toAddress <= MaxRangeLength)
+                    profile.Ranges.Add(new(toAddress), new(to.NewerFrom), weight);
+                else
+                    profile.Losses.Add(to.NewerFrom == seenFrom && to.NewerTo == toAddress ? DuplicatedBranch : BogusRange, weight);
+            }
+            to.SampleNumber = sampleNumber;
+            to.NewerFrom = seenFrom;
+            to.NewerTo = toAddress;
+        }
+        if (from is not null && from != to)
+        {
+            from.Profile.Branches.Add(new(fromAddress), BinaryAddress.External, weight, mispredicted);
+            from.Profile.BranchEntries += weight;
+            from.SampleNumber = sampleNumber;
+            from.NewerFrom = fromAddress;
+            from.NewerTo = ulong.MaxValue;
+        }
+        if ((from ?? to) is not { } touched)
+            Losses.Add((entry.From.Value | entry.To.Value) >> 63 != 0 ? KernelBranch : ExternalBranch, weight);
+        else if (sampled is null)
+            (sampled = touched).Profile.Samples += weight;
+    }
+
+    private ModuleTally Tally(BuildId id, string path)
+    {
+        if (!tallies.TryGetValue(id, out ModuleTally? tally))
+        {
+            tallies.Add(id, tally = new ModuleTally(new BranchProfile(id, path)));
+            profiles.Add(id, tally.Profile);
+        }
+        return tally;
+    }
+
+    private AddressSpace? FindSpace(int processId)
+    {
+        if (!processes.TryGetValue(processId, out AddressSpace? space))
+            processes.TryGetValue(AnyProcess, out space);
+        lastProcess = processId;
+        return lastSpace = space;
     }
 
     private AddressSpace Space(int processId)
     {
+        lastProcess = int.MinValue;
         if (!processes.TryGetValue(processId, out AddressSpace? space))
             processes.Add(processId, space = new AddressSpace());
         return space;
+    }
+
+    private void Forget(int processId)
+    {
+        lastProcess = int.MinValue;
+        processes.Remove(processId);
     }
 }

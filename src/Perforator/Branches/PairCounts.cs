@@ -1,4 +1,6 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace Perforator.Branches;
 
@@ -11,13 +13,13 @@ public readonly record struct PairCount(BinaryAddress First, BinaryAddress Secon
 /// </summary>
 public sealed class PairCounts
 {
+    /// <summary>Half a cache line, so that a probe touches one. A counter of zero marks a free slot.</summary>
     private struct Slot
     {
         public ulong First;
         public ulong Second;
         public ulong Count;
         public ulong Extra;
-        public bool Used;
     }
 
     private Slot[] slots = new Slot[64];
@@ -32,17 +34,18 @@ public sealed class PairCounts
         {
             ulong total = 0;
             foreach (ref readonly Slot slot in slots.AsSpan())
-                if (slot.Used)
-                    total = Saturating(total, slot.Count);
+                total = Saturating(total, slot.Count);
             return total;
         }
     }
 
-    /// <summary>Adds to one counter, creating it at need.</summary>
+    /// <summary>Adds to one counter, creating it at need. Adding zero does nothing.</summary>
     public void Add(BinaryAddress first, BinaryAddress second, ulong count = 1, ulong extra = 0)
     {
+        if (count == 0)
+            return;
         ref Slot slot = ref Find(slots, first.Value, second.Value);
-        if (!slot.Used)
+        if (slot.Count == 0)
         {
             if (Count >= slots.Length / 2)
             {
@@ -51,7 +54,6 @@ public sealed class PairCounts
             }
             slot.First = first.Value;
             slot.Second = second.Value;
-            slot.Used = true;
             Count++;
         }
         slot.Count = Saturating(slot.Count, count);
@@ -62,8 +64,7 @@ public sealed class PairCounts
     public void Merge(PairCounts other)
     {
         foreach (ref readonly Slot slot in other.slots.AsSpan())
-            if (slot.Used)
-                Add(new(slot.First), new(slot.Second), slot.Count, slot.Extra);
+            Add(new(slot.First), new(slot.Second), slot.Count, slot.Extra);
     }
 
     /// <summary>All counters by first, then second address: the order in which they are written and reported.</summary>
@@ -72,7 +73,7 @@ public sealed class PairCounts
         PairCount[] all = new PairCount[Count];
         int n = 0;
         foreach (ref readonly Slot slot in slots.AsSpan())
-            if (slot.Used)
+            if (slot.Count != 0)
                 all[n++] = new(new(slot.First), new(slot.Second), slot.Count, slot.Extra);
         Array.Sort(all, static (a, b) => a.First != b.First ? a.First.CompareTo(b.First) : a.Second.CompareTo(b.Second));
         return all;
@@ -82,22 +83,30 @@ public sealed class PairCounts
     {
         Slot[] larger = new Slot[slots.Length * 2];
         foreach (ref readonly Slot slot in slots.AsSpan())
-            if (slot.Used)
+            if (slot.Count != 0)
                 Find(larger, slot.First, slot.Second) = slot;
         slots = larger;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ref Slot Find(Slot[] slots, ulong first, ulong second)
     {
-        ulong hash = (first * 0x9E3779B97F4A7C15UL) ^ BitOperations.RotateLeft(second * 0xC2B2AE3D27D4EB4FUL, 32);
-        hash ^= hash >> 29;
-        for (ulong i = hash; ; i++)
+        ulong hash = (first ^ BitOperations.RotateLeft(second, 32)) * 0x9E3779B97F4A7C15UL;
+        hash ^= hash >> 32;
+        // The mask keeps every index inside the array, whose length is a power of two.
+        ref Slot start = ref MemoryMarshal.GetArrayDataReference(slots);
+        for (nuint i = (nuint)hash, mask = (nuint)(slots.Length - 1); ; i++)
         {
-            ref Slot slot = ref slots[i & (ulong)(slots.Length - 1)];
-            if (!slot.Used || (slot.First == first && slot.Second == second))
+            ref Slot slot = ref Unsafe.Add(ref start, i & mask);
+            if (slot.Count == 0 || (slot.First == first && slot.Second == second))
                 return ref slot;
         }
     }
 
-    internal static ulong Saturating(ulong a, ulong b) => a > ulong.MaxValue - b ? ulong.MaxValue : a + b;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static ulong Saturating(ulong a, ulong b)
+    {
+        ulong sum = a + b;
+        return sum < a ? ulong.MaxValue : sum;
+    }
 }

@@ -88,4 +88,69 @@ public class BranchAggregatorTests
         Assert.Equal(1UL, aggregator.Profiles[Program.BuildId].Branches.Total);
         Assert.Equal(1UL, aggregator.Losses.Total);
     }
+
+    [Fact]
+    public void Entries_between_other_modules_do_not_break_a_range()
+    {
+        BranchAggregator aggregator = new(new OneModule());
+        aggregator.OnMapping(new(1, new(0x10000), 0x1000, new(0), Program.Path));
+        Sample(aggregator, 1, Entry(0x10040, 0x10010), Entry(0x90000, 0x91000), Entry(0x10008, 0x10020));
+
+        Assert.Equal([new(new(0x1020), new(0x1040), 1, 0)], aggregator.Profiles[Program.BuildId].Ranges.Sorted());
+    }
+
+    [Fact]
+    public void A_duplicated_entry_is_told_from_a_loop()
+    {
+        BranchAggregator aggregator = new(new OneModule());
+        aggregator.OnMapping(new(1, new(0x10000), 0x1000, new(0), Program.Path));
+        Sample(aggregator, 1, Entry(0x10040, 0x10010), Entry(0x10040, 0x10010));
+        Sample(aggregator, 1, Entry(0x10040, 0x10080), Entry(0x10040, 0x10080));
+
+        BranchProfile profile = aggregator.Profiles[Program.BuildId];
+        Assert.Equal([new(new(0x1010), new(0x1040), 1, 0)], profile.Ranges.Sorted());
+        Assert.Equal(1UL, profile.Losses[BranchAggregator.DuplicatedBranch]);
+        Assert.Equal(1UL, profile.Losses.Total);
+    }
+
+    [Fact]
+    public void Kernel_branches_are_counted_as_such()
+    {
+        BranchAggregator aggregator = new(new OneModule());
+        aggregator.OnMapping(new(1, new(0x10000), 0x1000, new(0), Program.Path));
+        Sample(aggregator, 1, Entry(0xffffffff81000010, 0xffffffff81000000), Entry(0x10008, 0xffffffff81000000));
+
+        Assert.Equal(1UL, aggregator.Losses[BranchAggregator.KernelBranch]);
+        Assert.Equal([new(new(0x1008), BinaryAddress.External, 1, 0)], aggregator.Profiles[Program.BuildId].Branches.Sorted());
+    }
+
+    [Fact]
+    public void A_process_without_mappings_has_those_of_any_process()
+    {
+        BranchAggregator aggregator = new(new OneModule());
+        aggregator.OnMapping(new(BranchAggregator.AnyProcess, new(0x1000), 0x1000, new(0), Program.Path));
+        aggregator.OnMapping(new(1, new(0x10000), 0x1000, new(0), Program.Path));
+        Sample(aggregator, 2, Entry(0x1040, 0x1010));
+        Sample(aggregator, 1, Entry(0x10040, 0x10010));
+
+        Assert.Equal([new(new(0x1040), new(0x1010), 2, 0)], aggregator.Profiles[Program.BuildId].Branches.Sorted());
+    }
+
+    [Fact]
+    public void Aggregators_add_up()
+    {
+        BranchAggregator[] shards = [new(new OneModule()), new(new OneModule())];
+        foreach (BranchAggregator shard in shards)
+        {
+            shard.OnMapping(new(1, new(0x10000), 0x1000, new(0), Program.Path));
+            Sample(shard, 1, Entry(0x10040, 0x10010), Entry(0x10030, 0x10020), Entry(1, 2));
+        }
+        shards[0].Merge(shards[1]);
+
+        BranchProfile profile = shards[0].Profiles[Program.BuildId];
+        Assert.Equal(4UL, profile.Branches.Total);
+        Assert.Equal(2UL, profile.Ranges.Total);
+        Assert.Equal(2UL, shards[0].Losses.Total);
+        Assert.Equal(6UL, shards[0].BranchEntries);
+    }
 }

@@ -1,0 +1,217 @@
+using Perforator.Branches;
+
+namespace Perforator.PerfScript;
+
+/// <summary>
+/// Reads the text that <c>perf script -F ip,brstack --show-mmap-events</c> prints, as a stream of any size. Whatever is not
+/// understood is skipped and counted; no input makes it throw.
+/// </summary>
+/// <remarks>
+/// Understood are sample lines (an instruction pointer, then <c>0xFROM/0xTO/flags…</c> per branch, newest first), lines of
+/// <c>PERF_RECORD_MMAP</c> and <c>PERF_RECORD_MMAP2</c>, instruction pointers alone on a line (samples without branches, or the frames
+/// of a call stack before a line that begins with branches), and a decimal number alone at the start of a line, which says how often
+/// the next sample was seen (llvm-profgen's aggregated form).
+/// </remarks>
+public sealed class PerfScriptReader
+{
+    /// <summary>A line too long to be a sample.</summary>
+    public const string LineTooLong = "perf script line longer than 1 MiB";
+
+    /// <summary>A branch that does not read 0xFROM/0xTO; the rest of its line is dropped.</summary>
+    public const string BadBranch = "perf script line cut at a branch that is not 0xFROM/0xTO";
+
+    /// <summary>A mapping line that could not be read.</summary>
+    public const string BadMapping = "perf script mapping line not understood";
+
+    /// <summary>A line of no known kind.</summary>
+    public const string UnknownLine = "perf script line of no known kind";
+
+    private const int MaxLine = 1 << 20;
+
+    private readonly IBranchSink sink;
+    private BranchEntry[] stack = new BranchEntry[64];
+    private ulong weight = 1;
+
+    // Instruction pointers alone on their lines: a call stack if a line that begins with branches follows, else samples without branches.
+    private ulong firstFrame;
+    private int frames;
+
+    public PerfScriptReader(IBranchSink sink) => this.sink = sink;
+
+    /// <summary>Samples with at least one branch.</summary>
+    public ulong BranchSamples { get; private set; }
+
+    /// <summary>Samples without branches.</summary>
+    public ulong PlainSamples { get; private set; }
+
+    /// <summary>Mappings of executable code.</summary>
+    public ulong Mappings { get; private set; }
+
+    /// <summary>Reads a file to its end.</summary>
+    /// <exception cref="UserErrorException">The file is missing or unreadable.</exception>
+    public void ReadFile(string path)
+    {
+        try
+        {
+            using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0, FileOptions.SequentialScan);
+            Read(file);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UserErrorException($"{path}: cannot be read as perf script text: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Reads a stream to its end.</summary>
+    public void Read(Stream text)
+    {
+        byte[] buffer = new byte[2 * MaxLine];
+        int filled = 0;
+        bool skipping = false;
+        while (true)
+        {
+            int read = text.Read(buffer, filled, buffer.Length - filled);
+            if (read == 0)
+                break;
+            filled += read;
+            int end = buffer.AsSpan(0, filled).LastIndexOf((byte)'\n') + 1;
+            int start = 0;
+            if (skipping && end > 0)
+            {
+                start = buffer.AsSpan(0, end).IndexOf((byte)'\n') + 1;
+                skipping = false;
+            }
+            if (end > 0)
+            {
+                ReadLines(buffer.AsSpan(start, end - start));
+                buffer.AsSpan(end, filled - end).CopyTo(buffer);
+                filled -= end;
+            }
+            else if (skipping || filled >= MaxLine)
+            {
+                if (!skipping)
+                    sink.OnLost(LineTooLong, 1);
+                skipping = true;
+                filled = 0;
+            }
+        }
+        if (filled > 0 && !skipping)
+            ReadLine(buffer.AsSpan(0, filled));
+        FlushFrames();
+    }
+
+    private void ReadLines(ReadOnlySpan<byte> lines)
+    {
+        while (!lines.IsEmpty)
+        {
+            int end = lines.IndexOf((byte)'\n');
+            if (end < 0)
+                end = lines.Length;
+            ReadLine(lines[..end]);
+            lines = end < lines.Length ? lines[(end + 1)..] : default;
+        }
+    }
+
+    private void ReadLine(ReadOnlySpan<byte> line)
+    {
+        PerfScriptTokens tokens = new(line);
+        if (!tokens.Next(out ReadOnlySpan<byte> token))
+        {
+            FlushFrames();
+            return;
+        }
+        if (PerfScriptTokens.IsBranch(token))
+        {
+            ulong leaf = frames > 0 ? firstFrame : 0;
+            frames = 0;
+            ReadStack(leaf, token, tokens);
+            return;
+        }
+        if (PerfScriptTokens.TryHex(token, out ulong address))
+        {
+            if (tokens.Next(out ReadOnlySpan<byte> second))
+            {
+                if (PerfScriptTokens.IsBranch(second))
+                {
+                    FlushFrames();
+                    ReadStack(address, second, tokens);
+                    return;
+                }
+            }
+            else if (line[0] is >= (byte)'0' and <= (byte)'9' && PerfScriptTokens.TryDecimal(token, out ulong count) && token.Length == line.TrimEnd("\r "u8).Length)
+            {
+                FlushFrames();
+                weight = Math.Max(count, 1);
+                return;
+            }
+            else
+            {
+                if (frames++ == 0)
+                    firstFrame = address;
+                return;
+            }
+        }
+        FlushFrames();
+        if (line.IndexOf("PERF_RECORD_MMAP"u8) is var at and >= 0)
+            ReadMapping(line[at..]);
+        else if (token[0] != (byte)'#')
+            sink.OnLost(UnknownLine, 1);
+    }
+
+    private void ReadStack(ulong instructionPointer, ReadOnlySpan<byte> token, PerfScriptTokens tokens)
+    {
+        int count = 0;
+        do
+        {
+            if (count == stack.Length)
+                Array.Resize(ref stack, 2 * count);
+            if (!PerfScriptTokens.TryBranch(token, out stack[count]))
+            {
+                sink.OnLost(BadBranch, 1);
+                break;
+            }
+            count++;
+        }
+        while (tokens.Next(out token));
+        Deliver(instructionPointer, stack.AsSpan(0, count));
+    }
+
+    private void FlushFrames()
+    {
+        if (frames == 0)
+            return;
+        frames = 0;
+        Deliver(firstFrame, default);
+    }
+
+    private void Deliver(ulong instructionPointer, ReadOnlySpan<BranchEntry> branches)
+    {
+        if (branches.IsEmpty)
+            PlainSamples += weight;
+        else
+            BranchSamples += weight;
+        sink.OnSample(new BranchSample
+        {
+            ProcessId = BranchAggregator.AnyProcess,
+            ThreadId = 0,
+            InstructionPointer = new(instructionPointer),
+            Stack = branches,
+            Weight = weight,
+        });
+        weight = 1;
+    }
+
+    private void ReadMapping(ReadOnlySpan<byte> record)
+    {
+        if (!PerfScriptMapping.TryParse(record, out Mapping? mapping, out bool executable))
+        {
+            sink.OnLost(BadMapping, 1);
+            return;
+        }
+        if (!executable)
+            return;
+        Mappings++;
+        // The samples do not say whose they are, so every process's mappings share one address space.
+        sink.OnMapping(mapping.ProcessId < 0 ? mapping : mapping with { ProcessId = BranchAggregator.AnyProcess });
+    }
+}
