@@ -45,17 +45,43 @@ public sealed record PerfEventAttributes
 
     public PerfBranchSampleType BranchSampleType { get; init; }
 
+    /// <summary>One bit per user register in a sample.</summary>
+    public ulong SampleRegistersUser { get; init; }
+
+    /// <summary>One bit per interrupted register in a sample.</summary>
+    public ulong SampleRegistersInterrupt { get; init; }
+
     public int ClockId { get; init; }
 
-    /// <summary>Reads the structure from all of <paramref name="bytes"/>; fields a shorter, older one lacks are zero.</summary>
-    /// <exception cref="MalformedInputException">Shorter than the smallest size there is.</exception>
+    /// <summary>precise_ip: 0 any skid, 1 constant skid, 2 zero skid asked for, 3 zero skid required.</summary>
+    public int PreciseIp => (int)((ulong)Flags >> 15 & 3);
+
+    /// <summary>
+    /// Whether every taken branch is in the branch stack. Filters (calls only, a call stack) leave branches out, so that the code
+    /// between two entries need not have run straight through.
+    /// </summary>
+    public bool HasAllBranches =>
+        (BranchSampleType & PerfBranchSampleType.PERF_SAMPLE_BRANCH_ANY) != 0
+        && (BranchSampleType & PerfBranchSampleType.PERF_SAMPLE_BRANCH_CALL_STACK) == 0;
+
+    /// <summary>Whether a sample has the field.</summary>
+    public bool Has(PerfSampleType field) => (SampleType & field) != 0;
+
+    /// <summary>
+    /// Reads the structure, whose size field says how much of <paramref name="bytes"/> it is; fields a smaller, older one lacks are
+    /// zero and what a larger, newer one adds is skipped.
+    /// </summary>
+    /// <exception cref="MalformedInputException">The size is smaller than the smallest there is, or larger than what is there.</exception>
     public static PerfEventAttributes Parse(ReadOnlySpan<byte> bytes)
     {
         SpanReader reader = new(bytes, "perf_event_attr");
-        if (bytes.Length < MinSize)
-            throw reader.Malformed($"{bytes.Length} bytes, fewer than {MinSize}");
         uint type = reader.ReadU32();
-        reader.Skip(4);
+        uint size = reader.ReadU32();
+        if (size == 0)
+            size = MinSize;
+        if (size < MinSize || size > bytes.Length)
+            throw reader.Malformed($"size {size} with {bytes.Length} bytes there");
+        bytes = bytes[..(int)size];
         return new PerfEventAttributes
         {
             Type = type,
@@ -68,6 +94,8 @@ public sealed record PerfEventAttributes
             Config1 = U64(bytes, 56),
             Config2 = U64(bytes, 64),
             BranchSampleType = (PerfBranchSampleType)U64(bytes, 72),
+            SampleRegistersUser = U64(bytes, 80),
+            SampleRegistersInterrupt = U64(bytes, 96),
             ClockId = bytes.Length >= 96 ? BinaryPrimitives.ReadInt32LittleEndian(bytes[92..]) : 0,
         };
     }
@@ -87,7 +115,9 @@ public sealed record PerfEventAttributes
         BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(56), Config1);
         BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(64), Config2);
         BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(72), (ulong)BranchSampleType);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(80), SampleRegistersUser);
         BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(92), ClockId);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(96), SampleRegistersInterrupt);
         return bytes;
     }
 

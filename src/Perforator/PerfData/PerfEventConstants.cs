@@ -6,36 +6,62 @@ namespace Perforator.PerfData;
 [Flags]
 public enum PerfSampleType : ulong
 {
-    PERF_SAMPLE_IP = 1 << 0,
-    PERF_SAMPLE_TID = 1 << 1,
-    PERF_SAMPLE_TIME = 1 << 2,
-    PERF_SAMPLE_ADDR = 1 << 3,
-    PERF_SAMPLE_READ = 1 << 4,
-    PERF_SAMPLE_CALLCHAIN = 1 << 5,
-    PERF_SAMPLE_ID = 1 << 6,
-    PERF_SAMPLE_CPU = 1 << 7,
-    PERF_SAMPLE_PERIOD = 1 << 8,
-    PERF_SAMPLE_STREAM_ID = 1 << 9,
-    PERF_SAMPLE_RAW = 1 << 10,
-    PERF_SAMPLE_BRANCH_STACK = 1 << 11,
-    PERF_SAMPLE_IDENTIFIER = 1 << 16,
+    PERF_SAMPLE_IP = 1UL << 0,
+    PERF_SAMPLE_TID = 1UL << 1,
+    PERF_SAMPLE_TIME = 1UL << 2,
+    PERF_SAMPLE_ADDR = 1UL << 3,
+    PERF_SAMPLE_READ = 1UL << 4,
+    PERF_SAMPLE_CALLCHAIN = 1UL << 5,
+    PERF_SAMPLE_ID = 1UL << 6,
+    PERF_SAMPLE_CPU = 1UL << 7,
+    PERF_SAMPLE_PERIOD = 1UL << 8,
+    PERF_SAMPLE_STREAM_ID = 1UL << 9,
+    PERF_SAMPLE_RAW = 1UL << 10,
+    PERF_SAMPLE_BRANCH_STACK = 1UL << 11,
+    PERF_SAMPLE_REGS_USER = 1UL << 12,
+    PERF_SAMPLE_STACK_USER = 1UL << 13,
+    PERF_SAMPLE_WEIGHT = 1UL << 14,
+    PERF_SAMPLE_DATA_SRC = 1UL << 15,
+    PERF_SAMPLE_IDENTIFIER = 1UL << 16,
+    PERF_SAMPLE_TRANSACTION = 1UL << 17,
+    PERF_SAMPLE_REGS_INTR = 1UL << 18,
+    PERF_SAMPLE_PHYS_ADDR = 1UL << 19,
+    PERF_SAMPLE_AUX = 1UL << 20,
+    PERF_SAMPLE_CGROUP = 1UL << 21,
+    PERF_SAMPLE_DATA_PAGE_SIZE = 1UL << 22,
+    PERF_SAMPLE_CODE_PAGE_SIZE = 1UL << 23,
+    PERF_SAMPLE_WEIGHT_STRUCT = 1UL << 24,
 }
 
 /// <summary>perf_event_attr.branch_sample_type: which branches a branch stack holds and what else its entries carry.</summary>
 [Flags]
 public enum PerfBranchSampleType : ulong
 {
-    PERF_SAMPLE_BRANCH_USER = 1 << 0,
-    PERF_SAMPLE_BRANCH_KERNEL = 1 << 1,
-    PERF_SAMPLE_BRANCH_HV = 1 << 2,
-    PERF_SAMPLE_BRANCH_ANY = 1 << 3,
-    PERF_SAMPLE_BRANCH_CALL_STACK = 1 << 11,
+    PERF_SAMPLE_BRANCH_USER = 1UL << 0,
+    PERF_SAMPLE_BRANCH_KERNEL = 1UL << 1,
+    PERF_SAMPLE_BRANCH_HV = 1UL << 2,
+    PERF_SAMPLE_BRANCH_ANY = 1UL << 3,
+    PERF_SAMPLE_BRANCH_ANY_CALL = 1UL << 4,
+    PERF_SAMPLE_BRANCH_ANY_RETURN = 1UL << 5,
+    PERF_SAMPLE_BRANCH_IND_CALL = 1UL << 6,
+    PERF_SAMPLE_BRANCH_ABORT_TX = 1UL << 7,
+    PERF_SAMPLE_BRANCH_IN_TX = 1UL << 8,
+    PERF_SAMPLE_BRANCH_NO_TX = 1UL << 9,
+    PERF_SAMPLE_BRANCH_COND = 1UL << 10,
+    PERF_SAMPLE_BRANCH_CALL_STACK = 1UL << 11,
+    PERF_SAMPLE_BRANCH_IND_JUMP = 1UL << 12,
+    PERF_SAMPLE_BRANCH_CALL = 1UL << 13,
+    PERF_SAMPLE_BRANCH_NO_FLAGS = 1UL << 14,
+    PERF_SAMPLE_BRANCH_NO_CYCLES = 1UL << 15,
+    PERF_SAMPLE_BRANCH_TYPE_SAVE = 1UL << 16,
 
     /// <summary>The stack is preceded by the hardware's index of its newest entry.</summary>
-    PERF_SAMPLE_BRANCH_HW_INDEX = 1 << 17,
+    PERF_SAMPLE_BRANCH_HW_INDEX = 1UL << 17,
+
+    PERF_SAMPLE_BRANCH_PRIV_SAVE = 1UL << 18,
 
     /// <summary>The stack is followed by one word of counters per entry.</summary>
-    PERF_SAMPLE_BRANCH_COUNTERS = 1 << 19,
+    PERF_SAMPLE_BRANCH_COUNTERS = 1UL << 19,
 }
 
 /// <summary>perf_event_attr.read_format: the shape of the counter values in a PERF_SAMPLE_READ field.</summary>
@@ -78,7 +104,10 @@ public enum PerfAttributeFlags : ulong
     BuildId = 1UL << 34,
 }
 
-/// <summary>perf_event_header.type of the records the kernel writes.</summary>
+/// <summary>
+/// perf_event_header.type: the kernel's records and, from 64, those that only the <c>perf</c> tool writes
+/// (tools/lib/perf/include/perf/event.h, enum perf_user_event_type).
+/// </summary>
 public enum PerfRecordType : uint
 {
     PERF_RECORD_MMAP = 1,
@@ -105,6 +134,26 @@ public enum PerfRecordType : uint
 
     /// <summary>The first of the types that only the perf tool writes, into files.</summary>
     PERF_RECORD_USER_TYPE_START = 64,
+    PERF_RECORD_HEADER_ATTR = 64,
+    PERF_RECORD_HEADER_EVENT_TYPE = 65,
+    PERF_RECORD_HEADER_TRACING_DATA = 66,
+    PERF_RECORD_HEADER_BUILD_ID = 67,
+    PERF_RECORD_FINISHED_ROUND = 68,
+    PERF_RECORD_ID_INDEX = 69,
+    PERF_RECORD_AUXTRACE_INFO = 70,
+    PERF_RECORD_AUXTRACE = 71,
+    PERF_RECORD_AUXTRACE_ERROR = 72,
+    PERF_RECORD_THREAD_MAP = 73,
+    PERF_RECORD_CPU_MAP = 74,
+    PERF_RECORD_STAT_CONFIG = 75,
+    PERF_RECORD_STAT = 76,
+    PERF_RECORD_STAT_ROUND = 77,
+    PERF_RECORD_EVENT_UPDATE = 78,
+    PERF_RECORD_TIME_CONV = 79,
+    PERF_RECORD_HEADER_FEATURE = 80,
+    PERF_RECORD_COMPRESSED = 81,
+    PERF_RECORD_FINISHED_INIT = 82,
+    PERF_RECORD_COMPRESSED2 = 83,
 }
 
 /// <summary>perf_event_header.misc. Some bits mean different things for different record types.</summary>
@@ -114,6 +163,8 @@ public enum PerfRecordMisc : ushort
     None = 0,
     PERF_RECORD_MISC_KERNEL = 1,
     PERF_RECORD_MISC_USER = 2,
+    PERF_RECORD_MISC_GUEST_KERNEL = 4,
+    PERF_RECORD_MISC_GUEST_USER = 5,
     PERF_RECORD_MISC_CPUMODE_MASK = 7,
 
     /// <summary>Of PERF_RECORD_MMAP: not executable.</summary>
@@ -127,4 +178,23 @@ public enum PerfRecordMisc : ushort
 
     /// <summary>Of PERF_RECORD_MMAP2: carries a build id in place of device and inode.</summary>
     PERF_RECORD_MISC_MMAP_BUILD_ID = 1 << 14,
+
+    /// <summary>Of PERF_RECORD_HEADER_BUILD_ID: the build id's size follows it.</summary>
+    PERF_RECORD_MISC_BUILD_ID_SIZE = 1 << 15,
+}
+
+/// <summary>perf_branch_entry's third word: mispred:1 predicted:1 in_tx:1 abort:1 cycles:16 type:4 spec:2 new_type:4 priv:3.</summary>
+public static class PerfBranchEntryBits
+{
+    /// <summary>Size of one perf_branch_entry: from, to, flags.</summary>
+    public const int Size = 24;
+
+    /// <summary>mispred, predicted, in_tx and abort, which have the values of <see cref="Branches.BranchFlags"/>.</summary>
+    public const ulong OutcomeMask = 0xf;
+
+    /// <summary>spec: 0 not available, 1 wrong path, 2 correct path without speculation, 3 speculated correct path.</summary>
+    public const int SpeculationShift = 24;
+
+    /// <summary>PERF_BR_SPEC_WRONG_PATH.</summary>
+    public const ulong PERF_BR_SPEC_WRONG_PATH = 1;
 }

@@ -18,10 +18,23 @@ public readonly record struct PerfRecordHeader(PerfRecordType Type, PerfRecordMi
     {
         if (record.Length < ByteCount)
             throw new MalformedInputException($"truncated: {record.Length} of {ByteCount} bytes", "perf_event_header", 0);
-        ushort size = BinaryPrimitives.ReadUInt16LittleEndian(record[6..]);
-        if (size < ByteCount)
-            throw new MalformedInputException($"record of {size} bytes", "perf_event_header", 6);
-        return new(
-            (PerfRecordType)BinaryPrimitives.ReadUInt32LittleEndian(record), (PerfRecordMisc)BinaryPrimitives.ReadUInt16LittleEndian(record[4..]), size);
+        PerfRecordHeader header = Read(record);
+        if (header.Size < ByteCount)
+            throw new MalformedInputException($"record of {header.Size} bytes", "perf_event_header", 6);
+        return header;
+    }
+
+    /// <summary>Reads a header whose size may be anything; <paramref name="record"/> holds at least <see cref="ByteCount"/> bytes.</summary>
+    internal static PerfRecordHeader Read(ReadOnlySpan<byte> record) => new(
+        (PerfRecordType)BinaryPrimitives.ReadUInt32LittleEndian(record),
+        (PerfRecordMisc)BinaryPrimitives.ReadUInt16LittleEndian(record[4..]),
+        BinaryPrimitives.ReadUInt16LittleEndian(record[6..]));
+
+    /// <summary>Writes the header into the first bytes of <paramref name="record"/>.</summary>
+    internal void Write(Span<byte> record)
+    {
+        BinaryPrimitives.WriteUInt32LittleEndian(record, (uint)Type);
+        BinaryPrimitives.WriteUInt16LittleEndian(record[4..], (ushort)Misc);
+        BinaryPrimitives.WriteUInt16LittleEndian(record[6..], Size);
     }
 }

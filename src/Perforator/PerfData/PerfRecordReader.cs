@@ -1,6 +1,4 @@
-using System.Text;
 using Perforator.Branches;
-using Perforator.Bytes;
 
 namespace Perforator.PerfData;
 
@@ -22,127 +20,189 @@ public sealed class PerfRecordReader
     /// <summary>A record that contradicts its own size or layout.</summary>
     public const string MalformedRecord = "malformed perf record";
 
-    /// <summary>A record type from a kernel newer than this program.</summary>
+    /// <summary>A record type from a kernel or a perf tool newer than this program.</summary>
     public const string UnknownRecord = "perf record of an unknown type";
 
-    private const uint PROT_EXEC = 4;
+    /// <summary>A mapping beyond the end of the address space.</summary>
+    public const string WrappingMapping = "mapping that wraps around the address space";
 
+    /// <summary>A sample of a virtual machine's guest, whose addresses are not the host's.</summary>
+    public const string GuestSample = "sample of a virtual machine's guest";
+
+    /// <summary>The branch stack does not hold every branch, so that ranges cannot be told from it.</summary>
+    public const string FilteredBranchStack = "branch stack recorded with a filter (record with -j any to keep every taken branch)";
+
+    /// <summary>A branch stack event whose sample has no entries.</summary>
+    public const string EmptyBranchStack = "sample with an empty branch stack";
+
+    // A record is at most 64 KB long.
+    private readonly BranchEntry[] entries = new BranchEntry[ushort.MaxValue / PerfBranchEntryBits.Size + 1];
+    private readonly Dictionary<int, int> threadsByProcess = [];
+    private readonly SortedDictionary<uint, ulong> skipped = [];
     private readonly IBranchSink sink;
-    private BranchEntry[] entries = new BranchEntry[64];
 
     public PerfRecordReader(IBranchSink sink) => this.sink = sink;
+
+    /// <summary>Build ids by path, from a perf.data header; mappings that do not carry their own get theirs from here.</summary>
+    public IReadOnlyDictionary<string, BuildId>? BuildIds { get; set; }
+
+    /// <summary>Samples with at least one branch stack entry that were handed over.</summary>
+    public ulong BranchSamples { get; private set; }
+
+    /// <summary>Samples without a branch stack that were handed over for their address, the exact ones included.</summary>
+    public ulong AddressSamples { get; private set; }
+
+    /// <summary>Of <see cref="AddressSamples"/>, those whose address is exact (PEBS, IBS, SPE) rather than some instructions late.</summary>
+    public ulong ExactAddressSamples { get; private set; }
+
+    /// <summary>Records without meaning here, by type: both those known to be of no use and those of types not known.</summary>
+    public IReadOnlyDictionary<uint, ulong> SkippedByType => skipped;
 
     /// <summary>Reads one record and tells the sink; a malformed one is counted there as lost.</summary>
     /// <param name="record">The whole record, header included.</param>
     /// <param name="layout">The layout of the event that made it.</param>
     public void Read(ReadOnlySpan<byte> record, PerfRecordLayout layout)
     {
-        try
-        {
-            Dispatch(record, layout);
-        }
-        catch (MalformedInputException)
+        if (record.Length < PerfRecordHeader.ByteCount)
         {
             sink.OnLost(MalformedRecord, 1);
-        }
-    }
-
-    private void Dispatch(ReadOnlySpan<byte> record, PerfRecordLayout layout)
-    {
-        PerfRecordHeader header = PerfRecordHeader.Parse(record);
-        if (header.Type == PerfRecordType.PERF_RECORD_SAMPLE)
-        {
-            sink.OnSample(layout.ParseSample(record, ref entries));
             return;
         }
-
-        int bodySize = record.Length - PerfRecordHeader.ByteCount - layout.TrailerSize;
-        if (bodySize < 0)
-            throw new MalformedInputException("shorter than its sample_id", header.Type.ToString(), 0);
-        SpanReader body = new(record.Slice(PerfRecordHeader.ByteCount, bodySize), header.Type.ToString(), PerfRecordHeader.ByteCount);
-        ulong time = layout.Time(record, header.Type);
-        switch (header.Type)
+        PerfRecordType type = PerfRecordHeader.Read(record).Type;
+        if (type == PerfRecordType.PERF_RECORD_SAMPLE)
         {
-            case PerfRecordType.PERF_RECORD_MMAP:
-                if ((header.Misc & PerfRecordMisc.PERF_RECORD_MISC_MMAP_DATA) == 0)
-                    ReadMapping(ref body, time);
+            ReadSample(record, layout);
+            return;
+        }
+        ulong time = layout.Time(record, type);
+        if (type < PerfRecordType.PERF_RECORD_USER_TYPE_START)
+            record = record[..Math.Max(PerfRecordHeader.ByteCount, record.Length - layout.TrailerSize)];
+        switch (type)
+        {
+            case PerfRecordType.PERF_RECORD_MMAP or PerfRecordType.PERF_RECORD_MMAP2 when MmapRecord.TryDecode(record, time, out MmapRecord mapped):
+                OnMapping(mapped);
                 break;
-            case PerfRecordType.PERF_RECORD_MMAP2:
-                ReadMapping2(ref body, header.Misc, time);
+            case PerfRecordType.PERF_RECORD_FORK when TaskRecord.TryDecode(record, out TaskRecord fork):
+                OnFork(fork);
                 break;
-            case PerfRecordType.PERF_RECORD_COMM:
-                if ((header.Misc & PerfRecordMisc.PERF_RECORD_MISC_COMM_EXEC) != 0)
-                    sink.OnExec(body.ReadI32());
+            case PerfRecordType.PERF_RECORD_EXIT when TaskRecord.TryDecode(record, out TaskRecord exit):
+                OnExit(exit);
                 break;
-            case PerfRecordType.PERF_RECORD_FORK:
-                ReadTask(ref body, out int child, out int parent, out _);
-                if (child != parent)
-                    sink.OnFork(child, parent);
+            case PerfRecordType.PERF_RECORD_COMM when CommRecord.TryDecode(record, out CommRecord named):
+                if (named.IsExec)
+                {
+                    threadsByProcess.Remove(named.ProcessId);
+                    sink.OnExec(named.ProcessId);
+                }
                 break;
-            case PerfRecordType.PERF_RECORD_EXIT:
-                // One record per thread; the process is taken to end with its main thread.
-                ReadTask(ref body, out int process, out _, out int thread);
-                if (process == thread)
-                    sink.OnExit(process);
+            case PerfRecordType.PERF_RECORD_LOST when LostRecord.TryDecode(record, out LostRecord lost):
+                sink.OnLost(RingFull, lost.Count);
                 break;
-            case PerfRecordType.PERF_RECORD_LOST:
-                body.Skip(8);
-                sink.OnLost(RingFull, body.ReadU64());
-                break;
-            case PerfRecordType.PERF_RECORD_LOST_SAMPLES:
-                sink.OnLost(SampleLost, body.ReadU64());
+            case PerfRecordType.PERF_RECORD_LOST_SAMPLES when LostRecord.TryDecode(record, out LostRecord lost):
+                sink.OnLost(SampleLost, lost.Count);
                 break;
             case PerfRecordType.PERF_RECORD_THROTTLE:
                 sink.OnLost(Throttled, 1);
                 break;
-            case > PerfRecordType.PERF_RECORD_AUX_OUTPUT_HW_ID:
-                sink.OnLost(UnknownRecord, 1);
+            case PerfRecordType.PERF_RECORD_MMAP or PerfRecordType.PERF_RECORD_MMAP2 or PerfRecordType.PERF_RECORD_FORK
+                or PerfRecordType.PERF_RECORD_EXIT or PerfRecordType.PERF_RECORD_COMM or PerfRecordType.PERF_RECORD_LOST
+                or PerfRecordType.PERF_RECORD_LOST_SAMPLES:
+                sink.OnLost(MalformedRecord, 1);
+                break;
+            default:
+                skipped[(uint)type] = skipped.GetValueOrDefault((uint)type) + 1;
+                if (!Enum.IsDefined(type))
+                    sink.OnLost(UnknownRecord, 1);
                 break;
         }
     }
 
-    private void ReadMapping(ref SpanReader body, ulong time)
+    private void ReadSample(ReadOnlySpan<byte> record, PerfRecordLayout layout)
     {
-        int processId = body.ReadI32();
-        body.Skip(4);
-        Map(processId, body.ReadU64(), body.ReadU64(), body.ReadU64(), default, ref body, time);
-    }
-
-    private void ReadMapping2(ref SpanReader body, PerfRecordMisc misc, ulong time)
-    {
-        int processId = body.ReadI32();
-        body.Skip(4);
-        ulong start = body.ReadU64();
-        ulong length = body.ReadU64();
-        ulong offset = body.ReadU64();
-        SpanReader identity = body.Slice(24, "PERF_RECORD_MMAP2 identity");
-        uint protection = body.ReadU32();
-        body.Skip(4);
-        if ((protection & PROT_EXEC) == 0)
-            return;
-        BuildId buildId = default;
-        if ((misc & PerfRecordMisc.PERF_RECORD_MISC_MMAP_BUILD_ID) != 0)
+        if (!PerfSample.TryDecode(record, layout, out PerfSample sample))
         {
-            byte size = identity.ReadU8();
-            identity.Skip(3);
-            if (size is > 0 and <= 20)
-                buildId = BuildId.FromBytes(identity.ReadBytes(size));
+            sink.OnLost(MalformedRecord, 1);
+            return;
         }
-        Map(processId, start, length, offset, buildId, ref body, time);
+        PerfRecordMisc mode = PerfRecordHeader.Read(record).Misc & PerfRecordMisc.PERF_RECORD_MISC_CPUMODE_MASK;
+        if (mode is PerfRecordMisc.PERF_RECORD_MISC_GUEST_KERNEL or PerfRecordMisc.PERF_RECORD_MISC_GUEST_USER)
+        {
+            sink.OnLost(GuestSample, 1);
+            return;
+        }
+        int count = 0;
+        if (layout.HasBranchStack)
+        {
+            count = layout.Attributes.HasAllBranches ? sample.CopyBranches(entries) : 0;
+            if (count == 0)
+            {
+                sink.OnLost(sample.BranchStack.IsEmpty || layout.Attributes.HasAllBranches ? EmptyBranchStack : FilteredBranchStack, 1);
+                return;
+            }
+            BranchSamples++;
+        }
+        else
+        {
+            AddressSamples++;
+            if (sample.HasExactIp)
+                ExactAddressSamples++;
+        }
+        sink.OnSample(new BranchSample
+        {
+            ProcessId = sample.ProcessId,
+            ThreadId = sample.ThreadId,
+            Time = sample.Time,
+            InstructionPointer = new(sample.Ip),
+            Stack = entries.AsSpan(0, count),
+            Weight = 1,
+        });
     }
 
-    private void Map(int processId, ulong start, ulong length, ulong offset, BuildId buildId, ref SpanReader body, ulong time)
+    private void OnFork(TaskRecord fork)
     {
-        if (length > ulong.MaxValue - start)
-            throw body.Malformed($"mapping of {length} bytes wraps around");
-        string path = Encoding.UTF8.GetString(body.ReadCStringBytes());
-        sink.OnMapping(new Mapping(processId, new(start), length, new(offset), path, buildId, time));
+        if (fork.ProcessId == fork.ParentProcessId)
+        {
+            threadsByProcess[fork.ProcessId] = threadsByProcess.GetValueOrDefault(fork.ProcessId, 1) + 1;
+            return;
+        }
+        threadsByProcess[fork.ProcessId] = 1;
+        sink.OnFork(fork.ProcessId, fork.ParentProcessId);
     }
 
-    private static void ReadTask(ref SpanReader body, out int processId, out int parentProcessId, out int threadId)
+    /// <summary>
+    /// A process ends with its last thread, which need not be the main one. Where its threads' beginnings were not recorded, it is
+    /// taken to end with the main one.
+    /// </summary>
+    private void OnExit(TaskRecord exit)
     {
-        processId = body.ReadI32();
-        parentProcessId = body.ReadI32();
-        threadId = body.ReadI32();
+        if (threadsByProcess.TryGetValue(exit.ProcessId, out int threads) ? threads > 1 : exit.ThreadId != exit.ProcessId)
+        {
+            if (threads > 1)
+                threadsByProcess[exit.ProcessId] = threads - 1;
+            return;
+        }
+        threadsByProcess.Remove(exit.ProcessId);
+        sink.OnExit(exit.ProcessId);
+    }
+
+    private void OnMapping(MmapRecord mapped)
+    {
+        Mapping mapping = mapped.Mapping;
+        if (mapping.End < mapping.Start)
+        {
+            sink.OnLost(WrappingMapping, 1);
+            return;
+        }
+
+        // The kernel's own mappings have process -1; user code does not run there.
+        if (mapping.ProcessId == -1)
+            return;
+
+        // A data mapping ends the code mapping it overlaps, and has no code itself.
+        if (!mapped.IsExecutable)
+            mapping = mapping with { Path = "", BuildId = default };
+        else if (mapping.BuildId.IsEmpty && BuildIds?.TryGetValue(mapping.Path, out BuildId known) == true)
+            mapping = mapping with { BuildId = known };
+        sink.OnMapping(mapping);
     }
 }

@@ -11,7 +11,7 @@ public class PerfRecordReaderTests
     {
         SampleType = PerfSampleType.PERF_SAMPLE_IDENTIFIER | PerfSampleType.PERF_SAMPLE_IP | PerfSampleType.PERF_SAMPLE_TID
             | PerfSampleType.PERF_SAMPLE_TIME | PerfSampleType.PERF_SAMPLE_CPU | PerfSampleType.PERF_SAMPLE_BRANCH_STACK,
-        BranchSampleType = PerfBranchSampleType.PERF_SAMPLE_BRANCH_HW_INDEX,
+        BranchSampleType = PerfBranchSampleType.PERF_SAMPLE_BRANCH_ANY | PerfBranchSampleType.PERF_SAMPLE_BRANCH_HW_INDEX,
         Flags = PerfAttributeFlags.SampleIdAll,
     });
 
@@ -83,7 +83,7 @@ public class PerfRecordReaderTests
         Assert.Equal("map 7 0x1000 2000 +0x3000 /bin/x  @5", Read(Record(
             PerfRecordType.PERF_RECORD_MMAP2, PerfRecordMisc.PERF_RECORD_MISC_USER,
             [7, 7, 0x1000UL, 0x2000UL, 0x3000UL, new byte[24], 5u, 2u, "/bin/x", .. SampleId(5)])));
-        Assert.Equal("", Read(Record(
+        Assert.Equal("map 7 0x1000 2000 +0x3000   @5", Read(Record(
             PerfRecordType.PERF_RECORD_MMAP2, PerfRecordMisc.PERF_RECORD_MISC_USER,
             [7, 7, 0x1000UL, 0x2000UL, 0x3000UL, new byte[24], 1u, 2u, "/not/executable", .. SampleId(5)])));
         Assert.Equal("fork 9 of 7", Read(Record(PerfRecordType.PERF_RECORD_FORK, default, [9, 7, 9, 7, 5UL, .. SampleId(5)])));
@@ -145,6 +145,5 @@ public class PerfRecordReaderTests
             ClockId = 1,
         };
         Assert.Equal(attributes, PerfEventAttributes.Parse(attributes.ToBytes()));
-        Assert.Equal(0x20c4UL, PerfEventAttributes.Parse(attributes.ToBytes().AsSpan(0, PerfEventAttributes.MinSize)).Config);
     }
 }
