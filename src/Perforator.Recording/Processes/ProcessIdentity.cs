@@ -10,6 +10,9 @@ public readonly record struct ProcessIdentity(int Id, ulong StartTime)
     /// <summary>The identity of a process that runs; null when it has ended, zombies included.</summary>
     public static ProcessIdentity? Of(int processId) => Read(processId)?.Identity;
 
+    /// <summary>The id of a process's parent; null when the process has ended.</summary>
+    public static int? ParentOf(int processId) => Read(processId)?.Parent;
+
     /// <summary>Every process of this pid namespace that runs, with its parent's id.</summary>
     public static IEnumerable<(ProcessIdentity Identity, int Parent)> AllWithParents()
     {

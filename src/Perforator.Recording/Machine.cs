@@ -1,0 +1,72 @@
+using System.Globalization;
+
+namespace Perforator.Recording;
+
+/// <summary>What this machine says of itself in /proc and /sys.</summary>
+public static class Machine
+{
+    private static readonly Lazy<IReadOnlyDictionary<string, string>> Cpu = new(ReadCpuInfo);
+
+    /// <summary>vendor_id of /proc/cpuinfo, such as GenuineIntel; empty on CPUs without one (Arm).</summary>
+    public static string CpuVendor => Cpu.Value.GetValueOrDefault("vendor_id", "");
+
+    /// <summary>The CPU's name for people and for the profile label.</summary>
+    public static string CpuModel =>
+        Cpu.Value.TryGetValue("model name", out string? name) ? name
+            : Cpu.Value.TryGetValue("CPU part", out string? part) ? $"Arm implementer {Cpu.Value.GetValueOrDefault("CPU implementer")} part {part}"
+            : "unknown";
+
+    /// <summary>Whether this is a virtual machine, as the CPU's hypervisor flag tells its guests (x86-64 only).</summary>
+    public static bool IsVirtual => Cpu.Value.GetValueOrDefault("flags", "").Split(' ').Contains("hypervisor");
+
+    /// <summary>The hypervisor or cloud as the firmware names it (/sys/class/dmi/id); empty when it does not.</summary>
+    public static string Platform => string.Join(' ', new[] { ReadLine("/sys/class/dmi/id/sys_vendor"), ReadLine("/sys/class/dmi/id/product_name") }.Where(s => s is not null));
+
+    /// <summary>uname -r.</summary>
+    public static string KernelRelease => ReadLine("/proc/sys/kernel/osrelease") ?? "unknown";
+
+    /// <summary>The CPUs that are online.</summary>
+    public static IReadOnlyList<int> OnlineCpus { get; } = ParseCpuList(ReadLine("/sys/devices/system/cpu/online") ?? "0");
+
+    /// <summary>The first line of a file, or null when it does not exist or may not be read.</summary>
+    public static string? ReadLine(string path)
+    {
+        try
+        {
+            return File.ReadLines(path).FirstOrDefault()?.Trim();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>A number in a file, or null.</summary>
+    public static int? ReadNumber(string path) =>
+        int.TryParse(ReadLine(path), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number) ? number : null;
+
+    /// <summary>Reads a list such as <c>0-3,8</c>.</summary>
+    internal static IReadOnlyList<int> ParseCpuList(string list)
+    {
+        List<int> cpus = [];
+        foreach (string range in list.Split(',', StringSplitOptions.RemoveEmptyEntries))
+        {
+            string[] ends = range.Split('-');
+            int first = int.Parse(ends[0], CultureInfo.InvariantCulture);
+            cpus.AddRange(Enumerable.Range(first, int.Parse(ends[^1], CultureInfo.InvariantCulture) - first + 1));
+        }
+        return cpus;
+    }
+
+    private static Dictionary<string, string> ReadCpuInfo()
+    {
+        Dictionary<string, string> fields = [];
+        foreach (string line in File.ReadLines("/proc/cpuinfo"))
+        {
+            int colon = line.IndexOf(':', StringComparison.Ordinal);
+            if (colon > 0)
+                fields.TryAdd(line[..colon].Trim(), line[(colon + 1)..].Trim());
+        }
+        return fields;
+    }
+}

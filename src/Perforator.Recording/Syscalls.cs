@@ -1,0 +1,81 @@
+using System.Runtime.InteropServices;
+
+namespace Perforator.Recording;
+
+/// <summary>The system calls that .NET does not offer. Spelling and values are Linux's, the same on x86-64 and AArch64 unless said.</summary>
+internal static partial class Syscalls
+{
+    public const int EPERM = 1;
+    public const int ENOENT = 2;
+    public const int ESRCH = 3;
+    public const int EINTR = 4;
+    public const int EACCES = 13;
+    public const int EBUSY = 16;
+    public const int ENODEV = 19;
+    public const int EINVAL = 22;
+    public const int EMFILE = 24;
+    public const int ENOSYS = 38;
+    public const int EOPNOTSUPP = 95;
+
+    public const int PROT_READ = 1;
+    public const int PROT_WRITE = 2;
+    public const int MAP_SHARED = 1;
+
+    public const short POLLIN = 1;
+
+    public const int SIGINT = 2;
+    public const int SIGKILL = 9;
+    public const int SIGTERM = 15;
+    public const int SIGCONT = 18;
+
+    public const ulong PERF_FLAG_FD_CLOEXEC = 8;
+    public const ulong PERF_EVENT_IOC_ENABLE = 0x2400;
+    public const ulong PERF_EVENT_IOC_DISABLE = 0x2401;
+    public const ulong PERF_EVENT_IOC_SET_OUTPUT = 0x2405;
+
+    /// <summary>struct pollfd.</summary>
+    public struct PollFd
+    {
+        public int Fd;
+        public short Events;
+        public short Returned;
+    }
+
+    private static long PerfEventOpenNumber => RuntimeInformation.ProcessArchitecture switch
+    {
+        Architecture.X64 => 298,
+        Architecture.Arm64 => 241,
+        Architecture other => throw new PlatformNotSupportedException($"recording runs on x86-64 and AArch64, not on {other}"),
+    };
+
+    /// <summary>perf_event_open(2): a file descriptor, or the negative error number.</summary>
+    public static int PerfEventOpen(ReadOnlySpan<byte> attributes, int processId, int cpu)
+    {
+        int fd = (int)Syscall(PerfEventOpenNumber, attributes, processId, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+        return fd >= 0 ? fd : -Marshal.GetLastPInvokeError();
+    }
+
+    /// <summary>What strerror(3) says of an error number.</summary>
+    public static string Describe(int error) => Marshal.GetPInvokeErrorMessage(error);
+
+    [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
+    private static partial long Syscall(long number, ReadOnlySpan<byte> attributes, long processId, long cpu, long group, ulong flags);
+
+    [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
+    public static partial nint Mmap(nint address, nuint length, int protection, int flags, int fd, long offset);
+
+    [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
+    public static partial int Munmap(nint address, nuint length);
+
+    [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
+    public static partial int Ioctl(int fd, ulong request, long argument);
+
+    [LibraryImport("libc", EntryPoint = "poll", SetLastError = true)]
+    public static partial int Poll(Span<PollFd> fds, ulong count, int timeoutMilliseconds);
+
+    [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
+    public static partial int Close(int fd);
+
+    [LibraryImport("libc", EntryPoint = "kill", SetLastError = true)]
+    public static partial int Kill(int processId, int signal);
+}
