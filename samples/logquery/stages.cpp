@@ -11,22 +11,16 @@ namespace {
 class Scan final : public RowSource {
  public:
   explicit Scan(const Table& table) : table_(table) {
-    for (size_t i = 0; i < table.column_count(); ++i) {
-      schema_.push_back(table.column_name(i));
-      columns_.push_back(&table.column(i));
-    }
+    for (size_t i = 0; i < table.column_count(); ++i) schema_.push_back(table.column_name(i));
   }
   bool next(Row& row) override {
     if (at_ >= table_.rows()) return false;
-    row.resize(columns_.size());
-    for (size_t i = 0; i < columns_.size(); ++i) row[i] = columns_[i]->get(at_);
-    ++at_;
+    table_.read(at_++, row);
     return true;
   }
 
  private:
   const Table& table_;
-  std::vector<const Column*> columns_;
   size_t at_ = 0;
 };
 

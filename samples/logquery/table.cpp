@@ -119,6 +119,12 @@ int Table::find_column(std::string_view name) const {
   return -1;
 }
 
+void Table::read(size_t row, Row& out) const {
+  out.resize(columns_.size());
+  Value* field = out.data();
+  for (const auto& column : columns_) *field++ = column->get(row);
+}
+
 size_t Table::find_or_add(std::string_view name) {
   int found = find_column(name);
   if (found >= 0) return static_cast<size_t>(found);

@@ -56,6 +56,9 @@ class Table {
   const Column& column(size_t index) const { return *columns_[index]; }
   int find_column(std::string_view name) const;
 
+  // All fields of one row, in column order.
+  void read(size_t row, Row& out) const;
+
   // Starts a row, sets fields of it in any order, ends it: fields not set are null.
   void begin_row() { guess_ = 0; }
   void set(std::string_view name, const Value& value) {
