@@ -1,0 +1,138 @@
+using System.IO.Compression;
+using Perforator.Bytes;
+
+namespace Perforator.SampleProfiles;
+
+/// <summary>LLVM's extensible binary format: a table of sections, read in the table's order (<c>SampleProfileReaderExtBinary</c>).</summary>
+internal sealed class ExtBinaryReader
+{
+    /// <summary>Sections may decompress to this many times the file's size, all together, and to no less than <see cref="DecompressedFloor"/>.</summary>
+    private const long DecompressedRatio = 64;
+
+    private const long DecompressedFloor = 16 << 20;
+
+    private readonly SampleProfile profile = new();
+    private BinaryRecordReader records = new([]);
+    private long decompressedLeft;
+
+    public SampleProfile Parse(ReadOnlySpan<byte> data)
+    {
+        decompressedLeft = Math.Max(DecompressedFloor, data.Length * DecompressedRatio);
+        SpanReader reader = new(data, "extbinary sample profile");
+        BinaryRecordReader.CheckVersion(ref reader);
+        ulong sections = reader.ReadU64();
+        if (sections > (ulong)reader.Remaining / 32)
+            throw reader.Malformed($"{sections} sections do not fit into {reader.Remaining} bytes");
+        for (ulong i = 0; i < sections; i++)
+        {
+            SecType type = (SecType)reader.ReadU64();
+            ulong flags = reader.ReadU64();
+            ulong offset = reader.ReadU64();
+            ulong size = reader.ReadU64();
+            if (offset > (ulong)data.Length || size > (ulong)data.Length - offset)
+                throw reader.Malformed($"{type} of {size} bytes at {offset} is outside the file");
+            if (size == 0)
+                continue;
+            ReadOnlySpan<byte> content = data.Slice((int)offset, (int)size);
+            if ((flags & SecFlags.SecFlagCompress) != 0)
+                content = Decompress(content, type, offset);
+            SpanReader section = new(content, type.ToString(), (flags & SecFlags.SecFlagCompress) != 0 ? 0 : offset);
+            ReadSection(ref section, type, flags);
+        }
+        return profile;
+    }
+
+    private void ReadSection(ref SpanReader reader, SecType type, ulong flags)
+    {
+        switch (type)
+        {
+            case SecType.SecProfSummary:
+                BinaryRecordReader.SkipSummary(ref reader);
+                profile.IsPartial = (flags & SecFlags.SecFlagPartial) != 0;
+                profile.IsFlowSensitive = (flags & SecFlags.SecFlagFSDiscriminator) != 0;
+                profile.IsPreInlined = (flags & SecFlags.SecFlagIsPreInlined) != 0;
+                if ((flags & SecFlags.SecFlagFullContext) != 0)
+                    throw reader.Malformed("context-sensitive profile");
+                break;
+            case SecType.SecNameTable:
+                profile.UsesMd5Names = (flags & SecFlags.SecFlagMD5Name) != 0;
+                records = new BinaryRecordReader(profile.UsesMd5Names ? ReadMd5Names(ref reader, flags) : BinaryRecordReader.ReadNames(ref reader));
+                break;
+            case SecType.SecLBRProfile:
+                while (!reader.AtEnd)
+                    records.ReadFunction(ref reader, profile);
+                break;
+            case SecType.SecFuncMetadata:
+                profile.IsProbeBased = (flags & SecFlags.SecFlagIsProbeBased) != 0;
+                while (!reader.AtEnd)
+                    ReadMetadata(ref reader, profile.Functions.GetValueOrDefault(records.ReadName(ref reader)), flags, depth: 0);
+                break;
+            case SecType.SecProfileSymbolList:
+                while (!reader.AtEnd)
+                {
+                    int start = (int)reader.Offset;
+                    profile.Symbols.Add(FunctionNames.Decode(reader.ReadCStringBytes(), start));
+                }
+                break;
+            default:
+                // Offset tables serve readers that want some functions only; sections of types yet unknown are to be passed over.
+                break;
+        }
+    }
+
+    private static string[] ReadMd5Names(ref SpanReader reader, ulong flags)
+    {
+        bool fixedLength = (flags & SecFlags.SecFlagFixedLengthMD5) != 0;
+        string[] names = BinaryRecordReader.NewTable(ref reader, bytesEach: fixedLength ? 8 : 1);
+        for (int i = 0; i < names.Length; i++)
+            names[i] = (fixedLength ? reader.ReadU64() : reader.ReadULeb128()).ToString();
+        return names;
+    }
+
+    /// <summary>Checksum and attributes of a function and of all inlined into it. What the profile does not know is read over.</summary>
+    private void ReadMetadata(ref SpanReader reader, FunctionSamples? function, ulong flags, int depth)
+    {
+        if (depth > FunctionSamples.MaxInlineDepth)
+            throw reader.Malformed($"functions inlined more than {FunctionSamples.MaxInlineDepth} levels deep");
+        ulong checksum = (flags & SecFlags.SecFlagIsProbeBased) != 0 ? reader.ReadULeb128() : 0;
+        uint attributes = (flags & SecFlags.SecFlagHasAttribute) != 0 ? BinaryRecordReader.ReadU32(ref reader) : 0;
+        if (function is not null)
+        {
+            function.Checksum = checksum;
+            function.Attributes = (ContextAttributes)attributes;
+        }
+        for (ulong callsites = BinaryRecordReader.ReadU32(ref reader); callsites != 0; callsites--)
+        {
+            LineLocation location = BinaryRecordReader.ReadLocation(ref reader);
+            string name = records.ReadName(ref reader);
+            FunctionSamples? callee = null;
+            if (function is not null && function.Callsites.TryGetValue(location, out SortedDictionary<string, FunctionSamples>? callees))
+                callees.TryGetValue(name, out callee);
+            ReadMetadata(ref reader, callee, flags, depth + 1);
+        }
+    }
+
+    /// <summary>Size of the content, size of the zlib stream, the stream.</summary>
+    private byte[] Decompress(ReadOnlySpan<byte> section, SecType type, ulong offset)
+    {
+        SpanReader reader = new(section, $"compressed {type}", offset);
+        ulong size = reader.ReadULeb128();
+        ulong compressedSize = reader.ReadULeb128();
+        ReadOnlySpan<byte> compressed = reader.ReadBytes(compressedSize);
+        if (size > (ulong)decompressedLeft)
+            throw reader.Malformed($"{size} bytes decompressed are more than a file of this size may hold");
+        decompressedLeft -= (long)size;
+        byte[] content = new byte[size];
+        try
+        {
+            using ZLibStream zlib = new(new MemoryStream(compressed.ToArray()), CompressionMode.Decompress);
+            if (zlib.ReadAtLeast(content, content.Length, throwOnEndOfStream: false) != content.Length || zlib.ReadByte() >= 0)
+                throw reader.Malformed($"does not decompress to {size} bytes");
+        }
+        catch (InvalidDataException e)
+        {
+            throw reader.Malformed($"does not decompress: {e.Message}");
+        }
+        return content;
+    }
+}

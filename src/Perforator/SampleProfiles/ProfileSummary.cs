@@ -1,0 +1,148 @@
+using System.Globalization;
+
+namespace Perforator.SampleProfiles;
+
+/// <summary>
+/// One line of a detailed summary: the <paramref name="NumCounts"/> highest counts, all at least <paramref name="MinCount"/>, make
+/// up <paramref name="Cutoff"/> millionths of the total.
+/// </summary>
+public readonly record struct ProfileSummaryEntry(uint Cutoff, ulong MinCount, ulong NumCounts);
+
+/// <summary>
+/// How the counts of a profile are distributed; the compiler tells hot from cold by it. Computed as LLVM's
+/// <c>SampleProfileSummaryBuilder</c> does: each body line, inlined ones included, is one count.
+/// </summary>
+/// <remarks>
+/// A worked example. Lines with 70, 20, 5 and 5 samples total 100. The cutoff of 900000 wants 90 of them: 70 + 20 reach it, so its
+/// entry is (900000, MinCount 20, NumCounts 2).
+/// </remarks>
+public sealed class ProfileSummary
+{
+    /// <summary>Cutoffs are in millionths.</summary>
+    public const uint Scale = 1_000_000;
+
+    /// <summary>LLVM's <c>ProfileSummaryCutoffHot</c>: a count is hot when it belongs to the top 99 % of all samples.</summary>
+    public const uint HotCutoff = 990_000;
+
+    /// <summary>LLVM's <c>ProfileSummaryCutoffCold</c>.</summary>
+    public const uint ColdCutoff = 999_999;
+
+    /// <summary>LLVM's <c>ProfileSummaryBuilder::DefaultCutoffs</c>, which every written profile carries.</summary>
+    public static readonly IReadOnlyList<uint> DefaultCutoffs =
+    [
+        10_000, 100_000, 200_000, 300_000, 400_000, 500_000, 600_000, 700_000, 800_000, 900_000, 950_000, 990_000, 999_000, 999_900,
+        999_990, 999_999,
+    ];
+
+    private ProfileSummary(ulong totalCount, ulong maxCount, ulong maxFunctionCount, uint numCounts, uint numFunctions, ProfileSummaryEntry[] entries)
+    {
+        TotalCount = totalCount;
+        MaxCount = maxCount;
+        MaxFunctionCount = maxFunctionCount;
+        NumCounts = numCounts;
+        NumFunctions = numFunctions;
+        Entries = entries;
+    }
+
+    /// <summary>The sum of all counts, modulo 2^64 as in LLVM.</summary>
+    public ulong TotalCount { get; }
+
+    /// <summary>The highest count.</summary>
+    public ulong MaxCount { get; }
+
+    /// <summary>The highest number of head samples.</summary>
+    public ulong MaxFunctionCount { get; }
+
+    /// <summary>How many counts there are.</summary>
+    public uint NumCounts { get; }
+
+    /// <summary>How many top-level functions there are.</summary>
+    public uint NumFunctions { get; }
+
+    /// <summary>The detailed summary, by rising cutoff.</summary>
+    public IReadOnlyList<ProfileSummaryEntry> Entries { get; }
+
+    /// <summary>A count is hot when it is at least this.</summary>
+    public ulong HotCountThreshold => EntryFor(HotCutoff).MinCount;
+
+    /// <summary>A count is cold when it is at most this.</summary>
+    public ulong ColdCountThreshold => EntryFor(ColdCutoff).MinCount;
+
+    /// <summary>The first entry whose cutoff is at least <paramref name="cutoff"/> millionths.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">No entry's cutoff is that high.</exception>
+    public ProfileSummaryEntry EntryFor(uint cutoff)
+    {
+        foreach (ProfileSummaryEntry entry in Entries)
+            if (entry.Cutoff >= cutoff)
+                return entry;
+        throw new ArgumentOutOfRangeException(nameof(cutoff), cutoff, "above the highest cutoff of this summary");
+    }
+
+    /// <summary>Computes the summary of a profile for the default cutoffs.</summary>
+    public static ProfileSummary Compute(SampleProfile profile) => Compute(profile, DefaultCutoffs);
+
+    /// <summary>Computes the summary of a profile.</summary>
+    /// <param name="cutoffs">In millionths, below <see cref="Scale"/>.</param>
+    public static ProfileSummary Compute(SampleProfile profile, IEnumerable<uint> cutoffs)
+    {
+        Dictionary<ulong, uint> frequencies = [];
+        ulong total = 0, maxFunctionCount = 0;
+        uint numCounts = 0;
+        foreach (FunctionSamples function in profile.Functions.Values)
+        {
+            maxFunctionCount = Math.Max(maxFunctionCount, function.HeadSamples);
+            AddCounts(function);
+        }
+
+        (ulong Count, uint Frequency)[] descending = [.. frequencies.Select(static f => (f.Key, f.Value)).OrderByDescending(static f => f.Key)];
+        List<ProfileSummaryEntry> entries = [];
+        ulong sum = 0, minCount = 0, seen = 0;
+        int next = 0;
+        foreach (uint cutoff in cutoffs.Order())
+        {
+            ulong desired = (ulong)((UInt128)total * cutoff / Scale);
+            for (; sum < desired && next < descending.Length; next++)
+            {
+                minCount = descending[next].Count;
+                sum += minCount * descending[next].Frequency;
+                seen += descending[next].Frequency;
+            }
+            entries.Add(new ProfileSummaryEntry(cutoff, minCount, seen));
+        }
+        ulong maxCount = descending.Length == 0 ? 0 : descending[0].Count;
+        return new ProfileSummary(total, maxCount, maxFunctionCount, numCounts, (uint)profile.Functions.Count, [.. entries]);
+
+        void AddCounts(FunctionSamples function)
+        {
+            foreach ((_, BodySample sample) in function.Body)
+            {
+                total += sample.Samples;
+                numCounts++;
+                frequencies[sample.Samples] = frequencies.GetValueOrDefault(sample.Samples) + 1;
+            }
+            foreach ((_, SortedDictionary<string, FunctionSamples> callees) in function.Callsites)
+                foreach (FunctionSamples callee in callees.Values)
+                    if ((callee.Attributes & ContextAttributes.DuplicatedIntoBase) == 0)
+                        AddCounts(callee);
+        }
+    }
+
+    /// <summary>The summary as <c>llvm-profdata show --sample --detailed-summary</c> prints it.</summary>
+    public string ToText()
+    {
+        System.Text.StringBuilder text = new();
+        text.Append("Total functions: ").Append(NumFunctions).Append('\n');
+        text.Append("Maximum function count: ").Append(MaxFunctionCount).Append('\n');
+        text.Append("Maximum block count: ").Append(MaxCount).Append('\n');
+        text.Append("Total number of blocks: ").Append(NumCounts).Append('\n');
+        text.Append("Total count: ").Append(TotalCount).Append('\n');
+        text.Append("Detailed summary:\n");
+        foreach (ProfileSummaryEntry entry in Entries)
+        {
+            string percent = ((decimal)entry.Cutoff * 100 / Scale).ToString("0.####", CultureInfo.InvariantCulture);
+            text.Append(CultureInfo.InvariantCulture,
+                $"{entry.NumCounts} blocks with count >= {entry.MinCount} account for {percent} percentage of the total counts.\n");
+        }
+        return text.ToString();
+    }
+}
