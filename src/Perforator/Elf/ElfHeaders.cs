@@ -1,5 +1,4 @@
 using System.Text;
-using Perforator.Branches;
 using Perforator.Bytes;
 using static Perforator.Elf.ElfConstants;
 
