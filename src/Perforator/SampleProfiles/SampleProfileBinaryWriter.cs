@@ -69,7 +69,7 @@ internal sealed class SampleProfileBinaryWriter
     {
         output.WriteULeb128((ulong)names.Length);
         foreach (string name in names)
-            output.WriteU64(profile.UsesMd5Names ? ulong.Parse(name) : FunctionNameHash.Of(name));
+            output.WriteU64(profile.UsesMd5Names && ulong.TryParse(name, out ulong hash) ? hash : FunctionNameHash.Of(name));
     }
 
     /// <summary>One top-level function: head samples, then its record.</summary>
