@@ -19,6 +19,8 @@ internal static class Program
     /// <summary>One line per verb; each verb is a file of its own.</summary>
     private static RootCommand CreateRoot() => new("Turns the branches that production machines really take into sampling-PGO profiles for clang -fprofile-sample-use.")
     {
+        ServeCommand.Create(),
+        ServicesCommand.Create(),
     };
 
     private static async Task<int> Main(string[] args)

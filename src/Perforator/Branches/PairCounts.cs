@@ -39,6 +39,19 @@ public sealed class PairCounts
         }
     }
 
+    /// <summary>The sum of the counters with neither address <see cref="BinaryAddress.External"/>, saturating.</summary>
+    public ulong InternalTotal
+    {
+        get
+        {
+            ulong total = 0;
+            foreach (ref readonly Slot slot in slots.AsSpan())
+                if (!new BinaryAddress(slot.First).IsExternal && !new BinaryAddress(slot.Second).IsExternal)
+                    total = Saturating(total, slot.Count);
+            return total;
+        }
+    }
+
     /// <summary>Adds to one counter, creating it at need. Adding zero does nothing.</summary>
     public void Add(BinaryAddress first, BinaryAddress second, ulong count = 1, ulong extra = 0)
     {

@@ -1,0 +1,55 @@
+using Microsoft.AspNetCore.Http;
+using Perforator.Bytes;
+
+namespace Perforator.Server.Http;
+
+/// <summary>A request that cannot be served, with its status and one sentence for the person behind it.</summary>
+internal sealed class ApiException : Exception
+{
+    public ApiException(int status, string detail) : base(detail) => Status = status;
+
+    public int Status { get; }
+
+    public static ApiException BadRequest(string detail) => new(StatusCodes.Status400BadRequest, detail);
+
+    public static ApiException NotFound(string detail) => new(StatusCodes.Status404NotFound, detail);
+}
+
+/// <summary>Turns whatever a request dies of into problem details (RFC 9457).</summary>
+internal static class ProblemResponses
+{
+    public static async Task Handle(HttpContext context, RequestDelegate next)
+    {
+        try
+        {
+            await next(context);
+            if (context.Response.StatusCode >= 400 && !context.Response.HasStarted && context.Response.ContentLength is null)
+                await Write(context, context.Response.StatusCode, Describe(context));
+        }
+        catch (Exception e) when (!context.Response.HasStarted && Describe(e) is { } problem)
+        {
+            context.Response.Clear();
+            await Write(context, problem.Status, problem.Detail);
+        }
+    }
+
+    /// <summary>Says what routing refused before any of our code ran.</summary>
+    private static string Describe(HttpContext context) => context.Response.StatusCode switch
+    {
+        StatusCodes.Status415UnsupportedMediaType => $"content type '{context.Request.ContentType}' is not what {context.Request.Path} takes; see /openapi/v1.json",
+        _ => $"{context.Request.Method} {context.Request.Path} is not part of the API; see /openapi/v1.json",
+    };
+
+    private static (int Status, string Detail)? Describe(Exception e) => e switch
+    {
+        ApiException api => (api.Status, api.Message),
+        MalformedInputException or UserErrorException => (StatusCodes.Status400BadRequest, e.Message),
+        BadHttpRequestException bad => (bad.StatusCode, bad.Message),
+        OperationCanceledException => null,
+        IOException => (StatusCodes.Status507InsufficientStorage, $"the server cannot store or read its data: {e.Message}"),
+        _ => null,
+    };
+
+    private static Task Write(HttpContext context, int status, string detail) =>
+        TypedResults.Problem(detail, statusCode: status).ExecuteAsync(context);
+}

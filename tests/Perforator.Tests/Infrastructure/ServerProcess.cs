@@ -1,0 +1,120 @@
+using System.Diagnostics;
+using System.Net.Http.Headers;
+using System.Text;
+using System.Text.Json;
+using Perforator.Branches;
+using Perforator.Server.Http;
+
+namespace Perforator.Tests.Infrastructure;
+
+/// <summary>A real <c>perforator serve</c> on a free loopback port, ended with the test.</summary>
+internal sealed class ServerProcess : IDisposable
+{
+    private readonly Process process;
+    private readonly StringBuilder error = new();
+
+    private ServerProcess(Process process, Uri address)
+    {
+        this.process = process;
+        Address = address;
+        Http = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { BaseAddress = address };
+    }
+
+    /// <summary>Where it listens.</summary>
+    public Uri Address { get; }
+
+    /// <summary>A client of it.</summary>
+    public HttpClient Http { get; }
+
+    /// <summary>The process id.</summary>
+    public int Id => process.Id;
+
+    /// <summary>What it wrote on stderr so far.</summary>
+    public string Error
+    {
+        get
+        {
+            lock (error)
+                return error.ToString();
+        }
+    }
+
+    /// <summary>Starts a server and returns once it has printed its address.</summary>
+    /// <param name="dataFolder">Its --data folder.</param>
+    public static ServerProcess Start(string dataFolder)
+    {
+        ProcessStartInfo start = new(Tool.Perforator, ["serve", "--data", dataFolder, "--port", "0"])
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        Process process = Process.Start(start)!;
+        Task<string?> line = process.StandardOutput.ReadLineAsync();
+        if (!line.Wait(TimeSpan.FromSeconds(60)) || !Uri.TryCreate(line.Result, UriKind.Absolute, out Uri? address))
+        {
+            process.Kill();
+            Assert.Fail($"perforator serve printed no address: {(line.IsCompleted ? line.Result : "")}{process.StandardError.ReadToEnd()}");
+            throw new UnreachableException();
+        }
+        ServerProcess server = new(process, address);
+        process.ErrorDataReceived += (_, e) =>
+        {
+            lock (server.error)
+                server.error.AppendLine(e.Data);
+        };
+        process.BeginErrorReadLine();
+        return server;
+    }
+
+    /// <summary>Runs a verb of the CLI against this server.</summary>
+    public ToolResult Cli(params string[] arguments) => Tool.Cli([.. arguments, "--server", Address.ToString()]);
+
+    /// <summary>Uploads a profile as the CLI does; fails the test when it is refused.</summary>
+    public async Task<UploadReceipt> UploadAsync(BranchProfileSet set)
+    {
+        using HttpResponseMessage response = await PostAsync(BranchProfileCodec.Encode(set));
+        string body = await response.Content.ReadAsStringAsync();
+        Assert.True(response.IsSuccessStatusCode, body);
+        return JsonSerializer.Deserialize(body, ApiJson.Default.UploadReceipt)!;
+    }
+
+    /// <summary>Sends bytes as if they were a profile.</summary>
+    public Task<HttpResponseMessage> PostAsync(byte[] profile)
+    {
+        ByteArrayContent content = new(profile);
+        content.Headers.ContentType = new MediaTypeHeaderValue(ApiMediaTypes.Branches);
+        return Http.PostAsync("api/v1/profiles", content);
+    }
+
+    /// <summary>Sends a file as the binary of a build id.</summary>
+    public Task<HttpResponseMessage> PutBinaryAsync(string buildId, byte[] file)
+    {
+        ByteArrayContent content = new(file);
+        content.Headers.ContentType = new MediaTypeHeaderValue(ApiMediaTypes.Bytes);
+        return Http.PutAsync($"api/v1/binaries/{buildId}", content);
+    }
+
+    /// <summary>SIGKILL: it gets no chance to finish anything.</summary>
+    public void Kill()
+    {
+        process.Kill();
+        process.WaitForExit();
+    }
+
+    /// <summary>SIGTERM; returns the exit code.</summary>
+    public int Terminate()
+    {
+        Tool.Run("/bin/kill", ["-TERM", $"{process.Id}"]).Succeeded();
+        Assert.True(process.WaitForExit(TimeSpan.FromSeconds(30)), "perforator serve did not end within 30 s of SIGTERM");
+        return process.ExitCode;
+    }
+
+    public void Dispose()
+    {
+        if (!process.HasExited)
+            Kill();
+        process.Dispose();
+        Http.Dispose();
+    }
+}
