@@ -1,0 +1,69 @@
+using Perforator.Bytes;
+
+namespace Perforator.Dwarf;
+
+/// <summary>The units of one .debug_info section in file order. Only headers are read.</summary>
+internal sealed class DwarfUnits
+{
+    private readonly List<DwarfUnit> units = [];
+
+    private DwarfUnits(DwarfSections sections) => Sections = sections;
+
+    public DwarfSections Sections { get; }
+
+    public IReadOnlyList<DwarfUnit> All => units;
+
+    /// <summary>The units of the supplementary file that dwz made several files share; null when there is none.</summary>
+    public DwarfUnits? Supplement { get; set; }
+
+    /// <summary>Why the list ends early; null when the section is sound.</summary>
+    public MalformedInputException? Damage { get; private set; }
+
+    /// <summary>Reads all unit headers. A damaged length ends the list, since nothing says where the next unit begins.</summary>
+    public static DwarfUnits Read(DwarfSections sections)
+    {
+        DwarfUnits result = new(sections);
+        SpanReader reader = new(sections.Info.Span, ".debug_info");
+        try
+        {
+            while (!reader.AtEnd)
+            {
+                SpanReader before = reader;
+                try
+                {
+                    result.units.Add(DwarfUnit.Parse(result, ref reader));
+                }
+                catch (MalformedInputException e) when (reader.Position > before.Position + 12)
+                {
+                    // The length was good, the rest of the header was not: go on behind this unit.
+                    result.Damage ??= e;
+                }
+            }
+        }
+        catch (MalformedInputException e)
+        {
+            result.Damage ??= e;
+        }
+        return result;
+    }
+
+    /// <summary>The unit whose entries hold an offset of .debug_info, or null.</summary>
+    public DwarfUnit? Holding(ulong offset) => Around(offset) is { } unit && offset >= unit.FirstEntry ? unit : null;
+
+    /// <summary>The unit whose header is at an offset of .debug_info, or null.</summary>
+    public DwarfUnit? At(ulong offset) => Around(offset) is { } unit && offset == unit.Offset ? unit : null;
+
+    private DwarfUnit? Around(ulong offset)
+    {
+        int low = 0, high = units.Count;
+        while (low < high)
+        {
+            int middle = (low + high) >>> 1;
+            if (units[middle].End > offset)
+                high = middle;
+            else
+                low = middle + 1;
+        }
+        return low < units.Count ? units[low] : null;
+    }
+}

@@ -1,0 +1,140 @@
+using Perforator.Bytes;
+using Perforator.Dwarf;
+using Perforator.Elf;
+using static Perforator.Dwarf.DwarfConstants;
+
+namespace Perforator.Symbolize;
+
+/// <summary>
+/// Tells which place in source an address of a binary comes from, inlined calls included, as LLVM's symbolizer tells llvm-profgen.
+/// Units are parsed when an address in them is first asked for, so cost follows the code that is touched, not the binary's size.
+/// </summary>
+/// <remarks>Not safe for use by several threads at once. Fastest when addresses are asked for in ascending order.</remarks>
+public sealed class Symbolizer : IDisposable
+{
+    private readonly ElfFile? debugFile;
+    private readonly FunctionNames names = new();
+    private readonly FunctionSymbols functionSymbols;
+    private readonly Func<ulong, bool> isCode;
+    private readonly DwarfUnits units;
+    private readonly UnitSymbols?[] symbols;
+    private readonly AddressIndex index;
+
+    private Symbolizer(ElfFile binary, ElfFile? debugFile)
+    {
+        this.debugFile = debugFile;
+        functionSymbols = new FunctionSymbols(() => binary.Symbols);
+        isCode = address => binary.IsCode(new(address));
+        ElfFile source = debugFile ?? binary;
+        units = DwarfUnits.Read(new DwarfSections(source.SectionData));
+        if (units.Damage is { } damage)
+            Losses.Add($"damaged debug info: {damage.Message}");
+        symbols = new UnitSymbols?[units.All.Count];
+        index = IndexUnits();
+    }
+
+    /// <summary>Prepares to symbolize addresses of a binary.</summary>
+    /// <param name="binary">The binary; stays open for as long as this object is used, and is not disposed with it.</param>
+    /// <param name="debugFile">A separate file with the binary's debug info; null to use what the binary has.</param>
+    /// <exception cref="UserErrorException">The debug file cannot be used; the message says why.</exception>
+    /// <exception cref="MalformedInputException">The debug sections cannot be read at all.</exception>
+    public static Symbolizer Open(ElfFile binary, string? debugFile = null) =>
+        new(binary, debugFile is null ? null : ElfFile.Load(debugFile));
+
+    /// <summary>Whether there is any DWARF debug info; without, no address has a place in source.</summary>
+    public bool HasDebugInfo => units.All.Count > 0;
+
+    /// <summary>What was dropped because it was damaged or missing, by reason; units are named. Grows as units are read.</summary>
+    public LossCounts Losses { get; } = new();
+
+    /// <summary>Number of compile units that have been parsed so far, of <see cref="UnitCount"/>.</summary>
+    public int ParsedUnitCount { get; private set; }
+
+    /// <summary>Number of units in the debug info.</summary>
+    public int UnitCount => units.All.Count;
+
+    /// <summary>The place in source that an address comes from; without context when no debug info covers it.</summary>
+    public SourceLocation Find(BinaryAddress address)
+    {
+        int at = index.Find(address.Value, out ulong end);
+        if (at < 0)
+            return new SourceLocation(null, 0, 0, new(end));
+        SourceLocation found = Symbols(at).Find(address.Value);
+        return found.End.Value <= end ? found : found with { End = new(end) };
+    }
+
+    /// <summary>The piece of a function's code that holds an address; null when no debug info covers it or gives it a name.</summary>
+    public FunctionRange? FindFunction(BinaryAddress address)
+    {
+        int at = index.Find(address.Value, out _);
+        if (at < 0 || Symbols(at).FindFunction(address.Value, out _) is not { Function.Name.Length: > 0 } range)
+            return null;
+        return range;
+    }
+
+    /// <summary>All functions with names and code, unit by unit. Parses every unit: use it only where all of them are needed.</summary>
+    public IEnumerable<BinaryFunction> AllFunctions()
+    {
+        for (int i = 0; i < symbols.Length; i++)
+            if (IsCompileUnit(units.All[i]))
+                foreach (BinaryFunction function in Symbols(i).Functions())
+                    yield return function;
+    }
+
+    public void Dispose() => debugFile?.Dispose();
+
+    private UnitSymbols Symbols(int unit)
+    {
+        if (symbols[unit] is { } known)
+            return known;
+        ParsedUnitCount++;
+        return symbols[unit] = new UnitSymbols(units.All[unit], names, functionSymbols, isCode, Losses);
+    }
+
+    private static bool IsCompileUnit(DwarfUnit unit) => unit.Type is DW_UT_compile or DW_UT_skeleton;
+
+    private AddressIndex IndexUnits()
+    {
+        List<(AddressRange, int)> ranges = [];
+        Dictionary<ulong, int> byOffset = [];
+        for (int i = 0; i < units.All.Count; i++)
+            byOffset.Add(units.All[i].Offset, i);
+
+        // .debug_aranges is quicker to read, but may describe only some of the units.
+        HashSet<int> described = [];
+        MalformedInputException? damage = Aranges.Read(units.Sections.Aranges.Span, (offset, found) =>
+        {
+            if (!byOffset.TryGetValue(offset, out int unit))
+                return;
+            described.Add(unit);
+            AddRanges(unit, found);
+        });
+        if (damage is not null)
+            Losses.Add($"damaged debug info: {damage.Message}");
+
+        List<AddressRange> own = [];
+        for (int i = 0; i < units.All.Count; i++)
+        {
+            if (described.Contains(i) || !IsCompileUnit(units.All[i]))
+                continue;
+            own.Clear();
+            try
+            {
+                units.All[i].Attributes.ReadRanges(own);
+            }
+            catch (MalformedInputException e)
+            {
+                Losses.Add($"damaged debug info in unit 0x{units.All[i].Offset:x}: {e.Message}");
+            }
+            AddRanges(i, own);
+        }
+        return AddressIndex.Of(ranges);
+
+        void AddRanges(int unit, IReadOnlyList<AddressRange> found)
+        {
+            foreach (AddressRange range in found)
+                if (isCode(range.Low))
+                    ranges.Add((range, unit));
+        }
+    }
+}

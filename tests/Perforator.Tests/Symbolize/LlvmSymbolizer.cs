@@ -1,0 +1,74 @@
+using System.Globalization;
+using System.Text.Json;
+using Perforator.Elf;
+using Perforator.Symbolize;
+using Perforator.Tests.Infrastructure;
+
+namespace Perforator.Tests.Symbolize;
+
+/// <summary>The reference: what llvm-symbolizer-19 says of addresses, from DWARF alone.</summary>
+internal static class LlvmSymbolizer
+{
+    /// <summary>
+    /// Compares our frames with LLVM's at all addresses. llvm-symbolizer prefers the symbol table's name for the outermost frame,
+    /// which llvm-profgen does not, so it gets a copy without symbols.
+    /// </summary>
+    /// <param name="debugFile">The separate debug file, when the binary has none of its own.</param>
+    /// <returns>How many addresses had a function, so that the caller can tell that something was compared.</returns>
+    public static int AssertSame(string binary, IReadOnlyCollection<ulong> addresses, string? debugFile = null, IEnumerable<string>? arguments = null)
+    {
+        string withoutSymbols = Path.Combine(Path.GetDirectoryName(binary)!, Path.GetFileName(binary) + ".nosym");
+        Tool.Run("llvm-objcopy-19", ["--remove-section=.symtab", debugFile ?? binary, withoutSymbols]).Succeeded();
+        string input = string.Join('\n', addresses.Select(a => "0x" + a.ToString("x", CultureInfo.InvariantCulture)));
+        ToolResult result = Tool.Run(
+            "llvm-symbolizer-19", ["--obj=" + withoutSymbols, "--output-style=JSON", "--inlines", "--no-demangle", .. arguments ?? []], input).Succeeded();
+        File.Delete(withoutSymbols);
+
+        using ElfFile file = ElfFile.Load(binary);
+        using Symbolizer symbolizer = Symbolizer.Open(file, debugFile);
+        int found = 0;
+        using IEnumerator<string> lines = ((IEnumerable<string>)result.Output.Split('\n')).GetEnumerator();
+        foreach (ulong address in addresses)
+        {
+            Assert.True(lines.MoveNext());
+            string expected = Frames(lines.Current);
+            SourceLocation location = symbolizer.Find(new(address));
+            string actual = string.Join('\n', location.Frames().Select(f => $"{f.Function} {f.StartLine} {f.Line} {f.Discriminator}"));
+            if (expected != actual)
+                Assert.Fail($"{binary} 0x{address:x}\nllvm-symbolizer:\n{expected}\nours:\n{actual}");
+            Assert.True(location.End.Value > address);
+            found += actual.Length > 0 ? 1 : 0;
+        }
+        Assert.Equal(0UL, symbolizer.Losses.Total);
+        return found;
+    }
+
+    /// <summary>The addresses of all instructions in the sections that hold code.</summary>
+    public static List<ulong> Instructions(string binary)
+    {
+        List<ulong> addresses = [];
+        foreach (string line in Tool.Run("llvm-objdump-19", ["-d", "--no-show-raw-insn", binary]).Succeeded().Output.Split('\n'))
+        {
+            int colon = line.IndexOf(':', StringComparison.Ordinal);
+            if (colon > 0 && ulong.TryParse(line.AsSpan(0, colon).Trim(), NumberStyles.HexNumber, null, out ulong address))
+                addresses.Add(address);
+        }
+        return addresses;
+    }
+
+    /// <summary>Frames as text, innermost first; none where LLVM knows no function.</summary>
+    private static string Frames(string json)
+    {
+        using JsonDocument document = JsonDocument.Parse(json);
+        List<string> frames = [];
+        foreach (JsonElement frame in document.RootElement.GetProperty("Symbol").EnumerateArray())
+        {
+            string function = frame.GetProperty("FunctionName").GetString()!;
+            if (function.Length > 0)
+                frames.Add($"{function} {Number(frame, "StartLine")} {Number(frame, "Line")} {Number(frame, "Discriminator")}");
+        }
+        return string.Join('\n', frames);
+
+        static uint Number(JsonElement frame, string name) => frame.GetProperty(name).GetUInt32();
+    }
+}
