@@ -26,6 +26,9 @@ public sealed class LossCounts
     /// <summary>How often <paramref name="reason"/> occurred.</summary>
     public ulong this[string reason] => counts.GetValueOrDefault(reason);
 
+    /// <summary>Sets all counts back to none.</summary>
+    public void Clear() => counts.Clear();
+
     /// <summary>Adds all of another's counts.</summary>
     public void Merge(LossCounts other)
     {

@@ -119,6 +119,24 @@ public sealed class BranchAggregator : IBranchSink
     }
 
     /// <summary>
+    /// Hands over all that was counted so far, as an aggregator that is not fed any more, and begins again from zero with the mappings
+    /// as they are: what a recorder that runs on does at the end of each interval.
+    /// </summary>
+    public BranchAggregator Take()
+    {
+        BranchAggregator taken = new(resolver) { Samples = Samples, BranchEntries = BranchEntries };
+        taken.Losses.Merge(Losses);
+        foreach ((BuildId id, ModuleTally tally) in tallies)
+        {
+            taken.profiles.Add(id, tally.Profile);
+            profiles[id] = tally.Profile = new BranchProfile(id, tally.Profile.Path);
+        }
+        (Samples, BranchEntries) = (0, 0);
+        Losses.Clear();
+        return taken;
+    }
+
+    /// <summary>
     /// Counts one entry. Entries come newest first: the range that precedes a branch runs from the target of the next older
     /// branch up to it.
     /// </summary>

@@ -6,7 +6,7 @@ namespace Perforator.Branches;
 /// </summary>
 internal sealed class ModuleTally(BranchProfile profile)
 {
-    public BranchProfile Profile { get; } = profile;
+    public BranchProfile Profile { get; set; } = profile;
 
     /// <summary>The sample that <see cref="NewerFrom"/> belongs to.</summary>
     public ulong SampleNumber { get; set; }

@@ -153,4 +153,22 @@ public class BranchAggregatorTests
         Assert.Equal(2UL, shards[0].Losses.Total);
         Assert.Equal(6UL, shards[0].BranchEntries);
     }
+
+    [Fact]
+    public void What_was_taken_is_not_counted_again_and_mappings_stay()
+    {
+        BranchAggregator aggregator = new(new OneModule());
+        aggregator.OnMapping(new(1, new(0x10000), 0x1000, new(0), Program.Path));
+        Sample(aggregator, 1, Entry(0x10040, 0x10010));
+        aggregator.OnLost("reason", 3);
+
+        BranchAggregator first = aggregator.Take();
+        Sample(aggregator, 1, Entry(0x10050, 0x10020));
+        BranchAggregator second = aggregator.Take();
+
+        Assert.Equal([new(new(0x1040), new(0x1010), 1, 0)], first.Profiles[Program.BuildId].Branches.Sorted());
+        Assert.Equal([new(new(0x1050), new(0x1020), 1, 0)], second.Profiles[Program.BuildId].Branches.Sorted());
+        Assert.Equal((3UL, 0UL), (first.Losses["reason"], second.Losses["reason"]));
+        Assert.Equal((1UL, 1UL, 0UL), (first.Samples, second.Samples, aggregator.Samples));
+    }
 }

@@ -13,6 +13,7 @@ public sealed unsafe class PerfRingTests : IDisposable
     private static readonly PerfRecordLayout Layout = new(new PerfEventAttributes
     {
         SampleType = PerfSampleType.PERF_SAMPLE_TID | PerfSampleType.PERF_SAMPLE_TIME | PerfSampleType.PERF_SAMPLE_BRANCH_STACK,
+        BranchSampleType = PerfBranchSampleType.PERF_SAMPLE_BRANCH_ANY,
     });
 
     private readonly byte[] metadata = GC.AllocateArray<byte>(4096, pinned: true);
@@ -80,7 +81,7 @@ public sealed unsafe class PerfRingTests : IDisposable
         {
             int count = 1 + round % 4;
             for (int i = 0; i < count; i++)
-                Write(Sample(++written, (int)(written * 7 % 33)));
+                Write(Sample(++written, 1 + (int)(written * 7 % 32)));
             Assert.NotEqual(0UL, ring.Read(reader.Read, Layout));
             Assert.Equal(head, Tail);
         }
@@ -90,7 +91,7 @@ public sealed unsafe class PerfRingTests : IDisposable
         Assert.Equal(Enumerable.Range(1, (int)written).Select(i => (ulong)i), stacks.Samples.Select(s => s.Time));
         Assert.All(stacks.Samples, s =>
         {
-            Assert.Equal((int)(s.Time * 7 % 33), s.Stack.Length);
+            Assert.Equal(1 + (int)(s.Time * 7 % 32), s.Stack.Length);
             for (int i = 0; i < s.Stack.Length; i++)
                 Assert.Equal(new(new(s.Time * 1000 + (ulong)i), new(s.Time * 2000 + (ulong)i)), s.Stack[i]);
         });

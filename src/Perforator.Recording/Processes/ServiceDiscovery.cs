@@ -1,0 +1,106 @@
+using System.Diagnostics;
+using System.Text;
+using Perforator.Branches;
+
+namespace Perforator.Recording.Processes;
+
+/// <summary>
+/// Finds the processes of services, again and again: of those that rules name, or, without rules, of all there are, each named by
+/// what it declares (PERFORATOR_SERVICE), else by its systemd service, else by its executable. Safe for use by several threads.
+/// </summary>
+public sealed class ServiceDiscovery : IRecordingTargets
+{
+    /// <summary>How long what was found is taken for true, since looking at every process of a large machine takes its time.</summary>
+    private static readonly TimeSpan MaxAge = TimeSpan.FromSeconds(1);
+
+    private readonly IReadOnlyList<ServiceRule> rules;
+    private readonly Lock gate = new();
+    private Dictionary<ProcessIdentity, (string Executable, string? Service)> known = [];
+    private Dictionary<int, string> services = [];
+    private long lookedAt;
+
+    /// <param name="rules">The services wanted; none for all.</param>
+    public ServiceDiscovery(IReadOnlyList<ServiceRule> rules) => this.rules = rules;
+
+    /// <inheritdoc/>
+    public IReadOnlySet<int>? Refresh()
+    {
+        lock (gate)
+            return Look().Keys.ToHashSet();
+    }
+
+    /// <summary>The service a process belongs to; null when it belongs to none that is wanted, or was not there yet.</summary>
+    public string? ServiceOf(int processId)
+    {
+        lock (gate)
+            return services.GetValueOrDefault(processId);
+    }
+
+    /// <summary>The service of a process that has just executed another program; null when it has ended or belongs to none that is wanted.</summary>
+    public string? LookAgain(int processId)
+    {
+        if (processId == Environment.ProcessId || ProcessIdentity.Of(processId) is not { } identity || ProcessDescription.Of(identity) is not { } description)
+            return null;
+        string? service = ServiceOf(description);
+        lock (gate)
+        {
+            known[identity] = (description.Executable, service);
+            if (service is null)
+                services.Remove(processId);
+            else
+                services[processId] = service;
+        }
+        return service;
+    }
+
+    /// <summary>The services that run now, each with how many processes it has.</summary>
+    public IReadOnlyDictionary<string, int> Running
+    {
+        get
+        {
+            lock (gate)
+                return new SortedDictionary<string, int>(Look().Values.CountBy(s => s).ToDictionary(), StringComparer.Ordinal);
+        }
+    }
+
+    private Dictionary<int, string> Look()
+    {
+        if (lookedAt != 0 && Stopwatch.GetElapsedTime(lookedAt) < MaxAge)
+            return services;
+        Dictionary<ProcessIdentity, (string Executable, string? Service)> now = [];
+        foreach ((ProcessIdentity process, _) in ProcessIdentity.AllWithParents())
+        {
+            if (process.Id == Environment.ProcessId || ProcessDescription.ExecutableOf(process.Id) is not { } executable)
+                continue;
+
+            // The service of a process changes only when it executes another program.
+            if (!known.TryGetValue(process, out (string Executable, string? Service) before) || before.Executable != executable)
+                before = (executable, ProcessDescription.Of(process) is { } description ? ServiceOf(description) : null);
+            now.Add(process, before);
+        }
+        known = now;
+        services = now.Where(p => p.Value.Service is not null).ToDictionary(p => p.Key.Id, p => p.Value.Service!);
+        lookedAt = Stopwatch.GetTimestamp();
+        return services;
+    }
+
+    private string? ServiceOf(ProcessDescription process)
+    {
+        if (rules.Count != 0)
+            return rules.FirstOrDefault(r => r.Matches(process))?.Service;
+        return NameOf(process);
+    }
+
+    /// <summary>The name a process's service goes by when no rule gives it one.</summary>
+    internal static string NameOf(ProcessDescription process)
+    {
+        string wanted = process.DeclaredService is { Length: > 0 } declared ? declared : process.SystemdService ?? process.ExecutableName;
+        StringBuilder name = new();
+        foreach (char c in wanted[..Math.Min(wanted.Length, ProfileLabels.MaxNameLength)])
+            if (char.IsAsciiLetterOrDigit(c) || (name.Length > 0 && c is '.' or '_' or '-'))
+                name.Append(c);
+            else if (name.Length > 0)
+                name.Append('_');
+        return name.Length == 0 ? "unnamed" : name.ToString();
+    }
+}

@@ -1,0 +1,72 @@
+using System.Globalization;
+using System.IO.Enumeration;
+using Perforator.Branches;
+
+namespace Perforator.Recording.Processes;
+
+/// <summary>
+/// Which processes make up a service, as a command line says it: <c>NAME=MATCH</c>, or <c>NAME</c> alone for <c>NAME=NAME</c>. MATCH is
+/// <list type="bullet">
+/// <item>a path, absolute: the executable's, as the process sees it;</item>
+/// <item><c>unit:U</c>: a component of the control group's path, with or without <c>.service</c>;</item>
+/// <item><c>cgroup:/P</c>: the control group's path or what it lies under;</item>
+/// <item><c>pid:N</c>: one process;</item>
+/// <item>anything else: the executable's file name, or the process's own name.</item>
+/// </list>
+/// In all but <c>pid:</c>, <c>*</c> stands for any characters and <c>?</c> for one.
+/// </summary>
+public sealed class ServiceRule
+{
+    private readonly Func<ProcessDescription, bool> matches;
+
+    private ServiceRule(string service, Func<ProcessDescription, bool> matches)
+    {
+        Service = service;
+        this.matches = matches;
+    }
+
+    /// <summary>The service's name.</summary>
+    public string Service { get; }
+
+    /// <summary>Whether a process belongs to the service.</summary>
+    public bool Matches(ProcessDescription process) => matches(process);
+
+    /// <summary>Reads <c>NAME=MATCH</c> or <c>NAME</c>.</summary>
+    /// <exception cref="UserErrorException">It is neither; the message says what is wrong with it.</exception>
+    public static ServiceRule Parse(string text)
+    {
+        int equals = text.IndexOf('=', StringComparison.Ordinal);
+        string name = equals < 0 ? text : text[..equals];
+        string match = equals < 0 ? text : text[(equals + 1)..];
+        if (!ProfileLabels.IsName(name))
+            throw new UserErrorException($"'{name}' cannot name a service: use letters, digits, '.', '_' and '-', beginning with a letter or digit");
+        if (match.Length == 0)
+            throw new UserErrorException($"--service {text}: nothing after '='; give an executable's name or path, unit:NAME, cgroup:/PATH or pid:N");
+        return new ServiceRule(name, Matcher(text, match));
+    }
+
+    private static Func<ProcessDescription, bool> Matcher(string text, string match)
+    {
+        if (match.StartsWith("pid:", StringComparison.Ordinal))
+        {
+            if (!int.TryParse(match.AsSpan(4), NumberStyles.None, CultureInfo.InvariantCulture, out int processId))
+                throw new UserErrorException($"--service {text}: '{match[4..]}' is not a process id");
+            return p => p.Identity.Id == processId;
+        }
+        if (match.StartsWith("unit:", StringComparison.Ordinal))
+        {
+            string unit = match[5..];
+            return p => p.Cgroup.Split('/').Any(c => Like(unit, c) || Like(unit + ".service", c));
+        }
+        if (match.StartsWith("cgroup:", StringComparison.Ordinal))
+        {
+            string group = match[7..].TrimEnd('/');
+            return p => Like(group, p.Cgroup) || Like(group + "/*", p.Cgroup);
+        }
+        if (match.StartsWith('/'))
+            return p => Like(match, p.Executable);
+        return p => Like(match, p.ExecutableName) || Like(match, p.Name);
+    }
+
+    private static bool Like(string pattern, string text) => FileSystemName.MatchesSimpleExpression(pattern, text, ignoreCase: false);
+}
