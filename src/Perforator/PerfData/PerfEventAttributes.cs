@@ -20,6 +20,7 @@ public sealed record PerfEventAttributes
     public const uint PERF_TYPE_RAW = 4;
     public const ulong PERF_COUNT_HW_CPU_CYCLES = 0;
     public const ulong PERF_COUNT_SW_CPU_CLOCK = 0;
+    public const ulong PERF_COUNT_SW_TASK_CLOCK = 1;
     public const ulong PERF_COUNT_SW_DUMMY = 9;
 
     /// <summary>PERF_TYPE_HARDWARE, PERF_TYPE_RAW, … or the number of a PMU in sysfs.</summary>

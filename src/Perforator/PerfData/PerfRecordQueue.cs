@@ -18,9 +18,14 @@ public sealed class PerfRecordQueue
     private int used;
     private ulong newest;
     private ulong newestOfLastRound;
+    private ulong newestReleased;
+    private bool sorted = true;
 
     /// <summary>How many bytes of records wait.</summary>
     public int PendingBytes => used;
+
+    /// <summary>How many records came after a newer one had been let out, so that their order was lost.</summary>
+    public ulong Late { get; private set; }
 
     /// <summary>Keeps a copy of a record until its turn.</summary>
     public void Add(ReadOnlySpan<byte> record, PerfRecordLayout layout)
@@ -31,6 +36,9 @@ public sealed class PerfRecordQueue
         ulong time = layout.Time(record, PerfRecordHeader.Parse(record).Type);
         if (time == 0)
             time = newest;
+        if (time < newestReleased)
+            Late++;
+        sorted &= time >= newest;
         newest = Math.Max(newest, time);
         entries.Add(new Entry(time, entries.Count, used, record.Length, layout));
         used += record.Length;
@@ -43,19 +51,37 @@ public sealed class PerfRecordQueue
         newestOfLastRound = newest;
     }
 
+    /// <summary>Lets out the older half of what waits, for sources that never finish a round.</summary>
+    public void ReleaseOlderHalf(PerfRecordHandler handler)
+    {
+        Sort();
+        if (entries.Count > 0)
+            Release(entries[entries.Count / 2].Time, handler);
+    }
+
     /// <summary>Lets out all that is left, when no more records will come.</summary>
     public void Finish(PerfRecordHandler handler) => Release(ulong.MaxValue, handler);
 
     private void Release(ulong limit, PerfRecordHandler handler)
     {
-        entries.Sort(static (a, b) => a.Time != b.Time ? a.Time.CompareTo(b.Time) : a.Sequence.CompareTo(b.Sequence));
+        Sort();
         int count = 0;
         while (count < entries.Count && entries[count].Time <= limit)
         {
             Entry entry = entries[count++];
             handler(bytes.AsSpan(entry.Start, entry.Length), entry.Layout);
         }
+        if (count == 0)
+            return;
+        newestReleased = Math.Max(newestReleased, entries[count - 1].Time);
         KeepFrom(count);
+    }
+
+    private void Sort()
+    {
+        if (!sorted)
+            entries.Sort(static (a, b) => a.Time != b.Time ? a.Time.CompareTo(b.Time) : a.Sequence.CompareTo(b.Sequence));
+        sorted = true;
     }
 
     private void KeepFrom(int first)

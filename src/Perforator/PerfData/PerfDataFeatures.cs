@@ -1,0 +1,56 @@
+using System.Text;
+using Perforator.Bytes;
+
+namespace Perforator.PerfData;
+
+/// <summary>What the feature sections after a perf.data file's records say of use here; all others are skipped.</summary>
+internal static class PerfDataFeatures
+{
+    public const int HEADER_BUILD_ID = 2;
+    public const int HEADER_HOSTNAME = 3;
+    public const int HEADER_CPUDESC = 8;
+    public const int HEADER_FIRST_FEATURE = 1;
+
+    /// <summary>The last feature perf 6.x knows; a file with later ones was written by a newer perf.</summary>
+    public const int HEADER_LAST_FEATURE = 32;
+
+    /// <summary>Build ids by path: records like struct perf_record_header_build_id, one after the other.</summary>
+    /// <exception cref="MalformedInputException">A record does not fit.</exception>
+    public static void ReadBuildIds(ReadOnlySpan<byte> section, Dictionary<string, BuildId> buildIds)
+    {
+        while (section.Length >= PerfRecordHeader.ByteCount)
+        {
+            PerfRecordHeader header = PerfRecordHeader.Parse(section);
+            if (header.Size > section.Length)
+                throw new MalformedInputException($"record of {header.Size} bytes with {section.Length} left", "perf.data build ids", 0);
+            ReadBuildId(section[..header.Size], buildIds);
+            section = section[header.Size..];
+        }
+    }
+
+    /// <summary>One build id record: process (4 bytes), build id (20), its size (1) if the header says so, padding (3), path.</summary>
+    /// <exception cref="MalformedInputException">The record is too short.</exception>
+    public static void ReadBuildId(ReadOnlySpan<byte> record, Dictionary<string, BuildId> buildIds)
+    {
+        SpanReader reader = new(record, "PERF_RECORD_HEADER_BUILD_ID");
+        PerfRecordHeader header = PerfRecordHeader.Parse(record);
+        reader.Skip(PerfRecordHeader.ByteCount + 4);
+        ReadOnlySpan<byte> id = reader.ReadBytes(24);
+        int size = (header.Misc & PerfRecordMisc.PERF_RECORD_MISC_BUILD_ID_SIZE) != 0 ? id[20] : 20;
+        if (size is 0 or > 20)
+            return;
+        ReadOnlySpan<byte> path = reader.Rest;
+        int end = path.IndexOf((byte)0);
+        buildIds[Encoding.UTF8.GetString(end < 0 ? path : path[..end])] = BuildId.FromBytes(id[..size]);
+    }
+
+    /// <summary>A string feature: its size (4 bytes), then the text up to a NUL.</summary>
+    /// <exception cref="MalformedInputException">The section is too short.</exception>
+    public static string ReadString(ReadOnlySpan<byte> section)
+    {
+        SpanReader reader = new(section, "perf.data feature");
+        ReadOnlySpan<byte> text = reader.ReadBytes(reader.ReadU32());
+        int end = text.IndexOf((byte)0);
+        return Encoding.UTF8.GetString(end < 0 ? text : text[..end]);
+    }
+}

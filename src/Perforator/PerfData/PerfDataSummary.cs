@@ -1,0 +1,35 @@
+namespace Perforator.PerfData;
+
+/// <summary>What a perf.data file held, for the report and the labels of what is made of it.</summary>
+public sealed class PerfDataSummary
+{
+    /// <summary>Events of the recording.</summary>
+    public int Events { get; internal set; }
+
+    /// <summary>Records read, of all types, decompressed ones included.</summary>
+    public ulong Records { get; internal set; }
+
+    /// <summary>Bytes of records read, after decompression.</summary>
+    public ulong RecordBytes { get; internal set; }
+
+    /// <summary>Samples handed over with a branch stack.</summary>
+    public ulong BranchSamples { get; internal set; }
+
+    /// <summary>Samples handed over without one, for their address.</summary>
+    public ulong AddressSamples { get; internal set; }
+
+    /// <summary>Of <see cref="AddressSamples"/>, those whose address is exact rather than some instructions late.</summary>
+    public ulong ExactAddressSamples { get; internal set; }
+
+    /// <summary>Records skipped because they say nothing of use or their type is not known, by type.</summary>
+    public IReadOnlyDictionary<uint, ulong> SkippedByType { get; internal set; } = new Dictionary<uint, ulong>();
+
+    /// <summary>Feature sections skipped because they were written by a newer perf.</summary>
+    public int UnknownFeatures { get; internal set; }
+
+    /// <summary>The host it was recorded on; empty when the file does not say.</summary>
+    public string HostName { get; internal set; } = "";
+
+    /// <summary>That host's CPU model; empty when the file does not say.</summary>
+    public string CpuModel { get; internal set; } = "";
+}
