@@ -1,0 +1,20 @@
+using static Perforator.Recording.Syscalls;
+
+namespace Perforator.Recording.Software;
+
+/// <summary>Reads another process's memory with process_vm_readv(2); nothing here can write.</summary>
+internal static class TargetMemory
+{
+    /// <summary>Reads from a runtime address up to the first page that cannot be read.</summary>
+    /// <returns>How many bytes were read; 0 when none could be.</returns>
+    public static unsafe int Read(int processId, ulong address, Span<byte> buffer)
+    {
+        fixed (byte* bytes = buffer)
+        {
+            IoVector local = new() { Base = (nint)bytes, Length = buffer.Length };
+            IoVector remote = new() { Base = (nint)address, Length = buffer.Length };
+            nint read = process_vm_readv(processId, &local, 1, &remote, 1, 0);
+            return read > 0 ? (int)read : 0;
+        }
+    }
+}

@@ -1,0 +1,87 @@
+using System.Globalization;
+using Perforator.Branches;
+using Perforator.Recording.Processes;
+
+namespace Perforator.Recording.Software;
+
+/// <summary>A process being recorded: its threads, and the mappings its sink already knows.</summary>
+internal sealed class TargetProcess
+{
+    private readonly Dictionary<int, TargetThread> threads = [];
+    private HashSet<Mapping> reported = [];
+
+    public TargetProcess(int processId)
+    {
+        ProcessId = processId;
+        ReadOnlySpan<byte> status = ProcFile.Read($"/proc/{processId}/status", stackalloc byte[1024]);
+        int parent = status.IndexOf("PPid:\t"u8);
+        IsOurChild = parent >= 0
+            && System.Buffers.Text.Utf8Parser.TryParse(status[(parent + 6)..], out int id, out _) && id == Environment.ProcessId;
+    }
+
+    public int ProcessId { get; }
+
+    /// <summary>Started by this very process.</summary>
+    public bool IsOurChild { get; }
+
+    public IReadOnlyCollection<TargetThread> Threads => threads.Values;
+
+    /// <summary>Follows threads that came and went.</summary>
+    /// <returns>False when the process has ended.</returns>
+    public bool RefreshThreads()
+    {
+        HashSet<int> present = [];
+        try
+        {
+            foreach (string folder in Directory.EnumerateDirectories($"/proc/{ProcessId}/task"))
+                if (int.TryParse(Path.GetFileName(folder), NumberStyles.None, CultureInfo.InvariantCulture, out int id))
+                    present.Add(id);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            present.Clear();
+        }
+        foreach (int ended in threads.Keys.Where(id => !present.Contains(id)).ToArray())
+            threads.Remove(ended);
+        foreach (int id in present)
+            if (!threads.ContainsKey(id))
+                threads.Add(id, new TargetThread(this, id) { Due = -ExponentialRandom.Next() });
+        return threads.Count > 0;
+    }
+
+    /// <summary>Drops a thread that has ended or cannot be traced.</summary>
+    public void Forget(TargetThread thread) => threads.Remove(thread.ThreadId);
+
+    /// <summary>Whether every branch goes to code whose mapping the sink knows.</summary>
+    public bool Knows(ReadOnlySpan<BranchEntry> branches)
+    {
+        Mapping? last = null;
+        foreach (ref readonly BranchEntry branch in branches)
+        {
+            RuntimeAddress to = branch.To;
+            if (last is not null && to >= last.Start && to < last.End)
+                continue;
+            last = reported.FirstOrDefault(mapping => to >= mapping.Start && to < mapping.End);
+            if (last is null)
+                return false;
+        }
+        return true;
+    }
+
+    /// <summary>Tells the sink of executable mappings it does not know yet, and of an exec when nothing of the old image is left.</summary>
+    public void ReportMappings(IBranchSink sink)
+    {
+        HashSet<Mapping> now = [.. ProcessMap.Load(ProcessId).Where(map => map.IsExecutable && map.Path.Length > 0).Select(map => map.ToMapping(ProcessId))];
+        if (now.Count == 0)
+            return;
+        if (reported.Count > 0 && !now.Overlaps(reported))
+        {
+            sink.OnExec(ProcessId);
+            reported = [];
+        }
+        foreach (Mapping mapping in now)
+            if (!reported.Contains(mapping))
+                sink.OnMapping(mapping);
+        reported = now;
+    }
+}

@@ -1,0 +1,54 @@
+using Perforator.Branches;
+
+namespace Perforator.Tests.Recording.Software;
+
+/// <summary>A sink that keeps the mappings and counts branches as (file, offset of from, offset of to).</summary>
+internal sealed class RecordedBranches : IBranchSink
+{
+    private readonly List<Mapping> mappings = [];
+
+    public Dictionary<(ulong From, ulong To), long> Counts { get; } = [];
+
+    public LossCounts Losses { get; } = new();
+
+    public List<int> Execs { get; } = [];
+
+    public long Samples { get; private set; }
+
+    public long Branches => Counts.Values.Sum();
+
+    public int UnknownAddresses { get; private set; }
+
+    /// <summary>Called for every sample, on the recorder's thread.</summary>
+    public Action? Sampled { get; init; }
+
+    public void OnMapping(Mapping mapping) => mappings.Add(mapping);
+
+    public void OnFork(int processId, int parentProcessId)
+    {
+    }
+
+    public void OnExec(int processId) => Execs.Add(processId);
+
+    public void OnExit(int processId)
+    {
+    }
+
+    public void OnSample(in BranchSample sample)
+    {
+        Samples++;
+        foreach (BranchEntry entry in sample.Stack)
+        {
+            Counts[(entry.From.Value, entry.To.Value)] = Counts.GetValueOrDefault((entry.From.Value, entry.To.Value)) + 1;
+            if (MappingOf(sample.ProcessId, entry.To) is null)
+                UnknownAddresses++;
+        }
+        Sampled?.Invoke();
+    }
+
+    public void OnLost(string reason, ulong count) => Losses.Add(reason, count);
+
+    /// <summary>The latest mapping of a runtime address.</summary>
+    public Mapping? MappingOf(int processId, RuntimeAddress address) =>
+        mappings.LastOrDefault(m => m.ProcessId == processId && address >= m.Start && address < m.End);
+}
