@@ -29,10 +29,7 @@ internal static partial class Syscalls
     public const int CLD_KILLED = 2;
     public const int CLD_DUMPED = 3;
 
-    public const int EPERM = 1;
-    public const int ESRCH = 3;
     public const int ECHILD = 10;
-    public const int EINTR = 4;
 
     public const int SIGTRAP = 5;
 
