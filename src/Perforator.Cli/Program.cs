@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using Perforator.Bytes;
 
 namespace Perforator.Cli;
@@ -28,9 +29,9 @@ internal static class Program
         ParseResult parsed = CreateRoot().Parse(args);
         if (parsed.Errors.Count > 0)
         {
-            foreach (System.CommandLine.Parsing.ParseError error in parsed.Errors)
-                await Console.Error.WriteLineAsync($"perforator: {error.Message}");
-            await Console.Error.WriteLineAsync($"perforator: see 'perforator {parsed.CommandResult.Command.Name} --help'");
+            foreach (string error in UsageErrors(parsed).Distinct())
+                await Console.Error.WriteLineAsync($"perforator: {error}");
+            await Console.Error.WriteLineAsync($"perforator: see '{CommandLineOf(parsed.CommandResult)} --help'");
             return ExitCodes.Usage;
         }
         try
@@ -52,4 +53,16 @@ internal static class Program
             return ExitCodes.Failed;
         }
     }
+
+    /// <summary>A wrong or missing verb is one error, not also one for each argument that followed it.</summary>
+    private static IEnumerable<string> UsageErrors(ParseResult parsed)
+    {
+        if (parsed.CommandResult.Command.Subcommands.Count == 0)
+            return parsed.Errors.Select(static error => error.Message);
+        return parsed.UnmatchedTokens is [string unknown, ..] ? [$"no verb '{unknown}'"] : ["a verb is needed"];
+    }
+
+    /// <summary>The verb as it was typed, so that "profile merge" is told where its own help is.</summary>
+    private static string CommandLineOf(CommandResult result) =>
+        result.Parent is CommandResult parent ? $"{CommandLineOf(parent)} {result.Command.Name}" : "perforator";
 }
