@@ -27,9 +27,10 @@ internal static class Program
     private static async Task<int> Main(string[] args)
     {
         ParseResult parsed = CreateRoot().Parse(args);
-        if (parsed.Errors.Count > 0)
+        string[] errors = [.. UsageErrors(parsed).Distinct()];
+        if (errors.Length > 0)
         {
-            foreach (string error in UsageErrors(parsed).Distinct())
+            foreach (string error in errors)
                 await Console.Error.WriteLineAsync($"perforator: {error}");
             await Console.Error.WriteLineAsync($"perforator: see '{CommandLineOf(parsed.CommandResult)} --help'");
             return ExitCodes.Usage;
@@ -54,10 +55,16 @@ internal static class Program
         }
     }
 
-    /// <summary>A wrong or missing verb is one error, not also one for each argument that followed it.</summary>
+    /// <summary>What is wrong with a command line, each fault once: a wrong verb is not also one for each argument that followed it.</summary>
     private static IEnumerable<string> UsageErrors(ParseResult parsed)
     {
-        if (parsed.CommandResult.Command.Subcommands.Count == 0)
+        // The parser takes an option it does not know for an argument: a mistyped option would become a file or service name.
+        IEnumerable<Token> beforeDoubleDash = parsed.Tokens.TakeWhile(static token => token.Type != TokenType.DoubleDash);
+        string? mistyped = parsed.CommandResult.Children.OfType<ArgumentResult>().SelectMany(static argument => argument.Tokens)
+            .Intersect(beforeDoubleDash).Select(static token => token.Value).FirstOrDefault(static value => value is ['-', _, ..]);
+        if (mistyped is not null)
+            return [$"no option '{mistyped}'"];
+        if (parsed.Errors.Count == 0 || parsed.CommandResult.Command.Subcommands.Count == 0)
             return parsed.Errors.Select(static error => error.Message);
         return parsed.UnmatchedTokens is [string unknown, ..] ? [$"no verb '{unknown}'"] : ["a verb is needed"];
     }

@@ -14,7 +14,7 @@ public class CommandLineTests
     [Theory]
     [InlineData("no verb 'sevre'", "see 'perforator --help'", "sevre", "--port", "0")]
     [InlineData("a verb is needed", "see 'perforator --help'")]
-    [InlineData("--nonsense", "see 'perforator services --help'", "services", "--nonsense", "one", "two")]
+    [InlineData("no option '--nonsense'", "see 'perforator services --help'", "services", "--nonsense", "one", "two")]
     public void Wrong_usage_is_named_and_exits_with_2(string said, string hint, params string[] arguments)
     {
         ToolResult result = Tool.Cli(arguments);
