@@ -20,6 +20,7 @@ internal static class Program
     /// <summary>One line per verb; each verb is a file of its own.</summary>
     private static RootCommand CreateRoot() => new("Turns the branches that production machines really take into sampling-PGO profiles for clang -fprofile-sample-use.")
     {
+        ProfileCommand.Create(),
         ServeCommand.Create(),
         ServicesCommand.Create(),
     };

@@ -18,26 +18,15 @@ internal sealed class ExtBinaryReader
     public SampleProfile Parse(ReadOnlySpan<byte> data)
     {
         decompressedLeft = Math.Max(DecompressedFloor, data.Length * DecompressedRatio);
-        SpanReader reader = new(data, "extbinary sample profile");
-        BinaryRecordReader.CheckVersion(ref reader);
-        ulong sections = reader.ReadU64();
-        if (sections > (ulong)reader.Remaining / 32)
-            throw reader.Malformed($"{sections} sections do not fit into {reader.Remaining} bytes");
-        for (ulong i = 0; i < sections; i++)
+        foreach (ExtBinarySection entry in ExtBinarySection.ReadTable(data))
         {
-            SecType type = (SecType)reader.ReadU64();
-            ulong flags = reader.ReadU64();
-            ulong offset = reader.ReadU64();
-            ulong size = reader.ReadU64();
-            if (offset > (ulong)data.Length || size > (ulong)data.Length - offset)
-                throw reader.Malformed($"{type} of {size} bytes at {offset} is outside the file");
-            if (size == 0)
+            if (entry.Size == 0)
                 continue;
-            ReadOnlySpan<byte> content = data.Slice((int)offset, (int)size);
-            if ((flags & SecFlags.SecFlagCompress) != 0)
-                content = Decompress(content, type, offset);
-            SpanReader section = new(content, type.ToString(), (flags & SecFlags.SecFlagCompress) != 0 ? 0 : offset);
-            ReadSection(ref section, type, flags);
+            ReadOnlySpan<byte> content = data.Slice((int)entry.Offset, (int)entry.Size);
+            if (entry.IsCompressed)
+                content = Decompress(content, entry);
+            SpanReader section = new(content, entry.Type.ToString(), entry.IsCompressed ? 0 : entry.Offset);
+            ReadSection(ref section, entry.Type, entry.Flags);
         }
         return profile;
     }
@@ -113,9 +102,9 @@ internal sealed class ExtBinaryReader
     }
 
     /// <summary>Size of the content, size of the zlib stream, the stream.</summary>
-    private byte[] Decompress(ReadOnlySpan<byte> section, SecType type, ulong offset)
+    private byte[] Decompress(ReadOnlySpan<byte> section, ExtBinarySection entry)
     {
-        SpanReader reader = new(section, $"compressed {type}", offset);
+        SpanReader reader = new(section, $"compressed {entry.Type}", entry.Offset);
         ulong size = reader.ReadULeb128();
         ulong compressedSize = reader.ReadULeb128();
         ReadOnlySpan<byte> compressed = reader.ReadBytes(compressedSize);

@@ -41,11 +41,13 @@ internal sealed class FunctionNames
     }
 
     /// <summary>Checks and decodes one name.</summary>
-    /// <exception cref="MalformedInputException">The bytes cannot be a name: empty, not UTF-8, or with a line break, which the text format could not hold.</exception>
+    /// <exception cref="MalformedInputException">
+    /// The bytes cannot be a name: empty, not UTF-8, or with a control character, which would break lines and act on terminals.
+    /// </exception>
     public static string Decode(ReadOnlySpan<byte> bytes, int start)
     {
-        if (bytes.IsEmpty || bytes.ContainsAny((byte)'\n', (byte)'\r', (byte)0) || !Utf8.IsValid(bytes))
-            throw new MalformedInputException("a function name is empty, not UTF-8 or has a line break in it", "sample profile", (ulong)start);
+        if (bytes.IsEmpty || bytes.ContainsAnyInRange((byte)0, (byte)0x1f) || !Utf8.IsValid(bytes))
+            throw new MalformedInputException("a function name is empty, not UTF-8 or has a control character in it", "sample profile", (ulong)start);
         return Encoding.UTF8.GetString(bytes);
     }
 

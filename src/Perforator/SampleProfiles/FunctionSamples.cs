@@ -21,6 +21,9 @@ public sealed class FunctionSamples
     /// </summary>
     public const int MaxInlineDepth = 500;
 
+    /// <summary>Why <see cref="Merge"/> leaves something out.</summary>
+    public const string ChecksumMismatch = "function whose control flow differs between the merged profiles (checksum mismatch)";
+
     public FunctionSamples(string name) => Name = name;
 
     /// <summary>Linkage name, canonicalised; in profiles with MD5 names, the decimal hash.</summary>
@@ -60,6 +63,37 @@ public sealed class FunctionSamples
         if (!callees.TryGetValue(callee, out FunctionSamples? samples))
             callees.Add(callee, samples = new FunctionSamples(callee));
         return samples;
+    }
+
+    /// <summary>
+    /// Adds another profile of the function, each count times <paramref name="weight"/>, saturating. LLVM's
+    /// <c>FunctionSamples::merge</c>: what has another control-flow checksum is of another version of the function and is left out.
+    /// </summary>
+    /// <param name="losses">Counts what was left out.</param>
+    public void Merge(FunctionSamples other, ulong weight, LossCounts losses)
+    {
+        if (Checksum == 0)
+        {
+            Checksum = other.Checksum;
+        }
+        else if (Checksum != other.Checksum)
+        {
+            losses.Add(ChecksumMismatch);
+            return;
+        }
+        AddTotalSamples(other.TotalSamples, weight);
+        AddHeadSamples(other.HeadSamples, weight);
+        foreach ((LineLocation location, BodySample sample) in other.Body)
+            BodyAt(location).Merge(sample, weight);
+        foreach ((LineLocation location, SortedDictionary<string, FunctionSamples> callees) in other.Callsites)
+            foreach (FunctionSamples callee in callees.Values)
+            {
+                bool isNew = !Callsites.TryGetValue(location, out SortedDictionary<string, FunctionSamples>? known) || !known.ContainsKey(callee.Name);
+                FunctionSamples merged = InlinedAt(location, callee.Name);
+                if (isNew)
+                    merged.Attributes = callee.Attributes;
+                merged.Merge(callee, weight, losses);
+            }
     }
 
     /// <summary>

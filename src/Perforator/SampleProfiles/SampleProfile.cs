@@ -38,6 +38,49 @@ public sealed class SampleProfile
     }
 
     /// <summary>
+    /// Adds another profile, each count times <paramref name="weight"/>, saturating, as <c>llvm-profdata merge --sample</c> does.
+    /// Where only one of both has MD5 names, the result has.
+    /// </summary>
+    /// <param name="losses">Counts what was left out.</param>
+    /// <exception cref="UserErrorException">One profile is probe-based and the other is not.</exception>
+    public void Merge(SampleProfile other, ulong weight, LossCounts losses)
+    {
+        bool isFirst = Functions.Count == 0;
+        if (!isFirst && other.Functions.Count != 0 && IsProbeBased != other.IsProbeBased)
+            throw new UserErrorException("a probe-based profile and one that is not do not merge; profile both builds the same way");
+        IsPartial = other.IsPartial && (isFirst || IsPartial);
+        IsProbeBased |= other.IsProbeBased;
+        IsFlowSensitive |= other.IsFlowSensitive;
+        IsPreInlined |= other.IsPreInlined;
+        if (isFirst)
+        {
+            UsesMd5Names = other.UsesMd5Names;
+        }
+        else if (UsesMd5Names)
+        {
+            other = Md5Names.Of(other);
+        }
+        else if (other.UsesMd5Names)
+        {
+            SampleProfile hashed = Md5Names.Of(this);
+            Functions.Clear();
+            foreach ((string name, FunctionSamples function) in hashed.Functions)
+                Functions.Add(name, function);
+            UsesMd5Names = true;
+        }
+
+        foreach (FunctionSamples function in other.Functions.Values)
+        {
+            bool isNew = !Functions.ContainsKey(function.Name);
+            FunctionSamples merged = Function(function.Name);
+            if (isNew)
+                merged.Attributes = function.Attributes;
+            merged.Merge(function, weight, losses);
+        }
+        Symbols.UnionWith(other.Symbols);
+    }
+
+    /// <summary>
     /// The functions in the order in which LLVM writes and shows them: hottest first, then by name.
     /// </summary>
     public FunctionSamples[] HottestFirst()

@@ -37,6 +37,12 @@ public static class SampleProfileReader
         _ => new SampleProfileTextReader().Parse(data),
     };
 
+    /// <summary>The sections of an extbinary profile as <c>llvm-profdata show --sample --show-sec-info-only</c> prints them.</summary>
+    /// <exception cref="MalformedInputException">The bytes are not an extbinary profile.</exception>
+    public static string DescribeSections(ReadOnlySpan<byte> data) => Detect(data) == SampleProfileFormat.ExtBinary
+        ? ExtBinarySection.Describe(data)
+        : throw new MalformedInputException("only extbinary profiles have sections", "sample profile", 0);
+
     /// <summary>Tells the format from the first bytes.</summary>
     /// <exception cref="MalformedInputException">The bytes are of no format that LLVM's sample profiles have.</exception>
     public static SampleProfileFormat Detect(ReadOnlySpan<byte> data)
