@@ -16,6 +16,11 @@ internal sealed class UnitAttributes
     /// <summary>DW_AT_low_pc, or 0.</summary>
     public ulong LowPc => unit.Address(lowPc) ?? 0;
 
+    /// <summary>
+    /// Whether the unit has code but does not say where: DW_AT_low_pc alone, as strict DWARF 2 has it for code in several sections.
+    /// </summary>
+    public bool HasUnknownRanges => lowPc.IsPresent && !highPc.IsPresent && !ranges.IsPresent && LineProgram is not null;
+
     /// <summary>DW_AT_stmt_list: offset of the line program in .debug_line; null when there is none.</summary>
     public ulong? LineProgram { get; private set; }
 

@@ -173,6 +173,10 @@ public sealed class ElfFile : IDisposable
         return false;
     }
 
+    /// <summary>CRC-32 of the whole file, as .gnu_debuglink has it.</summary>
+    /// <exception cref="MalformedInputException">The file was shortened while it was read.</exception>
+    public uint ComputeCrc32() => Pieces().Aggregate(0u, (crc, piece) => Crc32.Append(crc, piece.Span));
+
     public void Dispose() => bytes.Dispose();
 
     private bool FindBuildId(ulong offset, ulong size, int alignment, out BuildId noted)
@@ -192,10 +196,16 @@ public sealed class ElfFile : IDisposable
     private BuildId HashFile()
     {
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (ReadOnlyMemory<byte> piece in Pieces())
+            hash.AppendData(piece.Span);
+        return BuildId.FromBytes(hash.GetHashAndReset().AsSpan(0, 20));
+    }
+
+    private IEnumerable<ReadOnlyMemory<byte>> Pieces()
+    {
         const int Step = 1 << 19;
         for (ulong at = 0; at < bytes.Length; at += Step)
-            hash.AppendData(bytes.Read(at, Math.Min(Step, bytes.Length - at), "file").Span);
-        return BuildId.FromBytes(hash.GetHashAndReset().AsSpan(0, 20));
+            yield return bytes.Read(at, Math.Min(Step, bytes.Length - at), "file");
     }
 
     private ElfSection? CompressedGnuSection(string name) =>

@@ -13,6 +13,8 @@ namespace Perforator.Symbolize;
 public sealed class Symbolizer : IDisposable
 {
     private readonly ElfFile? debugFile;
+    private readonly ElfFile? supplement;
+    private readonly SplitUnits splitUnits;
     private readonly FunctionNames names = new();
     private readonly FunctionSymbols functionSymbols;
     private readonly Func<ulong, bool> isCode;
@@ -20,13 +22,20 @@ public sealed class Symbolizer : IDisposable
     private readonly UnitSymbols?[] symbols;
     private readonly AddressIndex index;
 
-    private Symbolizer(ElfFile binary, ElfFile? debugFile)
+    private Symbolizer(ElfFile binary, string? debugFilePath)
     {
-        this.debugFile = debugFile;
-        functionSymbols = new FunctionSymbols(() => binary.Symbols);
+        if (debugFilePath is not null)
+            debugFile = DebugFiles.Open(binary, debugFilePath);
+        else if (!binary.HasSection(".debug_info"))
+            debugFile = DebugFiles.Find(binary, Losses);
         isCode = address => binary.IsCode(new(address));
         ElfFile source = debugFile ?? binary;
-        units = DwarfUnits.Read(new DwarfSections(source.SectionData));
+        supplement = DebugFiles.FindSupplement(source, Losses);
+        functionSymbols = new FunctionSymbols(() => source.Symbols);
+        splitUnits = new SplitUnits([binary.Path, source.Path], Losses);
+        units = DwarfUnits.Read(Sections(source));
+        if (supplement is not null)
+            units.Supplement = DwarfUnits.Read(Sections(supplement));
         if (units.Damage is { } damage)
             Losses.Add($"damaged debug info: {damage.Message}");
         symbols = new UnitSymbols?[units.All.Count];
@@ -35,11 +44,11 @@ public sealed class Symbolizer : IDisposable
 
     /// <summary>Prepares to symbolize addresses of a binary.</summary>
     /// <param name="binary">The binary; stays open for as long as this object is used, and is not disposed with it.</param>
-    /// <param name="debugFile">A separate file with the binary's debug info; null to use what the binary has.</param>
+    /// <param name="debugFile">
+    /// A separate file with the binary's debug info; null to use what the binary has or names (.gnu_debuglink, build id).
+    /// </param>
     /// <exception cref="UserErrorException">The debug file cannot be used; the message says why.</exception>
-    /// <exception cref="MalformedInputException">The debug sections cannot be read at all.</exception>
-    public static Symbolizer Open(ElfFile binary, string? debugFile = null) =>
-        new(binary, debugFile is null ? null : ElfFile.Load(debugFile));
+    public static Symbolizer Open(ElfFile binary, string? debugFile = null) => new(binary, debugFile);
 
     /// <summary>Whether there is any DWARF debug info; without, no address has a place in source.</summary>
     public bool HasDebugInfo => units.All.Count > 0;
@@ -81,14 +90,48 @@ public sealed class Symbolizer : IDisposable
                     yield return function;
     }
 
-    public void Dispose() => debugFile?.Dispose();
+    public void Dispose()
+    {
+        splitUnits.Dispose();
+        supplement?.Dispose();
+        debugFile?.Dispose();
+    }
 
     private UnitSymbols Symbols(int unit)
     {
         if (symbols[unit] is { } known)
             return known;
         ParsedUnitCount++;
-        return symbols[unit] = new UnitSymbols(units.All[unit], names, functionSymbols, isCode, Losses);
+        return symbols[unit] = new UnitSymbols(WithEntries(units.All[unit]), names, functionSymbols, isCode, Losses);
+    }
+
+    /// <summary>The file's debug sections; a damaged one is counted and reads as empty.</summary>
+    private DwarfSections Sections(ElfFile file) => new(name =>
+    {
+        try
+        {
+            return file.SectionData(name);
+        }
+        catch (MalformedInputException e)
+        {
+            Losses.Add($"damaged debug info: {e.Message}");
+            return default;
+        }
+    });
+
+    /// <summary>The unit that has a compile unit's entries: itself, or the split unit it refers to.</summary>
+    private DwarfUnit WithEntries(DwarfUnit unit)
+    {
+        try
+        {
+            if (unit.Attributes.DwoName.Length > 0 && splitUnits.Find(unit) is { } split)
+                return split;
+        }
+        catch (MalformedInputException e)
+        {
+            Losses.Add($"damaged split debug info: {e.Message}");
+        }
+        return unit;
     }
 
     private static bool IsCompileUnit(DwarfUnit unit) => unit.Type is DW_UT_compile or DW_UT_skeleton;
@@ -121,6 +164,8 @@ public sealed class Symbolizer : IDisposable
             try
             {
                 units.All[i].Attributes.ReadRanges(own);
+                if (units.All[i].Attributes.HasUnknownRanges)
+                    own.AddRange(Symbols(i).CodeRanges);
             }
             catch (MalformedInputException e)
             {

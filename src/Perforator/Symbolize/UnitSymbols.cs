@@ -67,6 +67,9 @@ internal sealed class UnitSymbols
         return new SourceLocation(context, row.Line, row.Discriminator, new(Math.Min(rowEnd, Math.Min(functionEnd, contextEnd))));
     }
 
+    /// <summary>The ranges of all functions.</summary>
+    public IReadOnlyList<AddressRange> CodeRanges => [.. functions.SelectMany(f => f.Ranges)];
+
     /// <summary>All functions that have a name and code.</summary>
     public IEnumerable<BinaryFunction> Functions()
     {

@@ -14,14 +14,15 @@ internal static class LlvmSymbolizer
     /// which llvm-profgen does not, so it gets a copy without symbols.
     /// </summary>
     /// <param name="debugFile">The separate debug file, when the binary has none of its own.</param>
+    /// <param name="orMore">Whether we may find functions where LLVM knows none.</param>
     /// <returns>How many addresses had a function, so that the caller can tell that something was compared.</returns>
-    public static int AssertSame(string binary, IReadOnlyCollection<ulong> addresses, string? debugFile = null, IEnumerable<string>? arguments = null)
+    public static int AssertSame(string binary, IReadOnlyCollection<ulong> addresses, string? debugFile = null, bool orMore = false)
     {
         string withoutSymbols = Path.Combine(Path.GetDirectoryName(binary)!, Path.GetFileName(binary) + ".nosym");
         Tool.Run("llvm-objcopy-19", ["--remove-section=.symtab", debugFile ?? binary, withoutSymbols]).Succeeded();
         string input = string.Join('\n', addresses.Select(a => "0x" + a.ToString("x", CultureInfo.InvariantCulture)));
         ToolResult result = Tool.Run(
-            "llvm-symbolizer-19", ["--obj=" + withoutSymbols, "--output-style=JSON", "--inlines", "--no-demangle", .. arguments ?? []], input).Succeeded();
+            "llvm-symbolizer-19", ["--obj=" + withoutSymbols, "--output-style=JSON", "--inlines", "--no-demangle"], input).Succeeded();
         File.Delete(withoutSymbols);
 
         using ElfFile file = ElfFile.Load(binary);
@@ -34,7 +35,7 @@ internal static class LlvmSymbolizer
             string expected = Frames(lines.Current);
             SourceLocation location = symbolizer.Find(new(address));
             string actual = string.Join('\n', location.Frames().Select(f => $"{f.Function} {f.StartLine} {f.Line} {f.Discriminator}"));
-            if (expected != actual)
+            if (expected != actual && !(orMore && expected.Length == 0))
                 Assert.Fail($"{binary} 0x{address:x}\nllvm-symbolizer:\n{expected}\nours:\n{actual}");
             Assert.True(location.End.Value > address);
             found += actual.Length > 0 ? 1 : 0;

@@ -5,26 +5,17 @@ namespace Perforator.Tests.Symbolize;
 /// <summary>Small programs with much inlining, compiled in every way that tests ask for, once each.</summary>
 public sealed class SourcePrograms : IDisposable
 {
+    // No library headers: parsing them would take longer than everything else these tests do.
     private const string Main = """
-        #include <algorithm>
-        #include <cstdio>
-        #include <map>
-        #include <string>
-        #include <vector>
         #include "shared.h"
 
         namespace {
         struct Parser {
-          std::string text;
-          int position = 0;
-          int number() {
-            int n = 0;
-            while (position < (int)text.size() && text[position] >= '0' && text[position] <= '9') n = n * 10 + (text[position++] - '0');
-            return n;
-          }
-          int factor() { if (position < (int)text.size() && text[position] == '(') { position++; int v = sum(); position++; return v; } return number(); }
-          int product() { int v = factor(); while (position < (int)text.size() && text[position] == '*') { position++; v *= factor(); } return v; }
-          int sum() { int v = product(); while (position < (int)text.size() && text[position] == '+') { position++; v += product(); } return v; }
+          const char *text;
+          int number() { int n = 0; while (*text >= '0' && *text <= '9') n = n * 10 + (*text++ - '0'); return n; }
+          int factor() { if (*text == '(') { text++; int v = sum(); if (*text) text++; return v; } return number(); }
+          int product() { int v = factor(); while (*text == '*') { text++; v *= factor(); } return v; }
+          int sum() { int v = product(); while (*text == '+') { text++; v += product(); } return v; }
         };
         }
 
@@ -35,33 +26,76 @@ public sealed class SourcePrograms : IDisposable
         __attribute__((noinline)) int collatz(int n) { int steps = 0; for (; n > 1; steps++) n = odd(n) ? 3 * n + 1 : half(n); return steps; }
 
         int main(int argc, char **argv) {
-          std::map<std::string, int> counts;
-          std::vector<int> values;
-          for (int i = 0; i < argc * 50; i++) values.push_back(mix(i) % 97 ? clampTo(i * 7 % 13, 5) : i);
-          std::sort(values.begin(), values.end(), [](int a, int b) { return half(a) == half(b) ? a < b : half(a) < half(b); });
-          for (int v : values) counts[std::to_string(v)] += collatz(v + 1);
-          Shape *shapes[] = {new Square(argc), new Circle(argc)};
+          Map<int, int> counts;
+          List<int> values;
+          for (int i = 0; i < argc * 50; i++) values.add(mix(i) % 97 ? clampTo(i * 7 % 13, 5) : i);
+          sort(values, [](int a, int b) { return half(a) == half(b) ? a < b : half(a) < half(b); });
+          for (int v : values) counts[clampTo(v, 20)] += collatz(v + 1);
+          Square square(argc);
+          Circle circle(argc);
+          Shape *shapes[] = {&square, &circle};
           double total = other(argc);
-          for (auto *s : shapes) { total += s->area(); delete s; }
+          for (auto *s : shapes) total += s->area();
           Parser parser{argc > 1 ? argv[1] : "1+2*(3+4)"};
-          std::printf("%zu %d %f\n", counts.size(), parser.sum(), total);
+          if (values.count == 12345) fail("values");
+          printf("%d %d %d %f\n", counts.keys.count, counts[5], parser.sum(), total);
         }
         """;
 
     private const string Other = """
-        #include <vector>
         #include "shared.h"
-        static int walk(const std::vector<int> &v, unsigned i) { return i >= v.size() ? 0 : clampTo(v[i], 9) + walk(v, i + 1 + odd(v[i])); }
-        int other(int n) { std::vector<int> v; for (int i = 0; i < n; i++) { v.push_back(mix(i)); if (odd(i)) v.push_back(half(i)); } return walk(v, 0); }
+        static int walk(const List<int> &v, int i) { return i >= v.count ? 0 : clampTo(v.items[i], 9) + walk(v, i + 1 + odd(v.items[i])); }
+        static void cold(int n) { if (n < 0) fail("negative"); }
+        int other(int n) {
+          List<int> v;
+          for (int i = 0; i < n; i++) { cold(i); v.add(mix(i)); if (odd(i)) v.add(half(i)); }
+          sort(v, [](int a, int b) { return mix(a) < mix(b); });
+          Map<long, char> letters;
+          for (int x : v) letters[x % 9] += clampTo(x, 3);
+          return walk(v, 0) + letters[4];
+        }
         """;
 
     private const string Shared = """
         #pragma once
+        extern "C" int printf(const char *, ...);
+        extern "C" void *realloc(void *, unsigned long);
+        extern "C" void free(void *);
+        extern "C" void abort() __attribute__((noreturn));
+        __attribute__((noinline, cold)) static void fail(const char *what) { printf("bad %s\n", what); abort(); }
         inline bool odd(int n) { return n & 1; }
         inline int half(int n) { if (n < 0) return -(-n / 2); return n / 2; }
         inline int clampTo(int n, int top) { if (n > top) return half(n) + (odd(n) ? 1 : 2); return n; }
         template <class T> T twice(T x) { return x + x; }
         inline unsigned mix(unsigned x) { for (int i = 0; i < 3; i++) x = twice(x) ^ (x >> 5) + (odd((int)x) ? 17u : half((int)x)); return x; }
+        template <class T> struct List {
+          T *items = nullptr; int count = 0, room = 0;
+          ~List() { free(items); }
+          void grow() { room = room ? twice(room) : 4; items = (T *)realloc(items, sizeof(T) * room); if (!items) fail("memory"); }
+          void add(const T &t) { if (count == room) grow(); items[count++] = t; }
+          T *begin() { return items; }
+          T *end() { return items + count; }
+        };
+        template <class T, class Less> void siftDown(List<T> &l, int at, int count, Less less) {
+          while (twice(at) + 1 < count) {
+            int child = twice(at) + 1;
+            if (child + 1 < count && less(l.items[child], l.items[child + 1])) child++;
+            if (!less(l.items[at], l.items[child])) return;
+            T t = l.items[at]; l.items[at] = l.items[child]; l.items[child] = t;
+            at = child;
+          }
+        }
+        template <class T, class Less> void sort(List<T> &l, Less less) {
+          for (int i = half(l.count) - 1; i >= 0; i--) siftDown(l, i, l.count, less);
+          for (int n = l.count - 1; n > 0; n--) { T t = l.items[0]; l.items[0] = l.items[n]; l.items[n] = t; siftDown(l, 0, n, less); }
+        }
+        template <class K, class V> struct Map {
+          List<K> keys; List<V> values;
+          V &operator[](K key) {
+            for (int i = 0; i < keys.count; i++) if (keys.items[i] == key) return values.items[i];
+            keys.add(key); values.add(V()); return values.items[values.count - 1];
+          }
+        };
         int other(int n);
         """;
 

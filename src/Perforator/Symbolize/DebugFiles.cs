@@ -1,0 +1,113 @@
+using Perforator.Bytes;
+using Perforator.Elf;
+
+namespace Perforator.Symbolize;
+
+/// <summary>
+/// Finds the files that hold a binary's debug info when the binary does not: where GDB looks (GDB manual, "Separate Debug Files").
+/// </summary>
+internal static class DebugFiles
+{
+    private const string GlobalFolder = "/usr/lib/debug";
+
+    /// <summary>Opens the debug file that the user named.</summary>
+    /// <exception cref="UserErrorException">It cannot be read, has no debug info, or belongs to another binary.</exception>
+    public static ElfFile Open(ElfFile binary, string path)
+    {
+        ElfFile file = ElfFile.Load(path);
+        string? problem = null;
+        if (!file.HasSection(".debug_info"))
+            problem = $"{path} has no debug info; give the file that was made of {binary.Path} by objcopy --only-keep-debug, or the unstripped binary";
+        else if (file.HasBuildIdNote(out BuildId debug) && binary.HasBuildIdNote(out BuildId own) && debug != own)
+            problem = $"{path} has build id {debug}, but {binary.Path} has {own}; give the debug file of this very build";
+        if (problem is null)
+            return file;
+        file.Dispose();
+        throw new UserErrorException(problem);
+    }
+
+    /// <summary>Looks for the debug file by build id, then by .gnu_debuglink; null when there is none that fits.</summary>
+    public static ElfFile? Find(ElfFile binary, LossCounts losses)
+    {
+        if (binary.HasBuildIdNote(out BuildId id) && Try(BuildIdPath(id), f => IsBuild(f, id)) is { } byId)
+            return byId;
+        DebugLink? link = null;
+        try
+        {
+            link = DebugLink.OfDebugFile(binary);
+        }
+        catch (MalformedInputException e)
+        {
+            losses.Add($"damaged debug info: {e.Message}");
+        }
+        if (link is null)
+            return null;
+        foreach (string path in LinkPaths(binary.Path, link.FileName))
+            // Equal build ids make reading the whole file for its checksum unnecessary.
+            if (Try(path, f => (!id.IsEmpty && IsBuild(f, id)) || f.ComputeCrc32() == link.Crc) is { } byLink)
+                return byLink;
+        losses.Add($"separate debug file {link.FileName} (.gnu_debuglink) was not found or has another checksum; name it with --debug-file");
+        return null;
+    }
+
+    /// <summary>Looks for the file that dwz moved shared entries to; null when none is named or none fits.</summary>
+    public static ElfFile? FindSupplement(ElfFile file, LossCounts losses)
+    {
+        DebugLink? link = null;
+        try
+        {
+            link = DebugLink.OfSupplement(file) ?? DebugLink.OfDebugSup(file);
+        }
+        catch (MalformedInputException e)
+        {
+            losses.Add($"damaged debug info: {e.Message}");
+        }
+        if (link is null)
+            return null;
+        string folder = Path.GetDirectoryName(Path.GetFullPath(file.Path))!;
+        string[] paths = [Path.Combine(folder, link.FileName), BuildIdPath(link.BuildId), Path.Combine(GlobalFolder, ".dwz", Path.GetFileName(link.FileName))];
+        foreach (string path in paths)
+            if (Try(path, f => IsBuild(f, link.BuildId)) is { } found)
+                return found;
+        losses.Add($"supplementary debug file {link.FileName} (dwz) was not found; functions whose names are in it have none");
+        return null;
+    }
+
+    private static string BuildIdPath(BuildId id)
+    {
+        string text = id.ToString();
+        return Path.Combine(GlobalFolder, ".build-id", text[..2], text[2..] + ".debug");
+    }
+
+    private static IEnumerable<string> LinkPaths(string binary, string name)
+    {
+        string path = Path.GetFullPath(File.ResolveLinkTarget(binary, returnFinalTarget: true)?.FullName ?? binary);
+        string folder = Path.GetDirectoryName(path)!;
+        // A name that is a path would lead out of the folders meant.
+        name = Path.GetFileName(name);
+        string[] paths = [Path.Combine(folder, name), Path.Combine(folder, ".debug", name), Path.Join(GlobalFolder, folder, name)];
+        return paths.Where(p => name.Length > 0 && p != path);
+    }
+
+    private static bool IsBuild(ElfFile file, BuildId id) => file.HasBuildIdNote(out BuildId own) && own == id;
+
+    private static ElfFile? Try(string path, Func<ElfFile, bool> fits)
+    {
+        ElfFile? file = null;
+        try
+        {
+            if (File.Exists(path))
+            {
+                file = ElfFile.Load(path);
+                if (fits(file))
+                    return file;
+            }
+        }
+        catch (Exception e) when (e is UserErrorException or MalformedInputException)
+        {
+            // A file that cannot be read is not the one; the caller says that none was found.
+        }
+        file?.Dispose();
+        return null;
+    }
+}
