@@ -20,7 +20,9 @@ internal static class Program
     /// <summary>One line per verb; each verb is a file of its own.</summary>
     private static RootCommand CreateRoot() => new("Turns the branches that production machines really take into sampling-PGO profiles for clang -fprofile-sample-use.")
     {
+        AgentCommand.Create(),
         ProfileCommand.Create(),
+        RecordCommand.Create(),
         ServeCommand.Create(),
         ServicesCommand.Create(),
     };
@@ -38,7 +40,13 @@ internal static class Program
         }
         try
         {
-            return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+            return await parsed.InvokeAsync(new InvocationConfiguration
+            {
+                EnableDefaultExceptionHandler = false,
+
+                // After SIGTERM or Ctrl-C: verbs end by themselves within a bounded time of their own.
+                ProcessTerminationTimeout = TimeSpan.FromSeconds(60),
+            });
         }
         catch (UserErrorException e)
         {

@@ -104,8 +104,16 @@ internal sealed class ServerClient : IDisposable
         if (response.IsSuccessStatusCode || accept?.Invoke(response.StatusCode) == true)
             return response;
         using (response)
-            throw new UserErrorException(await DescribeAsync(response, stop));
+        {
+            string message = await DescribeAsync(response, stop);
+            throw response.StatusCode >= HttpStatusCode.InternalServerError || response.StatusCode is HttpStatusCode.TooManyRequests or HttpStatusCode.RequestTimeout
+                ? new UserErrorException(message, new HttpRequestException(message, null, response.StatusCode))
+                : new UserErrorException(message);
+        }
     }
+
+    /// <summary>Whether a request that failed with this error may succeed later: the server was away or in trouble, rather than refusing it.</summary>
+    public static bool IsWorthRepeating(UserErrorException failure) => failure.InnerException is not null;
 
     private string Unreachable(HttpRequestException e)
     {

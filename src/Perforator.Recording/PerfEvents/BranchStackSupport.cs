@@ -58,7 +58,7 @@ public sealed record BranchStackSupport
         return new BranchStackSupport
         {
             Explanation = $"the {(Machine.IsVirtual ? "hypervisor shows this guest" : "CPU offers")} no branch records ({tried})",
-            Remedy = Machine.IsVirtual ? "run on bare metal or on an instance type that passes the PMU through; the software recorder needs neither" : null,
+            Remedy = Machine.IsVirtual ? "run on bare metal, or on an instance type that shows its guests the PMU" : null,
         };
     }
 

@@ -18,6 +18,7 @@ public sealed class LiveModules : IModuleResolver, IDisposable
     private readonly Dictionary<FileIdentity, Module?> byFile = [];
     private readonly Dictionary<BuildId, Module> byBuildId = [];
     private readonly Dictionary<BuildId, SafeFileHandle> open = [];
+    private readonly HashSet<BuildId> useful = [];
     private readonly SortedDictionary<string, string> unreadable = new(StringComparer.Ordinal);
 
     /// <summary>Paths of mapped files that could not be used, each with the reason.</summary>
@@ -48,8 +49,18 @@ public sealed class LiveModules : IModuleResolver, IDisposable
                 unreadable[mapping.Path] = "not there any more, or not permitted: recording other users' processes takes CAP_SYS_PTRACE";
                 return null;
             }
-            return Load(file, mapping.Path);
+            Module? module = Load(file, mapping.Path);
+            if (module is not null && ProcessDescription.ExecutableOf(mapping.ProcessId) == module.Path)
+                useful.Add(module.BuildId);
+            return module;
         }
+    }
+
+    /// <summary>Whether a binary is worth keeping for generating profiles: it is a process's executable, or has debug info.</summary>
+    public bool IsUseful(BuildId buildId)
+    {
+        lock (gate)
+            return useful.Contains(buildId);
     }
 
     /// <summary>Where a binary can be read now, in this process: a path in /proc/self/fd.</summary>
@@ -94,6 +105,8 @@ public sealed class LiveModules : IModuleResolver, IDisposable
             using ElfFile elf = ElfFile.Load(PathOf(file));
             module = new Module(elf.BuildId, WithoutDeleted(path), elf.LoadSegments);
             byBuildId.TryAdd(module.BuildId, module);
+            if (elf.HasSection(".debug_info") || elf.HasSection(".debug_line"))
+                useful.Add(module.BuildId);
             keep = open.TryAdd(module.BuildId, file);
         }
         catch (Exception e) when (e is UserErrorException or MalformedInputException)

@@ -13,6 +13,9 @@ public readonly record struct ProcessIdentity(int Id, ulong StartTime)
     /// <summary>The id of a process's parent; null when the process has ended.</summary>
     public static int? ParentOf(int processId) => Read(processId)?.Parent;
 
+    /// <summary>The state letter of /proc/PID/stat (R, S, D, T, …); null when there is no such process.</summary>
+    public static char? StateOf(int processId) => Fields(processId)?[0][0];
+
     /// <summary>Every process of this pid namespace that runs, with its parent's id.</summary>
     public static IEnumerable<(ProcessIdentity Identity, int Parent)> AllWithParents()
     {
@@ -23,14 +26,20 @@ public readonly record struct ProcessIdentity(int Id, ulong StartTime)
 
     private static (ProcessIdentity Identity, int Parent)? Read(int processId)
     {
+        if (Fields(processId) is not { } fields || fields[0] is "Z" or "X")
+            return null;
+        return (new(processId, ulong.Parse(fields[19], CultureInfo.InvariantCulture)), int.Parse(fields[1], CultureInfo.InvariantCulture));
+    }
+
+    /// <summary>/proc/PID/stat from its third field on; null when there is no such process.</summary>
+    private static string[]? Fields(int processId)
+    {
         try
         {
             // The second field, the name in parentheses, may itself hold spaces and parentheses.
             string stat = File.ReadAllText($"/proc/{processId}/stat");
             string[] fields = stat[(stat.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
-            if (fields.Length < 20 || fields[0] is "Z" or "X")
-                return null;
-            return (new(processId, ulong.Parse(fields[19], CultureInfo.InvariantCulture)), int.Parse(fields[1], CultureInfo.InvariantCulture));
+            return fields.Length >= 20 ? fields : null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

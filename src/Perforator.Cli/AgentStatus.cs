@@ -1,0 +1,142 @@
+using System.Globalization;
+using Perforator.Branches;
+using Spectre.Console;
+
+namespace Perforator.Cli;
+
+/// <summary>What an agent shows on stderr: a table on a terminal, lines elsewhere (systemd's journal, a container's log).</summary>
+internal sealed class AgentStatus
+{
+    /// <summary>From here on, more samples hardly change the profile (docs/guide.md).</summary>
+    private const double GoodRatio = 1.0;
+
+    private sealed class Service
+    {
+        public int Processes;
+        public ulong Samples;
+        public ulong Branches;
+        public double? Ratio;
+    }
+
+    private readonly Lock gate = new();
+    private readonly SortedDictionary<string, Service> services = new(StringComparer.Ordinal);
+    private readonly IAnsiConsole? terminal;
+    private readonly HashSet<string> unreadable = new(StringComparer.Ordinal);
+    private string? trouble;
+
+    /// <param name="expected">Services to show even while none of their processes runs.</param>
+    public AgentStatus(IEnumerable<string> expected)
+    {
+        terminal = Console.IsErrorRedirected ? null : AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+        foreach (string service in expected)
+            Of(service);
+    }
+
+    /// <summary>Shows the table until the work is done; without a terminal, just waits for it.</summary>
+    public Task ShowAsync(Task work) => terminal is null ? work : terminal.Live(NewTable()).StartAsync(async context =>
+    {
+        while (!work.IsCompleted)
+        {
+            await Task.WhenAny(work, Task.Delay(500));
+            context.UpdateTarget(NewTable());
+        }
+        await work;
+    });
+
+    /// <summary>Which services run now.</summary>
+    public void SetRunning(IReadOnlyDictionary<string, int> running)
+    {
+        lock (gate)
+        {
+            foreach (Service service in services.Values)
+                service.Processes = 0;
+            foreach ((string name, int processes) in running)
+                Of(name).Processes = processes;
+        }
+    }
+
+    /// <summary>Adds what was recorded of a service in one interval.</summary>
+    public void AddRecorded(BranchProfileSet set)
+    {
+        lock (gate)
+        {
+            Service service = Of(set.Service!);
+            service.Samples += set.TotalSamples;
+            service.Branches += set.Profiles.Values.Aggregate(0UL, (sum, p) => sum + p.BranchEntries);
+        }
+    }
+
+    /// <summary>The quality the server reports of the service's main build.</summary>
+    public void SetRatio(string service, double? ratio)
+    {
+        lock (gate)
+            Of(service).Ratio = ratio;
+    }
+
+    /// <summary>Says, once until it changes, what keeps profiles from being sent; null when nothing does.</summary>
+    public void SetTrouble(string? message)
+    {
+        lock (gate)
+        {
+            if (message == trouble)
+                return;
+            trouble = message;
+            if (terminal is null)
+                Say(message ?? "the server takes profiles again");
+        }
+    }
+
+    /// <summary>Says, once each, which mapped files cannot be used.</summary>
+    public void SetUnreadable(IReadOnlyDictionary<string, string> reasons)
+    {
+        lock (gate)
+            foreach ((string path, string reason) in reasons)
+                if (unreadable.Add(path) && terminal is null)
+                    Say($"branches in {ProfileLabels.Printable(path)} are not counted: {reason}");
+    }
+
+    /// <summary>Writes a line for each service; does nothing on a terminal, where the table is.</summary>
+    public void WriteLines()
+    {
+        if (terminal is not null)
+            return;
+        lock (gate)
+            foreach ((string name, Service service) in services)
+                Say($"{name}: {Processes(service)}, {service.Samples:N0} branch stacks, {service.Branches:N0} branches, "
+                    + $"TakenBranchesToExecutableBytesRatio {Ratio(service)}");
+    }
+
+    public static void Say(string line) => Console.Error.WriteLine($"perforator: {line}");
+
+    private Table NewTable()
+    {
+        Table table = new() { Border = TableBorder.Simple };
+        table.AddColumns("Service", "Processes", "Branch stacks", "Branches", "Ratio");
+        lock (gate)
+        {
+            foreach ((string name, Service service) in services)
+                table.AddRow(new Text(name), new Text($"{service.Processes}"), new Text($"{service.Samples:N0}"), new Text($"{service.Branches:N0}"), new Text(Ratio(service)));
+            if (trouble is not null)
+                table.Caption = new TableTitle(Markup.Escape(ProfileLabels.Printable(trouble)));
+        }
+        return table;
+    }
+
+    private Service Of(string name)
+    {
+        if (!services.TryGetValue(name, out Service? service))
+            services.Add(name, service = new Service());
+        return service;
+    }
+
+    private static string Processes(Service service) => service.Processes switch
+    {
+        0 => "no process (none matches, or none may be looked into: see 'perforator doctor')",
+        1 => "1 process",
+        int many => $"{many} processes",
+    };
+
+    private static string Ratio(Service service) => service.Ratio is { } ratio
+        ? ratio.ToString("0.000", CultureInfo.InvariantCulture) + (ratio >= GoodRatio ? " (good)" : string.Create(CultureInfo.InvariantCulture, $" of {GoodRatio:0.0}"))
+        : "not known yet";
+}

@@ -1,0 +1,207 @@
+using System.CommandLine;
+using Perforator.Branches;
+using Perforator.Recording;
+using Perforator.Recording.Processes;
+using Perforator.Recording.Software;
+using Perforator.Server.Http;
+
+namespace Perforator.Cli;
+
+/// <summary><c>perforator record</c>: one command or some processes, into a file or to a server.</summary>
+internal static class RecordCommand
+{
+    private const string DefaultOutput = "perforator" + BranchProfileCodec.FileExtension;
+
+    private sealed record Request(
+        string[] Command, int[] ProcessIds, string? Output, string? Service, string? Server, BranchSource Source, TimeSpan? Duration, SoftwareRecorderOptions Software);
+
+    public static Command Create()
+    {
+        Argument<string[]> command = new("command")
+        {
+            Description = "The program to run and record, with its arguments, after --.",
+            Arity = ArgumentArity.ZeroOrMore,
+        };
+        Option<int[]> processIds = new("--pid", "-p") { Description = "Record this running process and what it starts; may be given again.", HelpName = "PID" };
+        Option<string?> output = new("--output", "-o")
+        {
+            Description = $"Write the branch profile to this file. Default, without --service: {DefaultOutput}.",
+            HelpName = "FILE",
+        };
+        Option<string?> service = new("--service") { Description = "Send the profile, and the binaries it needs, to the server as this service's.", HelpName = "NAME" };
+        Option<string?> server = ServerOption.Create();
+        Option<BranchSource> source = RecordingOptions.Source();
+        Option<double> maxOverhead = RecordingOptions.MaxOverhead();
+        Option<TimeSpan?> duration = new("--duration")
+        {
+            Description = "Stop recording after this time (30s, 5m); the program runs on.",
+            HelpName = "TIME",
+            CustomParser = static result => RecordingOptions.ParseTime(result, "--duration"),
+        };
+        Command verb = new("record",
+            $"""
+            Records the branches that a program takes. Ctrl-C and SIGTERM end the recording, not the program.
+
+            The hardware's branch records are used where there are any; else the software recorder stops one thread at a time for an instant
+            and follows its next branches. Both need the same user as the program's, or root. The exit code is the command's own if that is not 0.
+            {RecordingOptions.SafetyNote}
+            Examples:
+              perforator record -o app.branches -- ./app --iterations 100
+              perforator record -p $(pidof app) --duration 30s --service app --server http://perforator.example:7733
+            """)
+        { command, processIds, output, service, server, source, maxOverhead, duration };
+        verb.Validators.Add(result =>
+        {
+            bool hasCommand = result.GetValue(command) is { Length: > 0 };
+            bool hasProcesses = result.GetValue(processIds) is { Length: > 0 };
+            if (hasCommand == hasProcesses)
+                result.AddError("record takes either a command after -- or processes with --pid");
+            if (result.GetValue(service) is { } name && !ProfileLabels.IsName(name))
+                result.AddError($"'{name}' cannot name a service: use letters, digits, '.', '_' and '-'");
+            if (result.GetValue(server) is not null && result.GetValue(service) is null)
+                result.AddError("--server needs --service: the name the profile is filed under");
+        });
+        verb.SetAction((parsed, stop) => RunAsync(
+            new Request(
+                parsed.GetValue(command) ?? [], parsed.GetValue(processIds) ?? [], parsed.GetValue(output), parsed.GetValue(service), parsed.GetValue(server),
+                parsed.GetValue(source), parsed.GetValue(duration), new SoftwareRecorderOptions { MaxOverhead = parsed.GetValue(maxOverhead) }),
+            stop));
+        return verb;
+    }
+
+    private static async Task<int> RunAsync(Request request, CancellationToken stop)
+    {
+        Uri? server = request.Service is null ? null : ServerOption.Resolve(request.Server);
+        foreach (int processId in request.ProcessIds)
+            CheckProcess(processId);
+        BranchSourceChoice choice = BranchSourceChoice.Make(request.Source);
+        Console.Error.WriteLine($"perforator: source: {choice.Description}");
+
+        using LiveModules modules = new();
+        BranchAggregator aggregator = new(modules);
+        HeldCommand? command = request.Command.Length == 0 ? null : HeldCommand.Start(request.Command);
+        ProcessTreeTargets targets = new(command is null ? request.ProcessIds : [command.Process.Id]);
+        DateTimeOffset start = DateTimeOffset.UtcNow;
+        using IBranchRecorder recorder = choice.Open(targets, request.Software);
+        await RecordAsync(recorder, aggregator, command, request.Duration, stop);
+
+        BranchProfileSet set = ProfileUpload.NewSet(request.Service ?? "", recorder.Source, start, DateTimeOffset.UtcNow);
+        if (request.Service is null)
+            set.Labels.Remove(ProfileLabels.Service);
+        set.Add(aggregator);
+        if (command is { Process.ExitCode: null })
+            Console.Error.WriteLine($"perforator: recording has ended; process {command.Process.Id} ({request.Command[0]}) runs on");
+        Report(set, recorder.Statistics);
+        int commandExit = command?.Process.ExitCode ?? ExitCodes.Ok;
+        if (set.TotalSamples == 0)
+        {
+            Console.Error.WriteLine($"perforator: no branch was recorded{WhyNothing(set, modules)}");
+            return commandExit != 0 ? commandExit : ExitCodes.Failed;
+        }
+
+        string? output = request.Output ?? (server is null ? DefaultOutput : null);
+        if (output is not null)
+        {
+            BranchProfileCodec.Write(output, set);
+            Console.Error.WriteLine($"perforator: wrote {output}");
+        }
+        if (server is not null)
+        {
+            using ServerClient client = new(server, retries: 3);
+            ProfileUpload upload = new(client, modules);
+
+            // What was recorded is sent even when it was Ctrl-C that ended the recording.
+            UploadReceipt receipt = await upload.SendProfileAsync(set, CancellationToken.None);
+            await upload.SendBinariesAsync(set, receipt, CancellationToken.None);
+            Console.Error.WriteLine($"perforator: sent to {server} as service {request.Service}, with {upload.Binaries} binaries");
+        }
+        return commandExit;
+    }
+
+    /// <summary>Records until the command has ended, no target is left, the time is over or it is told to stop.</summary>
+    private static async Task RecordAsync(IBranchRecorder recorder, BranchAggregator aggregator, HeldCommand? command, TimeSpan? duration, CancellationToken stop)
+    {
+        using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        StartedSink sink = new(aggregator);
+        Task recording = Task.Factory.StartNew(
+            () => recorder.Run(sink, ending.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        try
+        {
+            // The command begins once the recorder has found it; the time-out is for machines that are that busy.
+            await Task.WhenAny(sink.Started, recording, Task.Delay(TimeSpan.FromSeconds(10), stop));
+            if (recording.IsFaulted)
+            {
+                command?.Abandon();
+                await recording;
+            }
+        }
+        finally
+        {
+            command?.Release();
+        }
+        if (duration is { } time)
+            ending.CancelAfter(time);
+        Task watching = command is null ? recording : WatchAsync(command, recording, ending);
+        await LiveLine.ShowAsync(recording, () => Progress(recorder.Statistics), rewrite: command is null, TimeSpan.FromSeconds(5));
+        await recording;
+        await watching;
+    }
+
+    private static async Task WatchAsync(HeldCommand command, Task recording, CancellationTokenSource ending)
+    {
+        while (!recording.IsCompleted && command.Process.ExitCode is null)
+            await Task.WhenAny(recording, Task.Delay(20));
+        await ending.CancelAsync();
+    }
+
+    private static void CheckProcess(int processId)
+    {
+        if (ProcessIdentity.Of(processId) is null)
+            throw new UserErrorException($"no process {processId} runs; find yours with 'pgrep -a NAME'");
+        if (ProcessDescription.Of(ProcessIdentity.Of(processId)!.Value) is null)
+            throw new UserErrorException(
+                $"process {processId} may not be looked into: it is a kernel thread or another user's; record as root or with CAP_SYS_PTRACE ('perforator doctor' tells more)");
+    }
+
+    private static string Progress(RecorderStatistics statistics) =>
+        $"perforator: recording: {statistics.Samples:N0} branch stacks, {statistics.Branches:N0} branches";
+
+    private static void Report(BranchProfileSet set, RecorderStatistics statistics)
+    {
+        string stopped = statistics.TargetStoppedTime == TimeSpan.Zero ? "" : $"; threads held stopped for {statistics.TargetStoppedTime.TotalSeconds:0.000} s in all";
+        Console.Error.WriteLine($"perforator: recorded {statistics.Samples:N0} branch stacks, {statistics.Branches:N0} branches{stopped}");
+        foreach (BranchProfile profile in set.Profiles.Values.Where(p => p.BranchEntries != 0).OrderByDescending(p => p.BranchEntries).Take(5))
+            Console.Error.WriteLine($"perforator:   {profile.BranchEntries,14:N0} in {profile.Path} ({profile.BuildId})");
+        foreach ((string reason, ulong count) in set.Losses.ByReason)
+            Console.Error.WriteLine($"perforator: lost {count:N0}: {reason}");
+    }
+
+    private static string WhyNothing(BranchProfileSet set, LiveModules modules) =>
+        set.Losses.Total != 0 ? ": see the losses above"
+            : modules.Unreadable.Count != 0 ? $": {modules.Unreadable.First().Key}: {modules.Unreadable.First().Value}"
+            : ": the program used too little CPU time, or ended too soon";
+
+    /// <summary>Passes everything on and tells when the first mapping of a target has come.</summary>
+    private sealed class StartedSink(IBranchSink sink) : IBranchSink
+    {
+        private readonly TaskCompletionSource started = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task Started => started.Task;
+
+        public void OnMapping(Mapping mapping)
+        {
+            sink.OnMapping(mapping);
+            started.TrySetResult();
+        }
+
+        public void OnFork(int processId, int parentProcessId) => sink.OnFork(processId, parentProcessId);
+
+        public void OnExec(int processId) => sink.OnExec(processId);
+
+        public void OnExit(int processId) => sink.OnExit(processId);
+
+        public void OnSample(in BranchSample sample) => sink.OnSample(sample);
+
+        public void OnLost(string reason, ulong count) => sink.OnLost(reason, count);
+    }
+}

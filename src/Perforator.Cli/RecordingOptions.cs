@@ -1,0 +1,76 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+using Perforator.Recording;
+using Perforator.Recording.Software;
+
+namespace Perforator.Cli;
+
+/// <summary>The options that <c>record</c> and <c>agent</c> share.</summary>
+internal static class RecordingOptions
+{
+    /// <summary>What everybody who may kill a recorder must know; part of --help and of doctor.</summary>
+    public const string SafetyNote =
+        "Do not kill -9 it while the software recorder is at work: that ends the program with SIGTRAP, since it is followed by single-stepping.";
+
+    public static Option<BranchSource> Source() => new("--source")
+    {
+        Description = "Where branch stacks come from: auto (hardware where it has them, else software), lbr (Intel LBR, AMD LbrExtV2 or BRS, Arm BRBE), software.",
+        HelpName = "auto|lbr|software",
+        DefaultValueFactory = static _ => BranchSource.Auto,
+        CustomParser = static result => result.Tokens[0].Value switch
+        {
+            "auto" => BranchSource.Auto,
+            "lbr" => BranchSource.Lbr,
+            "software" => BranchSource.Software,
+            string other => Fail<BranchSource>(result, $"--source is auto, lbr or software, not '{other}'"),
+        },
+    };
+
+    public static Option<double> MaxOverhead() => new("--max-overhead")
+    {
+        Description = "How much of its CPU time the software recorder may cost a process; 100% lifts the bound. Default: 5%.",
+        HelpName = "PERCENT",
+        DefaultValueFactory = static _ => new SoftwareRecorderOptions().MaxOverhead,
+        CustomParser = static result =>
+            double.TryParse(result.Tokens[0].Value.TrimEnd('%'), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double percent)
+            && percent is > 0 and <= 100
+                ? percent / 100
+                : Fail<double>(result, $"--max-overhead is a percentage above 0 and up to 100, such as 5%, not '{result.Tokens[0].Value}'"),
+    };
+
+    /// <summary>A time such as 30, 30s, 5m or 2h.</summary>
+    public static TimeSpan ParseTime(ArgumentResult result, string option)
+    {
+        string text = result.Tokens[0].Value;
+        (double unit, string number) = text.Length == 0 ? (1, text) : text[^1] switch
+        {
+            's' => (1, text[..^1]),
+            'm' => (60, text[..^1]),
+            'h' => (3600, text[..^1]),
+            _ => (1.0, text),
+        };
+        return double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value) && value > 0 && value * unit <= 1e9
+            ? TimeSpan.FromSeconds(value * unit)
+            : Fail<TimeSpan>(result, $"{option} is a time such as 30s, 5m or 2h, not '{text}'");
+    }
+
+    /// <summary>Parses every value of an option that may be given again; what it throws for the user becomes a usage error.</summary>
+    public static T[] ParseEach<T>(ArgumentResult result, Func<string, T> parse)
+    {
+        try
+        {
+            return [.. result.Tokens.Select(token => parse(token.Value))];
+        }
+        catch (UserErrorException e)
+        {
+            return Fail<T[]>(result, e.Message);
+        }
+    }
+
+    private static T Fail<T>(ArgumentResult result, string message)
+    {
+        result.AddError(message);
+        return default!;
+    }
+}
