@@ -60,7 +60,7 @@ public sealed class BranchAggregator : IBranchSink
     public void OnMapping(Mapping mapping)
     {
         Module? module = resolver.Resolve(mapping);
-        BinaryAddress? start = module?.ToBinaryAddress(mapping.Offset);
+        BinaryAddress? start = module?.StartOf(mapping.Offset, mapping.Length);
         ModuleTally? tally = module is null || start is null ? null : Tally(module.BuildId, module.Path);
         Space(mapping.ProcessId).Map(mapping.Start.Value, mapping.End.Value, tally, mapping.Start.Value - (start?.Value ?? 0));
     }

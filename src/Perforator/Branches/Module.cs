@@ -25,22 +25,26 @@ public sealed class Module
     public IReadOnlyList<LoadSegment> Segments { get; }
 
     /// <summary>
-    /// The ELF virtual address of a file offset: p_vaddr + (offset - p_offset) of the segment that holds it, executable
-    /// segments first, since the page granularity of mmap lets neighbours share file pages. Null when no segment does.
+    /// The ELF virtual address at which a mapping of the file begins: p_vaddr + (offset - p_offset) of the segment it shows most of,
+    /// executable ones first. mmap takes whole pages, so that a mapping may begin before its segment and hold the ends of its
+    /// neighbours in the file. Null when it shows no segment.
     /// </summary>
-    public BinaryAddress? ToBinaryAddress(FileOffset offset)
+    /// <param name="offset">Where in the file the mapping begins.</param>
+    /// <param name="length">Its size in bytes.</param>
+    public BinaryAddress? StartOf(FileOffset offset, ulong length)
     {
-        BinaryAddress? other = null;
+        LoadSegment best = default;
+        ulong shown = 0;
         foreach (LoadSegment segment in Segments)
         {
-            if (offset.Value < segment.Offset.Value || offset.Value - segment.Offset.Value >= segment.FileSize)
+            ulong start = Math.Max(offset.Value, segment.Offset.Value);
+            ulong end = Math.Min(PairCounts.Saturating(offset.Value, length), PairCounts.Saturating(segment.Offset.Value, segment.FileSize));
+            if (end <= start || (best.IsExecutable && !segment.IsExecutable))
                 continue;
-            BinaryAddress address = new(segment.Address.Value + (offset.Value - segment.Offset.Value));
-            if (segment.IsExecutable)
-                return address;
-            other ??= address;
+            if (end - start > shown || (segment.IsExecutable && !best.IsExecutable))
+                (best, shown) = (segment, end - start);
         }
-        return other;
+        return shown == 0 ? null : new(best.Address.Value + (offset.Value - best.Offset.Value));
     }
 
     /// <summary>Whether the address lies in an executable segment.</summary>

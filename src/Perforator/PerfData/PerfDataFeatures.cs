@@ -1,18 +1,24 @@
+using System.Buffers.Binary;
 using System.Text;
 using Perforator.Bytes;
 
 namespace Perforator.PerfData;
 
-/// <summary>What the feature sections after a perf.data file's records say of use here; all others are skipped.</summary>
+/// <summary>
+/// The feature sections after a perf.data file's records that are of use here (Linux, tools/perf/util/header.h); all others are skipped.
+/// </summary>
 internal static class PerfDataFeatures
 {
     public const int HEADER_BUILD_ID = 2;
     public const int HEADER_HOSTNAME = 3;
+    public const int HEADER_ARCH = 6;
     public const int HEADER_CPUDESC = 8;
-    public const int HEADER_FIRST_FEATURE = 1;
+
+    /// <summary>Says that samples have branch stacks; its section is empty.</summary>
+    public const int HEADER_BRANCH_STACK = 15;
 
     /// <summary>The last feature perf 6.x knows; a file with later ones was written by a newer perf.</summary>
-    public const int HEADER_LAST_FEATURE = 32;
+    public const int HEADER_LAST_FEATURE = 31;
 
     /// <summary>Build ids by path: records like struct perf_record_header_build_id, one after the other.</summary>
     /// <exception cref="MalformedInputException">A record does not fit.</exception>
@@ -52,5 +58,32 @@ internal static class PerfDataFeatures
         ReadOnlySpan<byte> text = reader.ReadBytes(reader.ReadU32());
         int end = text.IndexOf((byte)0);
         return Encoding.UTF8.GetString(end < 0 ? text : text[..end]);
+    }
+
+    /// <summary>One record of the build id feature.</summary>
+    public static byte[] WriteBuildId(string path, BuildId buildId)
+    {
+        const int PathStart = PerfRecordHeader.ByteCount + 4 + 24;
+        byte[] id = buildId.ToBytes();
+        byte[] text = Encoding.UTF8.GetBytes(path);
+        byte[] record = new byte[PathStart + ((text.Length + 8) & ~7)];
+        PerfRecordMisc misc = PerfRecordMisc.PERF_RECORD_MISC_USER | PerfRecordMisc.PERF_RECORD_MISC_BUILD_ID_SIZE;
+        new PerfRecordHeader((PerfRecordType)0, misc, (ushort)record.Length).Write(record);
+        BinaryPrimitives.WriteInt32LittleEndian(record.AsSpan(8), -1);
+        int size = Math.Min(id.Length, 20);
+        id.AsSpan(0, size).CopyTo(record.AsSpan(12));
+        record[12 + 20] = (byte)size;
+        text.CopyTo(record, PathStart);
+        return record;
+    }
+
+    /// <summary>A string feature, padded to 64 bytes as perf does.</summary>
+    public static byte[] WriteString(string text)
+    {
+        byte[] bytes = Encoding.UTF8.GetBytes(text);
+        byte[] section = new byte[4 + ((bytes.Length + 64) & ~63)];
+        BinaryPrimitives.WriteInt32LittleEndian(section, section.Length - 4);
+        bytes.CopyTo(section, 4);
+        return section;
     }
 }
