@@ -52,7 +52,7 @@ internal sealed class BinaryRecordReader
         for (int i = 0; i < names.Length; i++)
         {
             int start = (int)reader.Offset;
-            names[i] = FunctionNames.Decode(reader.ReadCStringBytes(), start);
+            names[i] = NamePool.Decode(reader.ReadCStringBytes(), start);
         }
         return names;
     }

@@ -1,4 +1,3 @@
-using System.IO.Compression;
 using Perforator.Bytes;
 
 namespace Perforator.SampleProfiles;
@@ -17,7 +16,7 @@ internal sealed class ExtBinaryReader
 
     public SampleProfile Parse(ReadOnlySpan<byte> data)
     {
-        decompressedLeft = Math.Max(DecompressedFloor, data.Length * DecompressedRatio);
+        decompressedLeft = Math.Min(Array.MaxLength, Math.Max(DecompressedFloor, data.Length * DecompressedRatio));
         foreach (ExtBinarySection entry in ExtBinarySection.ReadTable(data))
         {
             if (entry.Size == 0)
@@ -60,7 +59,7 @@ internal sealed class ExtBinaryReader
                 while (!reader.AtEnd)
                 {
                     int start = (int)reader.Offset;
-                    profile.Symbols.Add(FunctionNames.Decode(reader.ReadCStringBytes(), start));
+                    profile.Symbols.Add(NamePool.Decode(reader.ReadCStringBytes(), start));
                 }
                 break;
             default:
@@ -111,17 +110,7 @@ internal sealed class ExtBinaryReader
         if (size > (ulong)decompressedLeft)
             throw reader.Malformed($"{size} bytes decompressed are more than a file of this size may hold");
         decompressedLeft -= (long)size;
-        byte[] content = new byte[size];
-        try
-        {
-            using ZLibStream zlib = new(new MemoryStream(compressed.ToArray()), CompressionMode.Decompress);
-            if (zlib.ReadAtLeast(content, content.Length, throwOnEndOfStream: false) != content.Length || zlib.ReadByte() >= 0)
-                throw reader.Malformed($"does not decompress to {size} bytes");
-        }
-        catch (InvalidDataException e)
-        {
-            throw reader.Malformed($"does not decompress: {e.Message}");
-        }
-        return content;
+        byte[] content = Zlib.Decompress(compressed, (int)size, $"compressed {entry.Type}");
+        return (ulong)content.Length == size ? content : throw reader.Malformed($"decompresses to {content.Length} bytes, not {size}");
     }
 }

@@ -11,7 +11,7 @@ namespace Perforator.SampleProfiles;
 /// </summary>
 internal sealed class SampleProfileTextReader
 {
-    private readonly FunctionNames names = new();
+    private readonly NamePool names = new();
     private readonly SampleProfile profile = new();
 
     /// <summary>The function whose lines are being read and those it is inlined into, outermost first.</summary>

@@ -195,6 +195,32 @@ public sealed class AnalysisTests
         Assert.Throws<UserErrorException>(() => ProfileTrim.FitInto(profile, 10, SampleProfileFormat.ExtBinary));
     }
 
+    [SkippableFact]
+    public void DensityAndColdFunctionsAreLlvmProfgens()
+    {
+        Tool.Require("clang-19");
+        Tool.Require("llvm-profgen-19");
+        using TemporaryFolder folder = new();
+        string binary = folder["binary"];
+        Tool.Run("clang-19", ["-g", "-o", binary, folder.Write("main.c", "int main(void) { return 0; }")]).Succeeded();
+        SampleProfile uneven = new();
+        for (uint i = 1; i <= 300; i++)
+        {
+            FunctionSamples function = uneven.Function($"f{i}");
+            function.BodyAt(new(1, 0)).AddSamples(i * i * i);
+            function.BodyAt(new(i % 7, 1)).AddSamples(i % 5);
+            function.AddTotalSamples(i < 100 ? i : i * i * i);
+        }
+        foreach (SampleProfile profile in Profiles.Where(static p => !p.IsProbeBased).Append(uneven))
+        {
+            string printed = Tool.Run("llvm-profgen-19",
+                [$"--llvm-sample-profile={Save(folder, "profile", profile)}", $"--binary={binary}", "--show-density", "--trim-cold-profile", "--format=text", $"--output={folder["out"]}"]).Succeeded().Output;
+            ProfileTrim.DropBelow(profile, ProfileSummary.Compute(profile).ColdCountThreshold);
+            Assert.Equal(File.ReadAllText(folder["out"]), Text(profile));
+            Assert.Equal(FormattableString.Invariant($"Functions with density >= {ProfileQuality.Of(profile).Density:F1} account for 99.00% total sample counts.\n"), printed);
+        }
+    }
+
     [Fact]
     public void TrimmingDropsFunctionsBelowTheThresholdOnly()
     {

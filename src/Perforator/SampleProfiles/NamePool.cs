@@ -7,7 +7,7 @@ namespace Perforator.SampleProfiles;
 /// <summary>
 /// Turns the UTF-8 names of one input into strings, each distinct name once: a profile repeats its names many times over.
 /// </summary>
-internal sealed class FunctionNames
+internal sealed class NamePool
 {
     private struct Slot
     {
