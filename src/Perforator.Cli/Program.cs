@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using Perforator.Bytes;
@@ -17,6 +18,8 @@ internal static class ExitCodes
 
 internal static class Program
 {
+    private static readonly SearchValues<string> SentenceEnds = SearchValues.Create([". ", ".\n", ".\r"], StringComparison.Ordinal);
+
     /// <summary>One line per verb; each verb is a file of its own.</summary>
     private static RootCommand CreateRoot() => new("Turns the branches that production machines really take into sampling-PGO profiles for clang -fprofile-sample-use.")
     {
@@ -38,6 +41,9 @@ internal static class Program
             await Console.Error.WriteLineAsync($"perforator: see '{CommandLineOf(parsed.CommandResult)} --help'");
             return ExitCodes.Usage;
         }
+        // Where help lists verbs, a sentence of each will do; a verb's own help says everything.
+        foreach (Command verb in parsed.CommandResult.Command.Subcommands)
+            verb.Description = FirstSentence(verb.Description ?? "");
         try
         {
             return await parsed.InvokeAsync(new InvocationConfiguration
@@ -81,4 +87,10 @@ internal static class Program
     /// <summary>The verb as it was typed, so that "profile merge" is told where its own help is.</summary>
     private static string CommandLineOf(CommandResult result) =>
         result.Parent is CommandResult parent ? $"{CommandLineOf(parent)} {result.Command.Name}" : "perforator";
+
+    private static string FirstSentence(string text)
+    {
+        int end = text.AsSpan().IndexOfAny(SentenceEnds);
+        return end < 0 ? text : text[..(end + 1)];
+    }
 }
