@@ -24,6 +24,7 @@ internal static class Program
     private static RootCommand CreateRoot() => new("Turns the branches that production machines really take into sampling-PGO profiles for clang -fprofile-sample-use.")
     {
         AgentCommand.Create(),
+        GenerateCommand.Create(),
         ProfileCommand.Create(),
         RecordCommand.Create(),
         ServeCommand.Create(),

@@ -1,0 +1,81 @@
+using System.CommandLine;
+using Perforator.Generation;
+using Perforator.SampleProfiles;
+
+namespace Perforator.Cli;
+
+/// <summary><c>perforator generate</c>: from recorded branches and a binary to a sample profile, without a server.</summary>
+internal static class GenerateCommand
+{
+    public static Command Create()
+    {
+        Option<string> binary = new("--binary") { Description = "The binary that ran.", HelpName = "FILE", Required = true };
+        Option<string?> debugFile = new("--debug-file") { Description = "A separate file with the binary's debug info.", HelpName = "FILE" };
+        Option<string[]> perfScripts = new("--perf-script")
+        {
+            Description = "Text from 'perf script -F ip,brstack --show-mmap-events'. May be given several times.",
+            HelpName = "FILE",
+        };
+        Option<string[]> branches = new("--branches") { Description = "A file from 'perforator record'. May be given several times.", HelpName = "FILE" };
+        Option<string> format = new("--format") { Description = "Format of the profile.", DefaultValueFactory = _ => "extbinary" };
+        format.AcceptOnlyFromAmong("extbinary", "text", "binary");
+        Option<string?> output = new("--output", "-o") { Description = "Where to write the profile; standard output when not given.", HelpName = "FILE" };
+        Option<bool> md5 = new("--use-md5") { Description = "Store hashes instead of names (extbinary only)." };
+        Option<bool> symbols = new("--symbol-list")
+        {
+            Description = "Add the names of all functions, so that the compiler knows those without samples as cold (extbinary only).",
+        };
+        Option<bool> json = new("--json") { Description = "Report as JSON." };
+        Command command = new("generate",
+            """
+            Generates a sample profile for clang -fprofile-sample-use from recorded branches and the binary that ran. The report goes to standard error.
+
+            Example: perforator generate --binary ./server --perf-script perf.txt -o server.afdo
+            """)
+        { binary, debugFile, perfScripts, branches, format, output, md5, symbols, json };
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(perfScripts) is not { Length: > 0 } && result.GetValue(branches) is not { Length: > 0 })
+                result.AddError("Nothing to generate from: give --perf-script or --branches.");
+            if (result.GetValue(output) is null && result.GetValue(format) != "text" && !Console.IsOutputRedirected)
+                result.AddError("A binary profile is not for the terminal: give -o FILE or --format text.");
+            if (result.GetValue(format) != "extbinary" && (result.GetValue(md5) || result.GetValue(symbols)))
+                result.AddError("--use-md5 and --symbol-list need --format extbinary.");
+        });
+        command.SetAction(parsed =>
+        {
+            using ProfiledBinary opened = ProfiledBinary.Load(parsed.GetValue(binary)!, parsed.GetValue(debugFile));
+            BranchInputs inputs = new(opened);
+            foreach (string path in parsed.GetValue(perfScripts) ?? [])
+                inputs.AddPerfScript(path);
+            foreach (string path in parsed.GetValue(branches) ?? [])
+                inputs.AddBranches(path);
+            FlowChecks checks = new();
+            SampleProfile profile = ProfileGenerator.Generate(inputs.Branches, opened, checks);
+            if (parsed.GetValue(symbols))
+                profile.Symbols.UnionWith(opened.FunctionNames());
+            Write(profile, parsed.GetValue(format)!, parsed.GetValue(md5), parsed.GetValue(output));
+            GenerationReport report = GenerationReport.Create(inputs.Branches, opened, profile, checks, inputs.Profiles, inputs.Losses);
+            Console.Error.Write(parsed.GetValue(json) ? report.ToJson() + "\n" : report.ToText());
+        });
+        return command;
+    }
+
+    private static void Write(SampleProfile profile, string format, bool md5, string? path)
+    {
+        SampleProfileFormat encoding = format switch
+        {
+            "text" => SampleProfileFormat.Text,
+            "binary" => SampleProfileFormat.Binary,
+            _ => SampleProfileFormat.ExtBinary,
+        };
+        SampleProfileWriteOptions options = new() { Md5Names = md5 };
+        if (path is not null)
+        {
+            SampleProfileWriter.Save(path, profile, encoding, options);
+            return;
+        }
+        using Stream output = Console.OpenStandardOutput();
+        SampleProfileWriter.Write(output, profile, encoding, options);
+    }
+}

@@ -1,0 +1,49 @@
+namespace Perforator.Generation;
+
+/// <summary>
+/// How well a recording fits the binary: samples of fall-through ranges and branches by what is the matter with them. One range may
+/// count under several heads, as in llvm-profgen's warnings.
+/// </summary>
+public sealed class FlowChecks
+{
+    /// <summary>Samples of all fall-through ranges.</summary>
+    public ulong RangeSamples { get; set; }
+
+    /// <summary>Ranges that do not begin at an instruction or do not end at a branch: another build's profile, or skid.</summary>
+    public ulong NotOnBoundary { get; set; }
+
+    /// <summary>Ranges with neither end in known code: the PLT, or code without symbols.</summary>
+    public ulong OutsideCode { get; set; }
+
+    /// <summary>Ranges in code that debug info knows no function for.</summary>
+    public ulong OutsideFunctions { get; set; }
+
+    /// <summary>Ranges that run from one function into another.</summary>
+    public ulong CrossesFunctions { get; set; }
+
+    /// <summary>Ranges that go backwards, are implausibly long, or run across an instruction that always leaves.</summary>
+    public ulong BogusRange { get; set; }
+
+    /// <summary>All branches with an end in the binary.</summary>
+    public ulong Branches { get; set; }
+
+    /// <summary>Branches from outside the binary's known code into it: callbacks and returns.</summary>
+    public ulong IncomingBranches { get; set; }
+
+    /// <summary>Branches out of the binary's known code.</summary>
+    public ulong OutgoingBranches { get; set; }
+
+    /// <summary>What is the matter, worst first: samples, of how many, and a sentence a person can act on.</summary>
+    public IEnumerable<(ulong Samples, ulong Of, string What)> Findings()
+    {
+        (ulong Samples, ulong Of, string What)[] all =
+        [
+            (NotOnBoundary, RangeSamples, "of samples are from ranges that do not begin and end at instructions, likely because the profile is of another build of this binary"),
+            (OutsideCode, RangeSamples, "of samples are from code without symbols, such as the PLT; they count for no function"),
+            (OutsideFunctions, RangeSamples, "of samples are from functions without debug info (build everything hot with -g), .init or .fini"),
+            (CrossesFunctions, RangeSamples, "of samples are from ranges that run from one function into another, likely because the profile is of another build of this binary"),
+            (BogusRange, RangeSamples, "of samples are from ranges that go backwards or across an unconditional jump, from interrupted or duplicated branch entries; they were dropped"),
+        ];
+        return all.Where(f => f.Samples > 0).OrderByDescending(f => f.Samples);
+    }
+}

@@ -1,0 +1,190 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Perforator.Branches;
+using Perforator.SampleProfiles;
+
+namespace Perforator.Generation;
+
+/// <summary>
+/// What a person or a build needs to know of a generated profile: how much went in, whether it is enough, how well it fits the
+/// binary, and what was lost.
+/// </summary>
+public sealed class GenerationReport
+{
+    /// <summary>The ratio from which on a profile is taken for good: each byte of code has, on average, one taken branch behind it.</summary>
+    public const double GoodRatio = 1.0;
+
+    private GenerationReport() { }
+
+    /// <summary>The service, when the profile is of one.</summary>
+    public string? Service { get; init; }
+
+    /// <summary>Build id of the binary.</summary>
+    public required BuildId BuildId { get; init; }
+
+    /// <summary>Path of the binary.</summary>
+    public required string Binary { get; init; }
+
+    /// <summary>Branch profiles that were added up.</summary>
+    public required ulong TotalProfiles { get; init; }
+
+    /// <summary>Samples that touched the binary.</summary>
+    public required ulong TotalSamples { get; init; }
+
+    /// <summary>Branch entries that touched the binary.</summary>
+    public required ulong TotalBranches { get; init; }
+
+    /// <summary>Branch entries that make no sense: fall-through ranges that go backwards or across an unconditional jump.</summary>
+    public required ulong BogusLbrEntries { get; init; }
+
+    /// <summary>Distinct branches.</summary>
+    public required int BranchCountMapSize { get; init; }
+
+    /// <summary>Distinct fall-through ranges.</summary>
+    public required int RangeCountMapSize { get; init; }
+
+    /// <summary>Distinct sampled addresses.</summary>
+    public required int AddressCountMapSize { get; init; }
+
+    /// <summary>Bytes of code in the binary.</summary>
+    public required ulong ExecutableBytes { get; init; }
+
+    /// <summary>Taken branches per byte of code. Below 1 the profile is likely too thin.</summary>
+    public double TakenBranchesToExecutableBytesRatio => ExecutableBytes == 0 ? 0 : (double)TotalBranches / ExecutableBytes;
+
+    /// <summary>Top-level functions in the profile.</summary>
+    public required int Functions { get; init; }
+
+    /// <summary>How the counts are distributed.</summary>
+    public required ProfileSummary Summary { get; init; }
+
+    /// <summary>Samples per line of the least dense function among those with 99 % of the samples; LLVM wants at least 50.</summary>
+    public required double Density { get; init; }
+
+    /// <summary>Functions that hold at least one hot count (of the top 99 % of all samples), inlined copies counted with their function.</summary>
+    public required int HotFunctions { get; init; }
+
+    /// <summary>The share of all samples in those functions, from 0 to 1.</summary>
+    public required double HotFunctionCoverage { get; init; }
+
+    /// <summary>How well the branches fit the code.</summary>
+    public required FlowChecks Checks { get; init; }
+
+    /// <summary>What was dropped on the way, by reason.</summary>
+    public required LossCounts Losses { get; init; }
+
+    /// <summary>Reports on a generated profile.</summary>
+    /// <param name="branches">What it was generated from.</param>
+    /// <param name="binary">The binary.</param>
+    /// <param name="profile">The profile.</param>
+    /// <param name="checks">What generation found.</param>
+    /// <param name="totalProfiles">How many branch profiles were added up.</param>
+    /// <param name="inputLosses">What the inputs lost before branches could be attributed to the binary.</param>
+    /// <param name="service">The service, when the profile is of one.</param>
+    public static GenerationReport Create(
+        BranchProfile branches, ProfiledBinary binary, SampleProfile profile, FlowChecks checks, ulong totalProfiles, LossCounts? inputLosses = null,
+        string? service = null)
+    {
+        LossCounts losses = new();
+        losses.Merge(branches.Losses);
+        losses.Merge(binary.Losses);
+        if (inputLosses is not null)
+            losses.Merge(inputLosses);
+        ProfileSummary summary = ProfileSummary.Compute(profile);
+        (int hotFunctions, double coverage) = ProfileDensity.HotFunctions(profile, summary.HotCountThreshold);
+        return new GenerationReport
+        {
+            Service = service,
+            BuildId = branches.BuildId,
+            Binary = binary.Path,
+            TotalProfiles = totalProfiles,
+            TotalSamples = branches.Samples,
+            TotalBranches = branches.BranchEntries,
+            BogusLbrEntries = checks.BogusRange,
+            BranchCountMapSize = branches.Branches.Count,
+            RangeCountMapSize = branches.Ranges.Count,
+            AddressCountMapSize = branches.Addresses.Count,
+            ExecutableBytes = binary.ExecutableBytes,
+            Functions = profile.Functions.Count,
+            Summary = summary,
+            Density = ProfileDensity.Of(profile),
+            HotFunctions = hotFunctions,
+            HotFunctionCoverage = coverage,
+            Checks = checks,
+            Losses = losses,
+        };
+    }
+
+    /// <summary>What to do about a weak profile; null when it is good.</summary>
+    public string? Advice
+    {
+        get
+        {
+            double ratio = TakenBranchesToExecutableBytesRatio;
+            if (Functions == 0)
+                return "The profile is empty: none of the branches fall into functions with debug info.";
+            return ratio >= GoodRatio ? null : string.Create(CultureInfo.InvariantCulture,
+                $"The ratio is below {GoodRatio:0.0}: record {Math.Ceiling(GoodRatio / Math.Max(ratio, 1e-6)):0} times as much (longer, on more hosts, or at a higher rate) before trusting the profile.");
+        }
+    }
+
+    /// <summary>The report for people, a field a line.</summary>
+    public string ToText()
+    {
+        StringBuilder text = new();
+        foreach ((string name, JsonNode? value) in Fields())
+            text.Append(CultureInfo.InvariantCulture, $"{name}: {(value is JsonValue v && v.TryGetValue(out double d) ? d.ToString("0.###", CultureInfo.InvariantCulture) : value)}\n");
+        foreach ((ulong samples, ulong of, string what) in Checks.Findings())
+            text.Append(CultureInfo.InvariantCulture, $"{Percent(samples, of)} ({samples} of {of}) {what}\n");
+        ulong seen = SampleCount.Add(TotalBranches, Losses.Total);
+        foreach ((string reason, ulong count) in Losses.ByReason.OrderByDescending(l => l.Value))
+            text.Append(CultureInfo.InvariantCulture, $"lost: {count} ({Percent(count, seen)}): {reason}\n");
+        if (Advice is { } advice)
+            text.Append(advice).Append('\n');
+        return text.ToString();
+    }
+
+    /// <summary>The report for machines: one JSON object.</summary>
+    public string ToJson()
+    {
+        JsonObject json = [];
+        foreach ((string name, JsonNode? value) in Fields())
+            json[name] = value;
+        json["Findings"] = new JsonArray([.. Checks.Findings().Select(f => new JsonObject { ["Samples"] = f.Samples, ["Of"] = f.Of, ["What"] = f.What })]);
+        JsonObject losses = [];
+        foreach ((string reason, ulong count) in Losses.ByReason)
+            losses[reason] = count;
+        json[nameof(Losses)] = losses;
+        json[nameof(Advice)] = Advice;
+        return json.ToJsonString(new JsonSerializerOptions { WriteIndented = true });
+    }
+
+    private IEnumerable<(string Name, JsonNode? Value)> Fields()
+    {
+        if (Service is not null)
+            yield return (nameof(Service), Service);
+        yield return (nameof(BuildId), BuildId.ToString());
+        yield return (nameof(Binary), Binary);
+        yield return (nameof(TotalProfiles), TotalProfiles);
+        yield return (nameof(TotalSamples), TotalSamples);
+        yield return (nameof(TotalBranches), TotalBranches);
+        yield return (nameof(BogusLbrEntries), BogusLbrEntries);
+        yield return (nameof(BranchCountMapSize), BranchCountMapSize);
+        yield return (nameof(RangeCountMapSize), RangeCountMapSize);
+        yield return (nameof(AddressCountMapSize), AddressCountMapSize);
+        yield return (nameof(ExecutableBytes), ExecutableBytes);
+        yield return (nameof(TakenBranchesToExecutableBytesRatio), TakenBranchesToExecutableBytesRatio);
+        yield return (nameof(Functions), Functions);
+        yield return ("TotalCount", Summary.TotalCount);
+        yield return ("MaxCount", Summary.MaxCount);
+        yield return ("HotCountThreshold", Summary.HotCountThreshold);
+        yield return (nameof(HotFunctions), HotFunctions);
+        yield return (nameof(HotFunctionCoverage), HotFunctionCoverage);
+        yield return (nameof(Density), Density);
+    }
+
+    private static string Percent(ulong part, ulong of) =>
+        (of == 0 ? 0 : 100.0 * part / of).ToString("0.00", CultureInfo.InvariantCulture) + " %";
+}

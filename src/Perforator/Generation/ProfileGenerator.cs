@@ -1,0 +1,115 @@
+using Perforator.Branches;
+using Perforator.SampleProfiles;
+using Perforator.Symbolize;
+
+namespace Perforator.Generation;
+
+/// <summary>
+/// The whole flow from branches to a sample profile: check the branches against the code, spread the counts of fall-through ranges
+/// over instructions, attribute instructions to source, add calls. Numbers equal llvm-profgen's (LLVM 19, without calling context);
+/// docs/internals.md lists every difference.
+/// </summary>
+public static class ProfileGenerator
+{
+    /// <summary>Generates a profile.</summary>
+    /// <param name="branches">What was observed of the binary.</param>
+    /// <param name="binary">The binary it was observed of.</param>
+    /// <param name="checks">Takes up how well the two fit.</param>
+    public static SampleProfile Generate(BranchProfile branches, ProfiledBinary binary, FlowChecks checks)
+    {
+        CodeFlow flow = CodeFlow.Check(branches, binary, checks);
+        SampleProfile profile = new() { IsFlowSensitive = binary.IsFlowSensitive, IsProbeBased = binary.HasPseudoProbes };
+        if (binary.HasPseudoProbes)
+            CountProbes(flow, binary, profile);
+        else
+            CountLines(flow, binary, profile);
+        foreach (FunctionSamples function in profile.Functions.Values)
+            RaiseToCallTargets(function);
+        RemoveAmbiguous(profile);
+        return profile;
+    }
+
+    private static void CountLines(CodeFlow flow, ProfiledBinary binary, SampleProfile profile)
+    {
+        LineProfile lines = new(profile);
+        foreach (RangeCount range in Spread(flow, binary))
+        {
+            SourceLocation location = default;
+            ulong bytes = 0;
+            for (ulong at = range.Begin; binary.Code.Next(ref at, range.End, out _, out int length); at += (ulong)length)
+            {
+                if (at >= location.End.Value)
+                {
+                    lines.AddCode(location, range.Count, bytes);
+                    bytes = 0;
+                    location = binary.Locate(at);
+                }
+                bytes += (ulong)length;
+            }
+            lines.AddCode(location, range.Count, bytes);
+        }
+        foreach (BranchCount branch in flow.Branches)
+            if (binary.CalleeAt(branch.To) is { } callee)
+                lines.AddCall(binary.Locate(branch.From), callee, branch.Count);
+        lines.Finish();
+    }
+
+    private static void CountProbes(CodeFlow flow, ProfiledBinary binary, SampleProfile profile)
+    {
+        ProbeProfile probes = new(profile, binary.ReadPseudoProbes(flow));
+        foreach (RangeCount range in Spread(flow, binary))
+            for (ulong at = range.Begin; binary.Code.Next(ref at, range.End, out _, out int length); at += (ulong)length)
+                probes.AddInstruction(at, range.Count);
+        probes.CountProbes();
+        foreach (BranchCount branch in flow.Branches)
+            if (binary.CalleeAt(branch.To) is { } callee)
+                probes.AddCall(branch.From, callee, branch.Count);
+    }
+
+    /// <summary>
+    /// Disjoint ranges of the code that ran. All other code of the functions that were touched has a count of 0: the compiler is to
+    /// know it as cold, not as unknown.
+    /// </summary>
+    private static List<RangeCount> Spread(CodeFlow flow, ProfiledBinary binary)
+    {
+        Dictionary<(ulong, ulong), ulong> ranges = new(2 * flow.Ranges.Count);
+        foreach (RangeCount range in flow.Ranges)
+            ranges.Add((range.Begin, range.End), range.Count);
+        foreach (FunctionRange piece in binary.PiecesOfFunctionsAt(flow.Ranges.Select(range => range.Begin)))
+            ranges.TryAdd((piece.Start.Value, piece.End.Value - 1), 0);
+        return DisjointRanges.Of([.. ranges.Select(r => new RangeCount(r.Key.Item1, r.Key.Item2, r.Value))]);
+    }
+
+    /// <summary>
+    /// A place that calls others ran at least as often as it called; ranges alone may miss that, since the newest range of a stack
+    /// is never complete.
+    /// </summary>
+    private static void RaiseToCallTargets(FunctionSamples function)
+    {
+        foreach ((_, BodySample body) in function.Body)
+        {
+            ulong calls = 0;
+            foreach (ulong count in body.CallTargets.Values)
+                calls = SampleCount.Add(calls, count);
+            body.Samples = Math.Max(body.Samples, calls);
+        }
+    }
+
+    /// <summary>Drops the initialisers of which a program has many under one name, wherever they were inlined.</summary>
+    private static void RemoveAmbiguous(SampleProfile profile)
+    {
+        foreach (string name in profile.Functions.Keys.Where(CanonicalName.IsAmbiguous).ToList())
+            profile.Functions.Remove(name);
+        Stack<FunctionSamples> open = new(profile.Functions.Values);
+        while (open.TryPop(out FunctionSamples? function))
+        {
+            foreach ((_, SortedDictionary<string, FunctionSamples> callees) in function.Callsites)
+            {
+                foreach (string name in callees.Keys.Where(CanonicalName.IsAmbiguous).ToList())
+                    callees.Remove(name);
+                foreach (FunctionSamples callee in callees.Values)
+                    open.Push(callee);
+            }
+        }
+    }
+}

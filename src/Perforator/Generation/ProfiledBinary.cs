@@ -1,0 +1,209 @@
+using Perforator.Branches;
+using Perforator.Bytes;
+using Perforator.Disassembly;
+using Perforator.Elf;
+using Perforator.SampleProfiles;
+using Perforator.Symbolize;
+
+namespace Perforator.Generation;
+
+/// <summary>
+/// A binary as profile generation needs it: instructions, functions and places in source, each read when first touched. Not
+/// thread-safe.
+/// </summary>
+public sealed class ProfiledBinary : IDisposable
+{
+    private const string ProbeSection = ".pseudo_probe";
+    private const string ProbeDescriptorSection = ".pseudo_probe_desc";
+
+    /// <summary>The variable clang defines in programs with flow-sensitive discriminators.</summary>
+    private const string FlowSensitiveMarker = "__llvm_fs_discriminator__";
+
+    private readonly ElfFile elf;
+    private readonly ElfFile? debugElf;
+    private readonly Symbolizer symbolizer;
+    private readonly CodeSymbols symbols;
+    private readonly Dictionary<string, HashSet<FunctionRange>> pieces = new(StringComparer.Ordinal);
+    private readonly Dictionary<ulong, string?> callees = [];
+
+    private ProfiledBinary(ElfFile elf, ElfFile? debugElf, Symbolizer symbolizer)
+    {
+        this.elf = elf;
+        this.debugElf = debugElf;
+        this.symbolizer = symbolizer;
+        Path = elf.Path;
+        BuildId = elf.BuildId;
+        ElfSection[] code = [.. elf.Sections.Where(s => s is { IsExecutable: true, IsLoaded: true, HasBytes: true, Size: > 0 } && s.Name != ".plt")];
+        // A stripped binary's own symbols are few; the file with its debug info has them all, under the same section numbers.
+        ElfSymbolTable table = debugElf is not null && debugElf.Symbols.Symbols.Length > elf.Symbols.Symbols.Length ? debugElf.Symbols : elf.Symbols;
+        symbols = CodeSymbols.Of(table, code);
+        Code = new CodeMap(
+            DecoderOf(elf.Machine), code.Select(s => new CodeSection(s.Address, elf.ReadSection(s))), symbols.Addresses.Select(a => new BinaryAddress(a)));
+        IsFlowSensitive = HasSymbol(table, FlowSensitiveMarker);
+        HasPseudoProbes = elf.HasSection(ProbeSection) && elf.HasSection(ProbeDescriptorSection);
+    }
+
+    /// <summary>The path it was loaded from.</summary>
+    public string Path { get; }
+
+    /// <summary>Identity of the binary.</summary>
+    public BuildId BuildId { get; }
+
+    /// <summary>Bytes of code, the divisor of TakenBranchesToExecutableBytesRatio.</summary>
+    public ulong ExecutableBytes => elf.ExecutableBytes;
+
+    /// <summary>Whether its discriminators are flow-sensitive (FS-AFDO).</summary>
+    public bool IsFlowSensitive { get; }
+
+    /// <summary>Whether it was compiled with -fpseudo-probe-for-profiling.</summary>
+    public bool HasPseudoProbes { get; }
+
+    /// <summary>The binary's instructions.</summary>
+    public CodeMap Code { get; }
+
+    /// <summary>What of its debug info could not be read, by reason. Grows as it is touched.</summary>
+    public LossCounts Losses => symbolizer.Losses;
+
+    /// <summary>Opens a binary.</summary>
+    /// <param name="path">The binary.</param>
+    /// <param name="debugFile">A separate file with its debug info, or null to look where the binary says.</param>
+    /// <exception cref="UserErrorException">One of the files cannot be used, or there is no debug info; the message says what to do.</exception>
+    public static ProfiledBinary Load(string path, string? debugFile = null)
+    {
+        ElfFile elf = ElfFile.Load(path);
+        ElfFile? debugElf = null;
+        Symbolizer? symbolizer = null;
+        try
+        {
+            debugElf = debugFile is null ? null : ElfFile.Load(debugFile);
+            symbolizer = Symbolizer.Open(elf, debugFile);
+            if (!symbolizer.HasDebugInfo)
+                throw new UserErrorException(
+                    $"{debugFile ?? path} has no debug info: rebuild with -g (or -gline-tables-only) and -fdebug-info-for-profiling, or name the file that has it with --debug-file");
+            return new ProfiledBinary(elf, debugElf, symbolizer);
+        }
+        catch (Exception e)
+        {
+            symbolizer?.Dispose();
+            debugElf?.Dispose();
+            elf.Dispose();
+            if (e is MalformedInputException malformed)
+                throw new UserErrorException($"{path} is damaged: {malformed.Message}", malformed);
+            throw;
+        }
+    }
+
+    /// <summary>What the aggregator needs to know of it.</summary>
+    public Module ToModule() => new(BuildId, Path, elf.LoadSegments);
+
+    /// <summary>The place in source that an instruction comes from; nowhere for an external address.</summary>
+    public SourceLocation Locate(ulong address) => address == BinaryAddress.External.Value ? default : symbolizer.Find(new(address));
+
+    /// <summary>The piece of a function that holds an address, as debug info has it.</summary>
+    public FunctionRange? FunctionAt(BinaryAddress address) => symbolizer.FindFunction(address);
+
+    /// <summary>The canonical name of the function that is entered at an address; null for any other address.</summary>
+    public string? CalleeAt(ulong address)
+    {
+        if (!callees.TryGetValue(address, out string? name))
+        {
+            if (FunctionAt(new(address)) is { } piece && piece.Start.Value == address && IsEntry(piece))
+                name = CanonicalName.Of(piece.Function.Name);
+            callees.Add(address, name);
+        }
+        return name;
+    }
+
+    /// <summary>The names of all functions that debug info knows code of. Reads all of it.</summary>
+    public IEnumerable<string> FunctionNames() => symbolizer.AllFunctions().Select(function => function.Name);
+
+    /// <summary>
+    /// All code of the functions that hold the addresses: pieces split off, and functions of the same name in other units, since
+    /// their samples share one entry of the profile.
+    /// </summary>
+    internal IEnumerable<FunctionRange> PiecesOfFunctionsAt(IEnumerable<ulong> addresses)
+    {
+        HashSet<FunctionRange> touched = [.. addresses.Select(address => FunctionAt(new(address))).OfType<FunctionRange>()];
+        return FindPieces(touched).SelectMany(name => pieces[name]);
+    }
+
+    /// <summary>The probes of the functions that the branches touch.</summary>
+    /// <exception cref="UserErrorException">The sections are damaged.</exception>
+    internal PseudoProbes ReadPseudoProbes(CodeFlow flow)
+    {
+        HashSet<FunctionRange> touched = [];
+        foreach (ulong address in flow.Ranges.Select(r => r.Begin).Concat(flow.Branches.SelectMany(b => new[] { b.From, b.To })))
+            if (address != BinaryAddress.External.Value && FunctionAt(new(address)) is { } piece)
+                touched.Add(piece);
+        HashSet<string> names = FindPieces(touched);
+        HashSet<ulong> wanted = [.. names.Select(FunctionNameHash.Of)];
+        Dictionary<ulong, ulong> starts = [];
+        foreach (FunctionRange piece in names.SelectMany(name => pieces[name]))
+            foreach (string symbol in symbols.NamesBetween(piece.Start, new(piece.Start.Value + 1)))
+                starts[FunctionNameHash.Of(symbol)] = piece.Start.Value;
+        PseudoProbes probes = PseudoProbes.Parse(
+            elf.SectionData(ProbeDescriptorSection).Span, elf.SectionData(ProbeSection).Span, wanted.Contains,
+            guid => starts.TryGetValue(guid, out ulong start) ? start : null);
+        if (probes.Damage is { } damage)
+            Losses.Add($"damaged pseudo probes: {damage.Message}");
+        return probes;
+    }
+
+    public void Dispose()
+    {
+        symbolizer.Dispose();
+        debugElf?.Dispose();
+        elf.Dispose();
+    }
+
+    /// <summary>
+    /// Whether calls enter the function at the start of this piece: it is the only one and a symbol lies in it, or one of the symbols
+    /// in it has the function's name.
+    /// </summary>
+    private bool IsEntry(FunctionRange piece)
+    {
+        string function = piece.Function.Name;
+        FindPieces([piece]);
+        bool single = pieces[function].Count == 1;
+        foreach (string symbol in symbols.NamesBetween(piece.Start, piece.End))
+            if (single || CanonicalName.Of(symbol) == function)
+                return true;
+        return false;
+    }
+
+    /// <summary>
+    /// Finds all pieces of the functions that have one of these, and returns the functions' names. Debug info has no index by name,
+    /// so the symbol table serves as one: a function has a symbol of its name, perhaps with suffixes. Where it has not (C++ with
+    /// -gline-tables-only, stripped symbols), all of the debug info is read.
+    /// </summary>
+    private HashSet<string> FindPieces(IReadOnlyCollection<FunctionRange> touched)
+    {
+        HashSet<string> names = touched.Select(piece => piece.Function.Name).ToHashSet(StringComparer.Ordinal);
+        HashSet<string> missing = names.Where(name => !pieces.ContainsKey(name)).ToHashSet(StringComparer.Ordinal);
+        if (missing.Count == 0)
+            return names;
+        foreach (string name in missing)
+            pieces.Add(name, []);
+        foreach ((ulong address, string name) in symbols.WithNameIn(missing))
+            if (FunctionAt(new(address)) is { } piece && piece.Function.Name == name)
+                pieces[name].UnionWith(piece.Function.Ranges);
+        if (touched.Any(piece => !pieces[piece.Function.Name].Contains(piece)))
+            foreach (BinaryFunction function in symbolizer.AllFunctions())
+                if (pieces.TryGetValue(function.Name, out HashSet<FunctionRange>? known))
+                    known.UnionWith(function.Ranges);
+                else
+                    pieces.Add(function.Name, [.. function.Ranges]);
+        return names;
+    }
+
+    private static IInstructionDecoder DecoderOf(ElfMachine machine) => machine == ElfMachine.AArch64 ? new Arm64Decoder() : new X64Decoder();
+
+    private static bool HasSymbol(ElfSymbolTable table, string name)
+    {
+        byte[] wanted = System.Text.Encoding.UTF8.GetBytes(name);
+        foreach (ref readonly ElfSymbol symbol in table.Symbols)
+            if (symbol.IsDefined && symbol.Size > 0 && !symbol.IsFunction && table.NameBytes(symbol).SequenceEqual(wanted))
+                return true;
+        return false;
+    }
+}
