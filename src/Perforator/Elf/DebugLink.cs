@@ -8,8 +8,8 @@ namespace Perforator.Elf;
 /// </summary>
 /// <param name="FileName">A file name, for .gnu_debuglink; a path, absolute or relative, for .gnu_debugaltlink.</param>
 /// <param name="Crc">CRC-32 of the whole file, for .gnu_debuglink.</param>
-/// <param name="BuildId">Build id of the file, for .gnu_debugaltlink.</param>
-public sealed record DebugLink(string FileName, uint Crc, BuildId BuildId)
+/// <param name="Id">Build id of the file, for .gnu_debugaltlink.</param>
+public sealed record DebugLink(string FileName, uint Crc, BuildId Id)
 {
     /// <summary>Reads .gnu_debuglink; null when the file has none.</summary>
     /// <exception cref="MalformedInputException">The section is damaged.</exception>
@@ -31,9 +31,9 @@ public sealed record DebugLink(string FileName, uint Crc, BuildId BuildId)
             return null;
         SpanReader reader = new(file.SectionData(".gnu_debugaltlink").Span, ".gnu_debugaltlink");
         string name = reader.ReadCString();
-        if (reader.Remaining is 0 or > Perforator.BuildId.MaxLength)
+        if (reader.Remaining is 0 or > BuildId.MaxLength)
             throw reader.Malformed($"build id of {reader.Remaining} bytes");
-        return new DebugLink(name, 0, Perforator.BuildId.FromBytes(reader.Rest));
+        return new DebugLink(name, 0, BuildId.FromBytes(reader.Rest));
     }
 
     /// <summary>Reads the DWARF 5 form of the same, .debug_sup (section 7.3.6); null when the file has none or is itself the supplement.</summary>
@@ -47,8 +47,8 @@ public sealed record DebugLink(string FileName, uint Crc, BuildId BuildId)
         bool isSupplement = reader.ReadU8() != 0;
         string name = reader.ReadCString();
         ulong length = reader.ReadULeb128();
-        if (isSupplement || length is 0 or > Perforator.BuildId.MaxLength)
+        if (isSupplement || length is 0 or > BuildId.MaxLength)
             return null;
-        return new DebugLink(name, 0, Perforator.BuildId.FromBytes(reader.ReadBytes(length)));
+        return new DebugLink(name, 0, BuildId.FromBytes(reader.ReadBytes(length)));
     }
 }

@@ -65,9 +65,9 @@ internal static class DebugFiles
         if (link is null)
             return null;
         string folder = Path.GetDirectoryName(Path.GetFullPath(file.Path))!;
-        string[] paths = [Path.Combine(folder, link.FileName), BuildIdPath(link.BuildId), Path.Combine(GlobalFolder, ".dwz", Path.GetFileName(link.FileName))];
+        string[] paths = [Path.Combine(folder, link.FileName), BuildIdPath(link.Id), Path.Combine(GlobalFolder, ".dwz", Path.GetFileName(link.FileName))];
         foreach (string path in paths)
-            if (Try(path, f => IsBuild(f, link.BuildId)) is { } found)
+            if (Try(path, f => IsBuild(f, link.Id)) is { } found)
                 return found;
         losses.Add($"supplementary debug file {link.FileName} (dwz) was not found; functions whose names are in it have none");
         return null;
