@@ -3,20 +3,17 @@ using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using System.Text;
 
-namespace Perforator;
+namespace Perforator.SampleProfiles;
 
 /// <summary>LLVM's 64-bit identity of a function name (<c>MD5Hash</c>, also its GUID): the first eight bytes of its MD5.</summary>
 public static class FunctionNameHash
 {
     /// <summary>The hash of a name's UTF-8 bytes.</summary>
-    public static ulong Of(string name) => Of(Encoding.UTF8.GetBytes(name));
-
-    /// <summary>The hash of a name in UTF-8.</summary>
     [SuppressMessage("Security", "CA5351", Justification = "The format fixes MD5; nothing is protected by it.")]
-    public static ulong Of(ReadOnlySpan<byte> name)
+    public static ulong Of(string name)
     {
         Span<byte> hash = stackalloc byte[MD5.HashSizeInBytes];
-        MD5.HashData(name, hash);
+        MD5.HashData(Encoding.UTF8.GetBytes(name), hash);
         return BinaryPrimitives.ReadUInt64LittleEndian(hash);
     }
 }
