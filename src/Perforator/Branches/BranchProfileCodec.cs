@@ -111,19 +111,9 @@ public static class BranchProfileCodec
 
     private static byte[] Decompress(byte[] encoded, int messageLength)
     {
-        try
-        {
-            using MemoryStream input = new(encoded, EnvelopeLength, encoded.Length - EnvelopeLength);
-            using ZLibStream decompressor = new(input, CompressionMode.Decompress);
-            byte[] message = new byte[messageLength];
-            int read = decompressor.ReadAtLeast(message, messageLength, throwOnEndOfStream: false);
-            if (read < messageLength || decompressor.ReadByte() >= 0)
-                throw new MalformedInputException($"the message is not of {messageLength} bytes, as declared", "branch profile file", 24);
-            return message;
-        }
-        catch (InvalidDataException e)
-        {
-            throw new MalformedInputException($"damaged: {e.Message}", "branch profile file", EnvelopeLength);
-        }
+        byte[] message = Zlib.Decompress(encoded.AsSpan(EnvelopeLength), messageLength, "branch profile file");
+        return message.Length == messageLength
+            ? message
+            : throw new MalformedInputException($"the message is not of {messageLength} bytes, as declared", "branch profile file", 24);
     }
 }

@@ -35,7 +35,7 @@ public static class Zlib
             }
             return length == output.Length ? output : output[..length];
         }
-        catch (InvalidDataException e)
+        catch (Exception e) when (e is InvalidDataException or IOException)
         {
             throw new MalformedInputException($"damaged zlib data: {e.Message}", where, 0);
         }

@@ -1,0 +1,55 @@
+using Perforator.Branches;
+using Perforator.SampleProfiles;
+
+namespace Perforator.Fuzz;
+
+/// <summary>Valid inputs that need no compiler or recording; eng/fuzz adds binaries and perf.data files.</summary>
+internal static class FuzzSeeds
+{
+    private const string PerfScriptText = """
+        PERF_RECORD_MMAP2 41/41: [0x400000(0x2000) @ 0x1000 fd:01 12 0]: r-xp /usr/bin/search
+                  401020  0x401043/0x401010/P/-/-/3  0x401030/0x401020/M/-/-/1  0x7f0000001000/0x401028/P/-/-/0
+        search  41/41  12.345678:  1000  cycles:u:  401100  0x401120/0x4010f0/P/-/-/0 0x4010ff/0x4010f0/P/-/A/7
+        PERF_RECORD_COMM exec: search:41/41
+
+        """;
+
+    /// <summary>Writes the inputs into one folder a target.</summary>
+    /// <param name="testData">The repository's folder of small inputs.</param>
+    public static void Write(string folder, string testData)
+    {
+        Save(folder, "perf-script", "brstack", System.Text.Encoding.UTF8.GetBytes(PerfScriptText));
+
+        BranchProfileSet set = new();
+        set.Labels.Add(ProfileLabels.Service, "search");
+        BranchProfile branches = new(BuildId.Parse("0123456789abcdef"), "/usr/bin/search");
+        for (ulong i = 0; i < 200; i++)
+        {
+            branches.Branches.Add(new(0x1000 + i * 7), new(0x4000 - i * 3), i + 1, i / 2);
+            branches.Ranges.Add(new(0x1000 + i), new(0x1100 + i), i);
+            branches.Addresses.Add(new(0x1000 + i), new(0), i);
+        }
+        set.Add(branches);
+        Save(folder, "branch-profile", "set", BranchProfileCodec.Encode(set));
+        Save(folder, "branch-profile-message", "set", BranchProfileMessage.Encode(set));
+
+        foreach (string path in Directory.GetFiles(Path.Combine(testData, "profiles"), "*.txt").Order(StringComparer.Ordinal))
+        {
+            string name = Path.GetFileNameWithoutExtension(path);
+            SampleProfile profile = SampleProfileReader.Load(path);
+            profile.Symbols.UnionWith(["main", "unused"]);
+            Save(folder, "sample-profile", $"{name}.text", File.ReadAllBytes(path));
+            Save(folder, "sample-profile", $"{name}.extbinary", SampleProfileWriter.ToBytes(profile, SampleProfileFormat.ExtBinary));
+            Save(folder, "sample-profile", $"{name}.md5", SampleProfileWriter.ToBytes(profile, SampleProfileFormat.ExtBinary, new() { Md5Names = true, SplitLayout = true }));
+            Save(folder, "sample-profile", $"{name}.compressed", SampleProfileWriter.ToBytes(profile, SampleProfileFormat.ExtBinary, new() { CompressAllSections = true }));
+            if (!profile.IsProbeBased)
+                Save(folder, "sample-profile", $"{name}.binary", SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Binary));
+        }
+    }
+
+    private static void Save(string folder, string target, string name, byte[] content)
+    {
+        Directory.CreateDirectory(Path.Combine(folder, target));
+        File.WriteAllBytes(Path.Combine(folder, target, name), content);
+    }
+}

@@ -1,0 +1,80 @@
+using Perforator.Branches;
+using Perforator.Bytes;
+using Perforator.Elf;
+using Perforator.PerfData;
+using Perforator.PerfScript;
+using Perforator.SampleProfiles;
+using Perforator.Symbolize;
+
+namespace Perforator.Fuzz;
+
+/// <summary>One reader of untrusted bytes.</summary>
+/// <param name="Name">Also the folder of its valid inputs.</param>
+/// <param name="Read">Reads an input as far as it goes; only <see cref="MalformedInputException"/> may come out.</param>
+internal sealed record FuzzTarget(string Name, Action<byte[]> Read)
+{
+    /// <summary>Every reader between a file and a profile.</summary>
+    public static IReadOnlyList<FuzzTarget> All { get; } =
+    [
+        new("elf", ReadElf),
+        new("dwarf", ReadDwarf),
+        new("perf-data", static bytes => new PerfDataReader(NewSink()).Read(new MemoryStream(bytes))),
+        new("perf-script", static bytes => new PerfScriptReader(NewSink()).Read(new MemoryStream(bytes))),
+        new("branch-profile", static bytes => BranchProfileCodec.Decode(bytes)),
+        new("branch-profile-message", static bytes => BranchProfileMessage.Decode(bytes)),
+        new("sample-profile", ReadSampleProfile),
+    ];
+
+    private static BranchAggregator NewSink() => new(new OneModule());
+
+    private static void ReadElf(byte[] bytes)
+    {
+        ElfFile file = ElfFile.Parse(bytes, "input");
+        _ = file.BuildId;
+        foreach (ElfSection section in file.Sections)
+            Contain(() => file.ReadSection(section));
+        _ = file.Symbols;
+    }
+
+    private static void ReadDwarf(byte[] bytes)
+    {
+        ElfFile file = ElfFile.Parse(bytes, "input");
+        using Symbolizer symbolizer = Symbolizer.Open(file);
+        foreach (BinaryFunction function in symbolizer.AllFunctions().Take(10_000))
+            foreach (FunctionRange range in function.Ranges)
+                symbolizer.Find(range.Start);
+        foreach (LoadSegment segment in file.LoadSegments.Where(static s => s.IsExecutable))
+            for (ulong i = 0; i < Math.Min(segment.FileSize, 4096); i += 3)
+                symbolizer.Find(new BinaryAddress(unchecked(segment.Address.Value + i)));
+    }
+
+    private static void ReadSampleProfile(byte[] bytes)
+    {
+        SampleProfile profile = SampleProfileReader.Parse(bytes);
+        SampleProfileWriter.ToBytes(profile, SampleProfileFormat.ExtBinary);
+        ProfileFlattening.Flatten(profile);
+        ProfileQuality.Of(profile);
+        SampleProfile sum = new();
+        sum.Merge(profile, ulong.MaxValue, new LossCounts());
+    }
+
+    /// <summary>A unit of loss: what is malformed in it costs only it.</summary>
+    private static void Contain(Action read)
+    {
+        try
+        {
+            read();
+        }
+        catch (MalformedInputException)
+        {
+        }
+    }
+
+    /// <summary>Takes every mapping for one binary, so that all branches count.</summary>
+    private sealed class OneModule : IModuleResolver
+    {
+        private static readonly Module Any = new(BuildId.Parse("00112233"), "input", [new LoadSegment(new(0), new(0), 1UL << 40, 1UL << 40, IsExecutable: true)]);
+
+        public Module? Resolve(Mapping mapping) => Any;
+    }
+}
