@@ -2,6 +2,7 @@ using Perforator.Branches;
 using Perforator.Bytes;
 using Perforator.Disassembly;
 using Perforator.Elf;
+using Perforator.SampleProfiles;
 using Perforator.Symbolize;
 
 namespace Perforator.Generation;
