@@ -74,6 +74,7 @@ internal static class RecordCommand
         Uri? server = request.Service is null ? null : ServerOption.Resolve(request.Server);
         foreach (int processId in request.ProcessIds)
             CheckProcess(processId);
+        CheckFolder(request.Output);
         BranchSourceChoice choice = BranchSourceChoice.Make(request.Source);
         Console.Error.WriteLine($"perforator: source: {choice.Description}");
 
@@ -152,6 +153,13 @@ internal static class RecordCommand
         while (!recording.IsCompleted && command.Process.ExitCode is null)
             await Task.WhenAny(recording, Task.Delay(20));
         await ending.CancelAsync();
+    }
+
+    /// <summary>Nobody wants to hear of a folder that does not exist after an hour of recording.</summary>
+    private static void CheckFolder(string? output)
+    {
+        if (output is not null && Path.GetDirectoryName(Path.GetFullPath(output)) is { } folder && !Directory.Exists(folder))
+            throw new UserErrorException($"cannot write {output}: there is no folder {folder}; make it, or choose another with -o");
     }
 
     private static void CheckProcess(int processId)
