@@ -155,11 +155,19 @@ internal static class RecordCommand
         await ending.CancelAsync();
     }
 
-    /// <summary>Nobody wants to hear of a folder that does not exist after an hour of recording.</summary>
+    /// <summary>Nobody wants to hear after an hour of recording that its folder cannot be written.</summary>
     private static void CheckFolder(string? output)
     {
-        if (output is not null && Path.GetDirectoryName(Path.GetFullPath(output)) is { } folder && !Directory.Exists(folder))
-            throw new UserErrorException($"cannot write {output}: there is no folder {folder}; make it, or choose another with -o");
+        if (output is null)
+            return;
+        try
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(output)) ?? "/");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UserErrorException($"cannot write {output}: {e.Message.TrimEnd('.')}; choose another file with -o");
+        }
     }
 
     private static void CheckProcess(int processId)
