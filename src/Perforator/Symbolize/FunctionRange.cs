@@ -29,7 +29,4 @@ public sealed class FunctionRange
 
     /// <summary>One past the last address.</summary>
     public BinaryAddress End { get; }
-
-    /// <summary>Whether calls enter the function here, rather than jumps from its other parts.</summary>
-    public bool IsEntry { get; internal set; }
 }

@@ -16,7 +16,6 @@ public sealed class Symbolizer : IDisposable
     private readonly ElfFile? supplement;
     private readonly SplitUnits splitUnits;
     private readonly FunctionNames names = new();
-    private readonly FunctionSymbols functionSymbols;
     private readonly Func<ulong, bool> isCode;
     private readonly DwarfUnits units;
     private readonly UnitSymbols?[] symbols;
@@ -31,7 +30,6 @@ public sealed class Symbolizer : IDisposable
         isCode = address => binary.IsCode(new(address));
         ElfFile source = debugFile ?? binary;
         supplement = DebugFiles.FindSupplement(source, Losses);
-        functionSymbols = new FunctionSymbols(() => source.Symbols);
         splitUnits = new SplitUnits([binary.Path, source.Path], Losses);
         units = DwarfUnits.Read(Sections(source));
         if (supplement is not null)
@@ -102,7 +100,7 @@ public sealed class Symbolizer : IDisposable
         if (symbols[unit] is { } known)
             return known;
         ParsedUnitCount++;
-        return symbols[unit] = new UnitSymbols(WithEntries(units.All[unit]), names, functionSymbols, isCode, Losses);
+        return symbols[unit] = new UnitSymbols(WithEntries(units.All[unit]), names, isCode, Losses);
     }
 
     /// <summary>The file's debug sections; a damaged one is counted and reads as empty.</summary>

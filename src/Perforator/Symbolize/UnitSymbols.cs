@@ -12,7 +12,6 @@ internal sealed class UnitSymbols
 {
     private readonly DwarfUnit unit;
     private readonly FunctionNames names;
-    private readonly FunctionSymbols functionSymbols;
     private readonly LossCounts losses;
     private readonly LineTable? lines;
     private readonly List<Function> functions = [];
@@ -20,12 +19,10 @@ internal sealed class UnitSymbols
 
     /// <param name="unit">The unit whose entries to read: of the linked file, or the split unit.</param>
     /// <param name="names">Shared by all units, so that equal names are one object.</param>
-    /// <param name="functionSymbols">Tells which piece of a split function is its entry.</param>
     /// <param name="isCode">Whether an address is in code; functions that the linker discarded lie elsewhere.</param>
     /// <param name="losses">Where damage is counted.</param>
-    public UnitSymbols(DwarfUnit unit, FunctionNames names, FunctionSymbols functionSymbols, Func<ulong, bool> isCode, LossCounts losses)
+    public UnitSymbols(DwarfUnit unit, FunctionNames names, Func<ulong, bool> isCode, LossCounts losses)
     {
-        this.functionSymbols = functionSymbols;
         this.unit = unit;
         this.names = names;
         this.losses = losses;
@@ -94,7 +91,6 @@ internal sealed class UnitSymbols
             return known;
         BinaryFunction named = new(Declaration(function).Name);
         named.Ranges = [.. function.Ranges.Select(r => new FunctionRange(named, new(r.Low), new(r.High)))];
-        functionSymbols.MarkEntry(named);
         return function.Named = named;
     }
 
