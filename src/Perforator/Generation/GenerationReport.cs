@@ -93,7 +93,7 @@ public sealed class GenerationReport
         if (inputLosses is not null)
             losses.Merge(inputLosses);
         ProfileSummary summary = ProfileSummary.Compute(profile);
-        (int hotFunctions, double coverage) = ProfileDensity.HotFunctions(profile, summary.HotCountThreshold);
+        ProfileQuality quality = ProfileQuality.Of(profile, summary);
         return new GenerationReport
         {
             Service = service,
@@ -109,9 +109,9 @@ public sealed class GenerationReport
             ExecutableBytes = binary.ExecutableBytes,
             Functions = profile.Functions.Count,
             Summary = summary,
-            Density = ProfileDensity.Of(profile),
-            HotFunctions = hotFunctions,
-            HotFunctionCoverage = coverage,
+            Density = quality.Density,
+            HotFunctions = quality.HotFunctions.Count,
+            HotFunctionCoverage = quality.HotCoverage,
             Checks = checks,
             Losses = losses,
         };

@@ -40,9 +40,12 @@ public sealed class ProfileQuality
     public double MoreSamplesWanted => Density >= WantedDensity || Density == 0 ? 1 : WantedDensity / Density;
 
     /// <summary>Measures a profile.</summary>
-    public static ProfileQuality Of(SampleProfile profile)
+    public static ProfileQuality Of(SampleProfile profile) => Of(profile, ProfileSummary.Compute(profile));
+
+    /// <summary>Measures a profile whose summary is known.</summary>
+    public static ProfileQuality Of(SampleProfile profile, ProfileSummary summary)
     {
-        ulong threshold = ProfileSummary.Compute(profile).HotCountThreshold;
+        ulong threshold = summary.HotCountThreshold;
         List<HotFunction> hot = [];
         List<(double Density, ulong Samples)> densities = [];
         ulong hotSamples = 0, totalSamples = 0, bodySamples = 0;
