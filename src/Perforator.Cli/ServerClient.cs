@@ -1,9 +1,12 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Perforator.Branches;
+using Perforator.Bytes;
 using Perforator.Server.Http;
 using Polly;
 using Polly.Retry;
@@ -73,7 +76,67 @@ internal sealed class ServerClient : IDisposable
 
     /// <summary>One service's builds, the default one first.</summary>
     public Task<ServiceDetail> GetServiceAsync(string service, CancellationToken stop) =>
-        GetAsync($"api/v1/services/{Uri.EscapeDataString(service)}", ApiJson.Default.ServiceDetail, stop);
+        GetAsync(ServicePath(service), ApiJson.Default.ServiceDetail, stop);
+
+    /// <summary>Has the server generate a service's sample profile.</summary>
+    public Task<PgoAnswer> GetPgoAsync(
+        string service, string? buildId, DateTimeOffset? since, DateTimeOffset? until, string format, CancellationToken stop) =>
+        GetAsync($"{ServicePath(service)}/pgo?format={format}{Selection(buildId, since, until)}", ApiJson.Default.PgoAnswer, stop);
+
+    /// <summary>A generated profile's bytes.</summary>
+    public async Task<byte[]> GetResultAsync(string hash, CancellationToken stop)
+    {
+        using HttpResponseMessage response = await SendAsync(() => new HttpRequestMessage(HttpMethod.Get, $"api/v1/results/{hash}"), stop);
+        byte[] bytes = await ReadBytesAsync(response, stop);
+        return Convert.ToHexStringLower(SHA256.HashData(bytes)) == hash
+            ? bytes
+            : throw new UserErrorException($"the profile from {Address} arrived damaged; try again");
+    }
+
+    /// <summary>The sum of a build's branch profiles, and how many there were.</summary>
+    public async Task<(BranchProfileSet Set, long TotalProfiles)> GetBranchesAsync(
+        string service, string buildId, DateTimeOffset? since, DateTimeOffset? until, CancellationToken stop)
+    {
+        using HttpResponseMessage response = await SendAsync(
+            () => new HttpRequestMessage(HttpMethod.Get, $"{ServicePath(service)}/branches?{Selection(buildId, since, until)}"), stop);
+        byte[] bytes = await ReadBytesAsync(response, stop);
+        if (!response.Headers.TryGetValues(ApiHeaders.TotalProfiles, out IEnumerable<string>? total) || !long.TryParse(total.First(), out long profiles))
+            profiles = 0;
+        try
+        {
+            return (BranchProfileCodec.Decode(bytes), profiles);
+        }
+        catch (MalformedInputException e)
+        {
+            throw new UserErrorException($"the branches from {Address} arrived damaged ({e.Message}); try again", e);
+        }
+    }
+
+    private static string ServicePath(string service) => $"api/v1/services/{Uri.EscapeDataString(service)}";
+
+    private static string Selection(string? buildId, DateTimeOffset? since, DateTimeOffset? until)
+    {
+        StringBuilder query = new();
+        if (buildId is not null)
+            query.Append("&buildId=").Append(Uri.EscapeDataString(buildId));
+        if (since is { } from)
+            query.Append("&since=").Append(Uri.EscapeDataString(from.ToString("O")));
+        if (until is { } to)
+            query.Append("&until=").Append(Uri.EscapeDataString(to.ToString("O")));
+        return query.ToString();
+    }
+
+    private async Task<byte[]> ReadBytesAsync(HttpResponseMessage response, CancellationToken stop)
+    {
+        try
+        {
+            return await response.Content.ReadAsByteArrayAsync(stop);
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException)
+        {
+            throw new UserErrorException($"the server {Address} broke off its answer ({e.Message}); try again", e);
+        }
+    }
 
     private async Task<T> GetAsync<T>(string path, JsonTypeInfo<T> type, CancellationToken stop)
     {

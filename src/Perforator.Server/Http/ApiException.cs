@@ -1,4 +1,6 @@
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using Perforator.Bytes;
 
 namespace Perforator.Server.Http;
@@ -30,6 +32,13 @@ internal static class ProblemResponses
         {
             context.Response.Clear();
             await Write(context, problem.Status, problem.Detail);
+        }
+        catch (Exception e) when (!context.Response.HasStarted && e is not OperationCanceledException)
+        {
+            context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("Perforator")
+                .LogError(e, "{Method} {Path} failed", context.Request.Method, context.Request.Path);
+            context.Response.Clear();
+            await Write(context, StatusCodes.Status500InternalServerError, "the server failed at this request; its log on stderr says why");
         }
     }
 

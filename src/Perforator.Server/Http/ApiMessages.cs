@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Text.Json.Serialization;
 
 namespace Perforator.Server.Http;
@@ -43,6 +44,27 @@ public sealed record BuildSummary(
     string BuildId, string Path, long Profiles, ulong Samples, ulong Branches, DateTimeOffset FirstSeen, DateTimeOffset LastSeen,
     bool HasBinary, double? TakenBranchesToExecutableBytesRatio);
 
+/// <summary>The API's own headers.</summary>
+public static class ApiHeaders
+{
+    /// <summary>With summed branches: how many uploads were added up.</summary>
+    public const string TotalProfiles = "Perforator-Total-Profiles";
+}
+
+/// <summary>A generated sample profile; its bytes are at <c>/api/v1/results/{profile}</c>.</summary>
+/// <param name="Service">The service.</param>
+/// <param name="BuildId">The build it is of.</param>
+/// <param name="Profile">SHA-256 of the profile's bytes.</param>
+/// <param name="Ratio">TakenBranchesToExecutableBytesRatio.</param>
+/// <param name="Report">The generation report, field by field.</param>
+/// <param name="ReportText">The generation report for people.</param>
+/// <param name="OtherBuilds">The service's other builds in the span, best first.</param>
+public sealed record PgoAnswer(
+    string Service, string BuildId, string Profile, double Ratio, JsonElement Report, string ReportText, IReadOnlyList<OtherBuild> OtherBuilds);
+
+/// <summary>A build that was not chosen.</summary>
+public sealed record OtherBuild(string BuildId, string Path, ulong Branches, DateTimeOffset LastSeen);
+
 /// <summary>Whether the server is up.</summary>
 public sealed record Health(string Status, string Version);
 
@@ -54,6 +76,7 @@ public sealed record Problem(string? Type, string? Title, int? Status, string? D
 [JsonSerializable(typeof(UploadReceipt))]
 [JsonSerializable(typeof(IReadOnlyList<ServiceSummary>))]
 [JsonSerializable(typeof(ServiceDetail))]
+[JsonSerializable(typeof(PgoAnswer))]
 [JsonSerializable(typeof(Health))]
 [JsonSerializable(typeof(Problem))]
 [JsonSerializable(typeof(Microsoft.AspNetCore.Mvc.ProblemDetails))]

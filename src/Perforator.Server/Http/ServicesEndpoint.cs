@@ -30,13 +30,15 @@ internal static class ServicesEndpoint
         TypedResults.Ok(new ServiceDetail(service, await selection.BuildsAsync(service, TimeSpanFilter.All, stop)));
 
     private static async Task<IResult> Branches(
-        string service, string? buildId, DateTimeOffset? since, DateTimeOffset? until, BuildSelection selection, CancellationToken stop)
+        HttpContext context, string service, string? buildId, DateTimeOffset? since, DateTimeOffset? until, BuildSelection selection, CancellationToken stop)
     {
         SelectedBuild build = await selection.SelectAsync(service, buildId, new(since, until), stop);
         MergedProfile merged = await selection.MergeAsync(build, stop);
         BranchProfileSet set = new() { Start = merged.Start, End = merged.End, TotalSamples = merged.Profile.Samples };
         set.Labels[ProfileLabels.Service] = service;
         set.Add(merged.Profile);
+        set.Losses.Merge(merged.Losses);
+        context.Response.Headers[ApiHeaders.TotalProfiles] = $"{merged.Count}";
         return TypedResults.Bytes(BranchProfileCodec.Encode(set), ApiMediaTypes.Branches);
     }
 }

@@ -71,10 +71,12 @@ internal sealed class BinaryIngest
     private static void Verify(string path, BuildId expected)
     {
         BuildId actual;
+        ulong executableBytes;
         try
         {
             using ElfFile binary = ElfFile.Load(path);
             actual = binary.BuildId;
+            executableBytes = binary.ExecutableBytes;
         }
         catch (Exception e) when (e is MalformedInputException or UserErrorException)
         {
@@ -83,6 +85,8 @@ internal sealed class BinaryIngest
         }
         if (actual != expected)
             throw ApiException.BadRequest($"the upload for build id {expected} has build id {actual}; upload the very binary that was profiled");
+        if (executableBytes == 0)
+            throw ApiException.BadRequest($"the upload for build id {expected} holds no code, only debug info; upload the binary itself");
     }
 
     private static string Key(BuildId buildId) => $"binaries/{buildId}";

@@ -63,7 +63,7 @@ public sealed class FileBlobStore : IBlobStore
     private string PathOf(string key)
     {
         foreach (string part in key.Split('/'))
-            if (part.Length == 0 || part[0] == '.' || !part.All(static c => char.IsAsciiLetterOrDigit(c) || c is '.' or '-'))
+            if (part.Length == 0 || part[0] == '.' || !part.All(static c => char.IsAsciiLetterOrDigit(c) || c is '.' or '-' or '_'))
                 throw new ArgumentException($"'{key}' is not a blob key", nameof(key));
         return Path.Combine(folder, key);
     }

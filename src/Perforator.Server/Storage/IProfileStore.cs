@@ -26,7 +26,8 @@ public sealed record BuildStatistics(
 /// <param name="Count">How many uploads were added.</param>
 /// <param name="Start">Start of the earliest.</param>
 /// <param name="End">End of the latest.</param>
-public sealed record MergedProfile(BranchProfile Profile, long Count, DateTimeOffset Start, DateTimeOffset End);
+/// <param name="Losses">What their recording dropped before it could be attributed to a binary.</param>
+public sealed record MergedProfile(BranchProfile Profile, long Count, DateTimeOffset Start, DateTimeOffset End, LossCounts Losses);
 
 /// <summary>
 /// Keeps branch profiles and adds them up. Every implementation passes <c>ProfileStoreContract</c>. All members may be called from any

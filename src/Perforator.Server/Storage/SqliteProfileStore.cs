@@ -2,7 +2,6 @@ using System.Security.Cryptography;
 using System.Text;
 using Microsoft.Data.Sqlite;
 using Perforator.Branches;
-using Perforator.Bytes;
 using Perforator.Server.Http;
 
 namespace Perforator.Server.Storage;
@@ -42,16 +41,19 @@ public sealed class SqliteProfileStore : IProfileStore, IDisposable
     private const string InSpan = "end_us >= $since AND start_us < $until";
 
     private readonly SqliteConnection connection;
-    private readonly IBlobStore blobs;
+    private readonly UploadSums sums;
+    private readonly int chunkSize;
     private readonly Lock access = new();
 
     /// <summary>Opens the index, creating it when missing.</summary>
     /// <param name="databaseFile">The SQLite file.</param>
     /// <param name="blobs">Where the uploads themselves are kept.</param>
+    /// <param name="chunkSize">How many consecutive uploads are added up once and for all.</param>
     /// <exception cref="UserErrorException">The file is not a database, or of a newer version.</exception>
-    public SqliteProfileStore(string databaseFile, IBlobStore blobs)
+    public SqliteProfileStore(string databaseFile, IBlobStore blobs, int chunkSize = 512)
     {
-        this.blobs = blobs;
+        sums = new UploadSums(blobs);
+        this.chunkSize = chunkSize;
         connection = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = databaseFile, Pooling = false }.ToString());
         try
         {
@@ -80,7 +82,7 @@ public sealed class SqliteProfileStore : IProfileStore, IDisposable
     {
         if (IsKnown(contentHash))
             return false;
-        await blobs.PutAsync(BlobKey(contentHash), encoded, stop);
+        await sums.PutAsync(contentHash, encoded, stop);
         lock (access)
             return Insert(contentHash, set);
     }
@@ -161,39 +163,44 @@ public sealed class SqliteProfileStore : IProfileStore, IDisposable
             List<Upload> uploads = Select(service, buildId, span);
             if (uploads.Count == 0)
                 return null;
+            Dictionary<long, long> full = FullChunks(service, buildId);
             BranchProfile sum = new(buildId, uploads[^1].Path);
-            foreach (Upload upload in uploads)
+            LossCounts losses = new();
+            foreach (IGrouping<long, Upload> chunk in uploads.GroupBy(upload => upload.Id / chunkSize))
             {
-                stop.ThrowIfCancellationRequested();
-                if (await LoadAsync(upload.Hash, stop) is { } set && set.Profiles.TryGetValue(buildId, out BranchProfile? profile))
+                IEnumerable<string> hashes = chunk.Select(static upload => upload.Hash);
+                BranchProfileSet part = full.GetValueOrDefault(chunk.Key) == chunk.Count()
+                    ? await sums.AddUpOnceAsync($"{service}/{buildId}/{chunk.Key}", buildId, hashes, stop)
+                    : await sums.AddUpAsync(buildId, hashes, stop);
+                losses.Merge(part.Losses);
+                if (part.Profiles.TryGetValue(buildId, out BranchProfile? profile))
                     sum.Merge(profile);
-                else
-                    sum.Losses.Add("stored profile that can no longer be read");
             }
-            return new MergedProfile(sum, uploads.Count, uploads.Min(static u => u.Start), uploads.Max(static u => u.End));
+            return new MergedProfile(sum, uploads.Count, uploads.Min(static u => u.Start), uploads.Max(static u => u.End), losses);
         }, stop);
 
-    private async Task<BranchProfileSet?> LoadAsync(string hash, CancellationToken stop)
-    {
-        try
-        {
-            return await blobs.FindAsync(BlobKey(hash), stop) is { } path ? BranchProfileCodec.Decode(await File.ReadAllBytesAsync(path, stop)) : null;
-        }
-        catch (MalformedInputException)
-        {
-            return null;
-        }
-    }
+    /// <summary>
+    /// Uploads are numbered as they come and never taken away, so a chunk of consecutive numbers that are all given is final: how many of
+    /// the build's uploads each such chunk holds.
+    /// </summary>
+    private Dictionary<long, long> FullChunks(string service, BuildId buildId) => Read(
+        """
+        SELECT profile / $size, count(*) FROM build
+        WHERE service = $service AND build_id = $build AND profile / $size < (SELECT (max(id) + 1) / $size FROM profile) GROUP BY 1
+        """,
+        static row => (Chunk: row.GetInt64(0), Uploads: row.GetInt64(1)),
+        ("$size", chunkSize), ("$service", service), ("$build", buildId.ToString()))
+        .ToDictionary(static row => row.Chunk, static row => row.Uploads);
 
-    private readonly record struct Upload(string Hash, string Path, DateTimeOffset Start, DateTimeOffset End);
+    private readonly record struct Upload(long Id, string Hash, string Path, DateTimeOffset Start, DateTimeOffset End);
 
     /// <summary>In order of content hash, whatever order the uploads came in.</summary>
     private List<Upload> Select(string service, BuildId buildId, TimeSpanFilter span) => Read(
         $"""
-        SELECT hash, path, b.start_us, b.end_us FROM build AS b JOIN profile ON profile.id = b.profile
+        SELECT id, hash, path, b.start_us, b.end_us FROM build AS b JOIN profile ON profile.id = b.profile
         WHERE b.service = $service AND b.build_id = $build AND b.{InSpan.Replace("AND ", "AND b.", StringComparison.Ordinal)} ORDER BY hash
         """,
-        static row => new Upload(row.GetString(0), row.GetString(1), Time(row.GetInt64(2)), Time(row.GetInt64(3))),
+        static row => new Upload(row.GetInt64(0), row.GetString(1), row.GetString(2), Time(row.GetInt64(3)), Time(row.GetInt64(4))),
         [("$service", service), ("$build", buildId.ToString()), .. Bounds(span)]);
 
     private static (string, object)[] Bounds(TimeSpanFilter span) =>
@@ -226,8 +233,6 @@ public sealed class SqliteProfileStore : IProfileStore, IDisposable
             command.Parameters.AddWithValue(name, value);
         return command;
     }
-
-    private static string BlobKey(string contentHash) => $"profiles/{contentHash}.branches";
 
     private static long Integer(ulong value) => (long)Math.Min(value, long.MaxValue);
 

@@ -42,7 +42,38 @@ public sealed class SqliteProfileStoreTests : ProfileStoreContract, IDisposable
         string blob = Assert.Single(Directory.GetFiles(folder["data/blobs/profiles"]));
         File.WriteAllBytes(blob, File.ReadAllBytes(blob)[..^1]);
         MergedProfile merged = (await Store.MergeAsync("search", BuildId.Parse("aa01"), default, CancellationToken.None))!;
-        Assert.Equal((0UL, 1UL), (merged.Profile.Samples, merged.Profile.Losses.Total));
+        Assert.Equal((0UL, 1UL), (merged.Profile.Samples, merged.Losses.Total));
+    }
+
+    /// <summary>Sums of full chunks are kept; whatever is asked, in whatever order, they never change an answer.</summary>
+    [Fact]
+    public async Task Kept_sums_give_the_same_as_adding_up_anew()
+    {
+        FileBlobStore blobs = new(folder["chunked"]);
+        using SqliteProfileStore store = new(folder["chunked.db"], blobs, chunkSize: 4);
+        Random random = new(3);
+        Dictionary<int, ulong> counts = [];
+        for (int minute = 0; minute < 30; minute++)
+        {
+            string service = random.Next(4) == 0 ? "ads" : "search";
+            BranchProfileSet set = Uploads.Set(service, count: (ulong)random.Next(1, 1000), minute: minute);
+            if (service == "search")
+                counts[minute] = set.TotalSamples;
+            byte[] encoded = BranchProfileCodec.Encode(set);
+            await store.AddAsync(BranchProfileCodec.ContentHash(encoded), encoded, set, CancellationToken.None);
+
+            int first = random.Next(-1, minute), last = random.Next(first, minute + 1);
+            TimeSpanFilter span = new(Uploads.Start.AddMinutes(first).AddSeconds(61), Uploads.Start.AddMinutes(last).AddSeconds(1));
+            foreach ((TimeSpanFilter asked, IEnumerable<KeyValuePair<int, ulong>> expected) in new[]
+            {
+                (TimeSpanFilter.All, counts.AsEnumerable()), (span, counts.Where(c => c.Key > first && c.Key <= last)),
+            })
+            {
+                MergedProfile? merged = await store.MergeAsync("search", BuildId.Parse("aa01"), asked, CancellationToken.None);
+                Assert.Equal((expected.Count(), expected.Sum(static c => (long)c.Value)), ((int)(merged?.Count ?? 0), (long)(merged?.Profile.Samples ?? 0)));
+            }
+        }
+        Assert.NotEmpty(Directory.GetFiles(folder["chunked/sums/search/aa01"]));
     }
 
     [Fact]
