@@ -25,6 +25,7 @@ internal static class Program
     {
         AgentCommand.Create(),
         GenerateCommand.Create(),
+        PgoCommand.Create(),
         ProfileCommand.Create(),
         RecordCommand.Create(),
         ServeCommand.Create(),

@@ -74,7 +74,8 @@ public sealed class PerforatorServer : IAsyncDisposable
             .AddSingleton<IProfileStore>(data.Profiles)
             .AddSingleton<BinaryIngest>()
             .AddSingleton<ProfileIngest>()
-            .AddSingleton<BuildSelection>();
+            .AddSingleton<BuildSelection>()
+            .AddSingleton<PgoResults>();
 
         WebApplication app = builder.Build();
         app.Use(ProblemResponses.Handle);
@@ -84,6 +85,7 @@ public sealed class PerforatorServer : IAsyncDisposable
         ProfilesEndpoint.Map(app);
         BinariesEndpoint.Map(app);
         ServicesEndpoint.Map(app);
+        PgoEndpoint.Map(app);
         return app;
     }
 

@@ -1,0 +1,127 @@
+using System.CommandLine;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Perforator.Branches;
+using Perforator.Elf;
+using Perforator.SampleProfiles;
+using Perforator.Server.Http;
+using Perforator.Server.Results;
+
+namespace Perforator.Cli;
+
+/// <summary><c>perforator pgo SERVICE</c>: the service's current sample profile. Report on stderr, the profile's path on stdout.</summary>
+internal static class PgoCommand
+{
+    public static Command Create()
+    {
+        Argument<string> service = new("service") { Description = "The service." };
+        Option<string?> server = ServerOption.Create();
+        Option<string?> buildId = new("--build-id")
+        {
+            Description = "The build to take. Default: the one with most taken branches among those seen in the last day of profiles.",
+            HelpName = "HEX",
+        };
+        Option<string?> binary = new("--binary")
+        {
+            Description = "Generate here, with this binary from the build store, instead of on the server; its build id is taken.",
+            HelpName = "FILE",
+        };
+        Option<DateTimeOffset?> since = TimeOption.Create("--since", "Only profiles that end after this");
+        Option<DateTimeOffset?> until = TimeOption.Create("--until", "Only profiles that start before this");
+        Option<string> format = new("--format") { Description = "Format of the profile.", DefaultValueFactory = static _ => "extbinary" };
+        format.AcceptOnlyFromAmong("extbinary", "text");
+        Option<string?> output = new("--output", "-o")
+        {
+            Description = "File or folder to write to. In a folder the name is SERVICE.HASH.afdo. Default: $XDG_CACHE_HOME/perforator, else ~/.cache/perforator.",
+            HelpName = "PATH",
+        };
+        Option<double?> minRatio = new("--min-ratio")
+        {
+            Description = "Exit with 3, and give no profile, when TakenBranchesToExecutableBytesRatio is below this.",
+            HelpName = "R",
+        };
+        Option<bool> json = new("--json") { Description = "Report as JSON." };
+        Command command = new("pgo",
+            """
+            Gets a service's sample profile. The report goes to standard error and the profile's path, alone, to standard output; equal profiles have equal paths.
+
+            Example: clang++ -O2 -g -fprofile-sample-use="$(perforator pgo search --min-ratio 1)" …
+            """)
+        { service, server, buildId, binary, since, until, format, output, minRatio, json };
+        command.SetAction((parsed, stop) => RunAsync(
+            ServerOption.Resolve(parsed.GetValue(server)),
+            new Request(parsed.GetValue(service)!, parsed.GetValue(buildId), parsed.GetValue(since), parsed.GetValue(until), parsed.GetValue(format)!),
+            parsed.GetValue(binary), parsed.GetValue(output), parsed.GetValue(minRatio), parsed.GetValue(json), stop));
+        return command;
+    }
+
+    private sealed record Request(string Service, string? BuildId, DateTimeOffset? Since, DateTimeOffset? Until, string Format);
+
+    /// <summary>A profile, from wherever it was generated.</summary>
+    private sealed record Result(string Hash, byte[] Bytes, double Ratio, JsonObject Report, string ReportText, IReadOnlyList<OtherBuild> OtherBuilds);
+
+    private static async Task<int> RunAsync(
+        Uri server, Request request, string? binary, string? output, double? minRatio, bool json, CancellationToken stop)
+    {
+        using ServerClient client = new(server);
+        Result result = binary is null ? await AskAsync(client, request, stop) : await GenerateHereAsync(client, request, binary, stop);
+        bool good = minRatio is null || result.Ratio >= minRatio;
+        string? path = good ? ContentAddressedFile.Write(output, request.Service, result.Hash, result.Bytes) : null;
+        if (json)
+            ReportJson(result, path);
+        else
+            ReportText(result);
+        if (path is null)
+        {
+            Console.Error.WriteLine($"perforator: the ratio {result.Ratio:0.###} is below --min-ratio {minRatio:0.###}, so no profile is given; record more, or lower the gate");
+            return ExitCodes.QualityGate;
+        }
+        Console.Out.WriteLine(path);
+        return ExitCodes.Ok;
+    }
+
+    private static async Task<Result> AskAsync(ServerClient client, Request request, CancellationToken stop)
+    {
+        PgoAnswer answer = await client.GetPgoAsync(request.Service, request.BuildId, request.Since, request.Until, request.Format, stop);
+        byte[] bytes = await client.GetResultAsync(answer.Profile, stop);
+        return new Result(answer.Profile, bytes, answer.Ratio, JsonObject.Create(answer.Report) ?? [], answer.ReportText, answer.OtherBuilds);
+    }
+
+    /// <summary>Takes the server's branches and the user's own binary, whose build id decides which branches.</summary>
+    private static async Task<Result> GenerateHereAsync(ServerClient client, Request request, string binary, CancellationToken stop)
+    {
+        string buildId;
+        using (ElfFile elf = ElfFile.Load(binary))
+            buildId = elf.BuildId.ToString();
+        if (request.BuildId is { } wanted && !string.Equals(wanted, buildId, StringComparison.OrdinalIgnoreCase))
+            throw new UserErrorException($"{binary} has build id {buildId}, not {wanted}; give the binary of that build, or leave --build-id out");
+        (BranchProfileSet set, long totalProfiles) = await client.GetBranchesAsync(request.Service, buildId, request.Since, request.Until, stop);
+        SampleProfileFormat format = request.Format == "text" ? SampleProfileFormat.Text : SampleProfileFormat.ExtBinary;
+        GeneratedProfile generated = GeneratedProfile.Generate(set.Profiles.Values.Single(), totalProfiles, set.Losses, binary, request.Service, format);
+        return new Result(
+            generated.Hash, generated.Bytes, generated.Report.TakenBranchesToExecutableBytesRatio,
+            (JsonObject)JsonNode.Parse(generated.Report.ToJson())!, generated.Report.ToText(), []);
+    }
+
+    private static void ReportText(Result result)
+    {
+        foreach (string line in result.ReportText.Split('\n', StringSplitOptions.RemoveEmptyEntries))
+            Console.Error.WriteLine(ProfileLabels.Printable(line));
+        foreach (OtherBuild other in result.OtherBuilds)
+            Console.Error.WriteLine(ProfileLabels.Printable(
+                $"other build: {other.BuildId} ({other.Path}), {other.Branches} branches, last seen {other.LastSeen:yyyy-MM-dd HH:mm} UTC; --build-id takes it"));
+    }
+
+    private static void ReportJson(Result result, string? path)
+    {
+        result.Report["Profile"] = path;
+        result.Report["OtherBuilds"] = new JsonArray([.. result.OtherBuilds.Select(static other => new JsonObject
+        {
+            ["BuildId"] = other.BuildId,
+            ["Path"] = other.Path,
+            ["Branches"] = other.Branches,
+            ["LastSeen"] = other.LastSeen,
+        })]);
+        Console.Error.WriteLine(result.Report.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
+    }
+}

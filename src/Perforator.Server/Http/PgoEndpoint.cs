@@ -1,0 +1,43 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.AspNetCore.Routing;
+using Perforator.SampleProfiles;
+using Perforator.Server.Results;
+
+namespace Perforator.Server.Http;
+
+/// <summary>
+/// <c>GET /api/v1/services/{service}/pgo</c>: generates the service's sample profile; <c>GET /api/v1/results/{hash}</c>: its bytes.
+/// </summary>
+internal static class PgoEndpoint
+{
+    public static void Map(IEndpointRouteBuilder routes)
+    {
+        routes.MapGet("/api/v1/services/{service}/pgo", Get)
+            .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status409Conflict)
+            .WithSummary("The sample profile of a service's current build: its report and the hash under which its bytes are");
+        routes.MapGet("/api/v1/results/{hash}", GetBytes)
+            .Produces<byte[]>(StatusCodes.Status200OK, ApiMediaTypes.Bytes).ProducesProblem(StatusCodes.Status404NotFound)
+            .WithSummary("A generated sample profile, by the SHA-256 of its bytes");
+    }
+
+    private static async Task<Ok<PgoAnswer>> Get(
+        string service, string? buildId, DateTimeOffset? since, DateTimeOffset? until, string? format, PgoResults results, CancellationToken stop) =>
+        TypedResults.Ok(await results.GetAsync(service, buildId, new(since, until), Format(format), stop));
+
+    private static async Task<PhysicalFileHttpResult> GetBytes(string hash, HttpContext context, PgoResults results)
+    {
+        string? found = hash.Length == 64 && hash.All(char.IsAsciiHexDigitLower) ? await results.FindBytesAsync(hash, context.RequestAborted) : null;
+        string path = found ?? throw ApiException.NotFound("there is no such result; ask for the pgo profile again");
+        context.Response.Headers.CacheControl = "public, max-age=31536000, immutable";
+        return TypedResults.PhysicalFile(path, ApiMediaTypes.Bytes);
+    }
+
+    private static SampleProfileFormat Format(string? name) => name switch
+    {
+        null or "extbinary" => SampleProfileFormat.ExtBinary,
+        "text" => SampleProfileFormat.Text,
+        _ => throw ApiException.BadRequest($"format '{Branches.ProfileLabels.Printable(name, 40)}' is not known; it is extbinary or text"),
+    };
+}
