@@ -60,7 +60,7 @@ internal static class AgentCommand
             Example: perforator agent --server http://perforator.example:7733 --service search=/opt/search/bin/searchd --service unit-tests=unit:ci-runner
             """)
         { server, services, source, maxOverhead, interval, spool, labels };
-        command.SetAction((parsed, stop) => RunAsync(
+        command.SetAction((parsed, _) => RunAsync(
             new Settings(
                 ServerOption.Resolve(parsed.GetValue(server)),
                 parsed.GetValue(services) ?? [],
@@ -68,13 +68,13 @@ internal static class AgentCommand
                 new SoftwareRecorderOptions { MaxOverhead = parsed.GetValue(maxOverhead) },
                 parsed.GetValue(interval),
                 parsed.GetValue(spool),
-                parsed.GetValue(labels) ?? []),
-            stop));
+                parsed.GetValue(labels) ?? [])));
         return command;
     }
 
-    private static async Task<int> RunAsync(Settings settings, CancellationToken stop)
+    private static async Task<int> RunAsync(Settings settings)
     {
+        using StopSignals signals = new();
         BranchSourceChoice choice = BranchSourceChoice.Make(settings.Source);
         if (choice.Source == BranchSource.Software && settings.Rules.Count == 0)
             throw new UserErrorException(
@@ -93,7 +93,7 @@ internal static class AgentCommand
         AgentStatus status = new(settings.Rules.Select(r => r.Service));
         using IBranchRecorder recorder = choice.Open(discovery, settings.Software);
 
-        using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(signals.Token);
         Task recording = Task.Factory.StartNew(
             () => recorder.Run(profiles, ending.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         DateTimeOffset start = DateTimeOffset.UtcNow;
@@ -102,10 +102,12 @@ internal static class AgentCommand
         await recording.ContinueWith(static _ => { }, TaskScheduler.Default);
 
         using CancellationTokenSource farewell = new(FarewellTime);
+        using ServerClient lastClient = new(settings.Server, retries: 1);
+        ProfileUpload lastUpload = new(lastClient, modules);
         Collect();
-        string? failure = await outbox.SendAsync(upload, farewell.Token);
+        string? failure = await outbox.SendAsync(lastUpload, farewell.Token);
         LeaveBehind(outbox, settings.Spool, failure);
-        AgentStatus.Say($"ended: {recorder.Statistics.Samples:N0} branch stacks recorded, {outbox.Sent} profiles and {upload.Binaries} binaries sent");
+        AgentStatus.Say($"ended: {recorder.Statistics.Samples:N0} branch stacks recorded, {outbox.Sent} profiles and {upload.Binaries + lastUpload.Binaries} binaries sent");
         await recording;
         return ExitCodes.Ok;
 

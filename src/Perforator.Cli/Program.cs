@@ -24,6 +24,7 @@ internal static class Program
     private static RootCommand CreateRoot() => new("Turns the branches that production machines really take into sampling-PGO profiles for clang -fprofile-sample-use.")
     {
         AgentCommand.Create(),
+        DoctorCommand.Create(),
         GenerateCommand.Create(),
         PgoCommand.Create(),
         ProfileCommand.Create(),
@@ -52,8 +53,8 @@ internal static class Program
             {
                 EnableDefaultExceptionHandler = false,
 
-                // After SIGTERM or Ctrl-C: verbs end by themselves within a bounded time of their own.
-                ProcessTerminationTimeout = TimeSpan.FromSeconds(60),
+                // What records sees to signals itself, from before it touches any process: see StopSignals.
+                ProcessTerminationTimeout = parsed.CommandResult.Command.Name is "agent" or "record" ? null : TimeSpan.FromSeconds(2),
             });
         }
         catch (UserErrorException e)

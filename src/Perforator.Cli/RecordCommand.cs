@@ -61,16 +61,16 @@ internal static class RecordCommand
             if (result.GetValue(server) is not null && result.GetValue(service) is null)
                 result.AddError("--server needs --service: the name the profile is filed under");
         });
-        verb.SetAction((parsed, stop) => RunAsync(
+        verb.SetAction((parsed, _) => RunAsync(
             new Request(
                 parsed.GetValue(command) ?? [], parsed.GetValue(processIds) ?? [], parsed.GetValue(output), parsed.GetValue(service), parsed.GetValue(server),
-                parsed.GetValue(source), parsed.GetValue(duration), new SoftwareRecorderOptions { MaxOverhead = parsed.GetValue(maxOverhead) }),
-            stop));
+                parsed.GetValue(source), parsed.GetValue(duration), new SoftwareRecorderOptions { MaxOverhead = parsed.GetValue(maxOverhead) })));
         return verb;
     }
 
-    private static async Task<int> RunAsync(Request request, CancellationToken stop)
+    private static async Task<int> RunAsync(Request request)
     {
+        using StopSignals signals = new();
         Uri? server = request.Service is null ? null : ServerOption.Resolve(request.Server);
         foreach (int processId in request.ProcessIds)
             CheckProcess(processId);
@@ -84,7 +84,7 @@ internal static class RecordCommand
         ProcessTreeTargets targets = new(command is null ? request.ProcessIds : [command.Process.Id]);
         DateTimeOffset start = DateTimeOffset.UtcNow;
         using IBranchRecorder recorder = choice.Open(targets, request.Software);
-        await RecordAsync(recorder, aggregator, command, request.Duration, stop);
+        await RecordAsync(recorder, aggregator, command, request.Duration, signals.Token);
 
         BranchProfileSet set = ProfileUpload.NewSet(request.Service ?? "", recorder.Source, start, DateTimeOffset.UtcNow);
         if (request.Service is null)

@@ -79,6 +79,6 @@ public sealed record BranchStackSupport
         return null;
     }
 
-    private static string PermissionRemedy(int paranoid) =>
+    internal static string PermissionRemedy(int paranoid) =>
         $"sudo sysctl kernel.perf_event_paranoid={paranoid}, or run with CAP_PERFMON (in a container: --cap-add PERFMON, and a seccomp profile that allows perf_event_open)";
 }

@@ -41,9 +41,10 @@ internal sealed class ServerProcess : IDisposable
 
     /// <summary>Starts a server and returns once it has printed its address.</summary>
     /// <param name="dataFolder">Its --data folder.</param>
-    public static ServerProcess Start(string dataFolder)
+    /// <param name="port">Its port; 0 takes a free one.</param>
+    public static ServerProcess Start(string dataFolder, int port = 0)
     {
-        ProcessStartInfo start = new(Tool.Perforator, ["serve", "--data", dataFolder, "--port", "0"])
+        ProcessStartInfo start = new(Tool.Perforator, ["serve", "--data", dataFolder, "--port", $"{port}"])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
