@@ -5,7 +5,6 @@ namespace Perforator.Recording;
 /// <summary>ptrace(2), waitid(2) and process_vm_readv(2), as the software recorder needs them.</summary>
 internal static partial class Syscalls
 {
-    public const int PTRACE_SINGLESTEP = 9;
     public const int PTRACE_SYSCALL = 24;
     public const int PTRACE_DETACH = 17;
     public const int PTRACE_GETREGSET = 0x4204;
@@ -72,4 +71,26 @@ internal static partial class Syscalls
 
     [LibraryImport("libc")]
     public static partial int sched_yield();
+
+    [LibraryImport("libc")]
+    private static unsafe partial int nanosleep(long* duration, long* remaining);
+
+    /// <summary>Sleeps with the kernel's precision, some 50 µs, where Thread.Sleep has milliseconds.</summary>
+    public static unsafe void Sleep(TimeSpan duration)
+    {
+        long* seconds = stackalloc long[2] { (long)duration.TotalSeconds, (long)(duration.TotalNanoseconds % 1e9) };
+        _ = nanosleep(seconds, null);
+    }
+
+    [LibraryImport("libc")]
+    private static unsafe partial int clock_gettime(int clock, long* time);
+
+    /// <summary>CPU time of the calling thread.</summary>
+    public static unsafe TimeSpan ThreadCpuTime()
+    {
+        const int CLOCK_THREAD_CPUTIME_ID = 3;
+        long* time = stackalloc long[2];
+        _ = clock_gettime(CLOCK_THREAD_CPUTIME_ID, time);
+        return TimeSpan.FromSeconds(time[0]) + TimeSpan.FromMicroseconds(time[1] / 1000.0);
+    }
 }

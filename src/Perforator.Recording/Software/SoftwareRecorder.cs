@@ -8,30 +8,18 @@ namespace Perforator.Recording.Software;
 
 /// <summary>
 /// Records branch stacks without hardware support: at random moments it stops one running thread for an instant and follows its
-/// next branches. A thread is traced only for that instant.
+/// next branches by interpreting its code on a copy of what it touches. A thread is traced only for that instant, and nothing is
+/// ever written to it: no single-stepping, no breakpoints, so even SIGKILL of the recorder leaves the target as it was.
 /// </summary>
 public sealed class SoftwareRecorder : IBranchRecorder
 {
-    /// <summary>A debugger, strace or another recorder already traces the thread.</summary>
-    public const string AlreadyTraced = "thread not recorded: another tracer (a debugger, strace) has it or ptrace is not permitted";
-
-    /// <summary>A thread fell asleep between being seen running and being stopped.</summary>
-    public const string LostRace = "stop met a thread inside a system call";
-
     private static readonly TimeSpan RefreshInterval = TimeSpan.FromMilliseconds(200);
 
     private readonly IRecordingTargets targets;
     private readonly SoftwareRecorderOptions options;
     private readonly Dictionary<int, TargetProcess> processes = [];
-    private readonly List<TracedThread> awaited = [];
-    private readonly SteppingFollower follower = new();
-    private readonly BranchEntry[] branches;
+    private readonly Pacer pacer;
     private RecorderStatistics statistics = new(0, 0, TimeSpan.Zero);
-
-    /// <summary>Nanoseconds of a thread's CPU time between two of its samples, on average.</summary>
-    private double meanInterval = 10e6;
-
-    private double meanStop;
 
     /// <param name="targets">The processes to record.</param>
     /// <exception cref="UserErrorException">This is not an x86-64 host.</exception>
@@ -42,7 +30,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
                 $"the software recorder follows x86-64 code only and this host is {RuntimeInformation.ProcessArchitecture}: record with hardware branch stacks (--source lbr), or on an x86-64 host");
         this.targets = targets;
         this.options = options ?? new SoftwareRecorderOptions();
-        branches = new BranchEntry[this.options.BranchesPerBurst];
+        pacer = new Pacer(this.options.MaxOverhead);
     }
 
     /// <inheritdoc/>
@@ -98,41 +86,65 @@ public sealed class SoftwareRecorder : IBranchRecorder
     private void Record(IBranchSink sink, CancellationToken stop)
     {
         SilenceStopSignals();
-        long refreshed = 0;
-        while (!stop.IsCancellationRequested)
+        using BurstRunner runner = new(options);
+        try
         {
-            if (refreshed == 0 || Stopwatch.GetElapsedTime(refreshed) >= RefreshInterval)
+            long refreshed = 0;
+            while (!stop.IsCancellationRequested)
             {
-                if (!Refresh(sink))
-                    return;
-                refreshed = Stopwatch.GetTimestamp();
+                if (refreshed == 0 || Stopwatch.GetElapsedTime(refreshed) >= RefreshInterval)
+                {
+                    if (!Refresh(runner, sink))
+                        break;
+                    refreshed = Stopwatch.GetTimestamp();
+                }
+                Sample(runner, sink, stop);
+                Wait(runner, sink, stop);
             }
-            DetachAwaited();
+            runner.Finish(sink);
+        }
+        finally
+        {
             foreach (TargetProcess process in processes.Values)
-                foreach (TargetThread thread in process.Threads.ToArray())
-                    if (IsDue(thread) && thread.IsRunning() && !IsAwaited(thread) && !stop.IsCancellationRequested)
-                        Sample(thread, sink);
-            if (options.MaxOverhead < 1 || statistics.Samples == 0)
-                stop.WaitHandle.WaitOne(TimeSpan.FromMicroseconds(Math.Max(1000, ExponentialRandom.Next() * meanInterval / 4000)));
+                process.Dispose();
         }
     }
 
-    private bool Refresh(IBranchSink sink)
+    private bool Refresh(BurstRunner runner, IBranchSink sink)
     {
         IReadOnlySet<int>? wanted = targets.Refresh();
         foreach (int ended in processes.Keys.Where(id => wanted?.Contains(id) != true).ToArray())
         {
-            processes.Remove(ended);
+            processes.Remove(ended, out TargetProcess? process);
+            process!.Dispose();
             sink.OnExit(ended);
         }
         foreach (int id in wanted ?? new HashSet<int>())
         {
             if (!processes.TryGetValue(id, out TargetProcess? process))
-                processes.Add(id, process = new TargetProcess(id));
+                processes.Add(id, process = new TargetProcess(id, runner.Lowering));
             process.RefreshThreads();
             process.ReportMappings(sink);
         }
         return wanted is not null;
+    }
+
+    /// <summary>Takes one sample of each thread that is due and runs.</summary>
+    private void Sample(BurstRunner runner, IBranchSink sink, CancellationToken stop)
+    {
+        foreach (TargetProcess process in processes.Values)
+        {
+            foreach (TargetThread thread in process.Threads.ToArray())
+            {
+                if (stop.IsCancellationRequested)
+                    return;
+                if (!IsDue(thread) || !thread.IsRunning())
+                    continue;
+                thread.Due -= ExponentialRandom.Next();
+                runner.Begin(thread, sink);
+                Account(runner);
+            }
+        }
     }
 
     private bool IsDue(TargetThread thread)
@@ -142,75 +154,29 @@ public sealed class SoftwareRecorder : IBranchRecorder
             thread.Process.Forget(thread);
             return false;
         }
-        thread.Due += used / meanInterval;
-        return thread.Due >= 0 || options.MaxOverhead >= 1;
+        // A backlog, as after a time without permission, is not made up for.
+        thread.Due = Math.Min(thread.Due + (used / pacer.MeanInterval), 4);
+        return thread.Due >= 0 || pacer.IsUnbounded;
     }
 
-    private void Sample(TargetThread target, IBranchSink sink)
+    private void Wait(BurstRunner runner, IBranchSink sink, CancellationToken stop)
     {
-        target.Due -= ExponentialRandom.Next();
-        TracedThread? thread = TracedThread.Seize(target.Process.ProcessId, target.ThreadId, target.Process.IsOurChild, out int error);
-        if (thread is null)
+        long end = Stopwatch.GetTimestamp() + (long)(pacer.NextLook().TotalSeconds * Stopwatch.Frequency);
+        while (!stop.IsCancellationRequested && Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), end) is { Ticks: > 0 } left)
         {
-            if (error == EPERM)
-                sink.OnLost(AlreadyTraced, 1);
-            return;
-        }
-        WaitResult state = WaitResult.StillRunning;
-        long begin = 0;
-        int count = 0;
-        try
-        {
-            if (thread.Interrupt())
-                state = thread.Wait(TimeSpan.FromMilliseconds(20));
-            begin = Stopwatch.GetTimestamp();
-            if (state == WaitResult.Stopped && thread.StopEvent == PTRACE_EVENT_STOP && thread.StopSignal == SIGTRAP
-                && thread.ReadRegisters(out UserRegisters registers))
+            TimeSpan step = runner.IsWaiting ? runner.PollInterval() : left;
+            Sleep(step < left ? step : left);
+            if (runner.IsWaiting)
             {
-                if ((long)registers.OrigRax >= 0)
-                    sink.OnLost(LostRace, 1);
-                count = follower.Follow(thread, registers, branches, out state);
+                runner.Poll(sink);
+                Account(runner);
             }
         }
-        finally
-        {
-            if (state == WaitResult.Stopped)
-                thread.Detach();
-            else if (state == WaitResult.StillRunning)
-                awaited.Add(thread);
-        }
-        Account(Stopwatch.GetElapsedTime(begin), count);
-        if (count == 0)
-            return;
-        if (!target.Process.Knows(branches.AsSpan(0, count)))
-            target.Process.ReportMappings(sink);
-        Array.Reverse(branches, 0, count);
-        sink.OnSample(new BranchSample { ProcessId = target.Process.ProcessId, ThreadId = target.ThreadId, Stack = branches.AsSpan(0, count) });
-
     }
 
-    /// <summary>Books one stop and adapts the interval between stops to what stops cost.</summary>
-    private void Account(TimeSpan stopped, int count)
+    private void Account(BurstRunner runner)
     {
-        RecorderStatistics before = statistics;
-        Volatile.Write(ref statistics, new(before.Samples + (count > 0 ? 1u : 0u), before.Branches + (ulong)count, before.TargetStoppedTime + stopped));
-        double nanoseconds = stopped.TotalNanoseconds;
-        meanStop = meanStop == 0 ? nanoseconds : (meanStop * 0.95) + (nanoseconds * 0.05);
-        meanInterval = meanStop / Math.Clamp(options.MaxOverhead, 1e-4, 1);
-    }
-
-    private bool IsAwaited(TargetThread thread) => awaited.Exists(a => a.ThreadId == thread.ThreadId);
-
-    /// <summary>Lets threads go whose stop came after the recorder's patience had ended.</summary>
-    private void DetachAwaited()
-    {
-        for (int i = awaited.Count - 1; i >= 0; i--)
-        {
-            WaitResult state = awaited[i].Poll();
-            if (state == WaitResult.Stopped)
-                awaited[i].Detach();
-            if (state != WaitResult.StillRunning)
-                awaited.RemoveAt(i);
-        }
+        pacer.Charge(runner.Stopped, ThreadCpuTime());
+        Volatile.Write(ref statistics, new(runner.Samples, runner.Branches, runner.Stopped));
     }
 }

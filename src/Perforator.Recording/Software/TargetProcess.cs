@@ -1,18 +1,20 @@
 using System.Globalization;
 using Perforator.Branches;
+using Perforator.Recording.Interpreter;
 using Perforator.Recording.Processes;
 
 namespace Perforator.Recording.Software;
 
 /// <summary>A process being recorded: its threads, and the mappings its sink already knows.</summary>
-internal sealed class TargetProcess
+internal sealed class TargetProcess : IDisposable
 {
     private readonly Dictionary<int, TargetThread> threads = [];
     private HashSet<Mapping> reported = [];
 
-    public TargetProcess(int processId)
+    public TargetProcess(int processId, Lowering lowering)
     {
         ProcessId = processId;
+        Code = new BlockCache(processId, lowering);
         ReadOnlySpan<byte> status = ProcFile.Read($"/proc/{processId}/status", stackalloc byte[1024]);
         int parent = status.IndexOf("PPid:\t"u8);
         IsOurChild = parent >= 0
@@ -23,6 +25,9 @@ internal sealed class TargetProcess
 
     /// <summary>Started by this very process.</summary>
     public bool IsOurChild { get; }
+
+    /// <summary>Its decoded code.</summary>
+    public BlockCache Code { get; }
 
     public IReadOnlyCollection<TargetThread> Threads => threads.Values;
 
@@ -71,7 +76,9 @@ internal sealed class TargetProcess
     /// <summary>Tells the sink of executable mappings it does not know yet, and of an exec when nothing of the old image is left.</summary>
     public void ReportMappings(IBranchSink sink)
     {
-        HashSet<Mapping> now = [.. ProcessMap.Load(ProcessId).Where(map => map.IsExecutable && map.Path.Length > 0).Select(map => map.ToMapping(ProcessId))];
+        IReadOnlyList<ProcessMap> maps = ProcessMap.Load(ProcessId);
+        Code.SetMappings(maps);
+        HashSet<Mapping> now = [.. maps.Where(map => map.IsExecutable && map.Path.Length > 0).Select(map => map.ToMapping(ProcessId))];
         if (now.Count == 0)
             return;
         if (reported.Count > 0 && !now.Overlaps(reported))
@@ -84,4 +91,6 @@ internal sealed class TargetProcess
                 sink.OnMapping(mapping);
         reported = now;
     }
+
+    public void Dispose() => Code.Dispose();
 }

@@ -24,7 +24,6 @@ internal enum WaitResult
 internal sealed class TracedThread
 {
     private readonly bool isOurChild;
-    private bool stepping;
 
     private TracedThread(int processId, int threadId, bool isOurChild)
     {
@@ -44,7 +43,7 @@ internal sealed class TracedThread
     public int StopEvent { get; private set; }
 
     /// <summary>Whether the last stop delivers a signal, which the thread must then still get.</summary>
-    public bool IsSignalDelivery => StopEvent == 0 && (StopSignal & 0x80) == 0 && !(stepping && StopSignal == SIGTRAP);
+    public bool IsSignalDelivery => StopEvent == 0 && (StopSignal & 0x80) == 0;
 
     /// <summary>Whether the last stop is one of PTRACE_SYSCALL's.</summary>
     public bool IsSystemCallStop => StopEvent == 0 && StopSignal == (SIGTRAP | 0x80);
@@ -63,13 +62,6 @@ internal sealed class TracedThread
 
     /// <summary>Lets the thread run to the next system-call stop, delivering <paramref name="signal"/> if it is not 0.</summary>
     public bool RunToSystemCall(int signal = 0) => ptrace(PTRACE_SYSCALL, ThreadId, 0, signal) == 0;
-
-    /// <summary>Lets the thread execute one instruction.</summary>
-    public bool Step()
-    {
-        stepping = true;
-        return ptrace(PTRACE_SINGLESTEP, ThreadId, 0, 0) == 0;
-    }
 
     /// <summary>Ends tracing of the stopped thread, which runs on; a signal it stopped for is delivered.</summary>
     public void Detach() => _ = ptrace(PTRACE_DETACH, ThreadId, 0, IsSignalDelivery ? StopSignal : 0);
@@ -108,10 +100,10 @@ internal sealed class TracedThread
             TimeSpan waited = Stopwatch.GetElapsedTime(begin);
             if (waited >= patience)
                 return WaitResult.StillRunning;
-            if (waited < TimeSpan.FromMicroseconds(200))
+            if (waited < TimeSpan.FromMicroseconds(100))
                 _ = sched_yield();
             else
-                Thread.Sleep(TimeSpan.FromMilliseconds(1));
+                Sleep(TimeSpan.FromMicroseconds(50));
         }
     }
 

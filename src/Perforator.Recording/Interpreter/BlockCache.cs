@@ -1,0 +1,136 @@
+using System.Runtime.InteropServices;
+using Iced.Intel;
+using Perforator.Recording.Processes;
+using Perforator.Recording.Software;
+
+namespace Perforator.Recording.Interpreter;
+
+/// <summary>Decoded and lowered blocks of one process, by runtime address.</summary>
+/// <param name="lowering">Shared by all processes.</param>
+/// <param name="longestBlock">Instructions in a block at most; 1 makes every instruction its own block, for comparing with a real CPU.</param>
+internal sealed unsafe class BlockCache(int processId, Lowering lowering, int longestBlock = 64) : IDisposable
+{
+    private const int LongestInstruction = 15;
+    private const int DirectSlots = 4096;
+
+    /// <summary>Ops kept before the cache starts anew, some 20 MB.</summary>
+    private const int MaxOps = 200_000;
+
+    private readonly Block?[] direct = new Block?[DirectSlots];
+    private readonly Dictionary<ulong, Block> blocks = [];
+    private readonly byte[] code = new byte[LongestInstruction * 64];
+    private readonly Op[] scratch = new Op[longestBlock + 1];
+    private IReadOnlyList<ProcessMap> stable = [];
+    private long burst;
+    private int ops;
+
+    /// <summary>Pages the kernel shares with this process, as its mappings show them.</summary>
+    public SharedKernelPages KernelPages { get; private set; } = SharedKernelPages.None;
+
+    /// <summary>A thread is stopped anew: code that may have changed must be looked at again.</summary>
+    public void Begin() => burst++;
+
+    /// <summary>Takes over the process's mappings. When one that held code is gone, so are all blocks.</summary>
+    public void SetMappings(IReadOnlyList<ProcessMap> maps)
+    {
+        ProcessMap[] now = [.. maps.Where(map => map.IsExecutable && !map.IsWritable && (map.Inode != 0 || map.Path == "[vdso]"))];
+        if (!stable.All(now.Contains))
+            Clear();
+        stable = now;
+        KernelPages = new SharedKernelPages(maps);
+    }
+
+    /// <summary>The block at the CPU's instruction pointer, decoded at need.</summary>
+    /// <exception cref="UnreadableMemoryException">There is no code.</exception>
+    public Block Find(Cpu cpu)
+    {
+        ulong address = cpu.InstructionPointer;
+        ref Block? slot = ref direct[(int)((address ^ (address >> 12)) & (DirectSlots - 1))];
+        if (slot is { } hit && hit.Address == address && (hit.VolatileCode.Length == 0 || hit.Checked == burst))
+            return hit;
+        if (blocks.TryGetValue(address, out Block? block))
+        {
+            if (IsCurrent(block))
+                return slot = block;
+            Remove(block);
+        }
+        block = Decode(address);
+        blocks.Add(address, block);
+        return slot = block;
+    }
+
+    public void Dispose() => Clear();
+
+    private bool IsCurrent(Block block)
+    {
+        if (block.VolatileCode.Length == 0 || block.Checked == burst)
+            return true;
+        Span<byte> now = code.AsSpan(0, block.VolatileCode.Length);
+        if (TargetMemory.Read(processId, block.Address, now) != now.Length || !now.SequenceEqual(block.VolatileCode))
+            return false;
+        block.Checked = burst;
+        return true;
+    }
+
+    private Block Decode(ulong address)
+    {
+        if (ops > MaxOps)
+            Clear();
+        int length = TargetMemory.Read(processId, address, code);
+        Decoder decoder = Decoder.Create(64, new ByteArrayCodeReader(code, 0, length), address);
+        int count = 0, instructions = 0;
+        bool closed = false;
+        fixed (Op* lowered = scratch)
+        {
+            while (!closed && instructions < longestBlock)
+            {
+                decoder.Decode(out Instruction instruction);
+                if (instruction.IsInvalid && length - (int)(instruction.IP - address) < LongestInstruction)
+                {
+                    // The bytes ran out, not the encoding.
+                    if (count == 0)
+                        throw new UnreadableMemoryException(address);
+                    break;
+                }
+                closed = lowering.Lower(instruction, lowered + count);
+                count++;
+                instructions++;
+            }
+            if (!closed)
+            {
+                lowered[count] = new Op { Execute = &BranchOps.FallThrough, Next = lowered[count - 1].Next, InstructionPointer = lowered[count - 1].Next };
+                count++;
+            }
+            Op* kept = (Op*)NativeMemory.Alloc((nuint)count, (nuint)sizeof(Op));
+            new ReadOnlySpan<Op>(lowered, count).CopyTo(new Span<Op>(kept, count));
+            ops += count;
+            bool isStable = stable.Any(map => address >= map.Start.Value && kept[count - 1].InstructionPointer < map.End.Value);
+            int bytes = (int)(lowered[count - 1].InstructionPointer - address) + (closed ? (int)(lowered[count - 1].Next - lowered[count - 1].InstructionPointer) : 0);
+            return new Block
+            {
+                Address = address,
+                Ops = kept,
+                OpCount = count,
+                InstructionCount = instructions,
+                VolatileCode = isStable ? [] : code.AsSpan(0, bytes).ToArray(),
+                Checked = burst,
+            };
+        }
+    }
+
+    private void Remove(Block block)
+    {
+        blocks.Remove(block.Address);
+        ops -= block.OpCount;
+        NativeMemory.Free(block.Ops);
+    }
+
+    private void Clear()
+    {
+        foreach (Block block in blocks.Values)
+            NativeMemory.Free(block.Ops);
+        blocks.Clear();
+        Array.Clear(direct);
+        ops = 0;
+    }
+}

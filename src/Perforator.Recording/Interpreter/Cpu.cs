@@ -1,0 +1,167 @@
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using Iced.Intel;
+using Perforator.Branches;
+using static Perforator.Recording.Syscalls;
+
+namespace Perforator.Recording.Interpreter;
+
+/// <summary>Why interpretation stopped.</summary>
+internal enum StopReason
+{
+    None,
+
+    /// <summary>As many branches or instructions were followed as were asked for.</summary>
+    Done,
+
+    /// <summary>The next instruction is SYSCALL, for the real thread to execute.</summary>
+    SystemCall,
+
+    /// <summary>The next instruction is none that is interpreted; see <see cref="Cpu.NotInterpreted"/>.</summary>
+    NotInterpreted,
+
+    /// <summary>The next instruction touches memory that cannot be read.</summary>
+    UnreadableMemory,
+
+    /// <summary>The time for one stop is used up.</summary>
+    TimeUp,
+}
+
+/// <summary>An x86-64 CPU in software: executes lowered instructions on its own registers and on a memory snapshot.</summary>
+internal sealed unsafe class Cpu : IDisposable
+{
+    /// <summary>Instructions between two looks at the clock.</summary>
+    private const int ClockInterval = 256;
+
+    /// <summary>All exceptions masked, round to nearest: what the System V ABI gives every process and .NET expects.</summary>
+    private const uint MxcsrDefault = 0x1F80;
+
+    public Flags Flags;
+
+    private BranchEntry[] branches = [];
+
+    public Cpu()
+    {
+        State = CpuState.Allocate();
+        *(uint*)(State + CpuState.HostMxcsr) = MxcsrDefault;
+        ExtendedState.LoadDefaults(State);
+    }
+
+    /// <summary>The registers, laid out as <see cref="CpuState"/> says.</summary>
+    public byte* State { get; }
+
+    public MemorySnapshot Memory { get; } = new();
+
+    /// <summary>The address of the next instruction.</summary>
+    public ulong InstructionPointer { get; set; }
+
+    public StopReason Stop { get; set; }
+
+    public Mnemonic NotInterpreted { get; set; }
+
+    /// <summary>Taken branches so far, oldest first.</summary>
+    public int BranchCount { get; private set; }
+
+    public long InstructionCount { get; private set; }
+
+    /// <summary>What XSAVE and its kin saved, by address: the dynamic linker does so around symbol resolution.</summary>
+    public Dictionary<ulong, byte[]> SavedStates { get; } = [];
+
+    /// <summary>Loads the general registers.</summary>
+    public void Load(in UserRegisters r)
+    {
+        ulong* general = (ulong*)State;
+        (general[0], general[1], general[2], general[3]) = (r.Rax, r.Rcx, r.Rdx, r.Rbx);
+        (general[4], general[5], general[6], general[7]) = (r.Rsp, r.Rbp, r.Rsi, r.Rdi);
+        (general[8], general[9], general[10], general[11]) = (r.R8, r.R9, r.R10, r.R11);
+        (general[12], general[13], general[14], general[15]) = (r.R12, r.R13, r.R14, r.R15);
+        *(ulong*)(State + CpuState.FsBase) = r.FsBase;
+        *(ulong*)(State + CpuState.GsBase) = r.GsBase;
+        Flags.Set(r.Eflags);
+        InstructionPointer = r.Rip;
+    }
+
+    /// <summary>Says where taken branches go from here on; how many fit bounds the burst.</summary>
+    /// <param name="into">Filled from <paramref name="count"/> on.</param>
+    public void Begin(BranchEntry[] into, int count)
+    {
+        branches = into;
+        BranchCount = count;
+        InstructionCount = 0;
+        SavedStates.Clear();
+    }
+
+    /// <summary>Follows the thread until something stops it.</summary>
+    /// <param name="maxInstructions">Done after this many since <see cref="Begin"/> (at the end of a block).</param>
+    /// <param name="deadline">Time is up at this <see cref="Stopwatch"/> time stamp.</param>
+    public StopReason Run(BlockCache code, long maxInstructions, long deadline)
+    {
+        Stop = StopReason.None;
+        long clockAt = InstructionCount + ClockInterval;
+        try
+        {
+            while (Stop == StopReason.None)
+            {
+                Block block = code.Find(this);
+                Op* op = block.Ops;
+                for (Op* end = op + block.OpCount; op < end; op++)
+                    op->Execute(this, op);
+                InstructionCount += block.InstructionCount;
+                if (InstructionCount >= clockAt)
+                {
+                    clockAt = InstructionCount + ClockInterval;
+                    if (Stop == StopReason.None && Stopwatch.GetTimestamp() >= deadline)
+                        Stop = StopReason.TimeUp;
+                }
+                if (Stop == StopReason.None && (InstructionCount >= maxInstructions || BranchCount == branches.Length))
+                    Stop = StopReason.Done;
+            }
+        }
+        catch (UnreadableMemoryException)
+        {
+            Stop = StopReason.UnreadableMemory;
+        }
+        return Stop;
+    }
+
+    /// <summary>The address of an op's memory operand.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ulong Address(Op* op) =>
+        ((*(ulong*)(State + op->Base) + (*(ulong*)(State + op->Index) << op->Scale) + op->Displacement) & op->AddressMask) + *(ulong*)(State + op->Segment);
+
+    /// <summary>A general register by its offset.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ref ulong Register(int offset) => ref *(ulong*)(State + offset);
+
+    /// <summary>Goes to a taken branch's target.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Branch(Op* op, ulong target)
+    {
+        InstructionPointer = target;
+        if (BranchCount < branches.Length)
+            branches[BranchCount++] = new(new(op->InstructionPointer), new(target));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Push(ulong value)
+    {
+        ulong top = Register(CpuState.Rsp) - 8;
+        Memory.Write(top, value);
+        Register(CpuState.Rsp) = top;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ulong Pop()
+    {
+        ulong top = Register(CpuState.Rsp);
+        ulong value = Memory.Read<ulong>(top);
+        Register(CpuState.Rsp) = top + 8;
+        return value;
+    }
+
+    public void Dispose()
+    {
+        Memory.Dispose();
+        CpuState.Free(State);
+    }
+}

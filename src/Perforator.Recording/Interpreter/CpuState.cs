@@ -1,0 +1,46 @@
+using System.Runtime.InteropServices;
+
+namespace Perforator.Recording.Interpreter;
+
+/// <summary>
+/// Where each register of the interpreted thread lies, in bytes from the start of one block of native memory that interpreted and
+/// natively replayed instructions share.
+/// </summary>
+internal static class CpuState
+{
+    /// <summary>RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 … R15 in encoding order, 8 bytes each.</summary>
+    public const int General = 0;
+    public const int Rax = 0, Rcx = 8, Rdx = 16, Rbx = 24, Rsp = 32, Rbp = 40, Rsi = 48, Rdi = 56;
+
+    /// <summary>Always 0: stands in for a base or index register that an operand lacks.</summary>
+    public const int Zero = 128;
+    public const int FsBase = 136, GsBase = 144;
+
+    /// <summary>RFLAGS given to, and left by, a replayed instruction.</summary>
+    public const int ReplayFlags = 152;
+
+    /// <summary>MXCSR, its exceptions masked while an instruction is replayed.</summary>
+    public const int Mxcsr = 160;
+    public const int HostMxcsr = 164;
+
+    /// <summary>Opmasks k0 … k7, 8 bytes each.</summary>
+    public const int Opmasks = 192;
+
+    /// <summary>ZMM0 … ZMM31, 64 bytes each; YMM and XMM are their low parts.</summary>
+    public const int Vectors = 256;
+
+    /// <summary>x87 and MMX state as FXSAVE lays it out, 512 bytes.</summary>
+    public const int X87 = Vectors + (32 * 64);
+
+    public const int Size = X87 + 512;
+
+    /// <summary>Zeroed memory aligned for every vector move; freed with <see cref="Free"/>.</summary>
+    public static unsafe byte* Allocate()
+    {
+        byte* state = (byte*)NativeMemory.AlignedAlloc(Size, 64);
+        NativeMemory.Clear(state, Size);
+        return state;
+    }
+
+    public static unsafe void Free(byte* state) => NativeMemory.AlignedFree(state);
+}

@@ -1,0 +1,170 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Perforator.Recording.Software;
+
+namespace Perforator.Recording.Interpreter;
+
+/// <summary>
+/// A process's memory as it was while its thread stood still: pages are copied at first touch, and writes go to the copies. Nothing
+/// reaches the process.
+/// </summary>
+internal sealed unsafe class MemorySnapshot : IDisposable
+{
+    public const int PageSize = 4096;
+    private const int PageShift = 12;
+    private const int LookasideSlots = 256;
+
+    /// <summary>More pages than one burst may touch; a burst that wants more ends.</summary>
+    private const int MaxPages = 1024;
+
+    private const ulong NoPage = ulong.MaxValue;
+
+    private struct Slot
+    {
+        public ulong Page;
+        public byte* Data;
+    }
+
+    private readonly Slot* lookaside = (Slot*)NativeMemory.AlignedAlloc((nuint)(LookasideSlots * sizeof(Slot)), 64);
+    private readonly byte* storage = (byte*)NativeMemory.AlignedAlloc(MaxPages * (nuint)PageSize, PageSize);
+    private readonly Dictionary<ulong, nint> pages = [];
+    private int processId;
+    private SharedKernelPages kernelPages = SharedKernelPages.None;
+
+    public MemorySnapshot() => Begin(0, SharedKernelPages.None);
+
+    /// <summary>The addresses of the pages copied so far.</summary>
+    public IEnumerable<ulong> Pages => pages.Keys.Select(page => page << PageShift);
+
+    /// <summary>Forgets all pages: the thread stands somewhere else now.</summary>
+    public void Begin(int process, SharedKernelPages shared)
+    {
+        processId = process;
+        kernelPages = shared;
+        pages.Clear();
+        for (int i = 0; i < LookasideSlots; i++)
+            lookaside[i].Page = NoPage;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public T Read<T>(ulong address)
+        where T : unmanaged
+    {
+        Slot* slot = lookaside + ((address >> PageShift) & (LookasideSlots - 1));
+        int offset = (int)(address & (PageSize - 1));
+        if (slot->Page == address >> PageShift && offset <= PageSize - sizeof(T))
+            return Unsafe.ReadUnaligned<T>(slot->Data + offset);
+        return ReadSlow<T>(address);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Write<T>(ulong address, T value)
+        where T : unmanaged
+    {
+        Slot* slot = lookaside + ((address >> PageShift) & (LookasideSlots - 1));
+        int offset = (int)(address & (PageSize - 1));
+        if (slot->Page == address >> PageShift && offset <= PageSize - sizeof(T))
+            Unsafe.WriteUnaligned(slot->Data + offset, value);
+        else
+            Write(address, new ReadOnlySpan<byte>(&value, sizeof(T)));
+    }
+
+    /// <summary>Where <paramref name="size"/> bytes at an address lie in one page's copy; null when they cross into the next page.</summary>
+    public byte* Contiguous(ulong address, int size)
+    {
+        int offset = (int)(address & (PageSize - 1));
+        return offset <= PageSize - size ? Page(address) + offset : null;
+    }
+
+    /// <summary>How many bytes from an address on lie in the same page, and where.</summary>
+    public int Run(ulong address, out byte* data)
+    {
+        int offset = (int)(address & (PageSize - 1));
+        data = Page(address) + offset;
+        return PageSize - offset;
+    }
+
+    public void Read(ulong address, Span<byte> buffer)
+    {
+        while (buffer.Length > 0)
+        {
+            int run = Math.Min(Run(address, out byte* data), buffer.Length);
+            new ReadOnlySpan<byte>(data, run).CopyTo(buffer);
+            buffer = buffer[run..];
+            address += (ulong)run;
+        }
+    }
+
+    public void Write(ulong address, ReadOnlySpan<byte> bytes)
+    {
+        while (bytes.Length > 0)
+        {
+            int run = Math.Min(Run(address, out byte* data), bytes.Length);
+            bytes[..run].CopyTo(new Span<byte>(data, run));
+            bytes = bytes[run..];
+            address += (ulong)run;
+        }
+    }
+
+    /// <summary>Reads what can be read and leaves zeroes for the rest: masked loads do not fault on lanes they skip.</summary>
+    public void ReadLeniently(ulong address, Span<byte> buffer)
+    {
+        int run = Math.Min(PageSize - (int)(address & (PageSize - 1)), buffer.Length);
+        buffer.Clear();
+        if (TryPage(address) is not null)
+            Read(address, buffer[..run]);
+        if (run < buffer.Length && TryPage(address + (ulong)run) is not null)
+            Read(address + (ulong)run, buffer[run..]);
+    }
+
+    /// <summary>Writes what has a page and drops the rest, the counterpart of <see cref="ReadLeniently"/>.</summary>
+    public void WriteLeniently(ulong address, ReadOnlySpan<byte> bytes)
+    {
+        int run = Math.Min(PageSize - (int)(address & (PageSize - 1)), bytes.Length);
+        if (TryPage(address) is not null)
+            Write(address, bytes[..run]);
+        if (run < bytes.Length && TryPage(address + (ulong)run) is not null)
+            Write(address + (ulong)run, bytes[run..]);
+    }
+
+    public void Dispose()
+    {
+        NativeMemory.AlignedFree(lookaside);
+        NativeMemory.AlignedFree(storage);
+    }
+
+    private T ReadSlow<T>(ulong address)
+        where T : unmanaged
+    {
+        T value;
+        Read(address, new Span<byte>(&value, sizeof(T)));
+        return value;
+    }
+
+    private byte* Page(ulong address) =>
+        TryPage(address) is var data && data is not null ? data : throw new UnreadableMemoryException(address);
+
+    private byte* TryPage(ulong address)
+    {
+        ulong page = address >> PageShift;
+        Slot* slot = lookaside + (page & (LookasideSlots - 1));
+        if (slot->Page == page)
+            return slot->Data;
+        if (!pages.TryGetValue(page, out nint data))
+        {
+            if (pages.Count == MaxPages)
+                return null;
+            data = (nint)(storage + (pages.Count * (long)PageSize));
+            Span<byte> copy = new((void*)data, PageSize);
+            if (TargetMemory.Read(processId, page << PageShift, copy) != PageSize && !kernelPages.TryCopy(page << PageShift, copy))
+                return null;
+            pages.Add(page, data);
+        }
+        slot->Page = page;
+        slot->Data = (byte*)data;
+        return slot->Data;
+    }
+}
+
+/// <summary>The interpreted instruction touches memory that cannot be read; the real thread may get a signal there.</summary>
+internal sealed class UnreadableMemoryException(ulong address) : Exception($"memory at 0x{address:x} cannot be read");

@@ -1,0 +1,39 @@
+using Perforator.Recording.Processes;
+
+namespace Perforator.Recording.Interpreter;
+
+/// <summary>
+/// The pages that the kernel shares with every process for clock_gettime(2) without a system call ([vvar] of the vDSO). They are not
+/// readable from outside, but this process has the same ones.
+/// </summary>
+internal sealed class SharedKernelPages
+{
+    public static readonly SharedKernelPages None = new([]);
+
+    private static readonly string[] Names = ["[vvar]", "[vvar_vclock]"];
+    private static readonly Dictionary<string, ulong> Ours = Starts(ProcessMap.Load(Environment.ProcessId));
+
+    private readonly Dictionary<string, ulong> theirs;
+
+    /// <param name="maps">The target's mappings.</param>
+    public SharedKernelPages(IEnumerable<ProcessMap> maps) => theirs = Starts(maps);
+
+    /// <summary>Copies a page. Only the first page of each mapping is always there; touching another could raise SIGBUS.</summary>
+    public unsafe bool TryCopy(ulong page, Span<byte> copy)
+    {
+        foreach ((string name, ulong start) in theirs)
+        {
+            if (page != start || !Ours.TryGetValue(name, out ulong ours))
+                continue;
+            // An odd sequence number at the start means the kernel is just writing; a reader of the copy would wait for ever.
+            do
+                new ReadOnlySpan<byte>((void*)ours, copy.Length).CopyTo(copy);
+            while ((copy[0] & 1) != 0 && name == Names[0]);
+            return true;
+        }
+        return false;
+    }
+
+    private static Dictionary<string, ulong> Starts(IEnumerable<ProcessMap> maps) =>
+        maps.Where(map => Names.Contains(map.Path)).ToDictionary(map => map.Path, map => map.Start.Value);
+}

@@ -1,0 +1,210 @@
+using System.Diagnostics;
+using Perforator.Branches;
+using Perforator.Recording.Interpreter;
+using static Perforator.Recording.Syscalls;
+
+namespace Perforator.Recording.Software;
+
+/// <summary>
+/// Takes one sample after another: stops the thread, has it followed, lets it through its system calls and follows it on, hands
+/// over the branch stack. Threads inside long system calls are kept aside meanwhile.
+/// </summary>
+internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
+{
+    public const string AlreadyTraced = "threads not recorded: another tracer (debugger, strace) has them, or ptrace is not permitted (perforator doctor tells)";
+    public const string NotX64 = "threads not recorded: they run 32-bit code";
+    public const string InKernel = "stops that met a thread in the kernel: no sample, as user time is what is sampled";
+    public const string LostRace = "stops that met a thread waiting in a system call, which the kernel restarts or ends with EINTR";
+    public const string Diverged = "samples dropped: the thread took another path than the interpreter (memory shared with other threads or devices)";
+    public const string Unreadable = "samples cut short at memory that cannot be read";
+    public const string OutOfTime = "samples cut short by the time bound of a stop";
+
+    /// <summary>System calls that a stack does not span, as the thread does not come back from them to where it was.</summary>
+    private const long ExecveCall = 59, ExitCall = 60, ExitGroupCall = 231, ExecveatCall = 322, SigreturnCall = 15, VforkCall = 58;
+
+    /// <summary>More threads than this are not kept waiting for their system calls; further samples then end at theirs.</summary>
+    private const int MaxAside = 32;
+
+    private const ulong UserCodeSegment64 = 0x33;
+
+    private static readonly TimeSpan StopPatience = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan SystemCallPatience = TimeSpan.FromMicroseconds(100);
+
+    private readonly ThreadFollower follower = new(options);
+    private readonly List<Burst> aside = [];
+    private readonly Stack<BranchEntry[]> buffers = [];
+
+    public Lowering Lowering => follower.Lowering;
+
+    public ulong Samples { get; private set; }
+
+    public ulong Branches { get; private set; }
+
+    public TimeSpan Stopped { get; private set; }
+
+    /// <summary>Whether any thread is being waited for.</summary>
+    public bool IsWaiting => aside.Count > 0;
+
+    /// <summary>Takes a sample of a running thread, or begins to.</summary>
+    public void Begin(TargetThread target, IBranchSink sink)
+    {
+        if (aside.Exists(b => b.Target == target))
+            return;
+        TracedThread? thread = TracedThread.Seize(target.Process.ProcessId, target.ThreadId, target.Process.IsOurChild, out int error);
+        if (thread is null)
+        {
+            if (error == EPERM)
+                sink.OnLost(AlreadyTraced, 1);
+            return;
+        }
+        Burst burst = new(target, thread, buffers.TryPop(out BranchEntry[]? buffer) ? buffer : new BranchEntry[options.BranchesPerBurst]) { Since = Stopwatch.GetTimestamp() };
+        bool released = false;
+        try
+        {
+            if (thread.Interrupt())
+                Continue(burst, thread.Wait(StopPatience), sink);
+            released = true;
+        }
+        finally
+        {
+            // An exception of the sink or of ours must not leave the thread behind stopped.
+            if (!released)
+                thread.Detach();
+        }
+    }
+
+    /// <summary>Looks after the threads that are being waited for.</summary>
+    public void Poll(IBranchSink sink)
+    {
+        foreach (Burst burst in aside.ToArray())
+        {
+            WaitResult state = burst.Thread.Poll();
+            if (state == WaitResult.StillRunning)
+                continue;
+            aside.Remove(burst);
+            burst.Since = Stopwatch.GetTimestamp();
+            Continue(burst, state, sink);
+        }
+    }
+
+    /// <summary>How soon the next <see cref="Poll"/> is wanted: a thread should wait for it no more than an eighth of what its call took.</summary>
+    public TimeSpan PollInterval()
+    {
+        TimeSpan interval = TimeSpan.FromMilliseconds(1);
+        foreach (Burst burst in aside)
+        {
+            TimeSpan due = Stopwatch.GetElapsedTime(burst.Since) / 8;
+            if (due < interval)
+                interval = due;
+        }
+        return interval < SystemCallPatience ? SystemCallPatience : interval;
+    }
+
+    /// <summary>Hands over what is there of unfinished samples. Their threads are let go by the end of this OS thread, which wakes none.</summary>
+    public void Finish(IBranchSink sink)
+    {
+        foreach (Burst burst in aside)
+            Deliver(burst, sink);
+        aside.Clear();
+    }
+
+    public void Dispose() => follower.Dispose();
+
+    private void Continue(Burst burst, WaitResult state, IBranchSink sink)
+    {
+        while (state == WaitResult.Stopped && Advance(burst, sink))
+        {
+            Stopped += Stopwatch.GetElapsedTime(burst.Since);
+            burst.Since = Stopwatch.GetTimestamp();
+            state = burst.Thread.Wait(SystemCallPatience);
+            if (state == WaitResult.Stopped && burst.Stage == BurstStage.EnteringSystemCall)
+                burst.Since = Stopwatch.GetTimestamp();
+        }
+        if (state == WaitResult.StillRunning)
+        {
+            aside.Add(burst);
+            return;
+        }
+        if (state == WaitResult.Stopped)
+        {
+            burst.Thread.Detach();
+            Stopped += Stopwatch.GetElapsedTime(burst.Since);
+        }
+        Deliver(burst, sink);
+    }
+
+    /// <summary>Deals with a stop.</summary>
+    /// <returns>True when the thread was sent on to its next stop, false when the burst is over.</returns>
+    private bool Advance(Burst burst, IBranchSink sink)
+    {
+        TracedThread thread = burst.Thread;
+        bool expected = burst.Stage == BurstStage.Stopping
+            ? thread.StopEvent == PTRACE_EVENT_STOP && thread.StopSignal == SIGTRAP
+            : thread.IsSystemCallStop;
+        // Anything else is a signal to be delivered or a group stop: the path ends here.
+        if (!expected || !thread.ReadRegisters(out UserRegisters registers))
+            return false;
+        if (registers.Cs != UserCodeSegment64)
+        {
+            sink.OnLost(NotX64, 1);
+            return false;
+        }
+        switch (burst.Stage)
+        {
+            case BurstStage.Stopping when (long)registers.OrigRax >= 0:
+                // ERESTARTSYS … ERESTART_RESTARTBLOCK and EINTR.
+                bool waited = (long)registers.Rax is -4 or (<= -512 and >= -516);
+                sink.OnLost(waited ? LostRace : InKernel, 1);
+                return false;
+            case BurstStage.EnteringSystemCall:
+                if (registers.Rip != burst.ExpectedInstructionPointer || registers.Rsp != burst.ExpectedStackPointer)
+                {
+                    sink.OnLost(Diverged, 1);
+                    burst.BranchCount = 0;
+                    return false;
+                }
+                burst.Stage = BurstStage.InSystemCall;
+                return thread.RunToSystemCall();
+            default:
+                return Follow(burst, registers, sink);
+        }
+    }
+
+    private bool Follow(Burst burst, in UserRegisters registers, IBranchSink sink)
+    {
+        StopReason reason = follower.Follow(burst, registers);
+        switch (reason)
+        {
+            case StopReason.SystemCall when aside.Count < MaxAside
+                && follower.SystemCall is not (ExecveCall or ExitCall or ExitGroupCall or ExecveatCall or SigreturnCall or VforkCall):
+                burst.Stage = BurstStage.EnteringSystemCall;
+                return burst.Thread.RunToSystemCall();
+            case StopReason.NotInterpreted:
+                sink.OnLost($"samples cut short at an instruction that is not interpreted: {follower.NotInterpreted.ToString().ToUpperInvariant()}", 1);
+                return false;
+            case StopReason.UnreadableMemory:
+                sink.OnLost(Unreadable, 1);
+                return false;
+            case StopReason.TimeUp:
+                sink.OnLost(OutOfTime, 1);
+                return false;
+            default:
+                return false;
+        }
+    }
+
+    private void Deliver(Burst burst, IBranchSink sink)
+    {
+        buffers.Push(burst.Branches);
+        if (burst.BranchCount == 0)
+            return;
+        Span<BranchEntry> stack = burst.Branches.AsSpan(0, burst.BranchCount);
+        TargetProcess process = burst.Target.Process;
+        if (!process.Knows(stack))
+            process.ReportMappings(sink);
+        stack.Reverse();
+        Samples++;
+        Branches += (ulong)stack.Length;
+        sink.OnSample(new BranchSample { ProcessId = process.ProcessId, ThreadId = burst.Target.ThreadId, Stack = stack });
+    }
+}

@@ -1,0 +1,39 @@
+namespace Perforator.Recording.Software;
+
+/// <summary>Turns what recording costs into how often to record.</summary>
+/// <param name="maxOverhead">The share of its CPU time that a target may lose; 1 or more lifts the bound.</param>
+internal sealed class Pacer(double maxOverhead)
+{
+    /// <summary>A new stop counts as much as this share of the mean so far.</summary>
+    private const double Weight = 0.02;
+
+    private double meanCost = 200_000;
+    private TimeSpan cpuTimeCharged;
+    private TimeSpan stoppedCharged;
+
+    public bool IsUnbounded => maxOverhead >= 1;
+
+    /// <summary>Nanoseconds of a thread's CPU time between two of its samples, on average.</summary>
+    public double MeanInterval => meanCost / Math.Clamp(maxOverhead, 1e-4, 1);
+
+    /// <summary>
+    /// Charges one more burst. A target loses the time its threads are stopped; and where CPUs are scarce it may also lose what the
+    /// recorder computes, of which most falls into the stops. So the larger of the two counts.
+    /// </summary>
+    /// <param name="stopped">Time stopped since recording began.</param>
+    /// <param name="cpuTime">CPU time of the recorder since recording began.</param>
+    public void Charge(TimeSpan stopped, TimeSpan cpuTime)
+    {
+        TimeSpan cost = stopped - stoppedCharged > cpuTime - cpuTimeCharged ? stopped - stoppedCharged : cpuTime - cpuTimeCharged;
+        (stoppedCharged, cpuTimeCharged) = (stopped, cpuTime);
+        // The first bursts, which compile what they execute, and others that met a busy machine count, but not in full.
+        meanCost += (Math.Min(cost.TotalNanoseconds, 2 * meanCost) - meanCost) * Weight;
+    }
+
+    /// <summary>How long to wait before looking at the threads again: random, and several times in each interval.</summary>
+    public TimeSpan NextLook()
+    {
+        double mean = IsUnbounded ? 20_000 : Math.Clamp(MeanInterval / 4, 200_000, 5_000_000);
+        return TimeSpan.FromMicroseconds(Math.Min(ExponentialRandom.Next() * mean / 1000, 20_000));
+    }
+}

@@ -1,0 +1,37 @@
+using System.Globalization;
+using Perforator.Tests.Infrastructure;
+using Perforator.Tests.Recording.Software;
+using Xunit.Abstractions;
+
+namespace Perforator.Tests.Recording.Interpreter;
+
+/// <summary>The interpreter against the real CPU. PERFORATOR_COMPARE_INSTRUCTIONS sets how many instructions each program is stepped.</summary>
+public sealed class DifferentialTests(ITestOutputHelper output)
+{
+    [SkippableTheory]
+    [InlineData("x86-64", "-O2")]
+    [InlineData("x86-64", "-O0")]
+    [InlineData("x86-64-v3", "-O3")]
+    [InlineData("x86-64-v4", "-O3")]
+    public void Every_instruction_of_a_real_program_leaves_the_state_the_real_CPU_leaves(string level, string optimisation)
+    {
+        Skip.If(level == "x86-64-v4" && !System.Runtime.Intrinsics.X86.Avx512BW.IsSupported, "this CPU has no AVX-512");
+        using TemporaryFolder folder = new();
+        string source = Path.Combine(Tool.RepositoryRoot(), "testdata", "recording", "workload.c");
+        string[] wide = level == "x86-64-v4" ? ["-mprefer-vector-width=512"] : [];
+        Tool.Run("clang-19", [$"-march={level}", optimisation, .. wide, "-w", "-o", folder["workload"], source, "-lm"]).Succeeded();
+        using Target target = new(folder["workload"]);
+        string wanted = Environment.GetEnvironmentVariable("PERFORATOR_COMPARE_INSTRUCTIONS") ?? "60000";
+
+        using (SideBySide pair = new(target.Id))
+        {
+            pair.Run(int.Parse(wanted, CultureInfo.InvariantCulture));
+
+            output.WriteLine($"{pair.Compared} compared; not interpreted: {string.Join(", ", pair.NotInterpreted.Select(n => $"{n.Key} {n.Value}"))}");
+            output.WriteLine($"{pair.Interpreted.Count} mnemonics: {string.Join(' ', pair.Interpreted.Keys)}");
+            Assert.True(pair.Differences.Count == 0, string.Join('\n', pair.Differences));
+            Assert.True(pair.Compared > pair.NotInterpreted.Values.Sum() * 1000, "more than one in a thousand is not interpreted");
+        }
+        target.Finish();
+    }
+}
