@@ -59,7 +59,12 @@ public ref struct SpanReader
     /// <summary>Moves to the next multiple of <paramref name="alignment"/> (a power of two) from the start of this reader's bytes.</summary>
     public void Align(int alignment) => Take((ulong)(-Position & (alignment - 1)));
 
-    public byte ReadU8() => Take(1)[0];
+    public byte ReadU8()
+    {
+        if (Position >= data.Length)
+            Take(1);
+        return data[Position++];
+    }
 
     public sbyte ReadI8() => (sbyte)Take(1)[0];
 
@@ -106,6 +111,9 @@ public ref struct SpanReader
     /// <summary>An unsigned LEB128 number. DWARF 5, section 7.6. Bits beyond 64 must be zero.</summary>
     public ulong ReadULeb128()
     {
+        // Most numbers have one byte.
+        if (Position < data.Length && data[Position] < 0x80)
+            return data[Position++];
         ulong value = 0;
         for (int shift = 0; ; shift += 7)
         {

@@ -5,13 +5,14 @@ namespace Perforator.Dwarf;
 /// <summary>One attribute of an abbreviation.</summary>
 /// <param name="Name">DW_AT_*.</param>
 /// <param name="Form">DW_FORM_*.</param>
+/// <param name="Size">Bytes that every value takes, or -1 when that varies.</param>
 /// <param name="ImplicitConst">The value, for DW_FORM_implicit_const.</param>
-internal readonly record struct AttributeSpec(ushort Name, ushort Form, long ImplicitConst);
+internal readonly record struct AttributeSpec(ushort Name, ushort Form, int Size, long ImplicitConst);
 
 /// <summary>The shape of the entries that use one abbreviation code.</summary>
 internal sealed class Abbreviation
 {
-    public Abbreviation(ulong code, ushort tag, bool hasChildren, AttributeSpec[] attributes, in FormSizes sizes)
+    public Abbreviation(ulong code, ushort tag, bool hasChildren, AttributeSpec[] attributes)
     {
         Code = code;
         Tag = tag;
@@ -21,8 +22,7 @@ internal sealed class Abbreviation
         foreach (AttributeSpec attribute in attributes)
         {
             HasAddresses |= attribute.Name is DW_AT_low_pc or DW_AT_ranges;
-            int size = sizes.Of(attribute.Form);
-            total = size < 0 || total < 0 ? -1 : total + size;
+            total = attribute.Size < 0 || total < 0 ? -1 : total + attribute.Size;
         }
         FixedSize = total;
     }

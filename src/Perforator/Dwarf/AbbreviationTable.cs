@@ -67,12 +67,12 @@ internal sealed class AbbreviationTable
                 break;
             if (name > ushort.MaxValue || form > ushort.MaxValue || attributes.Count == MaxAttributes)
                 throw reader.Malformed($"attribute 0x{name:x} of form 0x{form:x}");
-            attributes.Add(new((ushort)name, (ushort)form, form == DW_FORM_implicit_const ? reader.ReadSLeb128() : 0));
+            attributes.Add(new((ushort)name, (ushort)form, sizes.Of((ushort)form), form == DW_FORM_implicit_const ? reader.ReadSLeb128() : 0));
         }
         if (tag > ushort.MaxValue)
             throw reader.Malformed($"tag 0x{tag:x}");
         position = (ulong)reader.Position;
-        Abbreviation abbreviation = new(code, (ushort)tag, hasChildren, [.. attributes], sizes);
+        Abbreviation abbreviation = new(code, (ushort)tag, hasChildren, [.. attributes]);
         if (code == (ulong)sequential.Count + 1)
             sequential.Add(abbreviation);
         else

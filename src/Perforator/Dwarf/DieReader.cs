@@ -54,9 +54,8 @@ internal ref struct DieReader
         }
         foreach (AttributeSpec attribute in abbreviation.Attributes)
         {
-            int size = sizes.Of(attribute.Form);
-            if (size >= 0)
-                reader.Skip((ulong)size);
+            if (attribute.Size >= 0)
+                reader.Skip((ulong)attribute.Size);
             else
                 Read(attribute);
         }
@@ -66,6 +65,17 @@ internal ref struct DieReader
     public AttributeValue Read(in AttributeSpec attribute)
     {
         ushort form = attribute.Form;
+        switch (attribute.Size)
+        {
+            case 1:
+                return new(form, reader.ReadU8());
+            case 2:
+                return new(form, reader.ReadU16());
+            case 4:
+                return new(form, reader.ReadU32());
+            case 8:
+                return new(form, reader.ReadU64());
+        }
         if (form == DW_FORM_implicit_const)
             return new(form, (ulong)attribute.ImplicitConst);
         if (form == DW_FORM_indirect)

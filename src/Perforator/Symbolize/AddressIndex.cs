@@ -17,13 +17,15 @@ internal sealed class AddressIndex
     /// <summary>Builds the index. At any address the range that begins last answers; of several with one beginning, the one added last.</summary>
     public static AddressIndex Of(List<(AddressRange Range, int Value)> ranges)
     {
-        // A stable order: outer ranges are added before those nested in them.
-        (AddressRange Range, int Value)[] sorted = [.. ranges.OrderBy(r => r.Range.Low)];
+        // By address, and in the order added where addresses are the same: outer ranges are added before those nested in them.
+        int[] sorted = [.. Enumerable.Range(0, ranges.Count)];
+        Array.Sort(sorted, (a, b) => ranges[a].Range.Low.CompareTo(ranges[b].Range.Low) is var order and not 0 ? order : a.CompareTo(b));
         List<Piece> pieces = new(sorted.Length);
         Stack<(ulong High, int Value)> open = new();
         ulong at = 0;
-        foreach ((AddressRange range, int value) in sorted)
+        foreach (int i in sorted)
         {
+            (AddressRange range, int value) = ranges[i];
             CloseUntil(range.Low);
             open.Push((range.High, value));
             at = range.Low;
