@@ -26,6 +26,7 @@ internal static class ElfConstants
     public const ushort SHN_LORESERVE = 0xff00;
     public const ushort SHN_ABS = 0xfff1;
     public const ushort SHN_XINDEX = 0xffff;
+    public const uint SHT_PROGBITS = 1;
     public const uint SHT_SYMTAB = 2;
     public const uint SHT_NOTE = 7;
     public const uint SHT_NOBITS = 8;

@@ -71,15 +71,23 @@ public sealed class ElfFile : IDisposable
     /// <summary>Size of the file in bytes.</summary>
     public ulong FileSize => bytes.Length;
 
-    /// <summary>Bytes of code: the file size of all executable segments. The divisor of TakenBranchesToExecutableBytesRatio.</summary>
+    /// <summary>
+    /// Bytes of code: the size of all SHT_PROGBITS sections with SHF_EXECINSTR, which is what Yandex Perforator divides by in
+    /// TakenBranchesToExecutableBytesRatio (autofdo_input_builder.cpp); without section headers, the file size of executable segments.
+    /// 0 for a file with debug info only.
+    /// </summary>
     public ulong ExecutableBytes
     {
         get
         {
             ulong total = 0;
-            foreach (LoadSegment segment in LoadSegments)
-                if (segment.IsExecutable)
-                    total += segment.FileSize;
+            foreach (ElfSection section in Sections)
+                if (section.IsExecutable && section.Type == SHT_PROGBITS)
+                    total += section.Size;
+            if (Sections.Count == 0)
+                foreach (LoadSegment segment in LoadSegments)
+                    if (segment.IsExecutable)
+                        total += segment.FileSize;
             return total;
         }
     }

@@ -33,7 +33,9 @@ public sealed class GenerationReport
     /// <summary>Samples that touched the binary.</summary>
     public required ulong TotalSamples { get; init; }
 
-    /// <summary>Branch entries that touched the binary.</summary>
+    /// <summary>
+    /// Taken branches with both ends in the binary, each as often as it was seen (Yandex Perforator, autofdo_input_builder.cpp).
+    /// </summary>
     public required ulong TotalBranches { get; init; }
 
     /// <summary>Branch entries that make no sense: fall-through ranges that go backwards or across an unconditional jump.</summary>
@@ -101,7 +103,7 @@ public sealed class GenerationReport
             Binary = binary.Path,
             TotalProfiles = totalProfiles,
             TotalSamples = branches.Samples,
-            TotalBranches = branches.BranchEntries,
+            TotalBranches = branches.Branches.InternalTotal,
             BogusLbrEntries = checks.BogusRange,
             BranchCountMapSize = branches.Branches.Count,
             RangeCountMapSize = branches.Ranges.Count,

@@ -75,6 +75,8 @@ public sealed class ProfiledBinary : IDisposable
         Symbolizer? symbolizer = null;
         try
         {
+            if (elf.ExecutableBytes == 0)
+                throw new UserErrorException($"{path} holds no code, only debug info: give the binary itself; its debug file is found when it lies beside it");
             debugElf = debugFile is null ? null : ElfFile.Load(debugFile);
             symbolizer = Symbolizer.Open(elf, debugFile);
             if (!symbolizer.HasDebugInfo)

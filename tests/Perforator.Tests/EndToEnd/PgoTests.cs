@@ -88,6 +88,8 @@ public sealed class PgoTests : IClassFixture<LoopProgram>, IDisposable
         ToolResult wrong = Pgo("loop", "--binary", other);
         Assert.Equal(1, wrong.ExitCode);
         Assert.Matches($"^perforator: loop has no profiles of build id [0-9a-f]+ in that time; it has: {program.BuildId}\n$", wrong.Error);
+        Tool.Run("llvm-objcopy-19", ["--only-keep-debug", program.Binary, folder["loop.debug"]]).Succeeded();
+        Assert.Contains("loop.debug holds no code, only debug info", Pgo("loop", "--binary", folder["loop.debug"]).Error, StringComparison.Ordinal);
         wrong = Pgo("loop", "--binary", other, "--build-id", program.BuildId.ToString());
         Assert.Equal(1, wrong.ExitCode);
         Assert.Matches($"^perforator: .*/other has build id [0-9a-f]+, not {program.BuildId};.*\n$", wrong.Error);
@@ -146,11 +148,13 @@ public sealed class PgoTests : IClassFixture<LoopProgram>, IDisposable
     public async Task Binaries_that_are_not_what_they_say_are_refused()
     {
         byte[] binary = await File.ReadAllBytesAsync(program.Binary);
+        Tool.Run("llvm-objcopy-19", ["--only-keep-debug", program.Binary, folder["loop.debug"]]).Succeeded();
         foreach ((string id, byte[] bytes, string expected) in new[]
         {
             ("aa01", binary, $"has build id {program.BuildId}"),
             (program.BuildId.ToString(), "#!/bin/sh"u8.ToArray(), "is not a binary that can be profiled"),
             (program.BuildId.ToString(), binary[..100], "is not a binary that can be profiled"),
+            (program.BuildId.ToString(), await File.ReadAllBytesAsync(folder["loop.debug"]), "holds no code, only debug info"),
             ("xyz", binary, "is not a build id"),
         })
         {
