@@ -85,41 +85,37 @@ public sealed class ProfileSummary
     /// <param name="cutoffs">In millionths, below <see cref="Scale"/>.</param>
     public static ProfileSummary Compute(SampleProfile profile, IEnumerable<uint> cutoffs)
     {
-        Dictionary<ulong, uint> frequencies = [];
-        ulong total = 0, maxFunctionCount = 0;
-        uint numCounts = 0;
+        CountHistogram counts = new();
+        ulong maxFunctionCount = 0;
         foreach (FunctionSamples function in profile.Functions.Values)
         {
             maxFunctionCount = Math.Max(maxFunctionCount, function.HeadSamples);
             AddCounts(function);
         }
 
-        (ulong Count, uint Frequency)[] descending = [.. frequencies.Select(static f => (f.Key, f.Value)).OrderByDescending(static f => f.Key)];
         List<ProfileSummaryEntry> entries = [];
-        ulong sum = 0, minCount = 0, seen = 0;
-        int next = 0;
+        ulong sum = 0, maxCount = 0, minCount = 0, seen = 0;
+        using IEnumerator<(ulong Count, uint Frequency)> descending = counts.Descending().GetEnumerator();
+        bool hasMore = descending.MoveNext();
+        if (hasMore)
+            maxCount = descending.Current.Count;
         foreach (uint cutoff in cutoffs.Order())
         {
-            ulong desired = (ulong)((UInt128)total * cutoff / Scale);
-            for (; sum < desired && next < descending.Length; next++)
+            ulong desired = (ulong)((UInt128)counts.Total * cutoff / Scale);
+            for (; sum < desired && hasMore; hasMore = descending.MoveNext())
             {
-                minCount = descending[next].Count;
-                sum += minCount * descending[next].Frequency;
-                seen += descending[next].Frequency;
+                (minCount, uint frequency) = descending.Current;
+                sum += minCount * frequency;
+                seen += frequency;
             }
             entries.Add(new ProfileSummaryEntry(cutoff, minCount, seen));
         }
-        ulong maxCount = descending.Length == 0 ? 0 : descending[0].Count;
-        return new ProfileSummary(total, maxCount, maxFunctionCount, numCounts, (uint)profile.Functions.Count, [.. entries]);
+        return new ProfileSummary(counts.Total, maxCount, maxFunctionCount, counts.Number, (uint)profile.Functions.Count, [.. entries]);
 
         void AddCounts(FunctionSamples function)
         {
             foreach ((_, BodySample sample) in function.Body)
-            {
-                total += sample.Samples;
-                numCounts++;
-                frequencies[sample.Samples] = frequencies.GetValueOrDefault(sample.Samples) + 1;
-            }
+                counts.Add(sample.Samples);
             foreach ((_, SortedDictionary<string, FunctionSamples> callees) in function.Callsites)
                 foreach (FunctionSamples callee in callees.Values)
                     if ((callee.Attributes & ContextAttributes.DuplicatedIntoBase) == 0)
