@@ -10,20 +10,21 @@ namespace Perforator.Dwarf;
 internal sealed class AbbreviationTable
 {
     /// <summary>No tag has nearly as many attributes; more means damage.</summary>
-    private const int MaxAttributes = 4096;
+    private const int MaxAttributes = 256;
 
-    private readonly ReadOnlyMemory<byte> section;
+    private readonly AbbreviationTables owner;
     private readonly FormSizes sizes;
     private readonly List<Abbreviation> sequential = [];
     private readonly Dictionary<ulong, Abbreviation> others = [];
     private ulong position;
     private bool complete;
 
-    /// <param name="section">.debug_abbrev.</param>
+    /// <param name="owner">All tables of the section.</param>
     /// <param name="offset">Where the table begins.</param>
-    public AbbreviationTable(ReadOnlyMemory<byte> section, ulong offset, FormSizes sizes)
+    /// <param name="sizes">What the sizes of attribute values depend on.</param>
+    public AbbreviationTable(AbbreviationTables owner, ulong offset, FormSizes sizes)
     {
-        this.section = section;
+        this.owner = owner;
         this.sizes = sizes;
         position = offset;
     }
@@ -48,7 +49,7 @@ internal sealed class AbbreviationTable
 
     private Abbreviation? ParseNext()
     {
-        SpanReader reader = new(section.Span, ".debug_abbrev");
+        SpanReader reader = new(owner.Section.Span, ".debug_abbrev");
         reader.Seek(position);
         ulong code = reader.ReadULeb128();
         if (code == 0)
@@ -71,6 +72,7 @@ internal sealed class AbbreviationTable
         }
         if (tag > ushort.MaxValue)
             throw reader.Malformed($"tag 0x{tag:x}");
+        owner.Spend((ulong)reader.Position - position);
         position = (ulong)reader.Position;
         Abbreviation abbreviation = new(code, (ushort)tag, hasChildren, [.. attributes]);
         if (code == (ulong)sequential.Count + 1)

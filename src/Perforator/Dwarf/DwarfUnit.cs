@@ -53,7 +53,7 @@ internal sealed class DwarfUnit
 
     private ulong HeaderDwoId { get; }
 
-    public AbbreviationTable Abbreviations => abbreviations ??= new AbbreviationTable(Sections.Abbrev, abbrevOffset, Sizes);
+    public AbbreviationTable Abbreviations => abbreviations ??= Units.Abbreviations.At(abbrevOffset, Sizes);
 
     /// <summary>The attributes of the unit's first entry.</summary>
     /// <exception cref="MalformedInputException">The entry is damaged.</exception>

@@ -6,10 +6,14 @@ namespace Perforator.Dwarf;
 internal sealed class DwarfUnits
 {
     private readonly List<DwarfUnit> units = [];
+    private AbbreviationTables? abbreviations;
 
     private DwarfUnits(DwarfSections sections) => Sections = sections;
 
     public DwarfSections Sections { get; }
+
+    /// <summary>The units' abbreviation tables.</summary>
+    public AbbreviationTables Abbreviations => abbreviations ??= new AbbreviationTables(Sections.Abbrev);
 
     public IReadOnlyList<DwarfUnit> All => units;
 

@@ -7,15 +7,17 @@ namespace Perforator.Dwarf;
 internal static class LineProgram
 {
     /// <summary>Runs one program.</summary>
-    /// <param name="sections">Where .debug_line is.</param>
+    /// <param name="lines">.debug_line.</param>
     /// <param name="offset">DW_AT_stmt_list.</param>
     /// <param name="addressSize">Address size of the unit; DWARF 5 programs say it themselves.</param>
     /// <param name="isCode">Whether an address is in code: sequences of discarded functions begin at 0 or another tombstone.</param>
+    /// <param name="size">Bytes of the program.</param>
     /// <param name="damage">What stopped the program before its end; the sequences before that are kept.</param>
     /// <exception cref="MalformedInputException">The header is damaged.</exception>
-    public static LineTable Run(DwarfSections sections, ulong offset, byte addressSize, Func<ulong, bool> isCode, out MalformedInputException? damage)
+    public static LineTable Run(
+        ReadOnlySpan<byte> lines, ulong offset, byte addressSize, Func<ulong, bool> isCode, out ulong size, out MalformedInputException? damage)
     {
-        SpanReader section = new(sections.Line.Span, ".debug_line");
+        SpanReader section = new(lines, ".debug_line");
         section.Seek(offset);
         byte offsetSize = 4;
         ulong length = section.ReadU32();
@@ -24,6 +26,7 @@ internal static class LineProgram
             offsetSize = 8;
             length = section.ReadU64();
         }
+        size = length;
         SpanReader program = section.Slice(length, ".debug_line program");
         LineHeader header = LineHeader.Read(ref program, addressSize, offsetSize);
         Machine machine = new(header, isCode);

@@ -13,6 +13,9 @@ internal sealed record ElfHeaders(
     private const int ProgramHeaderSize = 56;
     private const int SectionHeaderSize = 64;
 
+    /// <summary>Linkers write a dozen program headers; every address is looked up among them.</summary>
+    private const uint MaxProgramHeaders = 1024;
+
     /// <summary>Longer section names are cut: many headers may share one long name.</summary>
     private const int MaxNameLength = 512;
 
@@ -64,6 +67,8 @@ internal sealed record ElfHeaders(
         {
             if (programHeaderSize != ProgramHeaderSize)
                 throw reader.Malformed($"program headers of {programHeaderSize} bytes instead of {ProgramHeaderSize}");
+            if (programHeaderCount > MaxProgramHeaders)
+                throw reader.Malformed($"{programHeaderCount} program headers; no binary has more than {MaxProgramHeaders}");
             ReadSegments(file, programHeaders, programHeaderCount, loads, notes);
         }
         return new ElfHeaders(machine, type, loads, notes, sections);

@@ -73,6 +73,21 @@ internal static class DebugFiles
         return null;
     }
 
+    /// <summary>Whether a path that a binary names leads to a file with contents: not to a pipe or device, which might never end.</summary>
+    public static bool IsRegularFile(string path)
+    {
+        try
+        {
+            FileInfo info = new(path);
+            info = info.ResolveLinkTarget(returnFinalTarget: true) as FileInfo ?? info;
+            return info is { Exists: true, Length: > 0 };
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            return false;
+        }
+    }
+
     private static string BuildIdPath(BuildId id)
     {
         string text = id.ToString();
@@ -81,7 +96,7 @@ internal static class DebugFiles
 
     private static IEnumerable<string> LinkPaths(string binary, string name)
     {
-        string path = Path.GetFullPath(File.ResolveLinkTarget(binary, returnFinalTarget: true)?.FullName ?? binary);
+        string path = Path.GetFullPath(File.Exists(binary) ? File.ResolveLinkTarget(binary, returnFinalTarget: true)?.FullName ?? binary : binary);
         string folder = Path.GetDirectoryName(path)!;
         // A name that is a path would lead out of the folders meant.
         name = Path.GetFileName(name);
@@ -96,7 +111,7 @@ internal static class DebugFiles
         ElfFile? file = null;
         try
         {
-            if (File.Exists(path))
+            if (IsRegularFile(path))
             {
                 file = ElfFile.Load(path);
                 if (fits(file))

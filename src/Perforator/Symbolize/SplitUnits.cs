@@ -89,7 +89,7 @@ internal sealed class SplitUnits : IDisposable
         DwarfUnits? units = null;
         try
         {
-            if (File.Exists(path))
+            if (DebugFiles.IsRegularFile(path))
             {
                 // Read whole: they are many and small, and open files are few.
                 ElfFile file = ElfFile.Parse(File.ReadAllBytes(path), path);

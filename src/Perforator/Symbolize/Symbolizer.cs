@@ -18,6 +18,7 @@ public sealed class Symbolizer : IDisposable
     private readonly FunctionNames names = new();
     private readonly Func<ulong, bool> isCode;
     private readonly DwarfUnits units;
+    private readonly LineTables lines;
     private readonly UnitSymbols?[] symbols;
     private readonly AddressIndex index;
 
@@ -36,6 +37,7 @@ public sealed class Symbolizer : IDisposable
             units.Supplement = DwarfUnits.Read(Sections(supplement));
         if (units.Damage is { } damage)
             Losses.Add($"damaged debug info: {damage.Message}");
+        lines = new LineTables(units.Sections.Line, isCode, e => Losses.Add($"damaged debug info: {e.Message}"));
         symbols = new UnitSymbols?[units.All.Count];
         index = IndexUnits();
     }
@@ -100,7 +102,7 @@ public sealed class Symbolizer : IDisposable
         if (symbols[unit] is { } known)
             return known;
         ParsedUnitCount++;
-        return symbols[unit] = new UnitSymbols(WithEntries(units.All[unit]), names, isCode, Losses);
+        return symbols[unit] = new UnitSymbols(WithEntries(units.All[unit]), names, lines, isCode, Losses);
     }
 
     /// <summary>The file's debug sections; a damaged one is counted and reads as empty.</summary>

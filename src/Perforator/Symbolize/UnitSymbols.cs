@@ -16,17 +16,19 @@ internal sealed class UnitSymbols
     private readonly LineTable? lines;
     private readonly List<Function> functions = [];
     private readonly AddressIndex index;
+    private string? damage;
 
     /// <param name="unit">The unit whose entries to read: of the linked file, or the split unit.</param>
     /// <param name="names">Shared by all units, so that equal names are one object.</param>
+    /// <param name="lineTables">The line tables of the linked file.</param>
     /// <param name="isCode">Whether an address is in code; functions that the linker discarded lie elsewhere.</param>
     /// <param name="losses">Where damage is counted.</param>
-    public UnitSymbols(DwarfUnit unit, FunctionNames names, Func<ulong, bool> isCode, LossCounts losses)
+    public UnitSymbols(DwarfUnit unit, FunctionNames names, LineTables lineTables, Func<ulong, bool> isCode, LossCounts losses)
     {
         this.unit = unit;
         this.names = names;
         this.losses = losses;
-        lines = ReadLines(isCode);
+        lines = ReadLines(lineTables);
         List<(AddressRange, int)> ranges = [];
         try
         {
@@ -162,18 +164,13 @@ internal sealed class UnitSymbols
         }
     }
 
-    private LineTable? ReadLines(Func<ulong, bool> isCode)
+    private LineTable? ReadLines(LineTables tables)
     {
         // The lines of a split unit stay in the linked file.
         DwarfUnit owner = unit.Skeleton ?? unit;
         try
         {
-            if (owner.Attributes.LineProgram is not { } offset)
-                return null;
-            LineTable table = LineProgram.Run(owner.Sections, offset, owner.Sizes.AddressSize, isCode, out MalformedInputException? damage);
-            if (damage is not null)
-                CountDamage(damage);
-            return table;
+            return owner.Attributes.LineProgram is { } offset ? tables.At(offset, owner.Sizes.AddressSize) : null;
         }
         catch (MalformedInputException e)
         {
@@ -182,17 +179,22 @@ internal sealed class UnitSymbols
         }
     }
 
+    /// <summary>Counts damage under the reason first found: one damaged unit is one reason, however many of its functions suffer.</summary>
     private void CountDamage(MalformedInputException e)
     {
-        string name = "";
-        try
+        if (damage is null)
         {
-            name = (unit.Skeleton ?? unit).Attributes.Name;
+            string name = "";
+            try
+            {
+                name = (unit.Skeleton ?? unit).Attributes.Name;
+            }
+            catch (MalformedInputException)
+            {
+                // Too damaged even for its name; the offset must do.
+            }
+            damage = $"damaged debug info in unit {(name.Length > 0 ? name : $"0x{unit.Offset:x}")}: {e.Message}";
         }
-        catch (MalformedInputException)
-        {
-            // Too damaged even for its name; the offset must do.
-        }
-        losses.Add($"damaged debug info in unit {(name.Length > 0 ? name : $"0x{unit.Offset:x}")}: {e.Message}");
+        losses.Add(damage);
     }
 }
