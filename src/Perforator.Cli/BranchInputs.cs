@@ -1,7 +1,9 @@
 using Perforator.Branches;
 using Perforator.Elf;
 using Perforator.Generation;
+using Perforator.PerfData;
 using Perforator.PerfScript;
+using Perforator.Pprof;
 
 namespace Perforator.Cli;
 
@@ -28,6 +30,9 @@ internal sealed class BranchInputs
     /// <summary>How many files were added.</summary>
     public ulong Profiles { get; private set; }
 
+    /// <summary>How the inputs were understood where that is not plain, a sentence each.</summary>
+    public List<string> Notes { get; } = [];
+
     /// <summary>Adds the output of <c>perf script -F ip,brstack --show-mmap-events</c>.</summary>
     /// <exception cref="UserErrorException">Unreadable, without branch stacks, or of another build of the binary.</exception>
     public void AddPerfScript(string path)
@@ -44,8 +49,49 @@ internal sealed class BranchInputs
             throw new UserErrorException(reader.PlainSamples == 0
                 ? $"{path} has no samples: print them with 'perf script -F ip,brstack --show-mmap-events'"
                 : $"{path} has no branch stacks: record with 'perf record -b' and print with 'perf script -F ip,brstack --show-mmap-events'");
+        Add(path, aggregator, resolver);
+    }
+
+    /// <summary>
+    /// Adds a file of <c>perf record</c> or of <c>perforator record --format perf-data</c>. Where it has no branch stacks, sampled
+    /// addresses are taken.
+    /// </summary>
+    /// <exception cref="UserErrorException">Unreadable, without samples, or of another build of the binary.</exception>
+    public void AddPerfData(string path)
+    {
+        SingleModuleResolver resolver = new(module);
+        BranchAggregator aggregator = new(resolver);
+        PerfDataSummary summary = new PerfDataReader(aggregator).ReadFile(path);
+        if (summary.BranchSamples + summary.AddressSamples == 0)
+            throw new UserErrorException($"{path} has no samples that can be used{MainLoss(aggregator.Losses)}");
+        if (summary.AddressSamples > 0)
+            Notes.Add($"{path}: {summary.AddressSamples} samples without branch stacks, {summary.ExactAddressSamples} of them with exact addresses"
+                + (summary.ExactAddressSamples < summary.AddressSamples ? "; the others' may lie some instructions late (perf record -e cycles:upp is exact where the CPU can)" : ""));
+        Add(path, aggregator, resolver);
+    }
+
+    /// <summary>Adds a pprof profile of sample type lbr/stacks.</summary>
+    /// <exception cref="UserErrorException">Unreadable, of other samples, or of another build of the binary.</exception>
+    public void AddPprof(string path)
+    {
+        SingleModuleResolver resolver = new(module);
+        BranchAggregator aggregator = new(resolver);
+        PprofReader reader = new(aggregator, resolver);
+        reader.ReadFile(path);
+        if (reader.Samples == 0)
+            throw new UserErrorException($"{path} has no branch stacks{MainLoss(aggregator.Losses)}");
+        Notes.Add($"{path}: {reader.WeightNote}");
+        Add(path, aggregator, resolver);
+    }
+
+    /// <summary>The reason most was lost for, as the end of a sentence.</summary>
+    internal static string MainLoss(LossCounts losses) =>
+        losses.ByReason.OrderByDescending(loss => loss.Value).Select(loss => $": {loss.Value} times {loss.Key}").FirstOrDefault("");
+
+    private void Add(string path, BranchAggregator aggregator, SingleModuleResolver resolver)
+    {
         Losses.Merge(aggregator.Losses);
-        if (!aggregator.Profiles.TryGetValue(module.BuildId, out BranchProfile? profile) || profile.BranchEntries == 0)
+        if (!aggregator.Profiles.TryGetValue(module.BuildId, out BranchProfile? profile) || (profile.BranchEntries == 0 && profile.Addresses.Count == 0))
             throw new UserErrorException(resolver.OtherBuild.IsEmpty
                 ? $"{path} has no branches in {binary.Path}: was it recorded while this binary ran, and printed with --show-mmap-events?"
                 : $"{path} is of another build of {binary.Path}: {resolver.OtherBuild} was recorded, the file has {binary.BuildId}; name the binary that ran");

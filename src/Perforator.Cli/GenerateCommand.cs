@@ -17,6 +17,12 @@ internal static class GenerateCommand
             HelpName = "FILE",
         };
         Option<string[]> branches = new("--branches") { Description = "A file from 'perforator record'. May be given several times.", HelpName = "FILE" };
+        Option<string[]> perfData = new("--perf-data")
+        {
+            Description = "A file from 'perf record'; best with branch stacks (-j any,u). May be given several times.",
+            HelpName = "FILE",
+        };
+        Option<string[]> pprofs = new("--pprof") { Description = "A pprof profile of sample type lbr/stacks. May be given several times.", HelpName = "FILE" };
         Option<string> format = new("--format") { Description = "Format of the profile.", DefaultValueFactory = _ => "extbinary" };
         format.AcceptOnlyFromAmong("extbinary", "text", "binary");
         Option<string?> output = new("--output", "-o") { Description = "Where to write the profile; standard output when not given.", HelpName = "FILE" };
@@ -32,11 +38,11 @@ internal static class GenerateCommand
 
             Example: perforator generate --binary ./server --perf-script perf.txt -o server.afdo
             """)
-        { binary, debugFile, perfScripts, branches, format, output, md5, symbols, json };
+        { binary, debugFile, perfScripts, branches, perfData, pprofs, format, output, md5, symbols, json };
         command.Validators.Add(result =>
         {
-            if (result.GetValue(perfScripts) is not { Length: > 0 } && result.GetValue(branches) is not { Length: > 0 })
-                result.AddError("Nothing to generate from: give --perf-script or --branches.");
+            if (new[] { perfScripts, branches, perfData, pprofs }.All(option => result.GetValue(option) is not { Length: > 0 }))
+                result.AddError("Nothing to generate from: give --perf-script, --branches, --perf-data or --pprof.");
             if (result.GetValue(output) is null && result.GetValue(format) != "text" && !Console.IsOutputRedirected)
                 result.AddError("A binary profile is not for the terminal: give -o FILE or --format text.");
             if (result.GetValue(format) != "extbinary" && (result.GetValue(md5) || result.GetValue(symbols)))
@@ -50,12 +56,16 @@ internal static class GenerateCommand
                 inputs.AddPerfScript(path);
             foreach (string path in parsed.GetValue(branches) ?? [])
                 inputs.AddBranches(path);
+            foreach (string path in parsed.GetValue(perfData) ?? [])
+                inputs.AddPerfData(path);
+            foreach (string path in parsed.GetValue(pprofs) ?? [])
+                inputs.AddPprof(path);
             FlowChecks checks = new();
             SampleProfile profile = ProfileGenerator.Generate(inputs.Branches, opened, checks);
             if (parsed.GetValue(symbols))
                 profile.Symbols.UnionWith(opened.FunctionNames());
             Write(profile, parsed.GetValue(format)!, parsed.GetValue(md5), parsed.GetValue(output));
-            GenerationReport report = GenerationReport.Create(inputs.Branches, opened, profile, checks, inputs.Profiles, inputs.Losses);
+            GenerationReport report = GenerationReport.Create(inputs.Branches, opened, profile, checks, inputs.Profiles, inputs.Losses, notes: inputs.Notes);
             Console.Error.Write(parsed.GetValue(json) ? report.ToJson() + "\n" : report.ToText());
         });
         return command;

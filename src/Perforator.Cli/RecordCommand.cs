@@ -13,7 +13,7 @@ internal static class RecordCommand
     private const string DefaultOutput = "perforator" + BranchProfileCodec.FileExtension;
 
     private sealed record Request(
-        string[] Command, int[] ProcessIds, string? Output, string? Service, string? Server, BranchSource Source, TimeSpan? Duration, SoftwareRecorderOptions Software);
+        string[] Command, int[] ProcessIds, string? Output, bool AsPerfData, string? Service, string? Server, BranchSource Source, TimeSpan? Duration, SoftwareRecorderOptions Software);
 
     public static Command Create()
     {
@@ -25,9 +25,15 @@ internal static class RecordCommand
         Option<int[]> processIds = new("--pid", "-p") { Description = "Record this running process and what it starts; may be given again.", HelpName = "PID" };
         Option<string?> output = new("--output", "-o")
         {
-            Description = $"Write the branch profile to this file. Default, without --service: {DefaultOutput}.",
+            Description = $"Write to this file. Default, without --service: {DefaultOutput}.",
             HelpName = "FILE",
         };
+        Option<string?> format = new("--format")
+        {
+            Description = $"branches: counts, small; perf-data: every branch stack, for perf, llvm-profgen and BOLT. Default: perf-data for *{PerfDataRecording.FileExtension}, else branches.",
+            HelpName = "branches|perf-data",
+        };
+        format.AcceptOnlyFromAmong("branches", "perf-data");
         Option<string?> service = new("--service") { Description = "Send the profile, and the binaries it needs, to the server as this service's.", HelpName = "NAME" };
         Option<string?> server = ServerOption.Create();
         Option<BranchSource> source = RecordingOptions.Source();
@@ -47,9 +53,10 @@ internal static class RecordCommand
             {RecordingOptions.SafetyNote}
             Examples:
               perforator record -o app.branches -- ./app --iterations 100
+              perforator record -o app.perf.data -- ./app && llvm-profgen-19 --perfdata app.perf.data --binary ./app -o app.prof
               perforator record -p $(pidof app) --duration 30s --service app --server http://perforator.example:7733
             """)
-        { command, processIds, output, service, server, source, maxOverhead, duration };
+        { command, processIds, output, format, service, server, source, maxOverhead, duration };
         verb.Validators.Add(result =>
         {
             bool hasCommand = result.GetValue(command) is { Length: > 0 };
@@ -60,10 +67,14 @@ internal static class RecordCommand
                 result.AddError($"'{name}' cannot name a service: use letters, digits, '.', '_' and '-'");
             if (result.GetValue(server) is not null && result.GetValue(service) is null)
                 result.AddError("--server needs --service: the name the profile is filed under");
+            if (result.GetValue(format) == "perf-data" && result.GetValue(output) is null)
+                result.AddError("--format perf-data needs a file: -o FILE");
         });
         verb.SetAction((parsed, _) => RunAsync(
             new Request(
-                parsed.GetValue(command) ?? [], parsed.GetValue(processIds) ?? [], parsed.GetValue(output), parsed.GetValue(service), parsed.GetValue(server),
+                parsed.GetValue(command) ?? [], parsed.GetValue(processIds) ?? [], parsed.GetValue(output),
+                parsed.GetValue(format) == "perf-data" || (parsed.GetValue(format) is null && parsed.GetValue(output)?.EndsWith(PerfDataRecording.FileExtension, StringComparison.Ordinal) == true),
+                parsed.GetValue(service), parsed.GetValue(server),
                 parsed.GetValue(source), parsed.GetValue(duration), new SoftwareRecorderOptions { MaxOverhead = parsed.GetValue(maxOverhead) })));
         return verb;
     }
@@ -80,11 +91,12 @@ internal static class RecordCommand
 
         using LiveModules modules = new();
         BranchAggregator aggregator = new(modules);
+        using PerfDataRecording? perfData = request.AsPerfData ? new(request.Output!, aggregator, modules, Machine.CpuModel) : null;
         HeldCommand? command = request.Command.Length == 0 ? null : HeldCommand.Start(request.Command);
         ProcessTreeTargets targets = new(command is null ? request.ProcessIds : [command.Process.Id]);
         DateTimeOffset start = DateTimeOffset.UtcNow;
         using IBranchRecorder recorder = choice.Open(targets, request.Software);
-        await RecordAsync(recorder, aggregator, command, request.Duration, signals.Token);
+        await RecordAsync(recorder, perfData ?? (IBranchSink)aggregator, command, request.Duration, signals.Token);
 
         BranchProfileSet set = ProfileUpload.NewSet(request.Service ?? "", recorder.Source, start, DateTimeOffset.UtcNow);
         if (request.Service is null)
@@ -103,7 +115,10 @@ internal static class RecordCommand
         string? output = request.Output ?? (server is null ? DefaultOutput : null);
         if (output is not null)
         {
-            BranchProfileCodec.Write(output, set);
+            if (perfData is not null)
+                perfData.Complete();
+            else
+                BranchProfileCodec.Write(output, set);
             Console.Error.WriteLine($"perforator: wrote {output}");
         }
         if (server is not null)
@@ -120,16 +135,16 @@ internal static class RecordCommand
     }
 
     /// <summary>Records until the command has ended, no target is left, the time is over or it is told to stop.</summary>
-    private static async Task RecordAsync(IBranchRecorder recorder, BranchAggregator aggregator, HeldCommand? command, TimeSpan? duration, CancellationToken stop)
+    private static async Task RecordAsync(IBranchRecorder recorder, IBranchSink sink, HeldCommand? command, TimeSpan? duration, CancellationToken stop)
     {
         using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        StartedSink sink = new(aggregator);
+        StartedSink started = new(sink);
         Task recording = Task.Factory.StartNew(
-            () => recorder.Run(sink, ending.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            () => recorder.Run(started, ending.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         try
         {
             // The command begins once the recorder has found it; the time-out is for machines that are that busy.
-            await Task.WhenAny(sink.Started, recording, Task.Delay(TimeSpan.FromSeconds(10), stop));
+            await Task.WhenAny(started.Started, recording, Task.Delay(TimeSpan.FromSeconds(10), stop));
             if (recording.IsFaulted)
             {
                 command?.Abandon();

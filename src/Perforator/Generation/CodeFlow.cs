@@ -30,6 +30,8 @@ internal sealed class CodeFlow
 
     public static CodeFlow Check(BranchProfile profile, ProfiledBinary binary, FlowChecks checks)
     {
+        if (AddressBlocks.IsAll(profile))
+            return new CodeFlow(AddressBlocks.Of(profile, binary, checks), []);
         CodeMap code = binary.Code;
         List<RangeCount> ranges = new(profile.Ranges.Count);
         foreach (PairCount range in profile.Ranges.Sorted())

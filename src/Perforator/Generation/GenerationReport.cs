@@ -77,6 +77,9 @@ public sealed class GenerationReport
     /// <summary>What was dropped on the way, by reason.</summary>
     public required LossCounts Losses { get; init; }
 
+    /// <summary>How the inputs were understood where that is not plain, a sentence each.</summary>
+    public IReadOnlyList<string> Notes { get; init; } = [];
+
     /// <summary>Reports on a generated profile.</summary>
     /// <param name="branches">What it was generated from.</param>
     /// <param name="binary">The binary.</param>
@@ -85,9 +88,10 @@ public sealed class GenerationReport
     /// <param name="totalProfiles">How many branch profiles were added up.</param>
     /// <param name="inputLosses">What the inputs lost before branches could be attributed to the binary.</param>
     /// <param name="service">The service, when the profile is of one.</param>
+    /// <param name="notes">How the inputs were understood where that is not plain.</param>
     public static GenerationReport Create(
         BranchProfile branches, ProfiledBinary binary, SampleProfile profile, FlowChecks checks, ulong totalProfiles, LossCounts? inputLosses = null,
-        string? service = null)
+        string? service = null, IReadOnlyList<string>? notes = null)
     {
         LossCounts losses = new();
         losses.Merge(branches.Losses);
@@ -116,6 +120,7 @@ public sealed class GenerationReport
             HotFunctionCoverage = quality.HotCoverage,
             Checks = checks,
             Losses = losses,
+            Notes = notes ?? [],
         };
     }
 
@@ -127,6 +132,9 @@ public sealed class GenerationReport
             double ratio = TakenBranchesToExecutableBytesRatio;
             if (Functions == 0)
                 return "The profile is empty: none of the branches fall into functions with debug info.";
+            if (BranchCountMapSize == 0)
+                return "Lower quality: made of sampled addresses alone, which do not tell calls or how often code ran that is quick. "
+                    + "Record branch stacks: perf record -j any,u where the CPU has them, else perforator record, whose software recorder needs no such CPU.";
             return ratio >= GoodRatio ? null : string.Create(CultureInfo.InvariantCulture,
                 $"The ratio is below {GoodRatio:0.0}: record {Math.Ceiling(GoodRatio / Math.Max(ratio, 1e-6)):0} times as much (longer, on more hosts, or at a higher rate) before trusting the profile.");
         }
@@ -143,6 +151,8 @@ public sealed class GenerationReport
         ulong seen = SampleCount.Add(TotalBranches, Losses.Total);
         foreach ((string reason, ulong count) in Losses.ByReason.OrderByDescending(l => l.Value))
             text.Append(CultureInfo.InvariantCulture, $"lost: {count} ({Percent(count, seen)}): {reason}\n");
+        foreach (string note in Notes)
+            text.Append(note).Append('\n');
         if (Advice is { } advice)
             text.Append(advice).Append('\n');
         return text.ToString();
@@ -159,6 +169,7 @@ public sealed class GenerationReport
         foreach ((string reason, ulong count) in Losses.ByReason)
             losses[reason] = count;
         json[nameof(Losses)] = losses;
+        json[nameof(Notes)] = new JsonArray([.. Notes.Select(note => JsonValue.Create(note))]);
         json[nameof(Advice)] = Advice;
         return json.ToJsonString(new JsonSerializerOptions { WriteIndented = true });
     }

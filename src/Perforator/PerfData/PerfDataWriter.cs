@@ -193,7 +193,11 @@ public sealed class PerfDataWriter : IBranchSink, IDisposable
         output.Flush();
     }
 
-    public void Dispose() => output.Flush();
+    public void Dispose()
+    {
+        if (output.CanWrite)
+            output.Flush();
+    }
 
     private List<(int Feature, byte[] Section)> Features()
     {

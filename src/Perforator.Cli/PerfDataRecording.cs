@@ -1,0 +1,98 @@
+using System.Runtime.InteropServices;
+using Perforator.Branches;
+using Perforator.PerfData;
+
+namespace Perforator.Cli;
+
+/// <summary>
+/// Writes all that a recorder hands over into a perf.data file and passes it on. The file appears under its name when it is whole.
+/// </summary>
+internal sealed class PerfDataRecording : IBranchSink, IDisposable
+{
+    /// <summary>The end of a file name that asks for this format.</summary>
+    public const string FileExtension = ".perf.data";
+
+    private readonly string path;
+    private readonly string partial;
+    private readonly FileStream file;
+    private readonly PerfDataWriter writer;
+    private readonly IBranchSink next;
+    private readonly IModuleResolver modules;
+
+    /// <param name="path">The file to write.</param>
+    /// <param name="next">What else is fed.</param>
+    /// <param name="modules">Knows the build ids of mapped files.</param>
+    /// <param name="cpuModel">For the header.</param>
+    /// <exception cref="UserErrorException">The file cannot be written.</exception>
+    public PerfDataRecording(string path, IBranchSink next, IModuleResolver modules, string cpuModel)
+    {
+        this.path = path;
+        this.next = next;
+        this.modules = modules;
+        partial = $"{path}.{Environment.ProcessId}.part";
+        try
+        {
+            file = new FileStream(partial, FileMode.Create, FileAccess.ReadWrite, FileShare.Read, 1 << 20);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UserErrorException($"{path} cannot be written: {e.Message}", e);
+        }
+        writer = new PerfDataWriter(file, RuntimeInformation.OSArchitecture) { HostName = Environment.MachineName, CpuModel = cpuModel };
+    }
+
+    /// <inheritdoc/>
+    public void OnMapping(Mapping mapping)
+    {
+        BuildId known = mapping.BuildId.IsEmpty ? modules.Resolve(mapping)?.BuildId ?? default : mapping.BuildId;
+        writer.OnMapping(mapping with { BuildId = known });
+        next.OnMapping(mapping);
+    }
+
+    /// <inheritdoc/>
+    public void OnFork(int processId, int parentProcessId)
+    {
+        writer.OnFork(processId, parentProcessId);
+        next.OnFork(processId, parentProcessId);
+    }
+
+    /// <inheritdoc/>
+    public void OnExec(int processId)
+    {
+        writer.OnExec(processId);
+        next.OnExec(processId);
+    }
+
+    /// <inheritdoc/>
+    public void OnExit(int processId)
+    {
+        writer.OnExit(processId);
+        next.OnExit(processId);
+    }
+
+    /// <inheritdoc/>
+    public void OnSample(in BranchSample sample)
+    {
+        writer.OnSample(sample);
+        next.OnSample(sample);
+    }
+
+    /// <inheritdoc/>
+    public void OnLost(string reason, ulong count) => next.OnLost(reason, count);
+
+    /// <summary>Ends the file and gives it its name.</summary>
+    public void Complete()
+    {
+        writer.Complete();
+        file.Flush(flushToDisk: true);
+        file.Dispose();
+        File.Move(partial, path, overwrite: true);
+    }
+
+    public void Dispose()
+    {
+        writer.Dispose();
+        file.Dispose();
+        File.Delete(partial);
+    }
+}
