@@ -26,6 +26,7 @@ internal static class Program
         AgentCommand.Create(),
         DoctorCommand.Create(),
         GenerateCommand.Create(),
+        ImportCommand.Create(),
         PgoCommand.Create(),
         ProfileCommand.Create(),
         RecordCommand.Create(),

@@ -60,6 +60,9 @@ public sealed class PerfDataReader
     /// <summary>The attributes of the events, once read.</summary>
     public IEnumerable<PerfEventAttributes> Events => events.Attributes;
 
+    /// <summary>Whether the bytes begin like a perf.data file, even one that cannot be read here.</summary>
+    public static bool HasMagic(ReadOnlySpan<byte> start) => PerfDataHeader.HasMagic(start);
+
     /// <summary>Reads a file to its end.</summary>
     /// <exception cref="UserErrorException">The file is missing, unreadable or not a perf.data file that can be read here.</exception>
     public PerfDataSummary ReadFile(string path)

@@ -104,13 +104,12 @@ internal sealed class BranchWalk
             case InstructionKind.UnconditionalBranch:
                 target = instruction.Target;
                 break;
-            case InstructionKind.Call or InstructionKind.IndirectCall when frames.Count < MaxFrames:
+            case InstructionKind.Call or InstructionKind.IndirectCall:
+                if (frames.Count == MaxFrames)
+                    frames.Clear();
                 frames.Push(next);
                 target = instruction.Kind == InstructionKind.Call ? instruction.Target : AnyFunction();
                 break;
-            case InstructionKind.Call or InstructionKind.IndirectCall:
-                at = next;
-                return false;
             case InstructionKind.IndirectBranch:
                 target = AnyFunction();
                 break;

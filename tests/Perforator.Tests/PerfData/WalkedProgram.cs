@@ -26,10 +26,10 @@ public sealed class WalkedProgram : IDisposable
         __attribute__((noinline)) int compare(const void *a, const void *b) { return fold(*(const int *)a) - fold(*(const int *)b); }
         int (*ops[])(int) = {fold, odd, even};
         int main(int argc, char **argv) {
-          int sum = 0;
+          int sum = 0, rounds = argc > 1 ? atoi(argv[1]) : 100;
           for (int i = 0; i < 256; i++) table[i] = i * 7919 % 1009;
           qsort(table, 256, sizeof *table, compare);
-          for (int round = 0; round < argc * 100; round++) {
+          for (int round = 0; round < rounds; round++) {
             sum += ops[round % 3](round % 50) + classify(argv[0]);
             switch (round % 7) { case 0: sum ^= table[round & 255]; break; case 1: sum += 3; break; case 2: sum = fold(sum); break; case 5: sum--; break; default: sum += round; }
           }

@@ -1,0 +1,102 @@
+using Perforator.Branches;
+using Perforator.Bytes;
+using Perforator.Elf;
+
+namespace Perforator.Cli;
+
+/// <summary>
+/// The binaries behind the mappings of a recorded file: those named on the command line or, when none is, what lies at the
+/// mappings' paths on this machine, if its build id is the recorded one.
+/// </summary>
+internal sealed class FileModules : IModuleResolver
+{
+    /// <summary>The recording was made elsewhere, or the file is gone.</summary>
+    public const string Missing = "no such file here";
+
+    /// <summary>The file was replaced since.</summary>
+    public const string OtherBuild = "the file here is another build";
+
+    private readonly List<SingleModuleResolver> named = [];
+    private readonly Dictionary<string, Module?> byPath = new(StringComparer.Ordinal);
+    private readonly Dictionary<BuildId, string> files = [];
+    private readonly SortedDictionary<string, string> unresolved = new(StringComparer.Ordinal);
+
+    /// <param name="binaries">Paths of the binaries of interest; empty for all that are found.</param>
+    /// <exception cref="UserErrorException">One of them cannot be used.</exception>
+    public FileModules(IReadOnlyList<string> binaries)
+    {
+        foreach (string path in binaries)
+        {
+            Module module = ElfModule.Load(path);
+            files[module.BuildId] = path;
+            named.Add(new SingleModuleResolver(module));
+        }
+        Named = [.. files.Keys];
+    }
+
+    /// <summary>The build ids of the binaries named on the command line.</summary>
+    public IReadOnlyList<BuildId> Named { get; }
+
+    /// <summary>Paths of mappings without a usable file, with the reason.</summary>
+    public IReadOnlyDictionary<string, string> Unresolved => unresolved;
+
+    /// <summary>Where a binary lies; null when it was not used.</summary>
+    public string? FileOf(BuildId buildId) => files.GetValueOrDefault(buildId);
+
+    /// <inheritdoc/>
+    public Module? Resolve(Mapping mapping)
+    {
+        if (named.Count > 0)
+        {
+            foreach (SingleModuleResolver resolver in named)
+                if (resolver.Resolve(mapping) is { } module)
+                    return module;
+            return null;
+        }
+        const string Deleted = " (deleted)";
+        if (!mapping.Path.StartsWith('/') || mapping.Path.StartsWith("//", StringComparison.Ordinal) || mapping.Path.StartsWith("/memfd:", StringComparison.Ordinal))
+            return null;
+        bool deleted = mapping.Path.EndsWith(Deleted, StringComparison.Ordinal);
+        string path = deleted ? mapping.Path[..^Deleted.Length] : mapping.Path;
+        Module? found = Load(path);
+        if (found is null)
+        {
+            unresolved[mapping.Path] = Missing;
+            return null;
+        }
+
+        // Whatever took a deleted file's place is another file, unless the build id says that it is the same.
+        if (mapping.BuildId.IsEmpty ? deleted : mapping.BuildId != found.BuildId)
+        {
+            unresolved[mapping.Path] = OtherBuild;
+            return null;
+        }
+        files.TryAdd(found.BuildId, path);
+        return found;
+    }
+
+    private Module? Load(string path)
+    {
+        if (byPath.TryGetValue(path, out Module? known))
+            return known;
+        Module? module = null;
+        try
+        {
+            if (File.Exists(path))
+                module = ElfModule.Load(path);
+        }
+        catch (Exception e) when (e is UserErrorException or MalformedInputException)
+        {
+            // Mapped executable, yet no binary that can be profiled.
+        }
+        byPath.Add(path, module);
+        return module;
+    }
+
+    /// <summary>Whether a binary can be generated a profile for.</summary>
+    public static bool HasDebugInfo(string path)
+    {
+        using ElfFile elf = ElfFile.Load(path);
+        return elf.HasSection(".debug_line") || elf.HasSection(".debug_info");
+    }
+}

@@ -1,0 +1,85 @@
+using Perforator.Branches;
+using Perforator.PerfData;
+using Perforator.PerfScript;
+using Perforator.Pprof;
+
+namespace Perforator.Cli;
+
+/// <summary>A file of recorded branches of any kind that is known, told by how it begins.</summary>
+internal static class RecordedFile
+{
+    /// <summary>Adds up a file's branches.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="modules">The binaries of interest.</param>
+    /// <param name="service">The service it is of.</param>
+    /// <returns>One set with what the file says of itself as labels: host, CPU, and its kind as the source.</returns>
+    /// <exception cref="UserErrorException">Unreadable, of no known kind, or without samples.</exception>
+    public static BranchProfileSet Read(string path, FileModules modules, string service)
+    {
+        byte[] start = Start(path);
+        if (BranchProfileCodec.HasMagic(start))
+        {
+            BranchProfileSet stored = BranchProfileCodec.Load(path);
+            stored.Labels[ProfileLabels.Service] = service;
+            return stored;
+        }
+
+        // The same file gives the same set whenever it is imported, so that the server knows it again.
+        DateTimeOffset written = File.GetLastWriteTimeUtc(path);
+        BranchProfileSet set = new() { Start = written, End = written, Labels = { [ProfileLabels.Service] = service } };
+        BranchAggregator aggregator = new(modules);
+        ulong samples;
+        if (PerfDataReader.HasMagic(start))
+        {
+            PerfDataSummary summary = new PerfDataReader(aggregator).ReadFile(path);
+            samples = summary.BranchSamples + summary.AddressSamples;
+            set.Labels[ProfileLabels.Source] = summary.BranchSamples > 0 ? "perf.data" : "perf.data-addresses";
+            Label(set, ProfileLabels.Host, summary.HostName);
+            Label(set, ProfileLabels.Cpu, summary.CpuModel);
+        }
+        else if (PprofReader.HasMagic(start))
+        {
+            PprofReader reader = new(aggregator, modules);
+            reader.ReadFile(path);
+            samples = reader.Samples;
+            set.Labels[ProfileLabels.Source] = "pprof";
+        }
+        else if (start.AsSpan().Contains((byte)0) || start.Length == 0)
+        {
+            throw new UserErrorException($"{path} is of no known kind: perf.data, text of perf script, pprof (lbr/stacks) and {BranchProfileCodec.FileExtension} files can be imported");
+        }
+        else
+        {
+            PerfScriptReader reader = new(aggregator);
+            reader.ReadFile(path);
+            samples = reader.BranchSamples + reader.PlainSamples;
+            set.Labels[ProfileLabels.Source] = "perf-script";
+        }
+        if (samples == 0)
+            throw new UserErrorException($"{path} has no samples that can be used{BranchInputs.MainLoss(aggregator.Losses)}");
+        set.Add(aggregator);
+        foreach (BuildId untouched in set.Profiles.Where(p => p.Value.BranchEntries == 0 && p.Value.Addresses.Count == 0).Select(p => p.Key).ToList())
+            set.Profiles.Remove(untouched);
+        return set;
+    }
+
+    private static void Label(BranchProfileSet set, string label, string value)
+    {
+        if (value.Length > 0)
+            set.Labels[label] = ProfileLabels.Printable(value);
+    }
+
+    private static byte[] Start(string path)
+    {
+        try
+        {
+            using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+            byte[] start = new byte[64];
+            return start[..file.ReadAtLeast(start, start.Length, throwOnEndOfStream: false)];
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UserErrorException($"{path} cannot be read: {e.Message}", e);
+        }
+    }
+}
