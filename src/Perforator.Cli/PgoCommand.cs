@@ -107,7 +107,7 @@ internal static class PgoCommand
     {
         foreach (string line in result.ReportText.Split('\n', StringSplitOptions.RemoveEmptyEntries))
             Console.Error.WriteLine(ProfileLabels.Printable(line));
-        foreach (OtherBuild other in result.OtherBuilds)
+        foreach (OtherBuild other in result.OtherBuilds.Where(static other => other.Branches != 0))
             Console.Error.WriteLine(ProfileLabels.Printable(
                 $"other build: {other.BuildId} ({other.Path}), {other.Branches} branches, last seen {other.LastSeen:yyyy-MM-dd HH:mm} UTC; --build-id takes it"));
     }

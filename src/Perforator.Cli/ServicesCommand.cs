@@ -52,7 +52,7 @@ internal static class ServicesCommand
         Table table = NewTable("Service", "Builds", "Profiles", "Samples", "Last seen (UTC)");
         foreach (ServiceSummary s in services)
             AddRow(table, s.Service, $"{s.Builds}", $"{s.Profiles}", $"{s.Samples:N0}", Time(s.LastSeen));
-        AnsiConsole.Write(table);
+        Write(table);
     }
 
     private static void Print(ServiceDetail detail)
@@ -63,6 +63,14 @@ internal static class ServicesCommand
             string ratio = b.TakenBranchesToExecutableBytesRatio is { } value ? $"{value:0.00}" : "no binary";
             AddRow(table, b.BuildId, b.Path, $"{b.Profiles}", $"{b.Samples:N0}", $"{b.Branches:N0}", ratio, Time(b.LastSeen));
         }
+        Write(table);
+    }
+
+    /// <summary>In a pipe or a file a line is as long as its content.</summary>
+    private static void Write(Table table)
+    {
+        if (Console.IsOutputRedirected)
+            AnsiConsole.Profile.Width = 1000;
         AnsiConsole.Write(table);
     }
 
@@ -70,7 +78,11 @@ internal static class ServicesCommand
     {
         Table table = new() { Border = TableBorder.Simple };
         foreach (string column in columns)
-            table.AddColumn(new TableColumn(column) { Alignment = column is "Service" or "Build id" or "Path" ? Justify.Left : Justify.Right });
+            table.AddColumn(new TableColumn(column)
+            {
+                Alignment = column is "Service" or "Build id" or "Path" ? Justify.Left : Justify.Right,
+                NoWrap = column != "Path",
+            });
         return table;
     }
 

@@ -99,10 +99,12 @@ internal sealed class PgoResults : IDisposable
         {
             throw new ApiException(StatusCodes.Status409Conflict, e.Message.Replace(binary, build.Build.Path, StringComparison.Ordinal));
         }
-        using JsonDocument report = JsonDocument.Parse(generated.Report.ToJson());
+        // People know the binary by where it ran, not by where the server keeps it.
+        GenerationReport named = generated.Report with { Binary = build.Build.Path };
+        using JsonDocument report = JsonDocument.Parse(named.ToJson());
         StoredResult result = new(
             generated.Hash, generated.Report.TakenBranchesToExecutableBytesRatio, report.RootElement.Clone(),
-            generated.Report.ToText().Replace(binary, build.Build.Path, StringComparison.Ordinal));
+            named.ToText());
         await blobs.PutAsync(BytesKey(generated.Hash), generated.Bytes, stop);
         await blobs.PutAsync(key, JsonSerializer.SerializeToUtf8Bytes(result, ResultJson.Default.StoredResult), stop);
         return result;

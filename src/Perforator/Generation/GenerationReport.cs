@@ -11,7 +11,7 @@ namespace Perforator.Generation;
 /// What a person or a build needs to know of a generated profile: how much went in, whether it is enough, how well it fits the
 /// binary, and what was lost.
 /// </summary>
-public sealed class GenerationReport
+public sealed record GenerationReport
 {
     /// <summary>The ratio from which on a profile is taken for good: each byte of code has, on average, one taken branch behind it.</summary>
     public const double GoodRatio = 1.0;
