@@ -21,7 +21,8 @@ public class AgentTests(TargetProgram program) : IClassFixture<TargetProgram>
         public RunningAgent(params string[] arguments)
         {
             process = Process.Start(new ProcessStartInfo(Tool.Perforator,
-                ["agent", "--source", "software", "--max-overhead", "100%", "--interval", "0.5s", .. arguments]) { RedirectStandardError = true })!;
+                ["agent", "--source", "software", "--max-overhead", "100%", "--interval", "0.5s", .. arguments])
+            { RedirectStandardError = true })!;
             process.ErrorDataReceived += (_, e) =>
             {
                 lock (error)
