@@ -1,5 +1,6 @@
 using Perforator.Branches;
 using Perforator.SampleProfiles;
+using Perforator.Tests.Pprof;
 
 namespace Perforator.Fuzz;
 
@@ -32,6 +33,12 @@ internal static class FuzzSeeds
         set.Add(branches);
         Save(folder, "branch-profile", "set", BranchProfileCodec.Encode(set));
         Save(folder, "branch-profile-message", "set", BranchProfileMessage.Encode(set));
+
+        PprofBytes pprof = new("lbr", "stacks");
+        pprof.Mapping(1, 0x400000, 0x402000, 0x1000, "/usr/bin/search", "00112233");
+        for (ulong i = 0; i < 20; i++)
+            pprof.Sample(3, pprof.Location(1, 0x400010 + i), pprof.Location(1, 0x400100 - i), pprof.Location(1, 0x4000f0), pprof.Location(1, 0x400020));
+        Save(folder, "pprof", "plain", pprof.ToArray(period: 3));
 
         foreach (string path in Directory.GetFiles(Path.Combine(testData, "profiles"), "*.txt").Order(StringComparer.Ordinal))
         {

@@ -3,6 +3,7 @@ using Perforator.Bytes;
 using Perforator.Elf;
 using Perforator.PerfData;
 using Perforator.PerfScript;
+using Perforator.Pprof;
 using Perforator.SampleProfiles;
 using Perforator.Symbolize;
 
@@ -22,6 +23,7 @@ internal sealed record FuzzTarget(string Name, Action<byte[]> Read)
         new("perf-script", static bytes => new PerfScriptReader(NewSink()).Read(new MemoryStream(bytes))),
         new("branch-profile", static bytes => BranchProfileCodec.Decode(bytes)),
         new("branch-profile-message", static bytes => BranchProfileMessage.Decode(bytes)),
+        new("pprof", static bytes => new PprofReader(NewSink(), new OneModule()).Read(bytes)),
         new("sample-profile", ReadSampleProfile),
     ];
 

@@ -5,6 +5,9 @@ namespace Perforator.SampleProfiles;
 /// <summary>What LLVM's two binary formats share: summary, name table and function records (<c>SampleProfileReaderBinary</c>).</summary>
 internal sealed class BinaryRecordReader
 {
+    /// <summary>Reads what names a top-level function and returns the function, made at need.</summary>
+    public delegate FunctionSamples FunctionFinder(ref SpanReader reader);
+
     private readonly string[] names;
 
     public BinaryRecordReader(string[] names) => this.names = names;
@@ -18,7 +21,7 @@ internal sealed class BinaryRecordReader
         BinaryRecordReader records = new(ReadNames(ref reader));
         SampleProfile profile = new();
         while (!reader.AtEnd)
-            records.ReadFunction(ref reader, profile);
+            records.ReadFunction(ref reader, (ref SpanReader at) => profile.Function(records.ReadName(ref at)));
         return profile;
     }
 
@@ -76,10 +79,11 @@ internal sealed class BinaryRecordReader
     }
 
     /// <summary>One top-level function: head samples, then its record. A function that occurs again adds up.</summary>
-    public void ReadFunction(ref SpanReader reader, SampleProfile profile)
+    /// <param name="find">Reads what names the function and finds it.</param>
+    public void ReadFunction(ref SpanReader reader, FunctionFinder find)
     {
         ulong headSamples = reader.ReadULeb128();
-        FunctionSamples function = profile.Function(ReadName(ref reader));
+        FunctionSamples function = find(ref reader);
         function.AddHeadSamples(headSamples);
         ReadRecord(ref reader, function, depth: 0);
     }

@@ -14,6 +14,11 @@ internal sealed class ExtBinaryReader
     private BinaryRecordReader records = new([]);
     private long decompressedLeft;
 
+    /// <summary>The functions of a context-sensitive profile; null in others.</summary>
+    private ContextTree? contexts;
+
+    private ContextFrame[][] contextTable = [];
+
     public SampleProfile Parse(ReadOnlySpan<byte> data)
     {
         decompressedLeft = Math.Min(Array.MaxLength, Math.Max(DecompressedFloor, data.Length * DecompressedRatio));
@@ -27,7 +32,35 @@ internal sealed class ExtBinaryReader
             SpanReader section = new(content, entry.Type.ToString(), entry.IsCompressed ? 0 : entry.Offset);
             ReadSection(ref section, entry.Type, entry.Flags);
         }
+        contexts?.NestInto(profile);
         return profile;
+    }
+
+    /// <summary>The top-level function that the index at the cursor means: of a name or, in context-sensitive profiles, of a context.</summary>
+    private FunctionSamples ReadFunctionName(ref SpanReader reader)
+    {
+        if (contexts is null)
+            return profile.Function(records.ReadName(ref reader));
+        ulong index = reader.ReadULeb128();
+        return index < (ulong)contextTable.Length ? contexts.Function(contextTable[index]) : throw reader.Malformed($"context {index} of {contextTable.Length}");
+    }
+
+    /// <summary>The calling contexts: number of frames, then name and place of the call of each.</summary>
+    private void ReadContexts(ref SpanReader reader)
+    {
+        ulong count = reader.ReadULeb128();
+        if (count > (ulong)reader.Remaining)
+            throw reader.Malformed($"{count} contexts do not fit into {reader.Remaining} bytes");
+        contextTable = new ContextFrame[count][];
+        for (int i = 0; i < contextTable.Length; i++)
+        {
+            ulong frames = reader.ReadULeb128();
+            if (frames is 0 or > ContextTree.MaxDepth)
+                throw reader.Malformed($"a context of {frames} frames");
+            contextTable[i] = new ContextFrame[frames];
+            for (int frame = 0; frame < contextTable[i].Length; frame++)
+                contextTable[i][frame] = new ContextFrame(records.ReadName(ref reader), BinaryRecordReader.ReadLocation(ref reader));
+        }
     }
 
     private void ReadSection(ref SpanReader reader, SecType type, ulong flags)
@@ -40,20 +73,23 @@ internal sealed class ExtBinaryReader
                 profile.IsFlowSensitive = (flags & SecFlags.SecFlagFSDiscriminator) != 0;
                 profile.IsPreInlined = (flags & SecFlags.SecFlagIsPreInlined) != 0;
                 if ((flags & SecFlags.SecFlagFullContext) != 0)
-                    throw reader.Malformed("context-sensitive profile");
+                    contexts = new ContextTree();
                 break;
             case SecType.SecNameTable:
                 profile.UsesMd5Names = (flags & SecFlags.SecFlagMD5Name) != 0;
                 records = new BinaryRecordReader(profile.UsesMd5Names ? ReadMd5Names(ref reader, flags) : BinaryRecordReader.ReadNames(ref reader));
                 break;
+            case SecType.SecCSNameTable:
+                ReadContexts(ref reader);
+                break;
             case SecType.SecLBRProfile:
                 while (!reader.AtEnd)
-                    records.ReadFunction(ref reader, profile);
+                    records.ReadFunction(ref reader, ReadFunctionName);
                 break;
             case SecType.SecFuncMetadata:
                 profile.IsProbeBased = (flags & SecFlags.SecFlagIsProbeBased) != 0;
                 while (!reader.AtEnd)
-                    ReadMetadata(ref reader, profile.Functions.GetValueOrDefault(records.ReadName(ref reader)), flags, depth: 0);
+                    ReadMetadata(ref reader, contexts is null ? profile.Functions.GetValueOrDefault(records.ReadName(ref reader)) : ReadFunctionName(ref reader), flags, depth: 0);
                 break;
             case SecType.SecProfileSymbolList:
                 while (!reader.AtEnd)
@@ -89,6 +125,8 @@ internal sealed class ExtBinaryReader
             function.Checksum = checksum;
             function.Attributes = (ContextAttributes)attributes;
         }
+        if (contexts is not null)
+            return;
         for (ulong callsites = BinaryRecordReader.ReadU32(ref reader); callsites != 0; callsites--)
         {
             LineLocation location = BinaryRecordReader.ReadLocation(ref reader);

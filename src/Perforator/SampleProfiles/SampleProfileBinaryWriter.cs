@@ -26,8 +26,8 @@ internal sealed class SampleProfileBinaryWriter
     /// <summary>The whole file in the binary format: magic, summary, names, functions.</summary>
     public void WriteFile()
     {
-        if (profile.IsProbeBased || profile.IsPreInlined)
-            throw new UserErrorException("the binary format cannot hold a probe-based or pre-inlined profile; use extbinary or text");
+        if (profile.IsProbeBased)
+            throw new UserErrorException("the binary format cannot hold a probe-based profile; use extbinary or text");
         output.WriteULeb128(BinaryFormat.BinaryMagic);
         output.WriteULeb128(BinaryFormat.Version);
         WriteSummary();

@@ -1,4 +1,5 @@
 using System.Buffers.Text;
+using System.Runtime.InteropServices;
 using Perforator.Bytes;
 
 namespace Perforator.SampleProfiles;
@@ -7,7 +8,8 @@ namespace Perforator.SampleProfiles;
 /// LLVM's text format, as <c>SampleProfileReaderText</c> reads it: a header line <c>name:total:head</c> for each function, then, one
 /// space deeper for each level of inlining, <c>offset[.discriminator]: samples [callee:samples]…</c> for a line,
 /// <c>offset[.discriminator]: callee:total</c> for an inlined callee, and <c>!CFGChecksum: n</c> or <c>!Attributes: n</c> at a
-/// function's end. Names may hold colons and spaces, so numbers are found from the right.
+/// function's end. Names may hold colons and spaces, so numbers are found from the right. The header line of a context-sensitive
+/// profile has a calling context for a name.
 /// </summary>
 internal sealed class SampleProfileTextReader
 {
@@ -21,6 +23,9 @@ internal sealed class SampleProfileTextReader
     private int metadataDepth;
 
     private int lineNumber;
+
+    /// <summary>The functions of a context-sensitive profile; null in others.</summary>
+    private ContextTree? contexts;
 
     public SampleProfile Parse(ReadOnlySpan<byte> data)
     {
@@ -37,6 +42,7 @@ internal sealed class SampleProfileTextReader
                 ReadSamples(data, start, line, depth);
             start = next;
         }
+        contexts?.NestInto(profile);
         profile.UsesMd5Names = profile.Functions.Count != 0 && profile.Functions.Keys.All(static name => IsMd5Name(name));
         return profile;
     }
@@ -49,14 +55,42 @@ internal sealed class SampleProfileTextReader
         int totalColon = headColon < 0 ? -1 : line[..headColon].LastIndexOf((byte)':');
         if (totalColon < 1 || !TryNumber(line[(totalColon + 1)..headColon], out ulong total) || !TryNumber(line[(headColon + 1)..], out ulong head))
             throw Malformed("'name:total samples:head samples' expected", start);
-        if (line[0] == '[')
-            throw Malformed("context-sensitive profile", start);
-        FunctionSamples function = profile.Function(names.Get(data, start, totalColon));
+        FunctionSamples function = line[0] == '[' ? ReadContext(data, start, line[..totalColon]) : profile.Function(names.Get(data, start, totalColon));
         function.AddTotalSamples(total);
         function.AddHeadSamples(head);
         inlineStack.Clear();
         inlineStack.Add(function);
         metadataDepth = 0;
+    }
+
+    /// <summary>Reads <c>[main:3 @ _Z5parsePKc:2.1 @ _Z4scanv]</c>: callers with the place of each call, the function last.</summary>
+    private FunctionSamples ReadContext(ReadOnlySpan<byte> data, int start, ReadOnlySpan<byte> text)
+    {
+        if (text[^1] != ']')
+            throw Malformed("context without ']'", start);
+        ReadOnlySpan<byte> separator = " @ "u8;
+        List<ContextFrame> frames = [];
+        for (int at = 1; ;)
+        {
+            int length = text[at..^1].IndexOf(separator);
+            ReadOnlySpan<byte> frame = length < 0 ? text[at..^1] : text.Slice(at, length);
+            LineLocation callsite = default;
+            int nameLength = frame.Length;
+            if (length >= 0)
+            {
+                nameLength = frame.LastIndexOf((byte)':');
+                if (nameLength < 0 || !TryLocation(frame[(nameLength + 1)..], out callsite))
+                    throw Malformed("'[caller:offset[.discriminator] @ … @ function]' expected", start);
+            }
+            frames.Add(new ContextFrame(names.Get(data, start + at, nameLength), callsite));
+            if (frames.Count > ContextTree.MaxDepth)
+                throw Malformed($"a context of more than {ContextTree.MaxDepth} frames", start);
+            if (length < 0)
+                break;
+            at += length + separator.Length;
+        }
+        contexts ??= new ContextTree();
+        return contexts.Function(CollectionsMarshal.AsSpan(frames));
     }
 
     private void ReadSamples(ReadOnlySpan<byte> data, int start, ReadOnlySpan<byte> line, int depth)

@@ -33,6 +33,17 @@ public sealed class DamagedProfileTests
         });
     }
 
+    [SkippableTheory]
+    [InlineData("--text")]
+    [InlineData("--extbinary")]
+    public void DamagedContextsAreReportedOrHarmless(string format)
+    {
+        Tool.Require(Profdata.Program);
+        using TemporaryFolder folder = new();
+        byte[] input = Profdata.Merge(folder, format, Profdata.TestData("contexts.txt"));
+        DamageSweep.Run(input, static data => SampleProfileWriter.ToBytes(SampleProfileReader.Parse(data), SampleProfileFormat.ExtBinary));
+    }
+
     [Fact]
     public void EndlessInliningIsRefused()
     {

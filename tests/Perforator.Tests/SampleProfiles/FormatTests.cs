@@ -109,6 +109,23 @@ public sealed class FormatTests
         Assert.Contains("extbinary", refused.Message);
     }
 
+    [SkippableFact]
+    public void ContextSensitiveProfilesAreNestedAsLlvmNestsThem()
+    {
+        Tool.Require(Profdata.Program);
+        using TemporaryFolder folder = new();
+        string source = Profdata.TestData("contexts.txt");
+        string expected = System.Text.Encoding.UTF8.GetString(Profdata.Merge(folder, "--text", "--convert-sample-profile-layout=nest", source));
+        Assert.Equal(expected, Text(SampleProfileReader.Load(source)));
+        foreach (string option in new[] { "--extbinary", "--compress-all-sections" })
+            Assert.Equal(expected, Text(SampleProfileReader.Parse(Profdata.Merge(folder, option, source))));
+
+        SampleProfile hashed = SampleProfileReader.Parse(Profdata.Merge(folder, "--extbinary", "--use-md5", source));
+        Assert.Equal(Text(Md5Names.Of(SampleProfileReader.Load(source))), Text(hashed));
+        Assert.Throws<MalformedInputException>(() => SampleProfileReader.Parse("[main:1 @ f:2:2\n"u8));
+        Assert.Throws<MalformedInputException>(() => SampleProfileReader.Parse("[main @ f]:2:2\n"u8));
+    }
+
     [SkippableTheory]
     [InlineData(SampleProfileFormat.Text, false)]
     [InlineData(SampleProfileFormat.Binary, false)]
