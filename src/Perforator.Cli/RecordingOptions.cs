@@ -9,9 +9,9 @@ namespace Perforator.Cli;
 /// <summary>The options that <c>record</c> and <c>agent</c> share.</summary>
 internal static class RecordingOptions
 {
-    /// <summary>What everybody who may kill a recorder must know; part of --help and of doctor.</summary>
+    /// <summary>What everybody who lets a recorder near production wants to know; part of --help and of doctor.</summary>
     public const string SafetyNote =
-        "Do not kill -9 it while the software recorder is at work: that ends the program with SIGTRAP, since it is followed by single-stepping.";
+        "The software recorder only reads: it stops a running thread for some 0.1 ms and interprets a copy; even kill -9 of it leaves the program as it was.";
 
     public static Option<BranchSource> Source() => new("--source")
     {
@@ -29,7 +29,7 @@ internal static class RecordingOptions
 
     public static Option<double> MaxOverhead() => new("--max-overhead")
     {
-        Description = "How much of its CPU time the software recorder may cost a process; 100% lifts the bound. Default: 5%.",
+        Description = "How much of its CPU time the software recorder may cost a process; 100% lifts the bound. Default: 3%.",
         HelpName = "PERCENT",
         DefaultValueFactory = static _ => new SoftwareRecorderOptions().MaxOverhead,
         CustomParser = static result =>

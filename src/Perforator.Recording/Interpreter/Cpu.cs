@@ -39,6 +39,7 @@ internal sealed unsafe class Cpu : IDisposable
     public Flags Flags;
 
     private BranchEntry[] branches = [];
+    private ulong[] fingerprints = [];
 
     public Cpu()
     {
@@ -83,9 +84,11 @@ internal sealed unsafe class Cpu : IDisposable
 
     /// <summary>Says where taken branches go from here on; how many fit bounds the burst.</summary>
     /// <param name="into">Filled from <paramref name="count"/> on.</param>
-    public void Begin(BranchEntry[] into, int count)
+    /// <param name="states">As long; gets the <see cref="Fingerprint"/> after each of them.</param>
+    public void Begin(BranchEntry[] into, ulong[] states, int count)
     {
         branches = into;
+        fingerprints = states;
         BranchCount = count;
         InstructionCount = 0;
         SavedStates.Clear();
@@ -139,7 +142,20 @@ internal sealed unsafe class Cpu : IDisposable
     {
         InstructionPointer = target;
         if (BranchCount < branches.Length)
+        {
+            fingerprints[BranchCount] = Fingerprint();
             branches[BranchCount++] = new(new(op->InstructionPointer), new(target));
+        }
+    }
+
+    /// <summary>A hash of the general registers and the instruction pointer: tells states along one path apart.</summary>
+    public ulong Fingerprint()
+    {
+        ulong* general = (ulong*)State;
+        ulong sum = InstructionPointer * 0x9E3779B97F4A7C15;
+        for (int i = 0; i < 16; i++)
+            sum = (sum ^ general[i]) * 0xD6E8FEB86659FD93;
+        return sum;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -8,22 +8,43 @@ internal enum BurstStage
     /// <summary>Asked to stop.</summary>
     Stopping,
 
-    /// <summary>On its way, by itself, to the system call that the interpreter has reached.</summary>
-    EnteringSystemCall,
+    /// <summary>Running by itself along the interpreted path, for the rest of the window or to the system call at the path's end.</summary>
+    Running,
+
+    /// <summary>Asked to stop again at the end of the window.</summary>
+    Ending,
 
     /// <summary>In the system call.</summary>
     InSystemCall,
 }
 
+/// <summary>Room for the branches of one burst.</summary>
+internal sealed class BranchBuffer(int capacity)
+{
+    /// <summary>Oldest first.</summary>
+    public BranchEntry[] Branches { get; } = new BranchEntry[capacity];
+
+    /// <summary>The thread's state after each of them; see <see cref="Interpreter.Cpu.Fingerprint"/>.</summary>
+    public ulong[] Fingerprints { get; } = new ulong[capacity];
+}
+
 /// <summary>One sample in the making: the thread that is traced for it and the branches followed so far.</summary>
-internal sealed class Burst(TargetThread target, TracedThread thread, BranchEntry[] branches)
+internal sealed class Burst(TargetThread target, TracedThread thread, BranchBuffer buffer, TimeSpan window)
 {
     public TargetThread Target { get; } = target;
 
     public TracedThread Thread { get; } = thread;
 
-    /// <summary>Oldest first.</summary>
-    public BranchEntry[] Branches { get; } = branches;
+    public BranchBuffer Buffer { get; } = buffer;
+
+    /// <summary>How much longer the thread is to run by itself.</summary>
+    public TimeSpan Window { get; set; } = window;
+
+    /// <summary>Whether the interpreted path ends at a system call.</summary>
+    public bool ReachedSystemCall { get; set; }
+
+    /// <summary>Where the last interpreted stretch begins among the branches.</summary>
+    public int StretchStart { get; set; }
 
     public int BranchCount { get; set; }
 
@@ -31,7 +52,7 @@ internal sealed class Burst(TargetThread target, TracedThread thread, BranchEntr
 
     public BurstStage Stage { get; set; } = BurstStage.Stopping;
 
-    /// <summary>The <see cref="System.Diagnostics.Stopwatch"/> time stamp at which the thread was last asked to stop, found stopped or let go.</summary>
+    /// <summary>The <see cref="System.Diagnostics.Stopwatch"/> time stamp at which the thread was last found stopped or let go.</summary>
     public long Since { get; set; }
 
     /// <summary>Where the thread must come by if its path is the interpreted one.</summary>

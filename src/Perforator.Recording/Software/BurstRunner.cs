@@ -27,12 +27,16 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
 
     private const ulong UserCodeSegment64 = 0x33;
 
+    /// <summary>From the moment a thread stands still to the moment the recorder sees it: some 10 µs, charged for each stop.</summary>
+    private static readonly TimeSpan StopLatency = TimeSpan.FromMicroseconds(10);
+
     private static readonly TimeSpan StopPatience = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan SystemCallPatience = TimeSpan.FromMicroseconds(100);
 
     private readonly ThreadFollower follower = new(options);
     private readonly List<Burst> aside = [];
-    private readonly Stack<BranchEntry[]> buffers = [];
+    private readonly Stack<BranchBuffer> buffers = [];
+    private readonly ObservationWindow window = new();
 
     public Lowering Lowering => follower.Lowering;
 
@@ -44,6 +48,9 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
 
     /// <summary>Whether any thread is being waited for.</summary>
     public bool IsWaiting => aside.Count > 0;
+
+    /// <summary>To be called before the first sample.</summary>
+    public void Rehearse() => follower.Rehearse();
 
     /// <summary>Takes a sample of a running thread, or begins to.</summary>
     public void Begin(TargetThread target, IBranchSink sink)
@@ -57,7 +64,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                 sink.OnLost(AlreadyTraced, 1);
             return;
         }
-        Burst burst = new(target, thread, buffers.TryPop(out BranchEntry[]? buffer) ? buffer : new BranchEntry[options.BranchesPerBurst]) { Since = Stopwatch.GetTimestamp() };
+        Burst burst = new(target, thread, buffers.TryPop(out BranchBuffer? buffer) ? buffer : new BranchBuffer(options.BranchesPerBurst), window.Length);
         bool released = false;
         try
         {
@@ -82,7 +89,6 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
             if (state == WaitResult.StillRunning)
                 continue;
             aside.Remove(burst);
-            burst.Since = Stopwatch.GetTimestamp();
             Continue(burst, state, sink);
         }
     }
@@ -112,12 +118,13 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
 
     private void Continue(Burst burst, WaitResult state, IBranchSink sink)
     {
+        burst.Since = Stopwatch.GetTimestamp();
         while (state == WaitResult.Stopped && Advance(burst, sink))
         {
-            Stopped += Stopwatch.GetElapsedTime(burst.Since);
+            Stopped += Stopwatch.GetElapsedTime(burst.Since) + StopLatency;
             burst.Since = Stopwatch.GetTimestamp();
-            state = burst.Thread.Wait(SystemCallPatience);
-            if (state == WaitResult.Stopped && burst.Stage == BurstStage.EnteringSystemCall)
+            state = burst.Stage == BurstStage.Running ? RunWindow(burst) : burst.Thread.Wait(SystemCallPatience);
+            if (state == WaitResult.Stopped)
                 burst.Since = Stopwatch.GetTimestamp();
         }
         if (state == WaitResult.StillRunning)
@@ -128,9 +135,26 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         if (state == WaitResult.Stopped)
         {
             burst.Thread.Detach();
-            Stopped += Stopwatch.GetElapsedTime(burst.Since);
+            Stopped += Stopwatch.GetElapsedTime(burst.Since) + StopLatency;
         }
         Deliver(burst, sink);
+    }
+
+    /// <summary>Lets the thread run by itself until it stops at a system call or the window ends.</summary>
+    private static WaitResult RunWindow(Burst burst)
+    {
+        while (true)
+        {
+            WaitResult state = burst.Thread.Poll();
+            TimeSpan ran = Stopwatch.GetElapsedTime(burst.Since);
+            if (state == WaitResult.StillRunning && ran < burst.Window)
+                continue;
+            burst.Window -= ran;
+            if (state != WaitResult.StillRunning)
+                return state;
+            burst.Stage = BurstStage.Ending;
+            return burst.Thread.Interrupt() ? burst.Thread.Wait(StopPatience) : WaitResult.Gone;
+        }
     }
 
     /// <summary>Deals with a stop.</summary>
@@ -138,7 +162,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     private bool Advance(Burst burst, IBranchSink sink)
     {
         TracedThread thread = burst.Thread;
-        bool expected = burst.Stage == BurstStage.Stopping
+        bool expected = burst.Stage is BurstStage.Stopping or BurstStage.Ending
             ? thread.StopEvent == PTRACE_EVENT_STOP && thread.StopSignal == SIGTRAP
             : thread.IsSystemCallStop;
         // Anything else is a signal to be delivered or a group stop: the path ends here.
@@ -156,7 +180,9 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                 bool waited = (long)registers.Rax is -4 or (<= -512 and >= -516);
                 sink.OnLost(waited ? LostRace : InKernel, 1);
                 return false;
-            case BurstStage.EnteringSystemCall:
+            case BurstStage.Running:
+                if (!burst.ReachedSystemCall)
+                    return false;
                 if (registers.Rip != burst.ExpectedInstructionPointer || registers.Rsp != burst.ExpectedStackPointer)
                 {
                     sink.OnLost(Diverged, 1);
@@ -165,6 +191,11 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                 }
                 burst.Stage = BurstStage.InSystemCall;
                 return thread.RunToSystemCall();
+            case BurstStage.Ending:
+                int? taken = (long)registers.OrigRax < 0 ? follower.Locate(burst, registers) : null;
+                window.Learn(beyond: taken is null);
+                burst.BranchCount = taken ?? burst.BranchCount;
+                return false;
             default:
                 return Follow(burst, registers, sink);
         }
@@ -173,12 +204,10 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     private bool Follow(Burst burst, in UserRegisters registers, IBranchSink sink)
     {
         StopReason reason = follower.Follow(burst, registers);
+        burst.ReachedSystemCall = reason == StopReason.SystemCall && aside.Count < MaxAside
+            && follower.SystemCall is not (ExecveCall or ExitCall or ExitGroupCall or ExecveatCall or SigreturnCall or VforkCall);
         switch (reason)
         {
-            case StopReason.SystemCall when aside.Count < MaxAside
-                && follower.SystemCall is not (ExecveCall or ExitCall or ExitGroupCall or ExecveatCall or SigreturnCall or VforkCall):
-                burst.Stage = BurstStage.EnteringSystemCall;
-                return burst.Thread.RunToSystemCall();
             case StopReason.NotInterpreted:
                 sink.OnLost($"samples cut short at an instruction that is not interpreted: {follower.NotInterpreted.ToString().ToUpperInvariant()}", 1);
                 return false;
@@ -187,24 +216,31 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                 return false;
             case StopReason.TimeUp:
                 sink.OnLost(OutOfTime, 1);
-                return false;
+                break;
             default:
-                return false;
+                break;
         }
+        burst.Stage = BurstStage.Running;
+        return burst.Thread.RunToSystemCall();
     }
 
     private void Deliver(Burst burst, IBranchSink sink)
     {
-        buffers.Push(burst.Branches);
+        buffers.Push(burst.Buffer);
         if (burst.BranchCount == 0)
             return;
-        Span<BranchEntry> stack = burst.Branches.AsSpan(0, burst.BranchCount);
+        Span<BranchEntry> branches = burst.Buffer.Branches.AsSpan(0, burst.BranchCount);
         TargetProcess process = burst.Target.Process;
-        if (!process.Knows(stack))
+        if (!process.Knows(branches))
             process.ReportMappings(sink);
-        stack.Reverse();
-        Samples++;
-        Branches += (ulong)stack.Length;
-        sink.OnSample(new BranchSample { ProcessId = process.ProcessId, ThreadId = burst.Target.ThreadId, Stack = stack });
+        Branches += (ulong)branches.Length;
+        while (branches.Length > 0)
+        {
+            Span<BranchEntry> stack = branches[..Math.Min(branches.Length, options.LongestStack)];
+            branches = branches[stack.Length..];
+            stack.Reverse();
+            Samples++;
+            sink.OnSample(new BranchSample { ProcessId = process.ProcessId, ThreadId = burst.Target.ThreadId, Stack = stack });
+        }
     }
 }

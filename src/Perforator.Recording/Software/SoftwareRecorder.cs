@@ -89,6 +89,9 @@ public sealed class SoftwareRecorder : IBranchRecorder
         using BurstRunner runner = new(options);
         try
         {
+            runner.Rehearse();
+            // What was spent until now is not the targets'.
+            Account(runner);
             long refreshed = 0;
             while (!stop.IsCancellationRequested)
             {

@@ -3,14 +3,14 @@ namespace Perforator.Recording.Software;
 /// <summary>How the software recorder samples, and what it may cost.</summary>
 public sealed record SoftwareRecorderOptions
 {
-    /// <summary>
-    /// Instructions followed in one burst. Bursts are measured in instructions and not in branches: random moments favour code in
-    /// proportion to its time, and only bursts of equal length in code then give each branch its due share.
-    /// </summary>
-    public int InstructionsPerBurst { get; init; } = 2000;
+    /// <summary>Instructions interpreted in one burst, at most. It ends where the real thread has got to a few microseconds later.</summary>
+    public int InstructionsPerBurst { get; init; } = 20_000;
 
-    /// <summary>Taken branches in one burst, at most: the longest branch stack.</summary>
-    public int BranchesPerBurst { get; init; } = 1024;
+    /// <summary>Taken branches in one burst, at most.</summary>
+    public int BranchesPerBurst { get; init; } = 8_192;
+
+    /// <summary>The longest branch stack handed over; a burst with more branches gives several stacks.</summary>
+    public int LongestStack { get; init; } = 256;
 
     /// <summary>How long a thread may stand still in one go.</summary>
     public TimeSpan MaxStop { get; init; } = TimeSpan.FromMilliseconds(1);

@@ -88,7 +88,7 @@ internal sealed unsafe class SideBySide : IDisposable
         ExtendedState.Load(cpu.State, extended.AsSpan(0, thread.ReadRegisterSet(Syscalls.NT_X86_XSTATE, extended)));
         cpu.Memory.Begin(thread.ProcessId, code.KernelPages);
         code.Begin();
-        cpu.Begin(branches, 0);
+        cpu.Begin(branches, new ulong[branches.Length], 0);
         return cpu.Run(code, 1, long.MaxValue);
     }
 

@@ -22,6 +22,9 @@ internal sealed class RecordedBranches : IBranchSink
     /// <summary>Called for every sample, on the recorder's thread.</summary>
     public Action? Sampled { get; init; }
 
+    /// <summary>Called for every sample and every loss, on the recorder's thread.</summary>
+    public Action? Happened { get; init; }
+
     public void OnMapping(Mapping mapping) => mappings.Add(mapping);
 
     public void OnFork(int processId, int parentProcessId)
@@ -44,9 +47,14 @@ internal sealed class RecordedBranches : IBranchSink
                 UnknownAddresses++;
         }
         Sampled?.Invoke();
+        Happened?.Invoke();
     }
 
-    public void OnLost(string reason, ulong count) => Losses.Add(reason, count);
+    public void OnLost(string reason, ulong count)
+    {
+        Losses.Add(reason, count);
+        Happened?.Invoke();
+    }
 
     /// <summary>The latest mapping of a runtime address.</summary>
     public Mapping? MappingOf(int processId, RuntimeAddress address) =>

@@ -48,7 +48,7 @@ public sealed class SoftwareRecorderTests
 
         recorder.Run(recorded, stop.Token);
 
-        Assert.Equal(20, recorded.Samples);
+        Assert.True(recorded.Samples >= 20, $"{recorded.Samples} samples");
         Assert.Equal((ulong)recorded.Branches, recorder.Statistics.Branches);
         Assert.Equal(0, recorded.UnknownAddresses);
         long inProgram = recorded.Counts.Where(c => recorded.MappingOf(target.Id, new(c.Key.To))?.Path == folder["target"]).Sum(c => c.Value);

@@ -1,0 +1,72 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Perforator.Branches;
+using Perforator.Recording.Processes;
+using static Perforator.Recording.Syscalls;
+
+namespace Perforator.Recording.Interpreter;
+
+/// <summary>
+/// Interprets calls of this process's own libc functions before the first target is stopped, so that the .NET runtime compiles the
+/// interpreter then and not while a thread stands still. Like all interpretation it works on a snapshot and changes nothing.
+/// </summary>
+internal static unsafe class Rehearsal
+{
+    private const int BufferSize = 1 << 16;
+    private static readonly TimeSpan Limit = TimeSpan.FromMilliseconds(400);
+
+    public static void Run(Cpu cpu, Lowering lowering)
+    {
+        if (!NativeLibrary.TryLoad("libc.so.6", out nint libc))
+            return;
+        byte* buffer = (byte*)NativeMemory.AllocZeroed(BufferSize);
+        using BlockCache code = new(Environment.ProcessId, lowering);
+        try
+        {
+            code.SetMappings(ProcessMap.Load(Environment.ProcessId));
+            "%d %s %.17g %lx and some text to search"u8.CopyTo(new Span<byte>(buffer, BufferSize));
+            "text 1234.5678e9"u8.CopyTo(new Span<byte>(buffer + 256, 256));
+            ulong text = (ulong)buffer, other = (ulong)(buffer + 256), number = (ulong)(buffer + 261), output = (ulong)(buffer + 512);
+            ulong stack = (ulong)(buffer + BufferSize - 256);
+            long begin = Stopwatch.GetTimestamp();
+            // Thirty calls make a method worth optimising to the runtime.
+            for (int i = 0; i < 40 && Stopwatch.GetElapsedTime(begin) < Limit; i++)
+            {
+                Call(cpu, code, libc, "snprintf", stack, output, 200, text, 12345, other, 0xABCDEF);
+                Call(cpu, code, libc, "strtod", stack, number, 0);
+                Call(cpu, code, libc, "strstr", stack, text, other);
+                Call(cpu, code, libc, "strtol", stack, number, 0, 10);
+                Call(cpu, code, libc, "memmove", stack, output, text, (ulong)(17 * i));
+                Call(cpu, code, libc, "div", stack, 1234567, 89);
+            }
+        }
+        finally
+        {
+            NativeMemory.Free(buffer);
+        }
+    }
+
+    /// <summary>Interprets one call; it ends where the return address, 0, has no code.</summary>
+    private static void Call(Cpu cpu, BlockCache code, nint library, string name, ulong stack, params ReadOnlySpan<ulong> arguments)
+    {
+        if (!NativeLibrary.TryGetExport(library, name, out nint function))
+            return;
+        UserRegisters registers = new()
+        {
+            Rip = (ulong)function,
+            Rsp = stack - 8,
+            Rdi = arguments[0],
+            Rsi = arguments[1],
+            Rdx = arguments.Length > 2 ? arguments[2] : 0,
+            Rcx = arguments.Length > 3 ? arguments[3] : 0,
+            R8 = arguments.Length > 4 ? arguments[4] : 0,
+            R9 = arguments.Length > 5 ? arguments[5] : 0,
+            FsBase = ThreadPointer(),
+        };
+        cpu.Load(registers);
+        cpu.Memory.Begin(Environment.ProcessId, code.KernelPages);
+        code.Begin();
+        cpu.Begin(new BranchEntry[4096], new ulong[4096], 0);
+        cpu.Run(code, 20_000, long.MaxValue);
+    }
+}

@@ -1,0 +1,93 @@
+// What a recorder must not disturb, one kind a mode. Works until its input ends, checks itself and prints "ok" or what went wrong.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static long wrong;
+static int running(void) { struct pollfd end = {0, POLLIN, 0}; return poll(&end, 1, 0) == 0; }
+static unsigned long work(unsigned n) { unsigned long sum = 0; for (unsigned i = 1; i <= n; i++) for (unsigned k = i; k != 1; sum++) k = k & 1 ? 3 * k + 1 : k / 2; return sum; }
+static void check(void) { if (work(300) != 14167) wrong++; }
+
+static void *shortlived(void *argument) { check(); return argument; }
+static void threads(void) { pthread_t t[8]; for (int i = 0; i < 8; i++) pthread_create(&t[i], 0, shortlived, 0); for (int i = 0; i < 8; i++) pthread_join(t[i], 0); }
+
+static void forks(void) { pid_t child = fork(); if (child == 0) { check(); _exit(wrong ? 1 : 7); } int status; if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 7) wrong++; check(); }
+
+static char *self;
+static void execs(void) { pid_t child = fork(); if (child == 0) { execl(self, self, "once", (char *)0); _exit(99); } int status; if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 7) wrong++; check(); }
+
+static volatile sig_atomic_t alarms, traps;
+static void on_alarm(int s) { (void)s; alarms++; }
+static void on_trap(int s) { (void)s; traps++; }
+static void signals(void) {
+  static int set; static long raised;
+  if (!set) { set = 1; signal(SIGALRM, on_alarm); signal(SIGTRAP, on_trap); struct itimerval every = {{0, 2000}, {0, 2000}}; setitimer(ITIMER_REAL, &every, 0); }
+  for (int i = 0; i < 20; i++) { raise(SIGTRAP); raised++; check(); }
+  __asm__ volatile("int3"); raised++;
+  if (traps != raised) wrong++;
+}
+
+static void sandbox(void) {
+  static int set;
+  struct sock_filter filter[] = { BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ptrace, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 77), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
+  struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+  if (!set) { set = 1; if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) wrong++; }
+  errno = 0;
+  if (syscall(SYS_getppid) != -1 || errno != 77) wrong++;
+  check();
+}
+
+// mov eax, N; ret — each time other code at, often, the same address.
+static void jit(void) {
+  static unsigned n;
+  for (int i = 0; i < 50; i++) {
+    unsigned char *code = mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int k = 0; k < 4; k++) { n++; code[0] = 0xb8; memcpy(code + 1, &n, 4); code[5] = 0xc3; if (((unsigned (*)(void))code)() != n) wrong++; }
+    munmap(code, 4096);
+  }
+  check();
+}
+
+// A thread that sleeps most of the time; interrupted sleeps are what a recorder that stops sleeping threads leaves.
+static long interrupted;
+static void sleeps(void) {
+  static int queue = -1;
+  if (queue < 0) queue = epoll_create1(0);
+  struct epoll_event event;
+  for (int i = 0; i < 20; i++) { if (epoll_wait(queue, &event, 1, 1) < 0 && errno == EINTR) interrupted++; check(); }
+}
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static long shared;
+static void *contender(void *argument) { for (int i = 0; i < 2000; i++) { pthread_mutex_lock(&lock); shared++; pthread_mutex_unlock(&lock); __atomic_fetch_add(&wrong, 0, __ATOMIC_SEQ_CST); } return argument; }
+static void locks(void) { pthread_t t[4]; shared = 0; for (int i = 0; i < 4; i++) pthread_create(&t[i], 0, contender, 0); for (int i = 0; i < 4; i++) pthread_join(t[i], 0); if (shared != 8000) wrong++; }
+
+static void pipes(void) { int p[2]; if (pipe(p)) { wrong++; return; } for (int i = 0; i < 200; i++) { char c = (char)i, d = 0; if (write(p[1], &c, 1) != 1 || read(p[0], &d, 1) != 1 || c != d) wrong++; } close(p[0]); close(p[1]); check(); }
+
+int main(int count, char **arguments) {
+  self = arguments[0];
+  const char *mode = count > 1 ? arguments[1] : "";
+  if (!strcmp(mode, "once")) { check(); return wrong ? 1 : 7; }
+  struct { const char *name; void (*run)(void); } modes[] = {{"threads", threads}, {"forks", forks}, {"execs", execs}, {"signals", signals}, {"sandbox", sandbox}, {"jit", jit}, {"sleeps", sleeps}, {"locks", locks}, {"pipes", pipes}, {"plain", check}};
+  for (unsigned i = 0; i < sizeof modes / sizeof *modes; i++)
+    if (!strcmp(mode, modes[i].name))
+      while (running()) modes[i].run();
+  if (wrong) printf("wrong %ld, interrupted %ld\n", wrong, interrupted); else printf("ok, interrupted %ld\n", interrupted);
+  return wrong != 0;
+}

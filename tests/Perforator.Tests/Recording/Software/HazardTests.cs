@@ -1,0 +1,162 @@
+using System.Diagnostics;
+using System.Globalization;
+using Perforator.Recording.Processes;
+using Perforator.Recording.Software;
+using Perforator.Tests.Infrastructure;
+
+namespace Perforator.Tests.Recording.Software;
+
+/// <summary>What targets do that recording must not disturb: testdata/recording/hazards.c, under the densest recording there is.</summary>
+public sealed class HazardTests : IClassFixture<HazardTests.Binary>
+{
+    private const int SIGSTOP = 19, SIGCONT = 18, SIGKILL = 9;
+
+    private readonly string program;
+
+    public HazardTests(Binary binary) => program = binary.Path;
+
+    /// <summary>The compiled program, shared by all tests.</summary>
+    public sealed class Binary : IDisposable
+    {
+        private readonly TemporaryFolder folder = new();
+
+        public Binary()
+        {
+            string source = System.IO.Path.Combine(Tool.RepositoryRoot(), "testdata", "recording", "hazards.c");
+            Tool.Run("clang-19", ["-O1", "-pthread", "-o", Path, source]).Succeeded();
+        }
+
+        public string Path => folder["hazards"];
+
+        public void Dispose() => folder.Dispose();
+    }
+
+    [Theory]
+    [InlineData("threads")]
+    [InlineData("forks")]
+    [InlineData("execs")]
+    [InlineData("signals")]
+    [InlineData("sandbox")]
+    [InlineData("jit")]
+    [InlineData("locks")]
+    [InlineData("pipes")]
+    public void The_target_works_rightly_while_it_is_recorded(string mode)
+    {
+        using Target target = new(program, mode);
+        RecordedBranches recorded = Record(target, r => r.Samples >= 100);
+
+        Assert.True(recorded.Branches > 0, "nothing was recorded");
+        // Code made at run time is in no file's mapping.
+        Assert.True(recorded.UnknownAddresses == 0 || mode == "jit", $"{recorded.UnknownAddresses} addresses without a mapping");
+        Assert.Equal(0, target.TracerPid());
+        Assert.StartsWith("ok", target.Finish(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Sleeping_threads_are_left_alone_and_lost_races_are_counted()
+    {
+        using Target target = new(program, "sleeps");
+        RecordedBranches recorded = Record(target, r => r.Samples + (long)r.Losses.Total >= 100);
+
+        string output = target.Finish();
+        Assert.StartsWith("ok, interrupted ", output, StringComparison.Ordinal);
+        ulong interrupted = ulong.Parse(output.Trim().Split(' ')[^1], CultureInfo.InvariantCulture);
+        Assert.True(interrupted <= recorded.Losses[BurstRunner.LostRace], $"{interrupted} sleeps interrupted, {recorded.Losses[BurstRunner.LostRace]} counted");
+    }
+
+    [Fact]
+    public async Task Job_control_goes_on_working()
+    {
+        using Target target = new(program, "plain");
+        using CancellationTokenSource stop = new();
+        using SoftwareRecorder recorder = new(target, new SoftwareRecorderOptions { MaxOverhead = 1 });
+        Task recording = Task.Run(() => recorder.Run(new RecordedBranches(), stop.Token));
+        for (int i = 0; i < 10; i++)
+        {
+            target.Signal(SIGSTOP);
+            WaitForState(target, 'T');
+            target.Signal(SIGCONT);
+            WaitForState(target, 'R');
+            Thread.Sleep(20);
+        }
+        await stop.CancelAsync();
+        await recording;
+
+        Assert.StartsWith("ok", target.Finish(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_thread_that_another_tracer_has_is_left_to_it_and_said_so()
+    {
+        using Target target = new(program, "plain");
+        TracedThread debugger = TracedThread.Seize(target.Id, target.Id, isOurChild: true, out _)!;
+
+        RecordedBranches recorded = Record(target, r => r.Losses[BurstRunner.AlreadyTraced] >= 10);
+
+        Assert.Equal(0, recorded.Samples);
+        Assert.True(recorded.Losses[BurstRunner.AlreadyTraced] > 0);
+        Assert.True(debugger.Interrupt());
+        Assert.Equal(WaitResult.Stopped, debugger.Wait(TimeSpan.FromSeconds(5)));
+        debugger.Detach();
+        Assert.StartsWith("ok", target.Finish(), StringComparison.Ordinal);
+    }
+
+    /// <summary>PERFORATOR_KILLS sets how many recorders are killed.</summary>
+    [Fact]
+    public void Kill_9_of_the_recorder_at_any_moment_leaves_the_target_running_rightly()
+    {
+        using Target target = new(program, "plain");
+        int kills = int.Parse(Environment.GetEnvironmentVariable("PERFORATOR_KILLS") ?? "15", CultureInfo.InvariantCulture);
+        Random random = new(5);
+        int caughtRecording = 0;
+        using TemporaryFolder folder = new();
+        for (int i = 0; i < kills; i++)
+        {
+            LaunchedProcess recorder = LaunchedProcess.Start(
+                ["sh", "-c", "exec \"$@\" >/dev/null 2>&1", "sh", Tool.Perforator, "record", "--source", "software", "--max-overhead", "100%", "-p",
+                    target.Id.ToString(CultureInfo.InvariantCulture), "-o", folder["branches"]]);
+            // Once it traces, at a random moment.
+            int tracer = 0;
+            for (long begin = Stopwatch.GetTimestamp(); tracer == 0 && Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(20);)
+                tracer = target.TracerPid();
+            caughtRecording += tracer != 0 ? 1 : 0;
+            Thread.Sleep(random.Next(0, 20));
+            recorder.Signal(SIGKILL);
+            Assert.Equal(128 + SIGKILL, recorder.WaitForExit(TimeSpan.FromSeconds(10)));
+        }
+
+        Assert.True(caughtRecording > 0, "no recorder was killed at work");
+        WaitForState(target, 'R');
+        Assert.Equal(0, target.TracerPid());
+        Assert.StartsWith("ok", target.Finish(), StringComparison.Ordinal);
+    }
+
+    /// <summary>Records as densely as can be until the sink has seen enough, or for a minute.</summary>
+    private static RecordedBranches Record(Target target, Func<RecordedBranches, bool> enough)
+    {
+        using CancellationTokenSource stop = new(TimeSpan.FromMinutes(1));
+        RecordedBranches? recorded = null;
+        recorded = new()
+        {
+            Happened = () =>
+            {
+                if (enough(recorded!))
+                    stop.Cancel();
+            },
+        };
+        using SoftwareRecorder recorder = new(new ProcessTreeTargets([target.Id]), new SoftwareRecorderOptions { MaxOverhead = 1 });
+        recorder.Run(recorded, stop.Token);
+        return recorded;
+    }
+
+    private static void WaitForState(Target target, char state)
+    {
+        char found = target.State();
+        for (int i = 0; i < 5000 && found != state; i++)
+        {
+            Thread.Sleep(1);
+            found = target.State();
+        }
+        Assert.Equal(state, found);
+    }
+}
