@@ -3,19 +3,15 @@ namespace Perforator.Dwarf;
 /// <summary>The constants of DWARF 5, chapter 7, of its predecessors and of the GNU extensions that this reader knows, as spelled there.</summary>
 internal static class DwarfConstants
 {
-    public const ushort DW_TAG_compile_unit = 0x11;
     public const ushort DW_TAG_inlined_subroutine = 0x1d;
     public const ushort DW_TAG_subprogram = 0x2e;
-    public const ushort DW_TAG_skeleton_unit = 0x4a;
 
     public const byte DW_UT_compile = 1;
     public const byte DW_UT_type = 2;
-    public const byte DW_UT_partial = 3;
     public const byte DW_UT_skeleton = 4;
     public const byte DW_UT_split_compile = 5;
     public const byte DW_UT_split_type = 6;
 
-    public const ushort DW_AT_sibling = 0x01;
     public const ushort DW_AT_name = 0x03;
     public const ushort DW_AT_stmt_list = 0x10;
     public const ushort DW_AT_low_pc = 0x11;
@@ -90,7 +86,6 @@ internal static class DwarfConstants
     public const byte DW_LNS_advance_pc = 2;
     public const byte DW_LNS_advance_line = 3;
     public const byte DW_LNS_set_file = 4;
-    public const byte DW_LNS_set_column = 5;
     public const byte DW_LNS_negate_stmt = 6;
     public const byte DW_LNS_set_basic_block = 7;
     public const byte DW_LNS_const_add_pc = 8;

@@ -12,6 +12,9 @@ internal readonly record struct LineRow(ulong Address, uint Line, uint Discrimin
 /// </summary>
 internal sealed class LineTable
 {
+    /// <summary>The line number that marks the last row of a sequence.</summary>
+    public const uint EndLine = uint.MaxValue;
+
     private readonly LineRow[] rows;
     private readonly LineSequence[] sequences;
     private int lastRow = -1;
@@ -65,9 +68,6 @@ internal sealed class LineTable
     }
 
     private bool IsEnd(int index) => rows[index].Line == EndLine;
-
-    /// <summary>The line number that marks the last row of a sequence.</summary>
-    public const uint EndLine = uint.MaxValue;
 
     private int FirstEndingAfter(ulong address)
     {

@@ -10,9 +10,6 @@ internal sealed class UnitAttributes
     private AttributeValue name, compilationFolder, dwoName, lowPc, highPc, ranges;
     private ulong? strOffsetsBase, addrBase, rngListsBase;
 
-    /// <summary>DW_TAG_compile_unit, partial_unit, skeleton_unit or type_unit.</summary>
-    public ushort Tag { get; private set; }
-
     /// <summary>DW_AT_low_pc, or 0.</summary>
     public ulong LowPc => unit.Address(lowPc) ?? 0;
 
@@ -56,7 +53,7 @@ internal sealed class UnitAttributes
         DieReader reader = new(unit, unit.FirstEntry);
         if (!reader.Next() || reader.Abbreviation is not { } abbreviation)
             throw new MalformedInputException("the unit has no entries", ".debug_info", unit.Offset);
-        UnitAttributes result = new() { unit = unit, Tag = abbreviation.Tag };
+        UnitAttributes result = new() { unit = unit };
         foreach (AttributeSpec attribute in abbreviation.Attributes)
             result.Take(attribute.Name, reader.Read(attribute));
         return result;

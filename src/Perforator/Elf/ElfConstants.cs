@@ -13,8 +13,6 @@ internal static class ElfConstants
     public const int EI_NIDENT = 16;
     public const byte ELFCLASS64 = 2;
     public const byte ELFDATA2LSB = 1;
-    public const ushort ET_REL = 1;
-    public const ushort ET_EXEC = 2;
     public const ushort ET_DYN = 3;
 
     public const ushort PN_XNUM = 0xffff;
@@ -23,7 +21,6 @@ internal static class ElfConstants
     public const uint PF_X = 1;
 
     public const ushort SHN_UNDEF = 0;
-    public const ushort SHN_LORESERVE = 0xff00;
     public const ushort SHN_ABS = 0xfff1;
     public const ushort SHN_XINDEX = 0xffff;
     public const uint SHT_PROGBITS = 1;
