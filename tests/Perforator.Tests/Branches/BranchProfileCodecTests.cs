@@ -207,7 +207,7 @@ public class BranchProfileCodecTests
         BitConverter.GetBytes(32L << 20).CopyTo(bomb, 24);
         Assert.Contains("at most", Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode(bomb, 1 << 20)).Message, StringComparison.Ordinal);
         BitConverter.GetBytes(100L).CopyTo(bomb, 24);
-        Assert.Contains("as declared", Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode(bomb, 1 << 20)).Message, StringComparison.Ordinal);
+        Assert.Contains("decompresses to more than 100 bytes", Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode(bomb, 1 << 20)).Message, StringComparison.Ordinal);
         BitConverter.GetBytes(200L << 20).CopyTo(bomb, 24);
         Assert.Contains("cannot hold", Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode(bomb)).Message, StringComparison.Ordinal);
     }
