@@ -45,7 +45,7 @@ internal static class GenerateCommand
                 result.AddError("Nothing to generate from: give --perf-script, --branches, --perf-data or --pprof.");
             if (result.GetValue(output) is null && result.GetValue(format) != "text" && !Console.IsOutputRedirected)
                 result.AddError("A binary profile is not for the terminal: give -o FILE or --format text.");
-            if (result.GetValue(format) != "extbinary" && (result.GetValue(md5) || result.GetValue(symbols)))
+            if (result.GetValue(format) is not (null or "extbinary") && (result.GetValue(md5) || result.GetValue(symbols)))
                 result.AddError("--use-md5 and --symbol-list need --format extbinary.");
         });
         command.SetAction(parsed =>

@@ -165,7 +165,7 @@ public sealed class BranchWalker
     {
         returns.Clear();
         entered = taken;
-        ulong entry = entries[(int)(Math.Pow(random.NextDouble(), 1 + Skew) * entries.Count)];
+        ulong entry = Pick(random.NextDouble());
         Record(Library(), entry + Bias);
         position = function = entry;
     }
@@ -237,8 +237,10 @@ public sealed class BranchWalker
     {
         ulong choice = (ulong)Math.Min(random.Next(4), random.Next(4));
         ulong hash = (from + choice * 1_000_003) * 0x9E3779B97F4A7C15UL;
-        return hash >> 60 == 0 ? null : entries[(int)(hash % (ulong)entries.Count)];
+        return hash >> 60 == 0 ? null : Pick((hash & 0xffffff) / (double)0x1000000);
     }
+
+    private ulong Pick(double chance) => entries[(int)(Math.Pow(chance, 1 + Skew) * entries.Count)];
 
     private (Instruction Instruction, bool Valid) Decode(ulong address)
     {

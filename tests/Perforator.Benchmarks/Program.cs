@@ -1,7 +1,12 @@
 using BenchmarkDotNet.Running;
 using Perforator.Benchmarks;
 
+// The eng/bench scripts call the first three; everything else is BenchmarkDotNet's.
 if (args is ["recorder", ..])
     return RecorderMeasurement.Run(args[1..]);
+if (args is ["compare-generate", string cli, string rounds, .. string[] binaries])
+    return GeneratorComparison.Run(cli, int.Parse(rounds), binaries);
+if (args is ["aggregate", ..])
+    return AggregationRate.Run();
 BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
 return 0;

@@ -45,6 +45,9 @@ internal sealed class AddressSpace
         regions.InsertRange(at, kept);
     }
 
+    /// <summary>The region with a tally that was found last.</summary>
+    public Region LastOfInterest => lastOfInterest;
+
     /// <summary>The region or gap that holds a runtime address.</summary>
     public Region Find(ulong address)
     {

@@ -104,6 +104,7 @@ public sealed class BranchAggregator : IBranchSink
             tally.Profile.Samples += weight;
             sampled = tally;
         }
+        Prefetch(space.LastOfInterest, sample.Stack);
         foreach (ref readonly BranchEntry entry in sample.Stack)
             Count(space, in entry, weight, ref sampled);
     }
@@ -134,6 +135,22 @@ public sealed class BranchAggregator : IBranchSink
         (Samples, BranchEntries) = (0, 0);
         Losses.Clear();
         return taken;
+    }
+
+    /// <summary>Fetches the counters a stack will add to, on the guess that all of it lies in one region, as most do.</summary>
+    private static void Prefetch(AddressSpace.Region region, ReadOnlySpan<BranchEntry> stack)
+    {
+        if (region.Tally is not { } tally)
+            return;
+        PairCounts branches = tally.Profile.Branches, ranges = tally.Profile.Ranges;
+        ulong bias = region.Bias, newerFrom = 0;
+        foreach (ref readonly BranchEntry entry in stack)
+        {
+            ulong from = entry.From.Value - bias, to = entry.To.Value - bias;
+            branches.Prefetch(from, to);
+            ranges.Prefetch(to, newerFrom);
+            newerFrom = from;
+        }
     }
 
     /// <summary>

@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace Perforator.Branches;
 
@@ -101,11 +102,26 @@ public sealed class PairCounts
         slots = larger;
     }
 
+    /// <summary>Has the CPU fetch the counter of a pair, which is about to be added to: a large table does not fit its caches.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal unsafe void Prefetch(ulong first, ulong second)
+    {
+        // The array may move meanwhile; fetching the wrong line costs a little time and nothing else.
+        if (Sse.IsSupported)
+            Sse.Prefetch0(Unsafe.AsPointer(ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(slots), (nuint)Hash(first, second) & (nuint)(slots.Length - 1))));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ulong Hash(ulong first, ulong second)
+    {
+        ulong hash = (first ^ BitOperations.RotateLeft(second, 32)) * 0x9E3779B97F4A7C15UL;
+        return hash ^ hash >> 32;
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ref Slot Find(Slot[] slots, ulong first, ulong second)
     {
-        ulong hash = (first ^ BitOperations.RotateLeft(second, 32)) * 0x9E3779B97F4A7C15UL;
-        hash ^= hash >> 32;
+        ulong hash = Hash(first, second);
         // The mask keeps every index inside the array, whose length is a power of two.
         ref Slot start = ref MemoryMarshal.GetArrayDataReference(slots);
         for (nuint i = (nuint)hash, mask = (nuint)(slots.Length - 1); ; i++)

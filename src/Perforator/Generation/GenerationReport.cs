@@ -136,7 +136,7 @@ public sealed record GenerationReport
                 return "Lower quality: made of sampled addresses alone, which do not tell calls or how often code ran that is quick. "
                     + "Record branch stacks: perf record -j any,u where the CPU has them, else perforator record, whose software recorder needs no such CPU.";
             return ratio >= GoodRatio ? null : string.Create(CultureInfo.InvariantCulture,
-                $"The ratio is below {GoodRatio:0.0}: record {Math.Ceiling(GoodRatio / Math.Max(ratio, 1e-6)):0} times as much (longer, on more hosts, or at a higher rate) before trusting the profile.");
+                $"TakenBranchesToExecutableBytesRatio is below {GoodRatio:0.0}: record {Math.Ceiling(GoodRatio / Math.Max(ratio, 1e-6)):0} times as much (longer, on more hosts, or at a higher rate) before trusting the profile.");
         }
     }
 

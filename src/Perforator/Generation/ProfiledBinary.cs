@@ -20,22 +20,20 @@ public sealed class ProfiledBinary : IDisposable
     private const string FlowSensitiveMarker = "__llvm_fs_discriminator__";
 
     private readonly ElfFile elf;
-    private readonly ElfFile? debugElf;
     private readonly Symbolizer symbolizer;
     private readonly CodeSymbols symbols;
     private readonly Dictionary<string, HashSet<FunctionRange>> pieces = new(StringComparer.Ordinal);
     private readonly Dictionary<ulong, string?> callees = [];
 
-    private ProfiledBinary(ElfFile elf, ElfFile? debugElf, Symbolizer symbolizer)
+    private ProfiledBinary(ElfFile elf, Symbolizer symbolizer)
     {
         this.elf = elf;
-        this.debugElf = debugElf;
         this.symbolizer = symbolizer;
         Path = elf.Path;
         BuildId = elf.BuildId;
         ElfSection[] code = [.. elf.Sections.Where(s => s is { IsExecutable: true, IsLoaded: true, HasBytes: true, Size: > 0 } && s.Name != ".plt")];
         // A stripped binary's own symbols are few; the file with its debug info has them all, under the same section numbers.
-        ElfSymbolTable table = debugElf is not null && debugElf.Symbols.Symbols.Length > elf.Symbols.Symbols.Length ? debugElf.Symbols : elf.Symbols;
+        ElfSymbolTable table = symbolizer.DebugFile is { } debug && debug.Symbols.Symbols.Length > elf.Symbols.Symbols.Length ? debug.Symbols : elf.Symbols;
         symbols = CodeSymbols.Of(table, code);
         Code = new CodeMap(
             DecoderOf(elf.Machine), code.Select(s => new CodeSection(s.Address, elf.ReadSection(s))), symbols.Addresses.Select(a => new BinaryAddress(a)));
@@ -71,23 +69,20 @@ public sealed class ProfiledBinary : IDisposable
     public static ProfiledBinary Load(string path, string? debugFile = null)
     {
         ElfFile elf = ElfFile.Load(path);
-        ElfFile? debugElf = null;
         Symbolizer? symbolizer = null;
         try
         {
             if (elf.ExecutableBytes == 0)
                 throw new UserErrorException($"{path} holds no code, only debug info: give the binary itself; its debug file is found when it lies beside it");
-            debugElf = debugFile is null ? null : ElfFile.Load(debugFile);
             symbolizer = Symbolizer.Open(elf, debugFile);
             if (!symbolizer.HasDebugInfo)
                 throw new UserErrorException(
                     $"{debugFile ?? path} has no debug info: rebuild with -g (or -gline-tables-only) and -fdebug-info-for-profiling, or name the file that has it with --debug-file");
-            return new ProfiledBinary(elf, debugElf, symbolizer);
+            return new ProfiledBinary(elf, symbolizer);
         }
         catch (Exception e)
         {
             symbolizer?.Dispose();
-            debugElf?.Dispose();
             elf.Dispose();
             if (e is MalformedInputException malformed)
                 throw new UserErrorException($"{path} is damaged: {malformed.Message}", malformed);
@@ -154,7 +149,6 @@ public sealed class ProfiledBinary : IDisposable
     public void Dispose()
     {
         symbolizer.Dispose();
-        debugElf?.Dispose();
         elf.Dispose();
     }
 

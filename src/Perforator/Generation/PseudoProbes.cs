@@ -128,6 +128,8 @@ internal sealed class PseudoProbes
             if (inlinees > 0)
                 open.Push((node, inlinees));
         }
+        if (open.Count > 0)
+            throw reader.Malformed("truncated: inlined functions are missing");
     }
 
     private void ReadProbe(ref SpanReader reader, ProbeInlineNode? node, ref ulong address, ref bool addressBased, Func<ulong, ulong?> startOf)

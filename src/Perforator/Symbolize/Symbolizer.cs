@@ -53,6 +53,9 @@ public sealed class Symbolizer : IDisposable
     /// <summary>Whether there is any DWARF debug info; without, no address has a place in source.</summary>
     public bool HasDebugInfo => units.All.Count > 0;
 
+    /// <summary>The separate file that the debug info is from; null when it is the binary's own. Disposed with this object.</summary>
+    public ElfFile? DebugFile => debugFile;
+
     /// <summary>What was dropped because it was damaged or missing, by reason; units are named. Grows as units are read.</summary>
     public LossCounts Losses { get; } = new();
 

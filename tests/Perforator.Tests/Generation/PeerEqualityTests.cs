@@ -1,4 +1,5 @@
 using Perforator.Generation;
+using Perforator.SampleProfiles;
 using Perforator.Tests.Infrastructure;
 
 namespace Perforator.Tests.Generation;
@@ -49,6 +50,82 @@ public class PeerEqualityTests(PeerComparison programs) : IClassFixture<PeerComp
         Tool.Require("rustc");
         PeerComparison.AssertEqualButForInventedCallers(
             programs.Compile("rust", "rustc", "-O", "-g", Path.Combine(PeerComparison.Sources, "program.rs")));
+    }
+
+    [Fact]
+    public void Coroutines() =>
+        PeerComparison.AssertEqual(programs.Compile("coroutines", "clang++-19", "-std=c++20", "-O2", "-g", Path.Combine(PeerComparison.Sources, "coroutines.cpp")));
+
+    [Fact]
+    public void Assembly_with_labels_and_data_and_functions_without_debug_info()
+    {
+        programs.Compile("bare.o", "clang-19", "-O2", "-c", "-Dmain=bare_main", Path.Combine(PeerComparison.Sources, "cold.c"));
+        string binary = programs.Compile("assembly", "clang-19", "-O2", "-g", Path.Combine(PeerComparison.Sources, "calls_assembly.c"),
+            Path.Combine(PeerComparison.Sources, "assembly.s"), programs["bare.o"]);
+        string script = PeerComparison.Record(binary);
+        Assert.Equal(PeerComparison.Peer(binary, script), PeerComparison.Ours(binary, script));
+        SampleProfile profile = PeerComparison.Generate(binary, script, out FlowChecks checks);
+        Assert.Contains("drive", profile.Functions.Keys);
+        Assert.True(checks.OutsideFunctions > 0);
+    }
+
+    /// <summary>Hot and cold parts of one function, split by clang on the strength of an instrumented profile.</summary>
+    [Theory]
+    [InlineData("split", "-fdebug-info-for-profiling")]
+    [InlineData("splitprobes", "-fpseudo-probe-for-profiling")]
+    public void Split_machine_functions(string name, string flag)
+    {
+        string instrumented = programs.CompileCpp($"{name}.instrumented", "-fprofile-generate");
+        Tool.Run(instrumented, [], environment: new Dictionary<string, string> { ["LLVM_PROFILE_FILE"] = programs[$"{name}.profraw"] }).Succeeded();
+        Tool.Run("llvm-profdata-19", ["merge", programs[$"{name}.profraw"], "-o", programs[$"{name}.profdata"]]).Succeeded();
+        string binary = programs.CompileCpp(name, $"-fprofile-use={programs[$"{name}.profdata"]}", "-fsplit-machine-functions", "-fuse-ld=lld-19", flag);
+        Assert.Contains(".cold", Tool.Run("llvm-nm-19", [binary]).Succeeded().Output);
+        PeerComparison.AssertEqual(binary);
+    }
+
+    [Theory]
+    [InlineData("dwo5", "-gdwarf-5")]
+    [InlineData("dwo4", "-gdwarf-4")]
+    public void Split_DWARF_in_files_and_packaged(string name, string version)
+    {
+        string binary = programs.CompileCpp(name, "-gsplit-dwarf", version);
+        string script = PeerComparison.Record(binary);
+        PeerComparison.AssertEqual(binary, script);
+        string before = PeerComparison.Ours(binary, script);
+        Tool.Run("llvm-dwp-19", ["-e", binary, "-o", $"{binary}.dwp"]).Succeeded();
+        foreach (string dwo in Directory.GetFiles(Path.GetDirectoryName(binary)!, $"{name}-*.dwo"))
+            File.Delete(dwo);
+        Assert.Equal(before, PeerComparison.Ours(binary, script));
+    }
+
+    [SkippableFact]
+    public void Entries_that_dwz_shared()
+    {
+        Tool.Require("dwz");
+        string binary = programs.CompileCpp("dwz", "-gdwarf-4");
+        Tool.Run("dwz", [binary]).Succeeded();
+        PeerComparison.AssertEqual(binary);
+    }
+
+    /// <summary>llvm-profgen disassembles by the binary's own symbols and finds nothing in a stripped one; ours takes the debug file's.</summary>
+    [Fact]
+    public void Debug_info_and_symbols_in_a_file_apart()
+    {
+        string binary = programs.CompileCpp("whole", "-fdebug-info-for-profiling", "-Wl,--build-id");
+        string script = PeerComparison.Record(binary);
+        string expected = PeerComparison.Ours(binary, script);
+        string debug = programs["apart.debug"], stripped = programs["apart/whole"];
+        Tool.Run("objcopy", ["--only-keep-debug", binary, debug]).Succeeded();
+        Directory.CreateDirectory(Path.GetDirectoryName(stripped)!);
+        Tool.Run("llvm-strip-19", ["-g", binary, "-o", stripped]).Succeeded();
+        Assert.Equal(expected, PeerComparison.Peer(stripped, script, "--debug-binary", debug));
+        Assert.Equal(expected, PeerComparison.Ours(stripped, script, debug));
+
+        Tool.Run("llvm-strip-19", ["-s", binary, "-o", stripped]).Succeeded();
+        Assert.Equal(expected, PeerComparison.Ours(stripped, script, debug));
+        Tool.Run("objcopy", [$"--add-gnu-debuglink={debug}", stripped]).Succeeded();
+        File.Move(debug, Path.Combine(Path.GetDirectoryName(stripped)!, Path.GetFileName(debug)));
+        Assert.Equal(expected, PeerComparison.Ours(stripped, script));
     }
 
     [Fact]

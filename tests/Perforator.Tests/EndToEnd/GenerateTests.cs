@@ -1,0 +1,190 @@
+using System.Text.Json;
+using Perforator.Branches;
+using Perforator.SampleProfiles;
+using Perforator.Tests.Generation;
+using Perforator.Tests.Infrastructure;
+
+namespace Perforator.Tests.EndToEnd;
+
+/// <summary>The verb <c>generate</c>: the real CLI on real files, good and bad.</summary>
+public sealed class GenerateTests : IClassFixture<GenerateTests.Recording>, IDisposable
+{
+    private readonly Recording recording;
+    private readonly TemporaryFolder folder = new();
+
+    public GenerateTests(Recording recording) => this.recording = recording;
+
+    /// <summary>A program with branch stacks of it.</summary>
+    public sealed class Recording : IDisposable
+    {
+        public Recording()
+        {
+            Binary = Programs.CompileCpp("program", "-fdebug-info-for-profiling", "-fuse-ld=lld-19", "-Wl,--build-id");
+            Script = PeerComparison.Record(Binary);
+        }
+
+        public PeerComparison Programs { get; } = new();
+
+        public string Binary { get; }
+
+        public string Script { get; }
+
+        public void Dispose() => Programs.Dispose();
+    }
+
+    public void Dispose() => folder.Dispose();
+
+    /// <summary>The verb must fail with one line that holds the words, and leave no file.</summary>
+    private void AssertFails(string[] words, params string[] arguments)
+    {
+        string output = folder["out.afdo"];
+        ToolResult result = Tool.Cli(["generate", .. arguments, "-o", output]);
+        Assert.Equal(1, result.ExitCode);
+        Assert.Equal("", result.Output);
+        string line = Assert.Single(result.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+        foreach (string word in words)
+            Assert.Contains(word, line);
+        Assert.Equal([], Directory.GetFiles(folder.Path, "*.afdo*").Concat(Directory.GetFiles(folder.Path, ".*")));
+    }
+
+    [Fact]
+    public void Every_format_holds_the_same_profile_and_LLVM_reads_it()
+    {
+        string peer = PeerComparison.Peer(recording.Binary, recording.Script);
+        foreach (string format in new[] { "text", "binary", "extbinary" })
+        {
+            string output = folder[format];
+            ToolResult result = Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--format", format, "-o", output).Succeeded();
+            Assert.Contains("TakenBranchesToExecutableBytesRatio: ", result.Error);
+            Assert.Equal("", result.Output);
+            Assert.Equal(Tool.Run("llvm-profdata-19", ["show", "--sample", recording.Script + ".peer"]).Succeeded().Output,
+                Tool.Run("llvm-profdata-19", ["show", "--sample", output]).Succeeded().Output);
+        }
+        Assert.Equal(peer, File.ReadAllText(folder["text"]));
+    }
+
+    [Fact]
+    public void Clang_takes_the_profile_without_a_warning()
+    {
+        foreach (string format in new[] { "text", "extbinary" })
+        {
+            string output = folder[format];
+            Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--format", format, "-o", output).Succeeded();
+            ToolResult compiled = Tool.Run("clang++-19",
+                ["-O2", "-g", "-c", "-Wall", $"-fprofile-sample-use={output}", Path.Combine(PeerComparison.Sources, "lib.cpp"), "-o", folder["lib.o"]]).Succeeded();
+            Assert.Equal("", compiled.Error);
+        }
+    }
+
+    [Fact]
+    public void Text_goes_to_standard_output_and_the_report_in_JSON_to_standard_error()
+    {
+        ToolResult result = Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--perf-script", recording.Script, "--format", "text", "--json").Succeeded();
+        using JsonDocument report = JsonDocument.Parse(result.Error);
+        Assert.Equal(2, report.RootElement.GetProperty("TotalProfiles").GetInt32());
+        Assert.True(report.RootElement.GetProperty("TotalBranches").GetInt64() > 60_000);
+        Assert.True(report.RootElement.GetProperty("Functions").GetInt32() > 10);
+        Assert.StartsWith("_Z", result.Output[result.Output.IndexOf("_Z", StringComparison.Ordinal)..]);
+    }
+
+    [Fact]
+    public void A_symbol_list_names_functions_without_samples()
+    {
+        string output = folder["symbols.afdo"];
+        Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--symbol-list", "-o", output).Succeeded();
+        SampleProfile profile = SampleProfileReader.Load(output);
+        Assert.Contains("main", profile.Symbols);
+        Assert.True(profile.Symbols.Count > 20);
+    }
+
+    [Fact]
+    public void Several_processes_of_one_binary_at_different_addresses_add_up()
+    {
+        string two = folder["two.txt"];
+        string text = File.ReadAllText(recording.Script);
+        File.WriteAllText(two, text + text.Replace("0x5555555", "0x5666666", StringComparison.Ordinal).Replace(" 5555555", " 5666666", StringComparison.Ordinal));
+        string both = Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", two, "--format", "text").Succeeded().Output;
+        string twice = Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--perf-script", recording.Script, "--format", "text").Succeeded().Output;
+        Assert.Equal(twice, both);
+    }
+
+    [Fact]
+    public void Own_files_and_perf_script_give_the_same_profile()
+    {
+        string branches = folder["own.branches"];
+        SaveBranches(branches);
+        string fromText = Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--format", "text").Succeeded().Output;
+        Assert.Equal(fromText, Tool.Cli("generate", "--binary", recording.Binary, "--branches", branches, "--format", "text").Succeeded().Output);
+    }
+
+    [Fact]
+    public void Missing_files_are_named()
+    {
+        AssertFails(["/no/such/binary"], "--binary", "/no/such/binary", "--perf-script", recording.Script);
+        AssertFails(["/no/such/script"], "--binary", recording.Binary, "--perf-script", "/no/such/script");
+        AssertFails(["/no/such/branches"], "--binary", recording.Binary, "--branches", "/no/such/branches");
+    }
+
+    [Fact]
+    public void What_is_no_ELF_file_is_said_to_be_none() =>
+        AssertFails(["text.txt", "not"], "--binary", folder.Write("text.txt", "no binary"), "--perf-script", recording.Script);
+
+    [Fact]
+    public void Without_debug_info_it_says_how_to_get_it()
+    {
+        string stripped = folder["stripped"];
+        Tool.Run("llvm-strip-19", ["-g", recording.Binary, "-o", stripped]).Succeeded();
+        AssertFails([stripped, "no debug info", "-g"], "--binary", stripped, "--perf-script", recording.Script);
+    }
+
+    [Fact]
+    public void Branches_of_another_build_are_refused()
+    {
+        string branches = folder["own.branches"];
+        SaveBranches(branches);
+        string other = recording.Programs.CompileCpp("other", "-O1");
+        AssertFails([branches, other, "build id"], "--binary", other, "--branches", branches);
+    }
+
+    [Fact]
+    public void A_mapping_of_another_build_is_refused()
+    {
+        string script = folder.Write("other.txt",
+            " PERF_RECORD_MMAP2 1/1: [0x7f5555555000(0x10000) @ 0x1000 <00112233445566778899aabbccddeeff00112233>]: r-xp /opt/program\n" +
+            " 7f5555555010 0x7f5555555020/0x7f5555555010/P/-/-/0\n");
+        AssertFails([script, "another build", "00112233"], "--binary", recording.Binary, "--perf-script", script);
+    }
+
+    [Fact]
+    public void Text_without_branch_stacks_says_how_to_record_them()
+    {
+        AssertFails(["no branch stacks", "perf record -b"],
+            "--binary", recording.Binary, "--perf-script", folder.Write("plain.txt", "          401000 \n\n          401010 \n"));
+        AssertFails(["no samples"], "--binary", recording.Binary, "--perf-script", folder.Write("empty.txt", ""));
+        AssertFails(["no branches in"], "--binary", recording.Binary, "--perf-script",
+            folder.Write("elsewhere.txt", " 7f0000000010 0x7f0000000020/0x7f0000000010/P/-/-/0\n"));
+    }
+
+    [Fact]
+    public void A_damaged_file_of_ours_is_refused()
+    {
+        string branches = folder["own.branches"];
+        SaveBranches(branches);
+        byte[] bytes = File.ReadAllBytes(branches);
+        File.WriteAllBytes(branches, bytes[..(bytes.Length / 2)]);
+        AssertFails([branches], "--binary", recording.Binary, "--branches", branches);
+    }
+
+    [Fact]
+    public void Nothing_to_generate_from_is_a_usage_error() => Assert.Equal(2, Tool.Cli("generate", "--binary", recording.Binary).ExitCode);
+
+    private void SaveBranches(string path)
+    {
+        using Perforator.Generation.ProfiledBinary binary = Perforator.Generation.ProfiledBinary.Load(recording.Binary);
+        BranchAggregator aggregator = new(new SingleModuleResolver(binary.ToModule()));
+        new Perforator.PerfScript.PerfScriptReader(aggregator).ReadFile(recording.Script);
+        BranchProfileSet set = new();
+        set.Add(aggregator);
+        BranchProfileCodec.Write(path, set);
+    }
+}
