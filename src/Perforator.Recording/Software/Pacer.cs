@@ -7,14 +7,30 @@ internal sealed class Pacer(double maxOverhead)
     /// <summary>A new stop counts as much as this share of the mean so far.</summary>
     private const double Weight = 0.02;
 
+    /// <summary>
+    /// Getting to know a program's code (decoding, compiling) costs once, and mostly in the first bursts. So much of the targets' CPU
+    /// time is taken as already paid for; beyond it the bound holds over the whole of the recording.
+    /// </summary>
+    private const double Credit = 10e9;
+
     private double meanCost = 200_000;
+    private double totalCost;
+    private double totalRun;
     private TimeSpan cpuTimeCharged;
     private TimeSpan stoppedCharged;
 
     public bool IsUnbounded => maxOverhead >= 1;
 
     /// <summary>Nanoseconds of a thread's CPU time between two of its samples, on average.</summary>
-    public double MeanInterval => meanCost / Math.Clamp(maxOverhead, 1e-4, 1);
+    public double MeanInterval => meanCost / Share * Math.Max(1, totalCost / (Share * (totalRun + Credit)));
+
+    private double Share => Math.Clamp(maxOverhead, 1e-4, 1);
+
+    /// <summary>Charges nothing of what the recorder computed until now.</summary>
+    public void Start(TimeSpan cpuTime) => cpuTimeCharged = cpuTime;
+
+    /// <summary>Notes CPU time that a target has used, in nanoseconds.</summary>
+    public void Ran(long nanoseconds) => totalRun += nanoseconds;
 
     /// <summary>
     /// Charges one more burst. A target loses the time its threads are stopped; and where CPUs are scarce it may also lose what the
@@ -26,8 +42,9 @@ internal sealed class Pacer(double maxOverhead)
     {
         TimeSpan cost = stopped - stoppedCharged > cpuTime - cpuTimeCharged ? stopped - stoppedCharged : cpuTime - cpuTimeCharged;
         (stoppedCharged, cpuTimeCharged) = (stopped, cpuTime);
-        // The first bursts, which compile what they execute, and others that met a busy machine count, but not in full.
-        meanCost += (Math.Min(cost.TotalNanoseconds, 2 * meanCost) - meanCost) * Weight;
+        totalCost += cost.TotalNanoseconds;
+        // One burst that met new code or a busy machine says little of the next.
+        meanCost += (Math.Min(cost.TotalNanoseconds, 1.5 * meanCost) - meanCost) * Weight;
     }
 
     /// <summary>How long to wait before looking at the threads again: random, and several times in each interval.</summary>

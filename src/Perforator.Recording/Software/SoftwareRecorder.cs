@@ -91,7 +91,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
         {
             runner.Rehearse();
             // What was spent until now is not the targets'.
-            Account(runner);
+            pacer.Start(ThreadCpuTime());
             long refreshed = 0;
             while (!stop.IsCancellationRequested)
             {
@@ -157,6 +157,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
             thread.Process.Forget(thread);
             return false;
         }
+        pacer.Ran(used);
         // A backlog, as after a time without permission, is not made up for.
         thread.Due = Math.Min(thread.Due + (used / pacer.MeanInterval), 4);
         return thread.Due >= 0 || pacer.IsUnbounded;
