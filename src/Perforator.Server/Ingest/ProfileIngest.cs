@@ -34,16 +34,16 @@ internal sealed class ProfileIngest : IDisposable
                 throw ApiException.BadRequest("the profile names no service; give its recording a --service");
             if (!ProfileLabels.IsName(service))
                 throw ApiException.BadRequest($"'{service}' cannot name a service: letters, digits, '.', '_' and '-' are allowed, at most {ProfileLabels.MaxNameLength}");
-            if (set.Profiles.Count == 0)
+            if (set.Profiles.Values.All(static build => build.IsEmpty))
                 throw ApiException.BadRequest($"the profile of {service} holds no branches");
 
             string hash = BranchProfileCodec.ContentHash(encoded);
             // Once storing has begun it is carried through, even if the client goes away.
             bool added = await store.AddAsync(hash, encoded, set, CancellationToken.None);
             List<string> wanted = [];
-            foreach (BuildId buildId in set.Profiles.Keys)
-                if (!await binaries.HasAsync(buildId, stop))
-                    wanted.Add(buildId.ToString());
+            foreach (BranchProfile build in set.Profiles.Values)
+                if (!build.IsEmpty && !await binaries.HasAsync(build.BuildId, stop))
+                    wanted.Add(build.BuildId.ToString());
             return new UploadReceipt(hash, !added, wanted);
         }
         finally

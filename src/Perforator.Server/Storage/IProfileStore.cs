@@ -42,6 +42,7 @@ public interface IProfileStore
     /// <param name="contentHash">Hash of the set's content.</param>
     /// <param name="encoded">The set as encoded.</param>
     /// <param name="set">The set itself; it has a service label.</param>
+    /// <remarks>Builds of which the set observed nothing are not counted among the service's.</remarks>
     /// <returns>False when a set of this content was there already.</returns>
     Task<bool> AddAsync(string contentHash, ReadOnlyMemory<byte> encoded, BranchProfileSet set, CancellationToken stop);
 

@@ -111,7 +111,7 @@ public sealed class SqliteProfileStore : IProfileStore, IDisposable
         profile.Transaction = transaction;
         if (profile.ExecuteScalar() is not long id)
             return false;
-        foreach (BranchProfile build in set.Profiles.Values)
+        foreach (BranchProfile build in set.Profiles.Values.Where(static build => !build.IsEmpty))
         {
             using SqliteCommand insert = Command(
                 "INSERT INTO build VALUES ($service, $build, $profile, $path, $samples, $branches, $start, $end)",

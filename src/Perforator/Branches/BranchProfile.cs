@@ -45,6 +45,9 @@ public sealed class BranchProfile
     /// <summary>What was dropped, by reason.</summary>
     public LossCounts Losses { get; } = new();
 
+    /// <summary>Whether nothing of the binary was observed: it was mapped and not run.</summary>
+    public bool IsEmpty => Branches.Count == 0 && Ranges.Count == 0 && Addresses.Count == 0;
+
     /// <summary>Adds another profile of the same binary.</summary>
     /// <exception cref="ArgumentException">The other profile is of another binary.</exception>
     public void Merge(BranchProfile other)

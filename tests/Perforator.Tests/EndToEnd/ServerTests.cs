@@ -63,6 +63,7 @@ public class ServerTests
             Assert.Contains("cannot name a service", await DetailAsync(response), StringComparison.Ordinal);
         BranchProfileSet empty = Uploads.Set();
         empty.Profiles.Clear();
+        empty.Add(new BranchProfile(BuildId.Parse("aa01"), "/opt/search"));
         using (HttpResponseMessage response = await server.PostAsync(BranchProfileCodec.Encode(empty)))
             Assert.Contains("holds no branches", await DetailAsync(response), StringComparison.Ordinal);
 

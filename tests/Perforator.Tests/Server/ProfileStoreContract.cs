@@ -33,6 +33,7 @@ public abstract class ProfileStoreContract
     public async Task Profiles_add_up_per_service_and_build()
     {
         BranchProfileSet both = Uploads.Set(minute: 1);
+        both.Add(new BranchProfile(BuildId.Parse("cc03"), "/lib/mapped-only.so"));
         both.Add(Uploads.Set(buildId: "bb02", count: 3).Profiles.Values.Single());
         Assert.True(await AddAsync(Uploads.Set()));
         Assert.True(await AddAsync(both));
