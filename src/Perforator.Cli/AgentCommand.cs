@@ -50,12 +50,11 @@ internal static class AgentCommand
             CustomParser = static result => RecordingOptions.ParseEach(result, ParseLabel),
         };
         Command command = new("agent",
-            $"""
+            """
             Records this node's services continuously and sends their profiles, and each binary once, to the server. Runs until SIGTERM or
             Ctrl-C, then sends the rest and exits with 0. While the server is away, profiles add up in memory.
 
             Hardware branch records need CAP_PERFMON; other users' processes and the software recorder need CAP_SYS_PTRACE.
-            The software recorder follows only services named with --service. {RecordingOptions.SafetyNote}
 
             Example: perforator agent --server http://perforator.example:7733 --service search=/opt/search/bin/searchd --service unit-tests=unit:ci-runner
             """)
@@ -76,9 +75,6 @@ internal static class AgentCommand
     {
         using StopSignals signals = new();
         BranchSourceChoice choice = BranchSourceChoice.Make(settings.Source);
-        if (choice.Source == BranchSource.Software && settings.Rules.Count == 0)
-            throw new UserErrorException(
-                $"{choice.Description}: the software recorder follows only services that are named; say which with --service NAME=MATCH ('perforator agent --help')");
         AgentStatus.Say($"source: {choice.Description}");
         AgentStatus.Say($"server: {settings.Server}; {(settings.Rules.Count == 0 ? "all services" : $"services: {string.Join(", ", settings.Rules.Select(r => r.Service).Distinct())}")}");
 
@@ -138,14 +134,12 @@ internal static class AgentCommand
             List<string> collected = [];
             foreach ((string service, BranchAggregator counted) in profiles.Take())
             {
-                BranchProfileSet set = ProfileUpload.NewSet(service, recorder.Source, start, end);
+                BranchProfileSet set = ProfileUpload.NewSet(service, recorder.Source, counted, start, end);
                 foreach ((string name, string value) in settings.Labels)
                     set.Labels.TryAdd(name, value);
-                set.TotalSamples = counted.Samples;
-                set.Losses.Merge(counted.Losses);
-                foreach (BranchProfile profile in counted.Profiles.Values.Where(p => p.Samples != 0 || p.BranchEntries != 0))
-                    set.Add(profile);
                 status.AddRecorded(set);
+                if (set.Profiles.Count == 0)
+                    continue;
                 outbox.Add(set);
                 collected.Add(service);
             }

@@ -10,6 +10,9 @@ internal sealed class AgentStatus
     /// <summary>From here on, more samples hardly change the profile (docs/guide.md).</summary>
     private const double GoodRatio = 1.0;
 
+    /// <summary>Services shown at a time, those with the most branches.</summary>
+    private const int MaxLines = 20;
+
     private sealed class Service
     {
         public int Processes;
@@ -22,13 +25,15 @@ internal sealed class AgentStatus
     private readonly SortedDictionary<string, Service> services = new(StringComparer.Ordinal);
     private readonly IAnsiConsole? terminal;
     private readonly HashSet<string> unreadable = new(StringComparer.Ordinal);
+    private readonly HashSet<string> named;
     private string? trouble;
 
     /// <param name="expected">Services to show even while none of their processes runs.</param>
     public AgentStatus(IEnumerable<string> expected)
     {
         terminal = Console.IsErrorRedirected ? null : AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
-        foreach (string service in expected)
+        named = [.. expected];
+        foreach (string service in named)
             Of(service);
     }
 
@@ -101,9 +106,14 @@ internal sealed class AgentStatus
         if (terminal is not null)
             return;
         lock (gate)
-            foreach ((string name, Service service) in services)
+        {
+            foreach ((string name, Service service) in services.Where(s => s.Value.Ratio is not null || s.Value.Samples != 0 || named.Contains(s.Key))
+                .OrderByDescending(s => s.Value.Branches).Take(MaxLines))
                 Say($"{name}: {Processes(service)}, {service.Samples:N0} branch stacks, {service.Branches:N0} branches, "
                     + $"TakenBranchesToExecutableBytesRatio {Ratio(service)}");
+            if (services.Count > MaxLines)
+                Say($"and {services.Count - MaxLines} services more; 'perforator services' lists them");
+        }
     }
 
     public static void Say(string line) => Console.Error.WriteLine($"perforator: {line}");
@@ -114,7 +124,7 @@ internal sealed class AgentStatus
         table.AddColumns("Service", "Processes", "Branch stacks", "Branches", "Ratio");
         lock (gate)
         {
-            foreach ((string name, Service service) in services)
+            foreach ((string name, Service service) in services.OrderByDescending(s => s.Value.Branches).Take(MaxLines))
                 table.AddRow(new Text(name), new Text($"{service.Processes}"), new Text($"{service.Samples:N0}"), new Text($"{service.Branches:N0}"), new Text(Ratio(service)));
             if (trouble is not null)
                 table.Caption = new TableTitle(Markup.Escape(ProfileLabels.Printable(trouble)));

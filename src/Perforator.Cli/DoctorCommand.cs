@@ -15,10 +15,9 @@ internal static partial class DoctorCommand
         Option<string?> server = ServerOption.Create();
         Option<bool> json = new("--json") { Description = "Print JSON." };
         Command command = new("doctor",
-            $"""
+            """
             Tries everything recording and compiling need and says what works, what will be used and how to mend the rest. The exit code is 0
             if branches can be recorded here in some way, else 1.
-            {RecordingOptions.SafetyNote}
 
             Example: sudo perforator doctor
             """)
@@ -42,7 +41,7 @@ internal static partial class DoctorCommand
     private static string Describe(BranchSource? source) => source switch
     {
         BranchSource.Lbr => "hardware branch records",
-        BranchSource.Software => $"the software recorder. {RecordingOptions.SafetyNote} The agent follows only services that --service names",
+        BranchSource.Software => "the software recorder",
         _ => "nothing: branches cannot be recorded here until one of the above is mended",
     };
 

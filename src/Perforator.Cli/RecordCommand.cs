@@ -50,7 +50,7 @@ internal static class RecordCommand
 
             The hardware's branch records are used where there are any; else the software recorder stops one thread at a time for an instant
             and follows its next branches. Both need the same user as the program's, or root. The exit code is the command's own if that is not 0.
-            {RecordingOptions.SafetyNote}
+
             Examples:
               perforator record -o app.branches -- ./app --iterations 100
               perforator record -o app.perf.data -- ./app && llvm-profgen-19 --perfdata app.perf.data --binary ./app -o app.prof
@@ -98,10 +98,7 @@ internal static class RecordCommand
         using IBranchRecorder recorder = choice.Open(targets, request.Software);
         await RecordAsync(recorder, perfData ?? (IBranchSink)aggregator, command, request.Duration, signals.Token);
 
-        BranchProfileSet set = ProfileUpload.NewSet(request.Service ?? "", recorder.Source, start, DateTimeOffset.UtcNow);
-        if (request.Service is null)
-            set.Labels.Remove(ProfileLabels.Service);
-        set.Add(aggregator);
+        BranchProfileSet set = ProfileUpload.NewSet(request.Service, recorder.Source, aggregator, start, DateTimeOffset.UtcNow);
         if (command is { Process.ExitCode: null })
             Console.Error.WriteLine($"perforator: recording has ended; process {command.Process.Id} ({request.Command[0]}) runs on");
         Report(set, recorder.Statistics);
@@ -138,7 +135,7 @@ internal static class RecordCommand
     private static async Task RecordAsync(IBranchRecorder recorder, IBranchSink sink, HeldCommand? command, TimeSpan? duration, CancellationToken stop)
     {
         using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        StartedSink started = new(sink);
+        RecordingSink started = new(sink, command);
         Task recording = Task.Factory.StartNew(
             () => recorder.Run(started, ending.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         try
@@ -211,28 +208,4 @@ internal static class RecordCommand
         set.Losses.Total != 0 ? ": see the losses above"
             : modules.Unreadable.Count != 0 ? $": {modules.Unreadable.First().Key}: {modules.Unreadable.First().Value}"
             : ": the program used too little CPU time, or ended too soon";
-
-    /// <summary>Passes everything on and tells when the first mapping of a target has come.</summary>
-    private sealed class StartedSink(IBranchSink sink) : IBranchSink
-    {
-        private readonly TaskCompletionSource started = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-        public Task Started => started.Task;
-
-        public void OnMapping(Mapping mapping)
-        {
-            sink.OnMapping(mapping);
-            started.TrySetResult();
-        }
-
-        public void OnFork(int processId, int parentProcessId) => sink.OnFork(processId, parentProcessId);
-
-        public void OnExec(int processId) => sink.OnExec(processId);
-
-        public void OnExit(int processId) => sink.OnExit(processId);
-
-        public void OnSample(in BranchSample sample) => sink.OnSample(sample);
-
-        public void OnLost(string reason, ulong count) => sink.OnLost(reason, count);
-    }
 }

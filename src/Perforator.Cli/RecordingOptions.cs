@@ -9,10 +9,6 @@ namespace Perforator.Cli;
 /// <summary>The options that <c>record</c> and <c>agent</c> share.</summary>
 internal static class RecordingOptions
 {
-    /// <summary>What everybody who lets a recorder near production wants to know; part of --help and of doctor.</summary>
-    public const string SafetyNote =
-        "The software recorder only reads: it stops a running thread for some 0.1 ms and interprets a copy; even kill -9 of it leaves the program as it was.";
-
     public static Option<BranchSource> Source() => new("--source")
     {
         Description = "Where branch stacks come from: auto (hardware where it has them, else software), lbr (Intel LBR, AMD LbrExtV2 or BRS, Arm BRBE), software.",
@@ -29,7 +25,7 @@ internal static class RecordingOptions
 
     public static Option<double> MaxOverhead() => new("--max-overhead")
     {
-        Description = "How much of its CPU time the software recorder may cost a process; 100% lifts the bound. Default: 3%.",
+        Description = $"How much of its CPU time the software recorder may cost a process; 100% lifts the bound. Default: {new SoftwareRecorderOptions().MaxOverhead * 100:0.#}%.",
         HelpName = "PERCENT",
         DefaultValueFactory = static _ => new SoftwareRecorderOptions().MaxOverhead,
         CustomParser = static result =>

@@ -14,14 +14,20 @@ public sealed class LiveModules : IModuleResolver, IDisposable
 {
     private readonly record struct FileIdentity(uint Major, uint Minor, ulong Inode, ulong Size, long ChangeSeconds, uint ChangeNanoseconds);
 
+    /// <summary>Files held open at most, so that a node that runs ever new programs does not run out of them.</summary>
+    private const int MaxOpenFiles = 500;
+
+    private const int MaxComplaints = 100;
+
     private readonly Lock gate = new();
     private readonly Dictionary<FileIdentity, Module?> byFile = [];
     private readonly Dictionary<BuildId, Module> byBuildId = [];
     private readonly Dictionary<BuildId, SafeFileHandle> open = [];
+    private readonly Queue<BuildId> openOrder = [];
     private readonly HashSet<BuildId> useful = [];
     private readonly SortedDictionary<string, string> unreadable = new(StringComparer.Ordinal);
 
-    /// <summary>Paths of mapped files that could not be used, each with the reason.</summary>
+    /// <summary>Paths of the first mapped binaries that could not be used, each with the reason.</summary>
     public IReadOnlyDictionary<string, string> Unreadable
     {
         get
@@ -46,7 +52,7 @@ public sealed class LiveModules : IModuleResolver, IDisposable
             SafeFileHandle? file = Open(mapping);
             if (file is null)
             {
-                unreadable[mapping.Path] = "not there any more, or not permitted: recording other users' processes takes CAP_SYS_PTRACE";
+                Complain(mapping.Path, "the file is not there any more, or not permitted: recording other users' processes takes CAP_SYS_PTRACE");
                 return null;
             }
             Module? module = Load(file, mapping.Path);
@@ -76,8 +82,7 @@ public sealed class LiveModules : IModuleResolver, IDisposable
     public void Release(BuildId buildId)
     {
         lock (gate)
-            if (open.Remove(buildId, out SafeFileHandle? file))
-                file.Dispose();
+            CloseFile(buildId);
     }
 
     public void Dispose()
@@ -100,6 +105,16 @@ public sealed class LiveModules : IModuleResolver, IDisposable
         }
         Module? module = null;
         bool keep = false;
+
+        // .NET maps assemblies, Wine whole Windows programs: nothing to complain about.
+        Span<byte> magic = stackalloc byte[4];
+        if (RandomAccess.Read(file, magic, 0) < magic.Length || !magic.SequenceEqual("\u007fELF"u8))
+        {
+            file.Dispose();
+            if (identity is not null)
+                byFile[identity.Value] = null;
+            return null;
+        }
         try
         {
             using ElfFile elf = ElfFile.Load(PathOf(file));
@@ -108,10 +123,14 @@ public sealed class LiveModules : IModuleResolver, IDisposable
             if (elf.HasSection(".debug_info") || elf.HasSection(".debug_line"))
                 useful.Add(module.BuildId);
             keep = open.TryAdd(module.BuildId, file);
+            if (keep)
+                openOrder.Enqueue(module.BuildId);
+            while (open.Count > MaxOpenFiles && openOrder.TryDequeue(out BuildId oldest))
+                CloseFile(oldest);
         }
         catch (Exception e) when (e is UserErrorException or MalformedInputException)
         {
-            unreadable[path] = e is MalformedInputException ? e.Message : "not an ELF file this program can read";
+            Complain(path, e.Message);
         }
         finally
         {
@@ -153,6 +172,18 @@ public sealed class LiveModules : IModuleResolver, IDisposable
         {
             return null;
         }
+    }
+
+    private void Complain(string path, string reason)
+    {
+        if (unreadable.Count < MaxComplaints)
+            unreadable[path] = reason;
+    }
+
+    private void CloseFile(BuildId buildId)
+    {
+        if (open.Remove(buildId, out SafeFileHandle? file))
+            file.Dispose();
     }
 
     private static FileIdentity? IdentityOf(SafeFileHandle file) =>

@@ -13,11 +13,17 @@ public sealed class ServiceDiscovery : IRecordingTargets
     /// <summary>How long what was found is taken for true, since looking at every process of a large machine takes its time.</summary>
     private static readonly TimeSpan MaxAge = TimeSpan.FromSeconds(1);
 
+    /// <summary>How much longer the pause between two looks is than a look, so that looking takes little of a CPU on any machine.</summary>
+    private const int PauseFactor = 20;
+
+    private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(5);
+
     private readonly IReadOnlyList<ServiceRule> rules;
     private readonly Lock gate = new();
     private Dictionary<ProcessIdentity, (string Executable, string? Service)> known = [];
     private Dictionary<int, string> services = [];
     private long lookedAt;
+    private TimeSpan lookTook;
 
     /// <param name="rules">The services wanted; none for all.</param>
     public ServiceDiscovery(IReadOnlyList<ServiceRule> rules) => this.rules = rules;
@@ -65,8 +71,9 @@ public sealed class ServiceDiscovery : IRecordingTargets
 
     private Dictionary<int, string> Look()
     {
-        if (lookedAt != 0 && Stopwatch.GetElapsedTime(lookedAt) < MaxAge)
+        if (lookedAt != 0 && Stopwatch.GetElapsedTime(lookedAt) is { } age && (age < MaxAge || (age < lookTook * PauseFactor && age < MaxPause)))
             return services;
+        long begin = Stopwatch.GetTimestamp();
         Dictionary<ProcessIdentity, (string Executable, string? Service)> now = [];
         foreach ((ProcessIdentity process, _) in ProcessIdentity.AllWithParents())
         {
@@ -81,6 +88,7 @@ public sealed class ServiceDiscovery : IRecordingTargets
         known = now;
         services = now.Where(p => p.Value.Service is not null).ToDictionary(p => p.Key.Id, p => p.Value.Service!);
         lookedAt = Stopwatch.GetTimestamp();
+        lookTook = Stopwatch.GetElapsedTime(begin, lookedAt);
         return services;
     }
 

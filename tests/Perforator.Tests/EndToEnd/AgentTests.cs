@@ -52,7 +52,6 @@ public class AgentTests(TargetProgram program) : IClassFixture<TargetProgram>
 
         public void Dispose()
         {
-            // SIGKILL of a stepping recorder would end its target.
             if (!process.HasExited)
                 End();
             process.Dispose();
@@ -139,10 +138,19 @@ public class AgentTests(TargetProgram program) : IClassFixture<TargetProgram>
     }
 
     [Fact]
-    public void The_software_recorder_wants_its_services_named()
+    public void Without_named_services_every_process_is_recorded_under_what_it_declares_or_is()
     {
-        ToolResult result = Tool.Cli("agent", "--source", "software", "--server", "http://127.0.0.1:9");
-        Assert.Equal(1, result.ExitCode);
-        Assert.Contains("follows only services that are named; say which with --service", result.Error, StringComparison.Ordinal);
+        using TemporaryFolder folder = new();
+        using ServerProcess server = ServerProcess.Start(folder["server"]);
+        using RunningTarget nameless = program.Start();
+        ProcessStartInfo start = new(program.Path) { RedirectStandardInput = true, RedirectStandardOutput = true };
+        start.Environment["PERFORATOR_SERVICE"] = "checkout";
+        using RunningTarget declared = new(Process.Start(start)!);
+        using RunningAgent agent = new("--server", server.Address.ToString());
+        string executable = Path.GetFileName(program.Path);
+        WaitFor(() => MainBuild(server, "checkout") is { Branches: > 0 } && MainBuild(server, executable) is { Branches: > 0 }, () => agent.Error);
+        agent.End();
+        nameless.EndAndCheck();
+        declared.EndAndCheck();
     }
 }

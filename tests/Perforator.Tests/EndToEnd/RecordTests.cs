@@ -103,6 +103,21 @@ public class RecordTests(TargetProgram program) : IClassFixture<TargetProgram>
         Assert.Equal("", result.Output);
     }
 
+    [SkippableFact]
+    public void A_perf_data_file_is_one_that_perf_reads()
+    {
+        Tool.Require("perf");
+        using TemporaryFolder folder = new();
+        string file = folder["x.perf.data"];
+        ToolResult recorded = RecordEnough(seconds => ["-o", file, "--", "sh", "-c", RunFor(seconds)], () => File.Exists(file)).Succeeded();
+        string script = Tool.Run("perf", ["script", "-F", "comm,ip,brstack", "-i", file]).Succeeded().Output;
+        Assert.Contains("perforator-targ", script, StringComparison.Ordinal);
+        Assert.Matches(@"0x[0-9a-f]+/0x[0-9a-f]+/", script);
+        Assert.Contains($"{BuildId} {program.Path}", Tool.Run("perf", ["buildid-list", "-i", file]).Succeeded().Output, StringComparison.Ordinal);
+        Assert.Equal([file], Directory.GetFiles(folder.Path));
+        Assert.Contains("wrote ", recorded.Error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void A_server_that_is_not_there_is_said_in_one_line()
     {
@@ -131,6 +146,7 @@ public class RecordTests(TargetProgram program) : IClassFixture<TargetProgram>
     [InlineData("--max-overhead is a percentage", "record", "--max-overhead", "0%", "--", "true")]
     [InlineData("--source is auto, lbr or software", "record", "--source", "x", "--", "true")]
     [InlineData("--duration is a time", "record", "--duration", "soon", "--", "true")]
+    [InlineData("--format perf-data needs a file", "record", "--format", "perf-data", "--", "true")]
     [InlineData("--server needs --service", "record", "--server", "http://localhost", "--", "true")]
     [InlineData("cannot name a service", "record", "--service", "../x", "--", "true")]
     [InlineData("cannot name a service", "agent", "--service", "a b")]
