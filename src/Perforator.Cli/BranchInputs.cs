@@ -33,10 +33,20 @@ internal sealed class BranchInputs
     /// <summary>How the inputs were understood where that is not plain, a sentence each.</summary>
     public List<string> Notes { get; } = [];
 
-    /// <summary>Adds the output of <c>perf script -F ip,brstack --show-mmap-events</c>.</summary>
+    /// <summary>
+    /// Adds the output of <c>perf script -F ip,brstack --show-mmap-events</c>, or counts as BOLT's pre-aggregated profiles and AutoFDO's
+    /// text have them.
+    /// </summary>
     /// <exception cref="UserErrorException">Unreadable, without branch stacks, or of another build of the binary.</exception>
     public void AddPerfScript(string path)
     {
+        BranchProfile counted = new(module.BuildId, module.Path);
+        if (new BranchCountText(counted).TryReadFile(path))
+        {
+            Branches.Merge(counted);
+            Profiles++;
+            return;
+        }
         SingleModuleResolver resolver = new(module);
         BranchAggregator aggregator = new(resolver);
         // Text without mappings is of a binary that ran where it is linked to run. Later mappings take precedence.

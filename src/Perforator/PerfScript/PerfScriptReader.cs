@@ -9,7 +9,7 @@ namespace Perforator.PerfScript;
 /// <remarks>
 /// Understood are sample lines (an instruction pointer, then <c>0xFROM/0xTO/flags…</c> per branch, newest first), lines of
 /// <c>PERF_RECORD_MMAP</c> and <c>PERF_RECORD_MMAP2</c>, instruction pointers alone on a line (samples without branches, or the frames
-/// of a call stack before a line that begins with branches), and a decimal number alone at the start of a line, which says how often
+/// of a call stack before a line that begins with branches), columns before these (name, pid/tid, time, event), and a decimal number alone at the start of a line, which says how often
 /// the next sample was seen (llvm-profgen's aggregated form).
 /// </remarks>
 public sealed class PerfScriptReader
@@ -26,11 +26,15 @@ public sealed class PerfScriptReader
     /// <summary>A line of no known kind.</summary>
     public const string UnknownLine = "perf script line of no known kind";
 
+    /// <summary>Branches printed by name, whose addresses cannot be told.</summary>
+    public const string SymbolicBranches = "perf script line whose branches are symbols (brstacksym); print addresses with -F ip,brstack";
+
     private const int MaxLine = 1 << 20;
 
     private readonly IBranchSink sink;
     private BranchEntry[] stack = new BranchEntry[64];
     private ulong weight = 1;
+    private int processId = BranchAggregator.AnyProcess;
 
     // Instruction pointers alone on their lines: a call stack if a line that begins with branches follows, else samples without branches.
     private ulong firstFrame;
@@ -154,8 +158,38 @@ public sealed class PerfScriptReader
         FlushFrames();
         if (line.IndexOf("PERF_RECORD_MMAP"u8) is var at and >= 0)
             ReadMapping(line[at..]);
-        else if (token[0] != (byte)'#')
-            sink.OnLost(UnknownLine, 1);
+        else if (token[0] != (byte)'#' && !TryReadColumns(line) && line.IndexOf("PERF_RECORD_"u8) < 0)
+            sink.OnLost(PerfScriptTokens.IsSymbolicBranch(token) ? SymbolicBranches : UnknownLine, 1);
+    }
+
+    /// <summary>
+    /// A line with columns before the branches, such as <c>name pid/tid [cpu] time: period event: address 0xFROM/0xTO/…</c>. The
+    /// process id, if it is there, says whose mappings hold.
+    /// </summary>
+    private bool TryReadColumns(ReadOnlySpan<byte> line)
+    {
+        PerfScriptTokens tokens = new(line);
+        int process = BranchAggregator.AnyProcess;
+        ulong address = 0;
+        bool symbolic = false;
+        while (tokens.Next(out ReadOnlySpan<byte> token))
+        {
+            if (PerfScriptTokens.IsBranch(token))
+            {
+                processId = process;
+                ReadStack(address, token, tokens);
+                processId = BranchAggregator.AnyProcess;
+                return true;
+            }
+            symbolic |= PerfScriptTokens.IsSymbolicBranch(token);
+            int slash = token.IndexOf((byte)'/');
+            if (slash > 0 && PerfScriptTokens.TryDecimal(token[..slash], out ulong pid) && PerfScriptTokens.TryDecimal(token[(slash + 1)..], out _) && pid <= int.MaxValue)
+                process = (int)pid;
+            address = PerfScriptTokens.TryHex(token, out ulong value) ? value : 0;
+        }
+        if (symbolic)
+            sink.OnLost(SymbolicBranches, 1);
+        return symbolic;
     }
 
     private void ReadStack(ulong instructionPointer, ReadOnlySpan<byte> token, PerfScriptTokens tokens)
@@ -167,7 +201,9 @@ public sealed class PerfScriptReader
                 Array.Resize(ref stack, 2 * count);
             if (!PerfScriptTokens.TryBranch(token, out stack[count]))
             {
-                sink.OnLost(BadBranch, 1);
+                // brstacksym repeats the branches behind brstack's addresses.
+                if (!PerfScriptTokens.IsSymbolicBranch(token))
+                    sink.OnLost(BadBranch, 1);
                 break;
             }
             count++;
@@ -192,7 +228,7 @@ public sealed class PerfScriptReader
             BranchSamples += weight;
         sink.OnSample(new BranchSample
         {
-            ProcessId = BranchAggregator.AnyProcess,
+            ProcessId = processId,
             ThreadId = 0,
             InstructionPointer = new(instructionPointer),
             Stack = branches,
@@ -211,7 +247,9 @@ public sealed class PerfScriptReader
         if (!executable)
             return;
         Mappings++;
-        // The samples do not say whose they are, so every process's mappings share one address space.
+        // Samples without a process column share one address space with every process's mappings; those with one have their own.
+        if (mapping.ProcessId > 0)
+            sink.OnMapping(mapping);
         sink.OnMapping(mapping.ProcessId < 0 ? mapping : mapping with { ProcessId = BranchAggregator.AnyProcess });
     }
 }

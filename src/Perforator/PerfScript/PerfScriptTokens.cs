@@ -29,6 +29,9 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
     /// <summary>Whether a token looks like a branch: <c>0x…/…</c>.</summary>
     public static bool IsBranch(ReadOnlySpan<byte> token) => token.Length > 3 && token[0] == '0' && token[1] == 'x' && token.Contains((byte)'/');
 
+    /// <summary>Whether a token looks like a branch of brstacksym: <c>symbol+0x…/symbol+0x…/…</c>.</summary>
+    public static bool IsSymbolicBranch(ReadOnlySpan<byte> token) => token.Contains((byte)'/') && token.IndexOf("+0x"u8) > 0;
+
     /// <summary>
     /// A branch as perf prints it: <c>0xFROM/0xTO/prediction/transaction/abort/cycles[/type/speculation]</c>, where prediction is
     /// M (missed), P or -, and speculation may be SPEC_WRONG_PATH.

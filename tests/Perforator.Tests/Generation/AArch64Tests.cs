@@ -1,0 +1,56 @@
+using System.Text;
+using Perforator.Elf;
+using Perforator.Tests.Infrastructure;
+
+namespace Perforator.Tests.Generation;
+
+/// <summary>Profiles of AArch64 programs, cross-compiled; the stacks follow the program's own branches (no Arm machine is needed).</summary>
+public sealed class AArch64Tests : IDisposable
+{
+    private readonly TemporaryFolder folder = new();
+
+    public void Dispose() => folder.Dispose();
+
+    private const string Source = """
+        int table[256];
+        static inline int step(int s, int n) { return s > 1000 ? s - n % 10 : s + n % 10; }
+        __attribute__((noinline)) int fold(int n) { int s = 0; while (n) { s = step(s, n); n /= 10; } return s; }
+        __attribute__((noinline)) int odd(int n); __attribute__((noinline)) int even(int n) { return n == 0 ? 1 : odd(n - 1) - 1; }
+        int odd(int n) { return n == 0 ? 0 : even(n - 1) + 1; }
+        int (*ops[])(int) = {fold, odd, even};
+        int main(int argc, char **argv) {
+          int sum = 0;
+          for (int r = 0; r < argc * 100; r++) {
+            sum += ops[r % 3](r % 50);
+            if (r & 4) sum += table[sum & 255];
+            for (int i = 0; i < (r & 7); i++) sum = step(sum, i * r);
+            if (sum < 0) sum = fold(-sum);
+          }
+          return sum & 1;
+        }
+        """;
+
+    [Theory]
+    [InlineData("plain", "-fdebug-info-for-profiling")]
+    [InlineData("pauth", "-fdebug-info-for-profiling -march=armv8.3-a -mbranch-protection=standard")]
+    [InlineData("probes", "-fpseudo-probe-for-profiling")]
+    public void The_profile_is_llvm_profgens(string name, string flags)
+    {
+        string binary = folder[name], script = folder[name + ".txt"];
+        Tool.Run("clang-19", ["--target=aarch64-linux-gnu", "-O2", "-g", "-fuse-ld=lld", "-nostdlib", "-static", "-Wl,-e,main", "-Wl,--build-id",
+            .. flags.Split(' '), folder.Write("arm.c", Source), "-o", binary]).Succeeded();
+        using ElfFile elf = ElfFile.Load(binary);
+        LoadSegment code = elf.LoadSegments.First(segment => segment.IsExecutable);
+        StringBuilder text = new();
+        var mapping = BranchWalk.MappingOf(code, 7, 0, binary, elf.BuildId);
+        text.Append($"PERF_RECORD_MMAP2 7/7: [{mapping.Start}(0x{mapping.Length:x}) @ 0x{mapping.Offset.Value:x} 08:01 1 1]: r-xp {binary}\n");
+        BranchWalk walk = new(elf, seed: 11);
+        for (int i = 0; i < 1500; i++)
+        {
+            (ulong address, (ulong From, ulong To)[] stack) = walk.Next();
+            text.Append($"{address:x16} {string.Join(' ', stack.Select(branch => $"0x{branch.From:x}/0x{branch.To:x}/P/-/-/0"))}\n");
+        }
+        File.WriteAllText(script, text.ToString());
+        PeerComparison.AssertEqual(binary, script);
+    }
+}
