@@ -48,6 +48,21 @@ internal sealed class AddressSpace
     /// <summary>The region with a tally that was found last.</summary>
     public Region LastOfInterest => lastOfInterest;
 
+    /// <summary>Whether a range lies wholly in the code of one binary of interest.</summary>
+    public bool IsCodeOfOne(ulong start, ulong end)
+    {
+        int at = FirstEndingAfter(start);
+        if (at == regions.Count || regions[at].Tally is not { } tally)
+            return false;
+        for (ulong covered = start; at < regions.Count && regions[at].Start <= covered && regions[at].Tally == tally; at++)
+        {
+            covered = regions[at].End;
+            if (covered >= end)
+                return true;
+        }
+        return false;
+    }
+
     /// <summary>The region or gap that holds a runtime address.</summary>
     public Region Find(ulong address)
     {

@@ -59,6 +59,8 @@ public sealed class BranchAggregator : IBranchSink
     /// <inheritdoc/>
     public void OnMapping(Mapping mapping)
     {
+        if (mapping.IsAnonymous && Space(mapping.ProcessId).IsCodeOfOne(mapping.Start.Value, mapping.End.Value))
+            return;
         Module? module = resolver.Resolve(mapping);
         BinaryAddress? start = module?.StartOf(mapping.Offset, mapping.Length);
         ModuleTally? tally = module is null || start is null ? null : Tally(module.BuildId, module.Path);

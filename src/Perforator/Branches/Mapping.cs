@@ -13,4 +13,11 @@ public sealed record Mapping(
 {
     /// <summary>One past the last byte.</summary>
     public RuntimeAddress End => new(Start.Value + Length);
+
+    /// <summary>
+    /// Whether it shows memory without a file. Programs that move their code onto huge pages copy it there, so that over a file's
+    /// code this is the same code.
+    /// </summary>
+    public bool IsAnonymous =>
+        Path.StartsWith("//anon", StringComparison.Ordinal) || Path.StartsWith("/anon_hugepage", StringComparison.Ordinal) || Path == "[heap]";
 }

@@ -63,6 +63,23 @@ public class BranchAggregatorTests
         Assert.Equal(1UL, aggregator.Losses[BranchAggregator.ExternalBranch]);
     }
 
+    /// <summary>Programs that move their code onto huge pages map anonymous memory over it, with the same code.</summary>
+    [Theory]
+    [InlineData("//anon", 0x10000UL, 0x1000UL, 1)]
+    [InlineData("/anon_hugepage (deleted)", 0x10000UL, 0x800UL, 1)]
+    [InlineData("[heap]", 0x10000UL, 0x1000UL, 1)]
+    [InlineData("//anon", 0xf000UL, 0x2000UL, 0)] // reaches beyond the code: new code of a JIT
+    [InlineData("/lib/other.so", 0x10000UL, 0x1000UL, 0)]
+    [InlineData("", 0x10000UL, 0x1000UL, 0)]
+    public void Anonymous_memory_inside_a_binarys_code_is_that_code(string path, ulong start, ulong length, int counted)
+    {
+        BranchAggregator aggregator = new(new OneModule());
+        aggregator.OnMapping(new(1, new(0x10000), 0x1000, new(0), Program.Path));
+        aggregator.OnMapping(new(1, new(start), length, new(0), path));
+        Sample(aggregator, 1, Entry(0x10040, 0x10010));
+        Assert.Equal(counted, aggregator.Profiles[Program.BuildId].Branches.Count);
+    }
+
     [Fact]
     public void A_range_that_goes_backwards_is_counted_as_bogus()
     {
