@@ -32,7 +32,8 @@ public sealed class AArch64Tests : IDisposable
 
     [Theory]
     [InlineData("plain", "-fdebug-info-for-profiling")]
-    [InlineData("pauth", "-fdebug-info-for-profiling -march=armv8.3-a -mbranch-protection=standard")]
+    // Not -march=armv8.3-a: llvm-profgen-19 knows no RETAA and leaves its samples out.
+    [InlineData("pauth", "-fdebug-info-for-profiling -mbranch-protection=standard")]
     [InlineData("probes", "-fpseudo-probe-for-profiling")]
     public void The_profile_is_llvm_profgens(string name, string flags)
     {

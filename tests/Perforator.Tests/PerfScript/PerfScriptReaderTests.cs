@@ -55,7 +55,7 @@ public class PerfScriptReaderTests
     }
 
     [Fact]
-    public void Mappings_of_all_processes_share_one_address_space_and_only_code_is_told()
+    public void A_mapping_is_its_processs_and_that_of_samples_which_name_no_process_and_only_code_is_told()
     {
         Transcript read = Read(
             " PERF_RECORD_MMAP2 31/31: [0x555555555000(0x1000) @ 0x1000 08:01 123 456]: r-xp /opt/a program\n" +
@@ -63,7 +63,9 @@ public class PerfScriptReaderTests
             " PERF_RECORD_MMAP2 7/7: [0x7f0000000000(0x2000) @ 0 <0123456789abcdef>]: r-xp /lib/libc.so.6\n" +
             " PERF_RECORD_MMAP -1/0: [0xffffffff81e00000(0x3e8fa000) @ 0xffffffff81e00000]: x [kernel.kallsyms]_text\n", out PerfScriptReader reader);
         Assert.Equal(
-            ["map 0 0x555555555000 1000 +0x1000 /opt/a program",
+            ["map 31 0x555555555000 1000 +0x1000 /opt/a program",
+             "map 0 0x555555555000 1000 +0x1000 /opt/a program",
+             "map 7 0x7f0000000000 2000 +0x0 /lib/libc.so.6 0123456789abcdef",
              "map 0 0x7f0000000000 2000 +0x0 /lib/libc.so.6 0123456789abcdef",
              "map -1 0xffffffff81e00000 3e8fa000 +0xffffffff81e00000 [kernel.kallsyms]_text"], read.Lines);
         Assert.Equal(3UL, reader.Mappings);
