@@ -16,6 +16,9 @@ internal enum BurstStage
 
     /// <summary>In the system call.</summary>
     InSystemCall,
+
+    /// <summary>In a system call that the stack does not span; to be let go behind it.</summary>
+    Leaving,
 }
 
 /// <summary>Room for the branches of one burst.</summary>

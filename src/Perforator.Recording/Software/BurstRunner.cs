@@ -157,6 +157,10 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         }
     }
 
+    /// <summary>Whether a stop broke off a system call: it is to return ERESTARTSYS … ERESTART_RESTARTBLOCK or EINTR.</summary>
+    private static bool WasWaiting(in UserRegisters registers) =>
+        (long)registers.OrigRax >= 0 && (long)registers.Rax is -4 or (<= -512 and >= -516);
+
     /// <summary>Deals with a stop.</summary>
     /// <returns>True when the thread was sent on to its next stop, false when the burst is over.</returns>
     private bool Advance(Burst burst, IBranchSink sink)
@@ -165,6 +169,12 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         bool expected = burst.Stage is BurstStage.Stopping or BurstStage.Ending
             ? thread.StopEvent == PTRACE_EVENT_STOP && thread.StopSignal == SIGTRAP
             : thread.IsSystemCallStop;
+        if (burst.Stage == BurstStage.Ending && thread.IsSystemCallStop)
+        {
+            // The interrupt that was to end the window came as the thread entered the call, which may now end with EINTR.
+            sink.OnLost(LostRace, 1);
+            return Leave(burst);
+        }
         // Anything else is a signal to be delivered or a group stop: the path ends here.
         if (!expected || !thread.ReadRegisters(out UserRegisters registers))
             return false;
@@ -176,22 +186,24 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         switch (burst.Stage)
         {
             case BurstStage.Stopping when (long)registers.OrigRax >= 0:
-                // ERESTARTSYS … ERESTART_RESTARTBLOCK and EINTR.
-                bool waited = (long)registers.Rax is -4 or (<= -512 and >= -516);
-                sink.OnLost(waited ? LostRace : InKernel, 1);
+                sink.OnLost(WasWaiting(registers) ? LostRace : InKernel, 1);
                 return false;
             case BurstStage.Running:
                 if (!burst.ReachedSystemCall)
-                    return false;
+                    return Leave(burst);
                 if (registers.Rip != burst.ExpectedInstructionPointer || registers.Rsp != burst.ExpectedStackPointer)
                 {
                     sink.OnLost(Diverged, 1);
                     burst.BranchCount = 0;
-                    return false;
+                    return Leave(burst);
                 }
                 burst.Stage = BurstStage.InSystemCall;
                 return thread.RunToSystemCall();
+            case BurstStage.Leaving:
+                return false;
             case BurstStage.Ending:
+                if (WasWaiting(registers))
+                    sink.OnLost(LostRace, 1);
                 int? taken = (long)registers.OrigRax < 0 ? follower.Locate(burst, registers) : null;
                 window.Learn(beyond: taken is null);
                 burst.BranchCount = taken ?? burst.BranchCount;
@@ -199,6 +211,16 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
             default:
                 return Follow(burst, registers, sink);
         }
+    }
+
+    /// <summary>
+    /// Lets a thread that is about to enter a system call through it, to be detached behind: PTRACE_DETACH wakes like a signal, and a
+    /// call that the thread is still to wait in would end with EINTR.
+    /// </summary>
+    private static bool Leave(Burst burst)
+    {
+        burst.Stage = BurstStage.Leaving;
+        return burst.Thread.RunToSystemCall();
     }
 
     private bool Follow(Burst burst, in UserRegisters registers, IBranchSink sink)
