@@ -32,6 +32,8 @@ public sealed class ServiceLoopTests : IDisposable
         Assert.True(SpinWait.SpinUntil(() => service.Output.Length > linesBefore, TimeSpan.FromSeconds(20)), "the service no longer answers");
         Assert.False(service.HasExited, service.Output);
 
+        EqualsPeer(binary, service);
+
         ToolResult pgo = server.Cli("pgo", "logquery", "-o", folder.Path).Succeeded();
         string profile = Assert.Single(pgo.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries));
         Assert.Matches(@"/logquery\.[0-9a-f]+\.afdo$", profile);
@@ -49,6 +51,16 @@ public sealed class ServiceLoopTests : IDisposable
     }
 
     public void Dispose() => folder.Dispose();
+
+    /// <summary>From the branch stacks really recorded of the service, llvm-profgen makes the same profile.</summary>
+    private void EqualsPeer(string binary, BackgroundProgram service)
+    {
+        string data = folder["logquery.perf.data"], ours = folder["ours.txt"], peer = folder["peer.txt"];
+        Tool.Cli("record", "--source", "software", "--max-overhead", "100%", "--duration", "3s", "-p", $"{service.Id}", "-o", data).Succeeded();
+        Tool.Cli("generate", "--binary", binary, "--perf-data", data, "--format", "text", "-o", ours).Succeeded();
+        Tool.Run("llvm-profgen-19", ["--perfdata", data, "--binary", binary, "--format", "text", "-o", peer]).Succeeded();
+        Assert.Equal(File.ReadAllText(peer), File.ReadAllText(ours));
+    }
 
     private static void WaitForBranches(ServerProcess server, BackgroundProgram agent)
     {

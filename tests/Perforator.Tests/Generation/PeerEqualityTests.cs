@@ -31,9 +31,12 @@ public class PeerEqualityTests(PeerComparison programs) : IClassFixture<PeerComp
     public void Cpp_programs(string name, string flags) =>
         PeerComparison.AssertEqual(programs.CompileCpp(name, flags.Split(' ')));
 
-    [Fact]
-    public void C_program_by_clang() =>
-        PeerComparison.AssertEqual(programs.Compile("c", "clang-19", "-O2", "-g", "-fdebug-info-for-profiling", Path.Combine(PeerComparison.Sources, "cold.c")));
+    [Theory]
+    [InlineData("-pie")]
+    [InlineData("-no-pie")]
+    public void C_program_by_clang(string position) =>
+        PeerComparison.AssertEqual(programs.Compile(
+            $"c{position}", "clang-19", "-O2", "-g", "-fdebug-info-for-profiling", position, Path.Combine(PeerComparison.Sources, "cold.c")));
 
     [Fact]
     public void C_program_by_gcc_with_a_cold_part() =>
