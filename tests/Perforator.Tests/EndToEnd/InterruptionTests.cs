@@ -6,6 +6,7 @@ using Perforator.Tests.Recording;
 namespace Perforator.Tests.EndToEnd;
 
 /// <summary>SIGTERM and SIGINT at random moments, 50 of each for the agent and for record: what is recorded runs on, and right.</summary>
+[Collection(AloneCollection.Name)]
 public class InterruptionTests(TargetProgram program) : IClassFixture<TargetProgram>
 {
     private const int Times = 50;
@@ -129,7 +130,7 @@ public class InterruptionTests(TargetProgram program) : IClassFixture<TargetProg
         /// <summary>Waits for the verb's end; what it started may still have its streams.</summary>
         public async Task<(int ExitCode, string Error)> EndAsync()
         {
-            await process.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(30));
+            await process.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(120));
             return (process.ExitCode, $"{firstLine}\n{await rest}");
         }
 
@@ -138,7 +139,7 @@ public class InterruptionTests(TargetProgram program) : IClassFixture<TargetProg
         {
             Assert.False(output.IsCompleted, "the command has not run on");
             process.StandardInput.Close();
-            return await output.WaitAsync(TimeSpan.FromSeconds(30));
+            return await output.WaitAsync(TimeSpan.FromSeconds(120));
         }
 
         /// <summary>A command that runs on holds the error stream open too, so this reads until the verb has ended and a while nothing comes.</summary>

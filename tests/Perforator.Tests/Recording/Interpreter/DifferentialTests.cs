@@ -6,6 +6,7 @@ using Xunit.Abstractions;
 namespace Perforator.Tests.Recording.Interpreter;
 
 /// <summary>The interpreter against the real CPU. PERFORATOR_COMPARE_INSTRUCTIONS sets how many instructions each program is stepped.</summary>
+[Collection(AloneCollection.Name)]
 public sealed class DifferentialTests(ITestOutputHelper output)
 {
     [SkippableTheory]

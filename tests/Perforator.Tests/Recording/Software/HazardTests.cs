@@ -7,6 +7,7 @@ using Perforator.Tests.Infrastructure;
 namespace Perforator.Tests.Recording.Software;
 
 /// <summary>What targets do that recording must not disturb: testdata/recording/hazards.c, under the densest recording there is.</summary>
+[Collection(AloneCollection.Name)]
 public sealed class HazardTests : IClassFixture<HazardTests.Binary>
 {
     private const int SIGSTOP = 19, SIGCONT = 18, SIGKILL = 9;

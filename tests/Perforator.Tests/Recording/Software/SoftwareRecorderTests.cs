@@ -3,6 +3,7 @@ using Perforator.Tests.Infrastructure;
 
 namespace Perforator.Tests.Recording.Software;
 
+[Collection(AloneCollection.Name)]
 public sealed class SoftwareRecorderTests
 {
     /// <summary>Works until its input ends, then prints a sum that any disturbance would change.</summary>
