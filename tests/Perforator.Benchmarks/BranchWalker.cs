@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Perforator.Branches;
 using Perforator.Disassembly;
 using Perforator.Elf;
 
@@ -22,7 +23,7 @@ public sealed class BranchWalker
 
     private readonly ElfFile elf;
     private readonly Random random;
-    private readonly X64Decoder decoder = new();
+    private readonly IInstructionDecoder decoder;
     private readonly Dictionary<ulong, (Instruction Instruction, bool Valid)> decoded = [];
     private readonly List<ulong> entries = [];
     private readonly Dictionary<ulong, ulong> functionEnds = [];
@@ -39,6 +40,7 @@ public sealed class BranchWalker
     public BranchWalker(ElfFile elf, int seed = 1, int depth = 32)
     {
         this.elf = elf;
+        decoder = elf.Machine == ElfMachine.AArch64 ? new Arm64Decoder() : new X64Decoder();
         random = new Random(seed);
         ring = new (ulong, ulong)[depth];
         foreach (ref readonly ElfSymbol symbol in elf.Symbols.Symbols)
@@ -51,13 +53,16 @@ public sealed class BranchWalker
     }
 
     /// <summary>Added to every address of the binary, as the loader does for position-independent ones.</summary>
-    public ulong Bias { get; init; }
+    public ulong Bias { get; set; }
 
     /// <summary>The share of stacks that are spoilt as recordings are: duplicated, lost, swapped and kernel entries, cut stacks.</summary>
     public double Noise { get; init; }
 
     /// <summary>The share of stacks with an entry whose addresses are a byte off, as another build's profile has them.</summary>
     public double Skid { get; init; }
+
+    /// <summary>Whether no branch comes from or goes to other code, as if the binary had no libraries.</summary>
+    public bool StaysInside { get; init; }
 
     /// <summary>How unevenly functions are entered: 0 evenly, larger values prefer few of them.</summary>
     public double Skew { get; init; } = 2;
@@ -70,12 +75,50 @@ public sealed class BranchWalker
         {
             if (!segment.IsExecutable)
                 continue;
-            ulong start = segment.Address.Value & ~0xfffUL, offset = segment.Offset.Value & ~0xfffUL;
-            ulong size = (segment.Address.Value + segment.MemorySize - start + 0xfff) & ~0xfffUL;
+            Mapping mapping = MappingOf(segment, 4242, path);
             lines.Append(CultureInfo.InvariantCulture,
-                $" PERF_RECORD_MMAP2 4242/4242: [0x{start + Bias:x}(0x{size:x}) @ {(offset == 0 ? "0" : $"0x{offset:x}")} 08:01 1234 5678]: r-xp {path}\n");
+                $" PERF_RECORD_MMAP2 4242/4242: [{mapping.Start}(0x{mapping.Length:x}) @ {(mapping.Offset.Value == 0 ? "0" : $"0x{mapping.Offset.Value:x}")} 08:01 1234 5678]: r-xp {path}\n");
         }
         return lines.ToString();
+    }
+
+    /// <summary>The mapping the kernel makes of a segment: whole pages.</summary>
+    public Mapping MappingOf(LoadSegment segment, int process, string path)
+    {
+        ulong slack = segment.Address.Value & 0xfff;
+        return new(process, new(segment.Address.Value - slack + Bias), (segment.MemorySize + slack + 0xfff) & ~0xfffUL, new(segment.Offset.Value - slack), path, elf.BuildId);
+    }
+
+    /// <summary>Feeds a sink with stacks of processes that have the binary mapped, in turn, each at its own bias and a microsecond apart.</summary>
+    public void Feed(IBranchSink sink, string path, long samples, params (int Process, ulong Bias)[] processes)
+    {
+        foreach ((int process, ulong bias) in processes)
+        {
+            Bias = bias;
+            foreach (LoadSegment segment in elf.LoadSegments)
+                if (segment.IsExecutable)
+                    sink.OnMapping(MappingOf(segment, process, path));
+        }
+        BranchEntry[] entries = new BranchEntry[ring.Length];
+        for (long i = 0; i < samples; i++)
+        {
+            (int process, Bias) = processes[i % processes.Length];
+            ReadOnlySpan<(ulong From, ulong To)> stack = NextStack();
+            for (int j = 0; j < stack.Length; j++)
+            {
+                BranchFlags flags = (stack[j].From - Bias) % 16 == 0 ? BranchFlags.Mispredicted : BranchFlags.Predicted;
+                entries[j] = new BranchEntry(new(stack[j].From), new(stack[j].To), flags);
+            }
+            sink.OnSample(new BranchSample
+            {
+                ProcessId = process,
+                ThreadId = process,
+                Time = 2000 + 1000 * (ulong)i,
+                InstructionPointer = entries[0].To,
+                Stack = entries.AsSpan(0, stack.Length),
+                Weight = 1,
+            });
+        }
     }
 
     /// <summary>Writes perf script text with the given number of branch entries.</summary>
@@ -99,9 +142,9 @@ public sealed class BranchWalker
     /// <summary>The next stack, newest first, in runtime addresses; valid until the next call.</summary>
     public ReadOnlySpan<(ulong From, ulong To)> NextStack()
     {
-        long until = taken + ring.Length;
-        while (taken < until)
-            Walk();
+        for (long until = taken + ring.Length; taken < until;)
+            if (!Walk())
+                until = taken + ring.Length;
         (ulong From, ulong To)[] stack = new (ulong, ulong)[ring.Length];
         for (int i = 0; i < stack.Length; i++)
             stack[i] = ring[(taken - 1 - i) % ring.Length];
@@ -113,34 +156,30 @@ public sealed class BranchWalker
         return random.NextDouble() < Noise ? Spoil(stack) : stack;
     }
 
-    /// <summary>Runs from one taken branch to the next.</summary>
-    private void Walk()
+    /// <summary>Runs from one taken branch to the next; false when the walk had to begin anew elsewhere, without a branch that leads there.</summary>
+    private bool Walk()
     {
-        if (function == 0)
-            Enter();
+        if (function == 0 && !Enter())
+            return false;
         ulong at = position;
         while (true)
         {
             (Instruction instruction, bool valid) = Decode(at);
             if (!valid)
-            {
-                function = 0;
-                Enter();
-                return;
-            }
+                return Enter();
             ulong next = at + (ulong)instruction.Length;
             switch (instruction.Kind)
             {
                 case InstructionKind.ConditionalBranch when random.Next(256) < Leaning(at):
                 case InstructionKind.UnconditionalBranch:
                     Take(at, instruction.Target);
-                    return;
+                    return true;
                 case InstructionKind.IndirectBranch:
                     if (Jump(at) is { } target)
                         Take(at, target);
                     else
                         Leave(at);
-                    return;
+                    return true;
                 case InstructionKind.Call or InstructionKind.IndirectCall:
                     returns.Add(next);
                     if (instruction.Kind == InstructionKind.Call)
@@ -149,10 +188,10 @@ public sealed class BranchWalker
                         Take(at, callee);
                     else
                         Leave(at);
-                    return;
+                    return true;
                 case InstructionKind.Return:
                     Return(at);
-                    return;
+                    return true;
                 default:
                     at = next;
                     continue;
@@ -160,14 +199,16 @@ public sealed class BranchWalker
         }
     }
 
-    /// <summary>Code outside the binary calls in.</summary>
-    private void Enter()
+    /// <summary>Code outside the binary calls in; false when there is none, so that no branch leads there.</summary>
+    private bool Enter()
     {
         returns.Clear();
         entered = taken;
         ulong entry = Pick(random.NextDouble());
-        Record(Library(), entry + Bias);
+        if (!StaysInside)
+            Record(Library(), entry + Bias);
         position = function = entry;
+        return !StaysInside;
     }
 
     private void Take(ulong from, ulong to)
@@ -182,20 +223,31 @@ public sealed class BranchWalker
 
     private void Return(ulong from)
     {
-        if (returns.Count == 0)
+        if (returns.Count > 0)
+        {
+            position = returns[^1];
+            returns.RemoveAt(returns.Count - 1);
+            Record(from + Bias, position + Bias);
+        }
+        else if (StaysInside)
+        {
+            Take(from, Pick(random.NextDouble()));
+        }
+        else
         {
             Record(from + Bias, Library());
             function = 0;
-            return;
         }
-        position = returns[^1];
-        returns.RemoveAt(returns.Count - 1);
-        Record(from + Bias, position + Bias);
     }
 
-    /// <summary>Out to a library, a branch or two there, and back to the newest return address.</summary>
+    /// <summary>Out to a library, a branch or two there, and back to the newest return address; or on to another function, if there is no library.</summary>
     private void Leave(ulong from)
     {
+        if (StaysInside)
+        {
+            Take(from, Pick(random.NextDouble()));
+            return;
+        }
         Record(from + Bias, Library());
         for (int i = random.Next(3); i > 0; i--)
             Record(Library(), Library());

@@ -1,4 +1,4 @@
-using System.Text;
+using Perforator.Benchmarks;
 using Perforator.Elf;
 using Perforator.Tests.Infrastructure;
 
@@ -41,17 +41,8 @@ public sealed class AArch64Tests : IDisposable
         Tool.Run("clang-19", ["--target=aarch64-linux-gnu", "-O2", "-g", "-fuse-ld=lld", "-nostdlib", "-static", "-Wl,-e,main", "-Wl,--build-id",
             .. flags.Split(' '), folder.Write("arm.c", Source), "-o", binary]).Succeeded();
         using ElfFile elf = ElfFile.Load(binary);
-        LoadSegment code = elf.LoadSegments.First(segment => segment.IsExecutable);
-        StringBuilder text = new();
-        var mapping = BranchWalk.MappingOf(code, 7, 0, binary, elf.BuildId);
-        text.Append($"PERF_RECORD_MMAP2 7/7: [{mapping.Start}(0x{mapping.Length:x}) @ 0x{mapping.Offset.Value:x} 08:01 1 1]: r-xp {binary}\n");
-        BranchWalk walk = new(elf, seed: 11);
-        for (int i = 0; i < 1500; i++)
-        {
-            (ulong address, (ulong From, ulong To)[] stack) = walk.Next();
-            text.Append($"{address:x16} {string.Join(' ', stack.Select(branch => $"0x{branch.From:x}/0x{branch.To:x}/P/-/-/0"))}\n");
-        }
-        File.WriteAllText(script, text.ToString());
+        using (StreamWriter text = new(script))
+            new BranchWalker(elf, seed: 11) { StaysInside = true }.WritePerfScript(text, binary, branches: 48_000);
         PeerComparison.AssertEqual(binary, script);
     }
 }

@@ -1,3 +1,4 @@
+using Perforator.Benchmarks;
 using Perforator.Branches;
 using Perforator.PerfData;
 using Perforator.Tests.Infrastructure;
@@ -19,7 +20,7 @@ public sealed class DamagedPerfDataTests(WalkedProgram program) : IClassFixture<
     {
         using MemoryStream file = new();
         using PerfDataWriter writer = new(file);
-        new BranchWalk(program.Elf, seed: 5).Feed(writer, program.Binary, 40, program.Processes);
+        new BranchWalker(program.Elf, seed: 5).Feed(writer, program.Binary, 40, program.Processes);
         writer.OnFork(5000, 4001);
         writer.OnExec(5000);
         writer.OnExit(5000);

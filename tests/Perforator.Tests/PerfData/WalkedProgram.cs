@@ -1,3 +1,4 @@
+using Perforator.Benchmarks;
 using Perforator.Branches;
 using Perforator.Elf;
 using Perforator.PerfData;
@@ -67,7 +68,7 @@ public sealed class WalkedProgram : IDisposable
     public string OneProcess { get; }
 
     /// <summary>Feeds the same mappings and samples that <see cref="PerfData"/> holds.</summary>
-    public void Feed(IBranchSink sink) => new BranchWalk(Elf, seed: 1).Feed(sink, Binary, Samples, Processes);
+    public void Feed(IBranchSink sink) => new BranchWalker(Elf).Feed(sink, Binary, Samples, Processes);
 
     public void Dispose()
     {
@@ -79,7 +80,7 @@ public sealed class WalkedProgram : IDisposable
     {
         using FileStream file = File.Create(Folder[name]);
         using PerfDataWriter writer = new(file) { HostName = "testhost", CpuModel = "Test CPU" };
-        new BranchWalk(Elf, seed: 1).Feed(writer, Binary, Samples, processes);
+        new BranchWalker(Elf).Feed(writer, Binary, Samples, processes);
         writer.Complete();
         return Folder[name];
     }

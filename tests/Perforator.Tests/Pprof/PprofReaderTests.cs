@@ -1,4 +1,5 @@
 using System.IO.Compression;
+using Perforator.Benchmarks;
 using Perforator.Branches;
 using Perforator.Bytes;
 using Perforator.Elf;
@@ -23,25 +24,27 @@ public sealed class PprofReaderTests(WalkedProgram program) : IClassFixture<Walk
         PprofBytes pprof = new("lbr", "stacks", packed);
         LoadSegment code = program.Elf.LoadSegments.First(segment => segment.IsExecutable);
         ulong[] biases = [0x555555554000, 0x555555555000];
+        BranchWalker walk = new(program.Elf, seed: 3) { StaysInside = true };
+        BranchAggregator expected = new(new WalkedProgram.Resolver(program.Module));
+        expected.OnMapping(walk.MappingOf(code, BranchAggregator.AnyProcess, program.Binary));
         for (ulong id = 1; id <= 2; id++)
         {
-            Mapping mapping = BranchWalk.MappingOf(code, 7, biases[id - 1], program.Binary, program.Elf.BuildId);
+            walk.Bias = biases[id - 1];
+            Mapping mapping = walk.MappingOf(code, 7, program.Binary);
             ulong offset = agentsOffset ? mapping.Start.Value - biases[id - 1] : mapping.Offset.Value;
             pprof.Mapping(id, mapping.Start.Value, mapping.End.Value, offset, "/path/elsewhere", program.Elf.BuildId.ToString());
         }
-        BranchWalk walk = new(program.Elf, seed: 3);
-        BranchAggregator expected = new(new WalkedProgram.Resolver(program.Module));
-        expected.OnMapping(BranchWalk.MappingOf(code, BranchAggregator.AnyProcess, 0, program.Binary, program.Elf.BuildId));
         for (int i = 0; i < 200; i++)
         {
             ulong id = 1 + (ulong)i % 2;
-            (ulong From, ulong To)[] stack = walk.Next().Stack;
-            pprof.Sample(1 + i % 3, [.. stack.SelectMany(branch => new[] { pprof.Location(id, branch.From + biases[id - 1]), pprof.Location(id, branch.To + biases[id - 1]) })]);
+            ulong bias = walk.Bias = biases[id - 1];
+            (ulong From, ulong To)[] stack = walk.NextStack().ToArray();
+            pprof.Sample(1 + i % 3, [.. stack.SelectMany(branch => new[] { pprof.Location(id, branch.From), pprof.Location(id, branch.To) })]);
             expected.OnSample(new BranchSample
             {
                 ProcessId = BranchAggregator.AnyProcess,
                 ThreadId = 0,
-                Stack = stack.Select(branch => new BranchEntry(new(branch.From), new(branch.To))).ToArray(),
+                Stack = stack.Select(branch => new BranchEntry(new(branch.From - bias), new(branch.To - bias))).ToArray(),
                 Weight = (ulong)(1 + i % 3),
             });
         }
