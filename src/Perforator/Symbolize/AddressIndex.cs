@@ -3,7 +3,7 @@ using Perforator.Dwarf;
 namespace Perforator.Symbolize;
 
 /// <summary>
-/// Finds the innermost of nested address ranges. Built once from ranges that may nest, then a binary search over disjoint pieces.
+/// Finds which of overlapping address ranges answers for an address. Built once, then a binary search over disjoint pieces.
 /// </summary>
 internal sealed class AddressIndex
 {
@@ -56,7 +56,47 @@ internal sealed class AddressIndex
         }
     }
 
-    /// <summary>The value of the innermost range that holds an address; -1 when none does.</summary>
+    /// <summary>
+    /// Builds an index of ranges that may overlap in any way, as those of units do when a linker lets the discarded copies of a COMDAT
+    /// function describe the kept one. Where several cover an address, the value that answers just below it goes on answering while it
+    /// can, else the smallest answers: what LLVM's DWARFDebugAranges does.
+    /// </summary>
+    public static AddressIndex OfOverlapping(List<(AddressRange Range, int Value)> ranges)
+    {
+        (ulong Address, int End)[] ends = new (ulong, int)[2 * ranges.Count];
+        ulong[] addresses = new ulong[ends.Length];
+        for (int i = 0; i < ends.Length; i++)
+        {
+            AddressRange range = ranges[i / 2].Range;
+            ends[i] = (addresses[i] = i % 2 == 0 ? range.Low : range.High, i);
+        }
+        Array.Sort(addresses, ends);
+        List<Piece> pieces = new(ranges.Count);
+        SortedDictionary<int, int> covering = [];
+        ulong at = 0;
+        foreach ((ulong address, int end) in ends)
+        {
+            (AddressRange range, int value) = ranges[end / 2];
+            if (range.Low >= range.High)
+                continue;
+            if (at < address && covering.Count > 0)
+            {
+                if (pieces.Count > 0 && pieces[^1].High == at && covering.ContainsKey(pieces[^1].Value))
+                    pieces[^1] = pieces[^1] with { High = address };
+                else
+                    pieces.Add(new(at, address, covering.First().Key));
+            }
+            int count = covering.GetValueOrDefault(value) + (end % 2 == 0 ? 1 : -1);
+            if (count == 0)
+                covering.Remove(value);
+            else
+                covering[value] = count;
+            at = address;
+        }
+        return new AddressIndex([.. pieces]);
+    }
+
+    /// <summary>The value of the range that answers for an address; -1 when none does.</summary>
     /// <param name="end">The next address at which the answer changes.</param>
     public int Find(ulong address, out ulong end)
     {

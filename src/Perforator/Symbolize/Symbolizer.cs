@@ -176,7 +176,7 @@ public sealed class Symbolizer : IDisposable
             }
             AddRanges(i, own);
         }
-        return AddressIndex.Of(ranges);
+        return AddressIndex.OfOverlapping(ranges);
 
         void AddRanges(int unit, IReadOnlyList<AddressRange> found)
         {

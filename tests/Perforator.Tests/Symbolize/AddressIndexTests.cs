@@ -46,5 +46,28 @@ public class AddressIndexTests
         }
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void Of_overlapping_ranges_the_one_below_goes_on_and_else_the_smallest_answers(int seed)
+    {
+        Random random = new(seed);
+        List<(AddressRange Range, int Value)> ranges = [];
+        for (int i = 0; i < 40; i++)
+        {
+            ulong low = (ulong)random.Next(150);
+            ranges.Add((new(low, low + (ulong)random.Next(12)), random.Next(20)));
+        }
+        AddressIndex index = AddressIndex.OfOverlapping(ranges);
+        int below = -1;
+        for (ulong address = 0; address < 170; address++)
+        {
+            List<int> covering = [.. ranges.Where(r => address >= r.Range.Low && address < r.Range.High).Select(r => r.Value)];
+            int expected = covering.Contains(below) ? below : covering.DefaultIfEmpty(-1).Min();
+            Assert.Equal(expected, index.Find(address, out _));
+            below = expected;
+        }
+    }
+
     private static (int, ulong) Find(AddressIndex index, ulong address) => (index.Find(address, out ulong end), end);
 }

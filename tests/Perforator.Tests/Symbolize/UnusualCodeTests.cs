@@ -59,6 +59,32 @@ public class UnusualCodeTests(SourcePrograms programs) : IClassFixture<SourcePro
     }
 
     [Fact]
+    public void Of_units_that_describe_the_same_COMDAT_function_the_one_LLVM_picks_is_used()
+    {
+        // GNU ld lets the debug info of a discarded copy describe the kept one, if both have one size.
+        programs.Write("comdat.h", """
+            inline int twice(int n) { return n + n; }
+            #line LINE
+            inline __attribute__((noinline)) int shared(int n) { int s = 0; for (int i = 0; i < n; i++) s ^= twice(i) * n; return s; }
+            """);
+        string[] units = ["one", "two", "three"];
+        foreach (string unit in units)
+            programs.Write($"{unit}.cpp", $$"""
+                #define LINE {{unit.Length * 100}}
+                #include "comdat.h"
+                int {{unit}}(int n) { return shared(n + {{unit.Length}}); }
+                """);
+        string start = programs.Write("start.cpp", "int one(int), two(int), three(int); int main(int c, char **) { return one(c) + two(c) + three(c); }");
+        string binary = programs["comdat"];
+        Tool.Run("clang++-19", ["-O2", "-g", "-fuse-ld=bfd", "three.cpp", "two.cpp", start, "one.cpp", "-o", binary], folder: programs.Folder).Succeeded();
+
+        Assert.True(LlvmSymbolizer.AssertSame(binary, LlvmSymbolizer.Instructions(binary)) > 20);
+        using ElfFile file = ElfFile.Load(binary);
+        using Symbolizer symbolizer = Symbolizer.Open(file);
+        Assert.Equal(3, symbolizer.AllFunctions().Count(function => function.Name == "_Z6sharedi"));
+    }
+
+    [Fact]
     public void Coroutines_and_flow_sensitive_discriminators_are_those_of_llvm()
     {
         programs.Write("coroutine.cpp", """

@@ -67,7 +67,7 @@ internal sealed unsafe class SideBySide : IDisposable
             string name = instruction.Mnemonic.ToString();
             if (stop is StopReason.NotInterpreted or StopReason.UnreadableMemory)
                 NotInterpreted[name] = NotInterpreted.GetValueOrDefault(name) + 1;
-            else if (stop != StopReason.SystemCall && !IsUnrepeatable(instruction.Mnemonic))
+            else if (stop != StopReason.SystemCall && !IsUnrepeatable(instruction.Mnemonic) && !ReadClock())
                 Compare(instruction, after, name);
         }
     }
@@ -84,6 +84,9 @@ internal sealed unsafe class SideBySide : IDisposable
     }
 
     private static bool IsUnrepeatable(Mnemonic mnemonic) => mnemonic is Mnemonic.Rdtsc or Mnemonic.Rdtscp or Mnemonic.Rdrand or Mnemonic.Rdseed or Mnemonic.Cpuid or Mnemonic.Rdpid;
+
+    /// <summary>Whether the instruction read a page of the kernel's clock, which cannot be read from outside and changes at any time.</summary>
+    private bool ReadClock() => cpu.Memory.Pages.Any(address => TargetMemory.Read(thread.ProcessId, address, page) == 0);
 
     private StopReason Interpret(in Syscalls.UserRegisters before)
     {
