@@ -1,4 +1,5 @@
 using Perforator.Branches;
+using Perforator.Bytes;
 using Perforator.Elf;
 using Perforator.Generation;
 using Perforator.PerfData;
@@ -40,10 +41,12 @@ internal sealed class BranchInputs
     /// <exception cref="UserErrorException">Unreadable, without branch stacks, or of another build of the binary.</exception>
     public void AddPerfScript(string path)
     {
-        BranchProfile counted = new(module.BuildId, module.Path);
-        if (new BranchCountText(counted).TryReadFile(path))
+        using FileStream file = InputFile.Open(path);
+        byte[] start = ReadStart(path, file);
+        using ResumedStream text = new(start, file);
+        if (BranchCountText.IsCounts(start))
         {
-            Branches.Merge(counted);
+            new BranchCountText(Branches).Read(text);
             Profiles++;
             return;
         }
@@ -54,12 +57,12 @@ internal sealed class BranchInputs
             if (segment.IsExecutable)
                 aggregator.OnMapping(new Mapping(BranchAggregator.AnyProcess, new(segment.Address.Value), segment.FileSize, segment.Offset, module.Path, module.BuildId));
         PerfScriptReader reader = new(aggregator);
-        reader.ReadFile(path);
+        reader.Read(text);
         if (reader.BranchSamples == 0)
             throw new UserErrorException(reader.PlainSamples == 0
                 ? $"{path} has no samples: print them with 'perf script -F ip,brstack --show-mmap-events'"
                 : $"{path} has no branch stacks: record with 'perf record -b' and print with 'perf script -F ip,brstack --show-mmap-events'");
-        Add(path, aggregator, resolver);
+        Add(path, aggregator, resolver, text: true);
     }
 
     /// <summary>
@@ -98,12 +101,30 @@ internal sealed class BranchInputs
     internal static string MainLoss(LossCounts losses) =>
         losses.ByReason.OrderByDescending(loss => loss.Value).Select(loss => $": {loss.Value} times {loss.Key}").FirstOrDefault("");
 
-    private void Add(string path, BranchAggregator aggregator, SingleModuleResolver resolver)
+    /// <summary>The first mebibyte of text.</summary>
+    /// <exception cref="UserErrorException">It cannot be read, or has no line end, as endless devices have none.</exception>
+    private static byte[] ReadStart(string path, FileStream file)
+    {
+        byte[] start = new byte[1 << 20];
+        try
+        {
+            Array.Resize(ref start, file.ReadAtLeast(start, start.Length, throwOnEndOfStream: false));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UserErrorException($"{path} cannot be read: {e.Message}", e);
+        }
+        return start.Length < 1 << 20 || start.AsSpan().Contains((byte)'\n')
+            ? start
+            : throw new UserErrorException($"{path} is not text: print samples with 'perf script -F ip,brstack --show-mmap-events'");
+    }
+
+    private void Add(string path, BranchAggregator aggregator, SingleModuleResolver resolver, bool text = false)
     {
         Losses.Merge(aggregator.Losses);
         if (!aggregator.Profiles.TryGetValue(module.BuildId, out BranchProfile? profile) || (profile.BranchEntries == 0 && profile.Addresses.Count == 0))
             throw new UserErrorException(resolver.OtherBuild.IsEmpty
-                ? $"{path} has no branches in {binary.Path}: was it recorded while this binary ran, and printed with --show-mmap-events?"
+                ? $"{path} has no branches in {binary.Path}: was it recorded while this binary ran{(text ? ", and printed with --show-mmap-events" : "")}?"
                 : $"{path} is of another build of {binary.Path}: {resolver.OtherBuild} was recorded, the file has {binary.BuildId}; name the binary that ran");
         Branches.Merge(profile);
         Profiles++;

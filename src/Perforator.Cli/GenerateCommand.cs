@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using Perforator.Generation;
 using Perforator.SampleProfiles;
 
@@ -62,6 +63,9 @@ internal static class GenerateCommand
                 inputs.AddPprof(path);
             FlowChecks checks = new();
             SampleProfile profile = ProfileGenerator.Generate(inputs.Branches, opened, checks);
+            if (checks.IsLikelyOfAnotherBuild)
+                throw new UserErrorException(string.Create(CultureInfo.InvariantCulture,
+                    $"{opened.Path} is not the build that was recorded: {100.0 * checks.NotOnBoundary / checks.RangeSamples:0} % of the samples do not fit its instructions; name the binary that ran"));
             if (parsed.GetValue(symbols))
                 profile.Symbols.UnionWith(opened.FunctionNames());
             Write(profile, parsed.GetValue(format)!, parsed.GetValue(md5), parsed.GetValue(output));

@@ -21,15 +21,7 @@ internal static class ProfileCommand
     };
 
     /// <summary>Loads the one profile a verb works on; "-" is standard input.</summary>
-    public static SampleProfile Load(string path)
-    {
-        if (path != "-")
-            return SampleProfileReader.Load(path);
-        using MemoryStream input = new();
-        using (Stream stream = Console.OpenStandardInput())
-            stream.CopyTo(input);
-        return SampleProfileReader.Parse(input.GetBuffer().AsSpan(0, (int)input.Length));
-    }
+    public static SampleProfile Load(string path) => SampleProfileReader.Load(path == "-" ? "/dev/stdin" : path);
 
     /// <summary>The summary and quality lines that show and other verbs print for people.</summary>
     public static string Quality(SampleProfile profile)

@@ -75,9 +75,9 @@ internal static class ProfileShowCommand
     {
         try
         {
-            return SampleProfileReader.DescribeSections(System.IO.File.ReadAllBytes(path));
+            return SampleProfileReader.DescribeSections(InputFile.ReadWhole(path));
         }
-        catch (Exception e) when (e is MalformedInputException or IOException or UnauthorizedAccessException)
+        catch (MalformedInputException e)
         {
             throw new UserErrorException($"cannot list the sections of {path}: {e.Message}", e);
         }

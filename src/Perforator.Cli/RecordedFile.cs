@@ -1,4 +1,5 @@
 using Perforator.Branches;
+using Perforator.Bytes;
 using Perforator.PerfData;
 using Perforator.PerfScript;
 using Perforator.Pprof;
@@ -73,7 +74,7 @@ internal static class RecordedFile
     {
         try
         {
-            using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+            using FileStream file = InputFile.Open(path);
             byte[] start = new byte[64];
             return start[..file.ReadAtLeast(start, start.Length, throwOnEndOfStream: false)];
         }

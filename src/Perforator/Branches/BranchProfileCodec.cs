@@ -94,11 +94,7 @@ public static class BranchProfileCodec
     {
         try
         {
-            return Decode(File.ReadAllBytes(path));
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new UserErrorException($"cannot read {path}: {e.Message}", e);
+            return Decode(InputFile.ReadWhole(path));
         }
         catch (MalformedInputException e)
         {

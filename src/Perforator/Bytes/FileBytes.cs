@@ -34,24 +34,11 @@ public sealed class FileBytes : IDisposable
     /// <exception cref="UserErrorException">Missing, unreadable or not a regular file.</exception>
     public static FileBytes Open(string path)
     {
-        try
-        {
-            if (Directory.Exists(path))
-                throw new UserErrorException($"{path} is a folder; a file is expected");
-            FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0, FileOptions.RandomAccess);
-            if (file.CanSeek)
-                return new FileBytes(file);
-            file.Dispose();
-            throw new UserErrorException($"{path} is not a regular file");
-        }
-        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
-        {
-            throw new UserErrorException($"{path} does not exist", e);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
-        {
-            throw new UserErrorException($"{path} cannot be read: {e.Message}", e);
-        }
+        FileStream file = InputFile.Open(path, FileOptions.RandomAccess);
+        if (file.CanSeek)
+            return new FileBytes(file);
+        file.Dispose();
+        throw new UserErrorException($"{path} is not a regular file");
     }
 
     /// <summary>Size in bytes when it was opened.</summary>

@@ -33,6 +33,12 @@ public sealed class FlowChecks
     /// <summary>Branches out of the binary's known code.</summary>
     public ulong OutgoingBranches { get; set; }
 
+    /// <summary>
+    /// Whether most ranges do not begin and end at instructions, as when the binary is not the build that ran. Inputs without build
+    /// ids give no other sign of it.
+    /// </summary>
+    public bool IsLikelyOfAnotherBuild => NotOnBoundary > RangeSamples / 2;
+
     /// <summary>What is the matter, worst first: samples, of how many, and a sentence a person can act on.</summary>
     public IEnumerable<(ulong Samples, ulong Of, string What)> Findings()
     {

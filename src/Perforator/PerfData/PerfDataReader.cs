@@ -71,7 +71,7 @@ public sealed class PerfDataReader
             throw new UserErrorException($"{path} is a folder of perf.data files, as perf record --threads writes; record without --threads");
         try
         {
-            using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0, FileOptions.SequentialScan);
+            using FileStream file = InputFile.Open(path);
             return Read(file);
         }
         catch (MalformedInputException e)

@@ -1,3 +1,4 @@
+using System.Text;
 using Perforator.Branches;
 
 namespace Perforator.PerfScript;
@@ -16,6 +17,9 @@ public sealed class BranchCountText
     /// <summary>A line of neither form.</summary>
     public const string UnknownLine = "line of branch counts not understood";
 
+    /// <summary>No line of counts is longer, in characters.</summary>
+    private const int MaxLine = 1 << 12;
+
     private readonly BranchProfile profile;
 
     /// <param name="profile">Takes up the counts; it says of which binary they are.</param>
@@ -24,34 +28,43 @@ public sealed class BranchCountText
     /// <summary>Lines that were counted.</summary>
     public ulong Counts { get; private set; }
 
-    /// <summary>Whether a file's first line is one of such text. perf script text never begins so.</summary>
-    public static bool IsFirstLine(string line)
+    /// <summary>Whether text begins like this kind. perf script text never begins so.</summary>
+    /// <param name="start">The text's first bytes, with its first two lines.</param>
+    public static bool IsCounts(ReadOnlySpan<byte> start)
+    {
+        using StreamReader text = new(new MemoryStream(start[..Math.Min(start.Length, 4 * MaxLine)].ToArray()));
+        string? first = ReadLine(text), second = ReadLine(text);
+        return first is not null && IsFirstLine(first) && (!char.IsAsciiDigit(first[0]) || (second is not null && IsCount(second)));
+    }
+
+    /// <summary>Reads text to its end. What is not understood is counted as lost.</summary>
+    public void Read(Stream stream)
+    {
+        using StreamReader text = new(stream, leaveOpen: true);
+        while (ReadLine(text) is { } line)
+            Read(line);
+    }
+
+    private static bool IsFirstLine(string line)
     {
         string[] words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
         return (words is ["B", _, _, _, _] or ["F" or "f", _, _, _] or ["S", _, _] && words[1..].All(word => !word.Contains('/')))
             || (words is [var count] && ulong.TryParse(count, out _) && line[0] is >= '0' and <= '9');
     }
 
-    /// <summary>Reads a file to its end if it is of this kind.</summary>
-    /// <returns>False, with nothing counted, when it is of another.</returns>
-    /// <exception cref="UserErrorException">The file is missing or unreadable.</exception>
-    public bool TryReadFile(string path)
+    /// <summary>A line, of which at most the first <see cref="MaxLine"/> characters are kept; null at the end.</summary>
+    private static string? ReadLine(StreamReader text)
     {
-        try
-        {
-            using StreamReader text = new(path);
-            string? first = text.ReadLine(), second = text.ReadLine();
-            if (first is null || !IsFirstLine(first) || (char.IsAsciiDigit(first[0]) && (second is null || !IsCount(second))))
-                return false;
-            Read(first);
-            for (string? line = second; line is not null; line = text.ReadLine())
-                Read(line);
-            return true;
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new UserErrorException($"{path} cannot be read: {e.Message}", e);
-        }
+        int next = text.Read();
+        if (next < 0)
+            return null;
+        StringBuilder line = new();
+        for (; next >= 0 && next != '\n'; next = text.Read())
+            if (line.Length < MaxLine)
+                line.Append((char)next);
+        if (line.Length > 0 && line[^1] == '\r')
+            line.Length--;
+        return line.ToString();
     }
 
     private static bool IsCount(string line) => line.Contains(':') && !line.Contains(' ');

@@ -1,4 +1,5 @@
 using Perforator.Branches;
+using Perforator.Bytes;
 
 namespace Perforator.PerfScript;
 
@@ -55,14 +56,14 @@ public sealed class PerfScriptReader
     /// <exception cref="UserErrorException">The file is missing or unreadable.</exception>
     public void ReadFile(string path)
     {
+        using FileStream file = InputFile.Open(path);
         try
         {
-            using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0, FileOptions.SequentialScan);
             Read(file);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new UserErrorException($"{path}: cannot be read as perf script text: {e.Message}", e);
+            throw new UserErrorException($"{path} cannot be read: {e.Message}", e);
         }
     }
 

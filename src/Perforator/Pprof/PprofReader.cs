@@ -53,15 +53,11 @@ public sealed class PprofReader
     {
         try
         {
-            Read(File.ReadAllBytes(path));
+            Read(InputFile.ReadWhole(path));
         }
         catch (MalformedInputException e)
         {
             throw new UserErrorException($"{path} cannot be read as a pprof profile: {e.What}", e);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new UserErrorException($"{path} cannot be read: {e.Message}", e);
         }
     }
 

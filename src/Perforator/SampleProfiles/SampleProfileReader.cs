@@ -9,15 +9,7 @@ public static class SampleProfileReader
     /// <exception cref="UserErrorException">The file cannot be read or is not a sample profile.</exception>
     public static SampleProfile Load(string path)
     {
-        byte[] data;
-        try
-        {
-            data = File.ReadAllBytes(path);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new UserErrorException($"cannot read the sample profile {path}: {e.Message}", e);
-        }
+        byte[] data = InputFile.ReadWhole(path);
         try
         {
             return Parse(data);

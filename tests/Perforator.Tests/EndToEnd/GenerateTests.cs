@@ -125,6 +125,65 @@ public sealed class GenerateTests : IClassFixture<GenerateTests.Recording>, IDis
         AssertFails(["/no/such/branches"], "--binary", recording.Binary, "--branches", "/no/such/branches");
     }
 
+    public static TheoryData<string, string, string> NoFiles()
+    {
+        TheoryData<string, string, string> cases = [];
+        foreach (string option in new[] { "--perf-script", "--perf-data", "--branches", "--pprof" })
+        {
+            cases.Add(option, "/tmp", "folder");
+            cases.Add(option, "", "empty");
+            cases.Add(option, "/no/such/file", "does not exist");
+            cases.Add(option, "/dev/null", "/dev/null");
+        }
+        cases.Add("--perf-script", "/dev/zero", "not text");
+        cases.Add("--perf-data", "/dev/zero", "not a perf.data file");
+        cases.Add("--branches", "/dev/zero", "did not end");
+        return cases;
+    }
+
+    [Theory]
+    [MemberData(nameof(NoFiles))]
+    public void What_is_no_file_of_samples_is_said_to_be_none(string option, string path, string word) =>
+        AssertFails([word], "--binary", recording.Binary, option, path);
+
+    [Theory]
+    [InlineData("/tmp", "folder")]
+    [InlineData("/dev/null", "not an ELF file")]
+    [InlineData("/dev/zero", "not an ELF file")]
+    [InlineData("", "empty")]
+    public void What_is_no_binary_is_said_to_be_none(string path, string word)
+    {
+        AssertFails([word], "--binary", path, "--perf-script", recording.Script);
+        AssertFails([word], "--binary", recording.Binary, "--debug-file", path, "--perf-script", recording.Script);
+    }
+
+    [Fact]
+    public void Samples_come_through_a_pipe_too()
+    {
+        string direct = Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--format", "text").Succeeded().Output;
+        ToolResult piped = Tool.Run(Tool.Perforator, ["generate", "--binary", recording.Binary, "--perf-script", "/dev/stdin", "--format", "text"], File.ReadAllText(recording.Script));
+        Assert.Equal(direct, piped.Succeeded().Output);
+    }
+
+    [Theory]
+    [InlineData("i386-linux-gnu", "32-bit")]
+    [InlineData("aarch64_be-linux-gnu", "big-endian")]
+    [InlineData("riscv64-linux-gnu", "machine 243")]
+    public void Binaries_of_other_kinds_of_machine_are_refused(string target, string word)
+    {
+        string binary = folder["machine"];
+        Tool.Run("clang-19", [$"--target={target}", "-c", "-g", folder.Write("empty.c", "void f(void) {}"), "-o", binary]).Succeeded();
+        AssertFails([binary, word], "--binary", binary, "--perf-script", recording.Script);
+    }
+
+    [Fact]
+    public void A_binary_without_code_is_said_to_have_none()
+    {
+        string library = folder["data.so"];
+        Tool.Run("clang-19", ["-shared", "-nostdlib", "-g", folder.Write("data.c", "int data = 3;"), "-o", library]).Succeeded();
+        AssertFails([library, "no code"], "--binary", library, "--perf-script", recording.Script);
+    }
+
     [Fact]
     public void What_is_no_ELF_file_is_said_to_be_none() =>
         AssertFails(["text.txt", "not"], "--binary", folder.Write("text.txt", "no binary"), "--perf-script", recording.Script);
@@ -144,6 +203,15 @@ public sealed class GenerateTests : IClassFixture<GenerateTests.Recording>, IDis
         SaveBranches(branches);
         string other = recording.Programs.CompileCpp("other", "-O1");
         AssertFails([branches, other, "build id"], "--binary", other, "--branches", branches);
+    }
+
+    /// <summary>perf script text names no build: that its branches do not fit the code is the sign.</summary>
+    [Fact]
+    public void Text_of_another_build_is_refused()
+    {
+        Directory.CreateDirectory(recording.Programs["older"]);
+        string older = recording.Programs.CompileCpp("older/program", "-O1", "-Wl,--build-id");
+        AssertFails([older, "not the build", "name the binary that ran"], "--binary", older, "--perf-script", recording.Script);
     }
 
     [Fact]

@@ -42,7 +42,7 @@ public sealed class ProfileCommandTests
     }
 
     [Theory]
-    [InlineData("cannot read the sample profile /nonexistent/profile", "profile", "show", "/nonexistent/profile")]
+    [InlineData("/nonexistent/profile does not exist", "profile", "show", "/nonexistent/profile")]
     [InlineData("not an LLVM sample profile", "profile", "show", "/proc/self/exe")]
     [InlineData("'x,y' is not N,FILE", "profile", "merge", "--weight", "x,y")]
     [InlineData("no profile to merge", "profile", "merge")]
