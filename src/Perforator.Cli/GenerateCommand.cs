@@ -65,7 +65,7 @@ internal static class GenerateCommand
             SampleProfile profile = ProfileGenerator.Generate(inputs.Branches, opened, checks);
             if (checks.IsLikelyOfAnotherBuild)
                 throw new UserErrorException(string.Create(CultureInfo.InvariantCulture,
-                    $"{opened.Path} is not the build that was recorded: {100.0 * checks.NotOnBoundary / checks.RangeSamples:0} % of the samples do not fit its instructions; name the binary that ran"));
+                    $"{opened.Path} is not the build that was recorded: {100.0 * (checks.NotOnBoundary + checks.BetweenInstructions) / checks.RangeSamples:0} % of the samples do not fit its instructions; name the binary that ran"));
             if (parsed.GetValue(symbols))
                 profile.Symbols.UnionWith(opened.FunctionNames());
             Write(profile, parsed.GetValue(format)!, parsed.GetValue(md5), parsed.GetValue(output));

@@ -68,6 +68,8 @@ internal sealed class CodeFlow
         if (!begins && last is null)
         {
             checks.OutsideCode += range.Count;
+            if (binary.FunctionAt(range.First) is not null)
+                checks.BetweenInstructions += range.Count;
             return false;
         }
         if (!begins || last is null or { Kind: InstructionKind.Sequential })

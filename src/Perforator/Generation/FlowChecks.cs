@@ -15,6 +15,9 @@ public sealed class FlowChecks
     /// <summary>Ranges with neither end in known code: the PLT, or code without symbols.</summary>
     public ulong OutsideCode { get; set; }
 
+    /// <summary>Those of <see cref="OutsideCode"/> that begin within a function all the same, between its instructions.</summary>
+    public ulong BetweenInstructions { get; set; }
+
     /// <summary>Ranges in code that debug info knows no function for.</summary>
     public ulong OutsideFunctions { get; set; }
 
@@ -37,7 +40,7 @@ public sealed class FlowChecks
     /// Whether most ranges do not begin and end at instructions, as when the binary is not the build that ran. Inputs without build
     /// ids give no other sign of it.
     /// </summary>
-    public bool IsLikelyOfAnotherBuild => NotOnBoundary > RangeSamples / 2;
+    public bool IsLikelyOfAnotherBuild => NotOnBoundary + BetweenInstructions > RangeSamples / 2;
 
     /// <summary>What is the matter, worst first: samples, of how many, and a sentence a person can act on.</summary>
     public IEnumerable<(ulong Samples, ulong Of, string What)> Findings()
