@@ -119,6 +119,14 @@ internal static class RecordCommand
             Console.Error.WriteLine($"perforator: wrote {output}");
         }
         if (server is not null)
+            await SendAsync(server, request.Service!, set, modules, output);
+        return commandExit;
+    }
+
+    /// <summary>Sends a recording; one that cannot be sent is kept in a file.</summary>
+    private static async Task SendAsync(Uri server, string service, BranchProfileSet set, LiveModules modules, string? writtenTo)
+    {
+        try
         {
             using ServerClient client = new(server, retries: 3);
             ProfileUpload upload = new(client, modules);
@@ -126,9 +134,14 @@ internal static class RecordCommand
             // What was recorded is sent even when it was Ctrl-C that ended the recording.
             UploadReceipt receipt = await upload.SendProfileAsync(set, CancellationToken.None);
             await upload.SendBinariesAsync(set, receipt, CancellationToken.None);
-            Console.Error.WriteLine($"perforator: sent to {server} as service {request.Service}, with {upload.Binaries} binaries");
+            Console.Error.WriteLine($"perforator: sent to {server} as service {service}, with {upload.Binaries} binaries");
         }
-        return commandExit;
+        catch (UserErrorException e)
+        {
+            if (writtenTo is null)
+                BranchProfileCodec.Write(writtenTo = DefaultOutput, set);
+            throw new UserErrorException($"{e.Message}; the recording is in {writtenTo}, and this sends it: perforator import {writtenTo} --service {service} --server {server}");
+        }
     }
 
     /// <summary>Records until the command has ended, no target is left, the time is over or it is told to stop.</summary>

@@ -119,15 +119,22 @@ public class RecordTests(TargetProgram program) : IClassFixture<TargetProgram>
     }
 
     [Fact]
-    public void A_server_that_is_not_there_is_said_in_one_line()
+    public void What_a_server_that_is_not_there_should_have_got_is_kept()
     {
         const string Message = "cannot reach the server http://127.0.0.1:9/: nothing listens there";
+        using TemporaryFolder folder = new();
+        string kept = folder["perforator.branches"];
         using RunningTarget target = program.Start();
         ToolResult? last = null;
-        for (int seconds = 2; seconds <= 16 && last?.Error.Contains(Message, StringComparison.Ordinal) != true; seconds *= 2)
-            last = Tool.Cli(["record", "--service", "x", "--server", "http://127.0.0.1:9", "-p", $"{target.Id}", "--duration", $"{seconds}s", .. Software]);
+        for (int seconds = 2; seconds <= 16 && !File.Exists(kept); seconds *= 2)
+            last = Tool.Run(Tool.Perforator, ["record", "--service", "x", "--server", "http://127.0.0.1:9", "-p", $"{target.Id}", "--duration", $"{seconds}s", .. Software], folder: folder.Path);
         Assert.Equal(1, last!.ExitCode);
         Assert.Contains(Message, last.Error, StringComparison.Ordinal);
+        Assert.Contains("perforator import perforator.branches --service x", last.Error, StringComparison.Ordinal);
+
+        using ServerProcess server = ServerProcess.Start(folder["server"]);
+        server.Cli("import", kept, "--service", "x").Succeeded();
+        Assert.Contains(BuildId.ToString(), server.Cli("services", "x").Succeeded().Output, StringComparison.Ordinal);
     }
 
     [Fact]
