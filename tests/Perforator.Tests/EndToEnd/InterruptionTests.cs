@@ -17,6 +17,9 @@ public class InterruptionTests(TargetProgram program) : IClassFixture<TargetProg
     /// <summary>The longest wait before the signal, from the moment on at which the recorder says what it will use.</summary>
     private const int MaxDelayMilliseconds = 400;
 
+    /// <summary>Many times what anything here takes on a busy machine.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
+
     [Theory]
     [InlineData(Syscalls.SIGTERM)]
     [InlineData(Syscalls.SIGINT)]
@@ -79,12 +82,13 @@ public class InterruptionTests(TargetProgram program) : IClassFixture<TargetProg
                 string output = folder[$"{random.Next()}.branches"];
                 using Interruption record = await Interruption.SendAsync(
                     random, signal, "record", "-o", output, "--source", "software", "--max-overhead", "100%", "--", program.Path);
-                (int exitCode, string error) = await record.EndAsync();
-                Assert.True(File.Exists(output) ? exitCode == 0 : exitCode == 1, $"exit code {exitCode}\n{error}");
+                await record.WaitForExitAsync();
 
                 // The command has the recorder's standard streams and outlives it: it goes on until its input ends.
-                Assert.Contains("runs on", error, StringComparison.Ordinal);
                 string written = await record.CloseInputAsync();
+                (int exitCode, string error) = await record.EndAsync();
+                Assert.True(File.Exists(output) ? exitCode == 0 : exitCode == 1, $"exit code {exitCode}\n{error}");
+                Assert.Contains("runs on", error, StringComparison.Ordinal);
                 Assert.StartsWith("ready\n", written, StringComparison.Ordinal);
                 RunningTarget.CheckOutput(written["ready\n".Length..], exitCode: 0);
             }
@@ -100,14 +104,14 @@ public class InterruptionTests(TargetProgram program) : IClassFixture<TargetProg
         private readonly Process process;
         private readonly Task<string> output;
         private readonly string firstLine;
-        private readonly Task<string> rest;
+        private readonly Task<string> otherLines;
 
         private Interruption(Process process, Task<string> output, string firstLine)
         {
             this.process = process;
             this.output = output;
             this.firstLine = firstLine;
-            rest = ReadErrorAsync();
+            otherLines = process.StandardError.ReadToEndAsync();
         }
 
         public static async Task<Interruption> SendAsync(Random random, int signal, params string[] arguments)
@@ -128,10 +132,13 @@ public class InterruptionTests(TargetProgram program) : IClassFixture<TargetProg
         }
 
         /// <summary>Waits for the verb's end; what it started may still have its streams.</summary>
+        public Task WaitForExitAsync() => process.WaitForExitAsync().WaitAsync(Patience);
+
+        /// <summary>Waits for the end of the verb and of all that has its error stream.</summary>
         public async Task<(int ExitCode, string Error)> EndAsync()
         {
-            await process.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(120));
-            return (process.ExitCode, $"{firstLine}\n{await rest}");
+            await WaitForExitAsync();
+            return (process.ExitCode, $"{firstLine}\n{await otherLines.WaitAsync(Patience)}");
         }
 
         /// <summary>Ends the input of what the verb started and returns all that it wrote.</summary>
@@ -139,25 +146,7 @@ public class InterruptionTests(TargetProgram program) : IClassFixture<TargetProg
         {
             Assert.False(output.IsCompleted, "the command has not run on");
             process.StandardInput.Close();
-            return await output.WaitAsync(TimeSpan.FromSeconds(120));
-        }
-
-        /// <summary>A command that runs on holds the error stream open too, so this reads until the verb has ended and a while nothing comes.</summary>
-        private async Task<string> ReadErrorAsync()
-        {
-            System.Text.StringBuilder text = new();
-            Task<string?> line = process.StandardError.ReadLineAsync();
-            Task exited = process.WaitForExitAsync();
-            while (true)
-            {
-                await Task.WhenAny(line, exited);
-                if (!line.IsCompleted && await Task.WhenAny(line, Task.Delay(100)) != line)
-                    return text.ToString();
-                if (await line is not { } read)
-                    return text.ToString();
-                text.AppendLine(read);
-                line = process.StandardError.ReadLineAsync();
-            }
+            return await output.WaitAsync(Patience);
         }
 
         public void Dispose() => process.Dispose();
