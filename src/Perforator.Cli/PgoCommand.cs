@@ -109,7 +109,7 @@ internal static class PgoCommand
             Console.Error.WriteLine(ProfileLabels.Printable(line));
         foreach (OtherBuild other in result.OtherBuilds.Where(static other => other.Branches != 0))
             Console.Error.WriteLine(ProfileLabels.Printable(
-                $"other build: {other.BuildId} ({other.Path}), {other.Branches} branches, last seen {other.LastSeen:yyyy-MM-dd HH:mm} UTC; --build-id takes it"));
+                $"other binary: {other.BuildId} ({other.Path}), {other.Branches} branches, last seen {other.LastSeen:yyyy-MM-dd HH:mm} UTC; --build-id takes it"));
     }
 
     private static void ReportJson(Result result, string? path)

@@ -140,7 +140,7 @@ public sealed class PgoTests : IClassFixture<LoopProgram>, IDisposable
         await UploadBinaryAsync();
         ToolResult result = Pgo("loop").Succeeded();
         Assert.Contains($"BuildId: {program.BuildId}\n", result.Error, StringComparison.Ordinal);
-        Assert.Matches("other build: bb02 [^\n]*\nother build: aa01 [^\n]*\n", result.Error);
+        Assert.Matches("other binary: bb02 [^\n]*\nother binary: aa01 [^\n]*\n", result.Error);
         Assert.Equal(1, Pgo("loop", "--build-id", "aa01").ExitCode);
     }
 
