@@ -30,7 +30,7 @@ internal static class AgentCommand
             CustomParser = static result => RecordingOptions.ParseEach(result, ServiceRule.Parse),
         };
         Option<BranchSource> source = RecordingOptions.Source();
-        Option<double> maxOverhead = RecordingOptions.MaxOverhead();
+        Option<double?> maxOverhead = RecordingOptions.MaxOverhead();
         Option<TimeSpan> interval = new("--interval")
         {
             Description = "Time between uploads. Default: 60s.",
@@ -64,7 +64,7 @@ internal static class AgentCommand
                 ServerOption.Resolve(parsed.GetValue(server)),
                 parsed.GetValue(services) ?? [],
                 parsed.GetValue(source),
-                new SoftwareRecorderOptions { MaxOverhead = parsed.GetValue(maxOverhead) },
+                RecordingOptions.Recorder(parsed.GetValue(maxOverhead)),
                 parsed.GetValue(interval),
                 parsed.GetValue(spool),
                 parsed.GetValue(labels) ?? [])));

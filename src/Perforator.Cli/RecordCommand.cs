@@ -37,7 +37,7 @@ internal static class RecordCommand
         Option<string?> service = new("--service") { Description = "Send the profile, and the binaries it needs, to the server as this service's.", HelpName = "NAME" };
         Option<string?> server = ServerOption.Create();
         Option<BranchSource> source = RecordingOptions.Source();
-        Option<double> maxOverhead = RecordingOptions.MaxOverhead();
+        Option<double?> maxOverhead = RecordingOptions.MaxOverhead();
         Option<TimeSpan?> duration = new("--duration")
         {
             Description = "Stop recording after this time (30s, 5m); the program runs on.",
@@ -75,7 +75,7 @@ internal static class RecordCommand
                 parsed.GetValue(command) ?? [], parsed.GetValue(processIds) ?? [], parsed.GetValue(output),
                 parsed.GetValue(format) == "perf-data" || (parsed.GetValue(format) is null && parsed.GetValue(output)?.EndsWith(PerfDataRecording.FileExtension, StringComparison.Ordinal) == true),
                 parsed.GetValue(service), parsed.GetValue(server),
-                parsed.GetValue(source), parsed.GetValue(duration), new SoftwareRecorderOptions { MaxOverhead = parsed.GetValue(maxOverhead) })));
+                parsed.GetValue(source), parsed.GetValue(duration), RecordingOptions.Recorder(parsed.GetValue(maxOverhead)))));
         return verb;
     }
 

@@ -23,17 +23,20 @@ internal static class RecordingOptions
         },
     };
 
-    public static Option<double> MaxOverhead() => new("--max-overhead")
+    public static Option<double?> MaxOverhead() => new("--max-overhead")
     {
         Description = $"How much of its CPU time the software recorder may cost a process; 100% lifts the bound. Default: {new SoftwareRecorderOptions().MaxOverhead * 100:0.#}%.",
         HelpName = "PERCENT",
-        DefaultValueFactory = static _ => new SoftwareRecorderOptions().MaxOverhead,
         CustomParser = static result =>
             double.TryParse(result.Tokens[0].Value.TrimEnd('%'), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double percent)
             && percent is > 0 and <= 100
                 ? percent / 100
-                : Fail<double>(result, $"--max-overhead is a percentage above 0 and up to 100, such as 5%, not '{result.Tokens[0].Value}'"),
+                : Fail<double?>(result, $"--max-overhead is a percentage above 0 and up to 100, such as 5%, not '{result.Tokens[0].Value}'"),
     };
+
+    /// <summary>The software recorder's options, given the value of --max-overhead if there is one.</summary>
+    public static SoftwareRecorderOptions Recorder(double? maxOverhead) =>
+        maxOverhead is { } bound ? new SoftwareRecorderOptions { MaxOverhead = bound } : new SoftwareRecorderOptions();
 
     /// <summary>A time such as 30, 30s, 5m or 2h.</summary>
     public static TimeSpan ParseTime(ArgumentResult result, string option)

@@ -9,8 +9,8 @@ public interface IBranchRecorder : IDisposable
     string Source { get; }
 
     /// <summary>
-    /// Records until <paramref name="stop"/> is cancelled or every target has ended, and feeds the sink from the calling thread,
-    /// beginning with the mappings the targets already have. However it ends, the targets run on undisturbed.
+    /// Records until <paramref name="stop"/> is cancelled or every target has ended, and feeds the sink from one thread, the calling one or one
+    /// that it waits for, beginning with the mappings the targets already have. However it ends, the targets run on undisturbed.
     /// </summary>
     void Run(IBranchSink sink, CancellationToken stop);
 

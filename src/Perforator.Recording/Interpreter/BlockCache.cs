@@ -16,11 +16,15 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
     /// <summary>Ops kept before the cache starts anew, some 20 MB.</summary>
     private const int MaxOps = 200_000;
 
+    /// <summary>Code is decoded ahead of its execution up to so many blocks from code that was executed, and up to so many ops in all.</summary>
+    private const int ExploredDepth = 16, MaxExploredOps = MaxOps / 2;
+
     private readonly Block?[] direct = new Block?[DirectSlots];
     private readonly Dictionary<ulong, Block> blocks = [];
     private readonly byte[] code = new byte[LongestInstruction * 64];
     private readonly Op[] scratch = new Op[longestBlock + 1];
-    private IReadOnlyList<ProcessMap> stable = [];
+    private readonly Queue<(ulong Address, int Depth)> unexplored = [];
+    private ProcessMap[] stable = [];
     private long burst;
     private int ops;
 
@@ -54,9 +58,30 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
                 return slot = block;
             Remove(block);
         }
-        block = Decode(address);
+        block = Decode(address, ExploredDepth);
         blocks.Add(address, block);
         return slot = block;
+    }
+
+    /// <summary>Whether code is known that may be executed next and is not decoded yet.</summary>
+    public bool HasUnexplored => unexplored.Count > 0;
+
+    /// <summary>
+    /// Decodes a block ahead of its execution, between stops: what a thread meets while it stands still should be known. Only code in files is,
+    /// as other code may change meanwhile.
+    /// </summary>
+    public void Explore()
+    {
+        if (!unexplored.TryDequeue(out (ulong Address, int Depth) next) || blocks.ContainsKey(next.Address) || ops > MaxExploredOps || !IsStable(next.Address, next.Address))
+            return;
+        try
+        {
+            blocks.Add(next.Address, Decode(next.Address, next.Depth));
+        }
+        catch (UnreadableMemoryException)
+        {
+            // A jump that is never taken, or the file was truncated.
+        }
     }
 
     public void Dispose() => Clear();
@@ -72,7 +97,8 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
         return true;
     }
 
-    private Block Decode(ulong address)
+    /// <param name="depth">How many blocks further to explore from here.</param>
+    private Block Decode(ulong address, int depth)
     {
         if (ops > MaxOps)
             Clear();
@@ -82,6 +108,7 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
         bool closed = false;
         fixed (Op* lowered = scratch)
         {
+            Instruction last = default;
             while (!closed && instructions < longestBlock)
             {
                 decoder.Decode(out Instruction instruction);
@@ -93,6 +120,7 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
                     break;
                 }
                 closed = lowering.Lower(instruction, lowered + count);
+                last = instruction;
                 count++;
                 instructions++;
             }
@@ -104,7 +132,9 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
             Op* kept = (Op*)NativeMemory.Alloc((nuint)count, (nuint)sizeof(Op));
             new ReadOnlySpan<Op>(lowered, count).CopyTo(new Span<Op>(kept, count));
             ops += count;
-            bool isStable = stable.Any(map => address >= map.Start.Value && kept[count - 1].InstructionPointer < map.End.Value);
+            bool isStable = IsStable(address, kept[count - 1].InstructionPointer);
+            if (isStable && depth > 0)
+                QueueSuccessors(last, depth - 1);
             int bytes = (int)(lowered[count - 1].InstructionPointer - address) + (closed ? (int)(lowered[count - 1].Next - lowered[count - 1].InstructionPointer) : 0);
             return new Block
             {
@@ -116,6 +146,23 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
                 Checked = burst,
             };
         }
+    }
+
+    /// <summary>Queues where a block's last instruction leads, as far as its code says.</summary>
+    private void QueueSuccessors(in Instruction last, int depth)
+    {
+        if (last.Op0Kind == OpKind.NearBranch64)
+            unexplored.Enqueue((last.NearBranch64, depth));
+        if (last.FlowControl is not (FlowControl.UnconditionalBranch or FlowControl.IndirectBranch or FlowControl.Return or FlowControl.Exception))
+            unexplored.Enqueue((last.NextIP, depth));
+    }
+
+    private bool IsStable(ulong first, ulong last)
+    {
+        foreach (ProcessMap map in stable)
+            if (first >= map.Start.Value && last < map.End.Value)
+                return true;
+        return false;
     }
 
     private void Remove(Block block)
@@ -130,6 +177,7 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
         foreach (Block block in blocks.Values)
             NativeMemory.Free(block.Ops);
         blocks.Clear();
+        unexplored.Clear();
         Array.Clear(direct);
         ops = 0;
     }

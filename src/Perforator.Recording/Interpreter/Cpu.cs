@@ -151,11 +151,13 @@ internal sealed unsafe class Cpu : IDisposable
     /// <summary>A hash of the general registers and the instruction pointer: tells states along one path apart.</summary>
     public ulong Fingerprint()
     {
-        ulong* general = (ulong*)State;
-        ulong sum = InstructionPointer * 0x9E3779B97F4A7C15;
-        for (int i = 0; i < 16; i++)
-            sum = (sum ^ general[i]) * 0xD6E8FEB86659FD93;
-        return sum;
+        // Multilinear with odd factors, so that the multiplications do not wait for one another.
+        ulong* g = (ulong*)State;
+        return (InstructionPointer * 0x9E3779B97F4A7C15)
+            + (g[0] * 0xD6E8FEB86659FD93) + (g[1] * 0xBF58476D1CE4E5B9) + (g[2] * 0x94D049BB133111EB) + (g[3] * 0xFF51AFD7ED558CCD)
+            + (g[4] * 0xC4CEB9FE1A85EC53) + (g[5] * 0x87C37B91114253D5) + (g[6] * 0x4CF5AD432745937F) + (g[7] * 0x52DCE729DA3C1B21)
+            + (g[8] * 0x38495AB5A2F6C8E3) + (g[9] * 0xA0761D6478BD642F) + (g[10] * 0xE7037ED1A0B428DB) + (g[11] * 0x8EBC6AF09C88C6E3)
+            + (g[12] * 0x589965CC75374CC3) + (g[13] * 0x1D8E4E27C47D124F) + (g[14] * 0xEB44ACCAB455D165) + (g[15] * 0x9C6E6877736C46E3);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Perforator.Recording.Software;
+using static Perforator.Recording.Syscalls;
 
 namespace Perforator.Recording.Interpreter;
 
@@ -17,6 +18,9 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     /// <summary>More pages than one burst may touch; a burst that wants more ends.</summary>
     private const int MaxPages = 1024;
 
+    /// <summary>Stretches of pages read ahead at once; IOV_MAX is 1024.</summary>
+    private const int MaxVectors = 256;
+
     private const ulong NoPage = ulong.MaxValue;
 
     private struct Slot
@@ -28,13 +32,20 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     private readonly Slot* lookaside = (Slot*)NativeMemory.AlignedAlloc((nuint)(LookasideSlots * sizeof(Slot)), 64);
     private readonly byte* storage = (byte*)NativeMemory.AlignedAlloc(MaxPages * (nuint)PageSize, PageSize);
     private readonly Dictionary<ulong, nint> pages = [];
+    private readonly Dictionary<ulong, nint> untouched = [];
+    private readonly IoVector* local = (IoVector*)NativeMemory.Alloc(MaxVectors, (nuint)sizeof(IoVector));
+    private readonly IoVector* remote = (IoVector*)NativeMemory.Alloc(MaxVectors, (nuint)sizeof(IoVector));
+    private int stored;
     private int processId;
     private SharedKernelPages kernelPages = SharedKernelPages.None;
 
     public MemorySnapshot() => Begin(0, SharedKernelPages.None);
 
-    /// <summary>The addresses of the pages copied so far.</summary>
+    /// <summary>The addresses of the pages touched so far.</summary>
     public IEnumerable<ulong> Pages => pages.Keys.Select(page => page << PageShift);
+
+    /// <summary>The numbers of the pages touched so far.</summary>
+    public IReadOnlyCollection<ulong> PageNumbers => pages.Keys;
 
     /// <summary>Forgets all pages: the thread stands somewhere else now.</summary>
     public void Begin(int process, SharedKernelPages shared)
@@ -42,8 +53,33 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         processId = process;
         kernelPages = shared;
         pages.Clear();
+        untouched.Clear();
+        stored = 0;
         for (int i = 0; i < LookasideSlots; i++)
             lookaside[i].Page = NoPage;
+    }
+
+    /// <summary>Copies pages in one go that will probably be touched.</summary>
+    /// <param name="likely">Page numbers in ascending order.</param>
+    public void ReadAhead(IReadOnlyList<ulong> likely)
+    {
+        int vectors = 0;
+        for (int i = 0; i < likely.Count && vectors < MaxVectors && i < MaxPages / 2; vectors++)
+        {
+            int first = i++;
+            while (i < likely.Count && i < MaxPages / 2 && likely[i] == likely[i - 1] + 1)
+                i++;
+            int length = (i - first) * PageSize;
+            remote[vectors] = new() { Base = (nint)(likely[first] << PageShift), Length = length };
+        }
+        if (vectors == 0)
+            return;
+        // What cannot be read ends the reading; the pages behind it are read one by one when they are touched.
+        *local = new() { Base = (nint)storage, Length = MaxPages / 2 * PageSize };
+        int read = (int)(Math.Max(process_vm_readv(processId, local, 1, remote, (ulong)vectors, 0), 0) / PageSize);
+        for (int vector = 0; vector < vectors; vector++)
+            for (nint offset = 0; offset < remote[vector].Length && stored < read; offset += PageSize, stored++)
+                untouched.Add((ulong)(remote[vector].Base + offset) >> PageShift, (nint)(storage + (stored * (long)PageSize)));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -53,7 +89,7 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         Slot* slot = lookaside + ((address >> PageShift) & (LookasideSlots - 1));
         int offset = (int)(address & (PageSize - 1));
         if (slot->Page == address >> PageShift && offset <= PageSize - sizeof(T))
-            return Unsafe.ReadUnaligned<T>(slot->Data + offset);
+            return *(T*)(slot->Data + offset);
         return ReadSlow<T>(address);
     }
 
@@ -64,7 +100,7 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         Slot* slot = lookaside + ((address >> PageShift) & (LookasideSlots - 1));
         int offset = (int)(address & (PageSize - 1));
         if (slot->Page == address >> PageShift && offset <= PageSize - sizeof(T))
-            Unsafe.WriteUnaligned(slot->Data + offset, value);
+            *(T*)(slot->Data + offset) = value;
         else
             Write(address, new ReadOnlySpan<byte>(&value, sizeof(T)));
     }
@@ -131,6 +167,8 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     {
         NativeMemory.AlignedFree(lookaside);
         NativeMemory.AlignedFree(storage);
+        NativeMemory.Free(local);
+        NativeMemory.Free(remote);
     }
 
     private T ReadSlow<T>(ulong address)
@@ -152,12 +190,16 @@ internal sealed unsafe class MemorySnapshot : IDisposable
             return slot->Data;
         if (!pages.TryGetValue(page, out nint data))
         {
-            if (pages.Count == MaxPages)
-                return null;
-            data = (nint)(storage + (pages.Count * (long)PageSize));
-            Span<byte> copy = new((void*)data, PageSize);
-            if (TargetMemory.Read(processId, page << PageShift, copy) != PageSize && !kernelPages.TryCopy(page << PageShift, copy))
-                return null;
+            if (!untouched.Remove(page, out data))
+            {
+                if (stored == MaxPages)
+                    return null;
+                data = (nint)(storage + (stored * (long)PageSize));
+                Span<byte> copy = new((void*)data, PageSize);
+                if (TargetMemory.Read(processId, page << PageShift, copy) != PageSize && !kernelPages.TryCopy(page << PageShift, copy))
+                    return null;
+                stored++;
+            }
             pages.Add(page, data);
         }
         slot->Page = page;

@@ -1,7 +1,10 @@
 using System.Diagnostics;
+using System.Reflection;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Perforator.Branches;
 using Perforator.Recording.Processes;
+using Perforator.Recording.Software;
 using static Perforator.Recording.Syscalls;
 
 namespace Perforator.Recording.Interpreter;
@@ -17,6 +20,7 @@ internal static unsafe class Rehearsal
 
     public static void Run(Cpu cpu, Lowering lowering)
     {
+        Prepare();
         if (!NativeLibrary.TryLoad("libc.so.6", out nint libc))
             return;
         byte* buffer = (byte*)NativeMemory.AllocZeroed(BufferSize);
@@ -43,6 +47,19 @@ internal static unsafe class Rehearsal
         finally
         {
             NativeMemory.Free(buffer);
+        }
+    }
+
+    /// <summary>Has every method compiled that is not generic, also those on the way to the interpreter.</summary>
+    private static void Prepare()
+    {
+        const BindingFlags All = BindingFlags.Instance | BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
+        foreach (Type type in (Type[])[typeof(BurstRunner), typeof(ThreadFollower), typeof(TracedThread), typeof(Burst), typeof(BranchBuffer), typeof(ObservationWindow),
+            typeof(SchedulerStatistics), typeof(WorkingSet), typeof(TargetMemory), typeof(MemorySnapshot), typeof(BlockCache), typeof(Cpu), typeof(ExtendedState), typeof(Lowering), typeof(ReplayCompiler), typeof(StubAssembler)])
+        {
+            foreach (MethodBase method in type.GetMethods(All).Cast<MethodBase>().Concat(type.GetConstructors(All)))
+                if (!method.IsAbstract && !method.ContainsGenericParameters)
+                    RuntimeHelpers.PrepareMethod(method.MethodHandle);
         }
     }
 

@@ -16,7 +16,8 @@ namespace Perforator.Recording.Interpreter;
 /// </remarks>
 internal sealed class ReplayCompiler : IDisposable
 {
-    private const int CodeSize = 4 << 20;
+    /// <summary>Address space; memory is used as code comes.</summary>
+    private const int CodeSize = 32 << 20;
     private const int LongestStub = 1024;
 
     private static readonly Register[] StateCandidates =

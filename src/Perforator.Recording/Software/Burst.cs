@@ -55,8 +55,11 @@ internal sealed class Burst(TargetThread target, TracedThread thread, BranchBuff
 
     public BurstStage Stage { get; set; } = BurstStage.Stopping;
 
-    /// <summary>The <see cref="System.Diagnostics.Stopwatch"/> time stamp at which the thread was last found stopped or let go.</summary>
+    /// <summary>The <see cref="System.Diagnostics.Stopwatch"/> time stamp at which the thread was last found stopped, or was let go.</summary>
     public long Since { get; set; }
+
+    /// <summary>The scheduler's account of the thread as it stood still.</summary>
+    public SchedulerReading Standing { get; set; }
 
     /// <summary>Where the thread must come by if its path is the interpreted one.</summary>
     public ulong ExpectedInstructionPointer { get; set; }

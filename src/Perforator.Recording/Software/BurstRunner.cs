@@ -30,6 +30,12 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     /// <summary>From the moment a thread stands still to the moment the recorder sees it: some 10 µs, charged for each stop.</summary>
     private static readonly TimeSpan StopLatency = TimeSpan.FromMicroseconds(10);
 
+    /// <summary>Microseconds from letting a thread go to its running, where it need not wait for a CPU: an interrupt to a sleeping one.</summary>
+    private const double LongestWakeUp = 50;
+
+    /// <summary>How long to watch for a thread that was let go to be given a CPU.</summary>
+    private static readonly TimeSpan ArrivalPatience = TimeSpan.FromMilliseconds(2);
+
     private static readonly TimeSpan StopPatience = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan SystemCallPatience = TimeSpan.FromMicroseconds(100);
 
@@ -37,6 +43,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     private readonly List<Burst> aside = [];
     private readonly Stack<BranchBuffer> buffers = [];
     private readonly ObservationWindow window = new();
+    private TimeSpan wakeUp;
 
     public Lowering Lowering => follower.Lowering;
 
@@ -121,8 +128,6 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         burst.Since = Stopwatch.GetTimestamp();
         while (state == WaitResult.Stopped && Advance(burst, sink))
         {
-            Stopped += Stopwatch.GetElapsedTime(burst.Since) + StopLatency;
-            burst.Since = Stopwatch.GetTimestamp();
             state = burst.Stage == BurstStage.Running ? RunWindow(burst) : burst.Thread.Wait(SystemCallPatience);
             if (state == WaitResult.Stopped)
                 burst.Since = Stopwatch.GetTimestamp();
@@ -134,19 +139,44 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         }
         if (state == WaitResult.Stopped)
         {
+            // What the kernel does until the thread runs again is charged as it was seen last.
+            Charge(burst);
+            Stopped += wakeUp;
             burst.Thread.Detach();
-            Stopped += Stopwatch.GetElapsedTime(burst.Since) + StopLatency;
         }
         Deliver(burst, sink);
     }
 
-    /// <summary>Lets the thread run by itself until it stops at a system call or the window ends.</summary>
-    private static WaitResult RunWindow(Burst burst)
+    /// <summary>Charges the time a thread stood still, before it is let go: afterwards it may be this thread that waits for a CPU.</summary>
+    private void Charge(Burst burst)
     {
+        Stopped += Stopwatch.GetElapsedTime(burst.Since) + StopLatency;
+        burst.Since = Stopwatch.GetTimestamp();
+    }
+
+    private bool RunToSystemCall(Burst burst)
+    {
+        Charge(burst);
+        return burst.Thread.RunToSystemCall();
+    }
+
+    /// <summary>Lets the thread run by itself until it stops at a system call or the window ends, which begins when the thread has a CPU.</summary>
+    private WaitResult RunWindow(Burst burst)
+    {
+        follower.Learn(burst.Target);
+        SchedulerStatistics scheduling = burst.Target.Scheduling;
+        SchedulerReading? now = scheduling.Read();
+        while (now?.Arrivals == burst.Standing.Arrivals && Stopwatch.GetElapsedTime(burst.Since) < ArrivalPatience)
+            now = scheduling.Read();
+        long arrival = Stopwatch.GetTimestamp();
+        // Seen late, when this thread had to wait for a CPU itself, it is what the thread waited and the usual way to a CPU.
+        double seen = Stopwatch.GetElapsedTime(burst.Since, arrival).TotalMicroseconds, waited = (now?.Waited - burst.Standing.Waited ?? 0) / 1000.0;
+        wakeUp = TimeSpan.FromMicroseconds(Math.Min(seen, waited + LongestWakeUp));
+        Stopped += wakeUp;
         while (true)
         {
             WaitResult state = burst.Thread.Poll();
-            TimeSpan ran = Stopwatch.GetElapsedTime(burst.Since);
+            TimeSpan ran = Stopwatch.GetElapsedTime(arrival);
             if (state == WaitResult.StillRunning && ran < burst.Window)
                 continue;
             burst.Window -= ran;
@@ -158,7 +188,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     }
 
     /// <summary>Whether a stop broke off a system call: it is to return ERESTARTSYS … ERESTART_RESTARTBLOCK or EINTR.</summary>
-    private static bool WasWaiting(in UserRegisters registers) =>
+    internal static bool WasWaiting(in UserRegisters registers) =>
         (long)registers.OrigRax >= 0 && (long)registers.Rax is -4 or (<= -512 and >= -516);
 
     /// <summary>Deals with a stop.</summary>
@@ -198,7 +228,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                     return Leave(burst);
                 }
                 burst.Stage = BurstStage.InSystemCall;
-                return thread.RunToSystemCall();
+                return RunToSystemCall(burst);
             case BurstStage.Leaving:
                 return false;
             case BurstStage.Ending:
@@ -217,10 +247,10 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     /// Lets a thread that is about to enter a system call through it, to be detached behind: PTRACE_DETACH wakes like a signal, and a
     /// call that the thread is still to wait in would end with EINTR.
     /// </summary>
-    private static bool Leave(Burst burst)
+    private bool Leave(Burst burst)
     {
         burst.Stage = BurstStage.Leaving;
-        return burst.Thread.RunToSystemCall();
+        return RunToSystemCall(burst);
     }
 
     private bool Follow(Burst burst, in UserRegisters registers, IBranchSink sink)
@@ -243,7 +273,8 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                 break;
         }
         burst.Stage = BurstStage.Running;
-        return burst.Thread.RunToSystemCall();
+        burst.Standing = burst.Target.Scheduling.Read() ?? default;
+        return RunToSystemCall(burst);
     }
 
     private void Deliver(Burst burst, IBranchSink sink)

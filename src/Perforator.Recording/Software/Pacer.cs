@@ -4,18 +4,16 @@ namespace Perforator.Recording.Software;
 /// <param name="maxOverhead">The share of its CPU time that a target may lose; 1 or more lifts the bound.</param>
 internal sealed class Pacer(double maxOverhead)
 {
-    /// <summary>A new stop counts as much as this share of the mean so far.</summary>
+    /// <summary>A new sample counts at least as much as this share of the mean so far.</summary>
     private const double Weight = 0.02;
 
-    /// <summary>
-    /// Getting to know a program's code (decoding, compiling) costs once, and mostly in the first bursts. So much of the targets' CPU
-    /// time is taken as already paid for; beyond it the bound holds over the whole of the recording.
-    /// </summary>
-    private const double Credit = 10e9;
+    /// <summary>Nanoseconds of the targets' CPU time that count as paid for at the start, so that one dear first sample does not silence the recorder.</summary>
+    private const double Credit = 0.5e9;
 
-    private double meanCost = 200_000;
+    private double meanCost = 1_000_000;
     private double totalCost;
     private double totalRun;
+    private int samples;
     private TimeSpan cpuTimeCharged;
     private TimeSpan stoppedCharged;
 
@@ -26,25 +24,25 @@ internal sealed class Pacer(double maxOverhead)
 
     private double Share => Math.Clamp(maxOverhead, 1e-4, 1);
 
-    /// <summary>Charges nothing of what the recorder computed until now.</summary>
-    public void Start(TimeSpan cpuTime) => cpuTimeCharged = cpuTime;
+    /// <summary>Leaves CPU time of the recorder out of account.</summary>
+    public void Forgive(TimeSpan cpuTime) => cpuTimeCharged += cpuTime;
 
     /// <summary>Notes CPU time that a target has used, in nanoseconds.</summary>
     public void Ran(long nanoseconds) => totalRun += nanoseconds;
 
     /// <summary>
-    /// Charges one more burst. A target loses the time its threads are stopped; and where CPUs are scarce it may also lose what the
+    /// Charges one more sample. A target loses the time its threads are stopped; and where CPUs are scarce it may also lose what the
     /// recorder computes, of which most falls into the stops. So the larger of the two counts.
     /// </summary>
     /// <param name="stopped">Time stopped since recording began.</param>
-    /// <param name="cpuTime">CPU time of the recorder since recording began.</param>
+    /// <param name="cpuTime">CPU time of the recorder.</param>
     public void Charge(TimeSpan stopped, TimeSpan cpuTime)
     {
         TimeSpan cost = stopped - stoppedCharged > cpuTime - cpuTimeCharged ? stopped - stoppedCharged : cpuTime - cpuTimeCharged;
         (stoppedCharged, cpuTimeCharged) = (stopped, cpuTime);
         totalCost += cost.TotalNanoseconds;
-        // One burst that met new code or a busy machine says little of the next.
-        meanCost += (Math.Min(cost.TotalNanoseconds, 1.5 * meanCost) - meanCost) * Weight;
+        // One sample that met new code or a busy machine says little of the next.
+        meanCost += (Math.Min(cost.TotalNanoseconds, 3 * meanCost) - meanCost) * Math.Max(Weight, 1.0 / ++samples);
     }
 
     /// <summary>How long to wait before looking at the threads again: random, and several times in each interval.</summary>

@@ -91,7 +91,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
         {
             runner.Rehearse();
             // What was spent until now is not the targets'.
-            pacer.Start(ThreadCpuTime());
+            pacer.Forgive(ThreadCpuTime());
             long refreshed = 0;
             while (!stop.IsCancellationRequested)
             {
@@ -168,6 +168,8 @@ public sealed class SoftwareRecorder : IBranchRecorder
         long end = Stopwatch.GetTimestamp() + (long)(pacer.NextLook().TotalSeconds * Stopwatch.Frequency);
         while (!stop.IsCancellationRequested && Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), end) is { Ticks: > 0 } left)
         {
+            if (!runner.IsWaiting && Explore(end))
+                continue;
             TimeSpan step = runner.IsWaiting ? runner.PollInterval() : left;
             Sleep(step < left ? step : left);
             if (runner.IsWaiting)
@@ -176,6 +178,26 @@ public sealed class SoftwareRecorder : IBranchRecorder
                 Account(runner);
             }
         }
+    }
+
+    /// <summary>
+    /// Gets to know code that may be met next, for a fifth of the time until <paramref name="end"/>. That costs once, and nobody waits for it.
+    /// </summary>
+    /// <returns>False when there was none.</returns>
+    private bool Explore(long end)
+    {
+        TargetProcess? process = processes.Values.FirstOrDefault(p => p.Code.HasUnexplored);
+        if (process is null)
+            return false;
+        TimeSpan before = ThreadCpuTime();
+        long begin = Stopwatch.GetTimestamp(), until = Math.Min(end, begin + (Stopwatch.Frequency / 5000));
+        while (process.Code.HasUnexplored && Stopwatch.GetTimestamp() < until)
+            process.Code.Explore();
+        pacer.Forgive(ThreadCpuTime() - before);
+        TimeSpan rest = 4 * Stopwatch.GetElapsedTime(begin), left = Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), end);
+        if (left > TimeSpan.Zero)
+            Sleep(rest < left ? rest : left);
+        return true;
     }
 
     private void Account(BurstRunner runner)

@@ -4,10 +4,10 @@ namespace Perforator.Recording.Software;
 public sealed record SoftwareRecorderOptions
 {
     /// <summary>Instructions interpreted in one burst, at most. It ends where the real thread has got to a few microseconds later.</summary>
-    public int InstructionsPerBurst { get; init; } = 20_000;
+    public int InstructionsPerBurst { get; init; } = 40_000;
 
     /// <summary>Taken branches in one burst, at most.</summary>
-    public int BranchesPerBurst { get; init; } = 8_192;
+    public int BranchesPerBurst { get; init; } = 16_384;
 
     /// <summary>The longest branch stack handed over; a burst with more branches gives several stacks.</summary>
     public int LongestStack { get; init; } = 256;

@@ -46,8 +46,8 @@ internal sealed class TargetProcess : IDisposable
         {
             present.Clear();
         }
-        foreach (int ended in threads.Keys.Where(id => !present.Contains(id)).ToArray())
-            threads.Remove(ended);
+        foreach (TargetThread ended in threads.Values.Where(thread => !present.Contains(thread.ThreadId)).ToArray())
+            Forget(ended);
         foreach (int id in present)
             if (!threads.ContainsKey(id))
                 threads.Add(id, new TargetThread(this, id) { Due = -ExponentialRandom.Next() });
@@ -55,7 +55,11 @@ internal sealed class TargetProcess : IDisposable
     }
 
     /// <summary>Drops a thread that has ended or cannot be traced.</summary>
-    public void Forget(TargetThread thread) => threads.Remove(thread.ThreadId);
+    public void Forget(TargetThread thread)
+    {
+        threads.Remove(thread.ThreadId);
+        thread.Dispose();
+    }
 
     /// <summary>Whether every branch goes to code whose mapping the sink knows.</summary>
     public bool Knows(ReadOnlySpan<BranchEntry> branches)
@@ -92,5 +96,10 @@ internal sealed class TargetProcess : IDisposable
         reported = now;
     }
 
-    public void Dispose() => Code.Dispose();
+    public void Dispose()
+    {
+        foreach (TargetThread thread in threads.Values)
+            thread.Dispose();
+        Code.Dispose();
+    }
 }

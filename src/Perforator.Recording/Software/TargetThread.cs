@@ -1,9 +1,7 @@
-using System.Globalization;
-
 namespace Perforator.Recording.Software;
 
 /// <summary>A thread of a target, with the CPU time it has used since it last gave a sample.</summary>
-internal sealed class TargetThread
+internal sealed class TargetThread : IDisposable
 {
     private readonly string folder;
     private long lastCpuTime;
@@ -13,12 +11,18 @@ internal sealed class TargetThread
         Process = process;
         ThreadId = threadId;
         folder = $"/proc/{process.ProcessId}/task/{threadId}";
-        lastCpuTime = ReadCpuTime() ?? 0;
+        Scheduling = new SchedulerStatistics(folder);
+        lastCpuTime = Scheduling.Read()?.CpuTime ?? 0;
     }
 
     public TargetProcess Process { get; }
 
     public int ThreadId { get; }
+
+    public SchedulerStatistics Scheduling { get; }
+
+    /// <summary>The pages it is likely to touch next.</summary>
+    public WorkingSet WorkingSet { get; } = new();
 
     /// <summary>
     /// CPU time in units of the recorder's mean interval, less 1 exponentially distributed unit a sample: a sample is due when this
@@ -26,13 +30,13 @@ internal sealed class TargetThread
     /// </summary>
     public double Due { get; set; }
 
-    /// <summary>Nanoseconds of CPU time since the last call; the kernel counts a running thread's at its scheduler tick. Null when it has ended.</summary>
+    /// <summary>Nanoseconds of CPU time since the last call. Null when it has ended.</summary>
     public long? TakeCpuTime()
     {
-        if (ReadCpuTime() is not { } now)
+        if (Scheduling.Read() is not { } now)
             return null;
-        long used = now - lastCpuTime;
-        lastCpuTime = now;
+        long used = now.CpuTime - lastCpuTime;
+        lastCpuTime = now.CpuTime;
         return used;
     }
 
@@ -44,11 +48,5 @@ internal sealed class TargetThread
         return name >= 0 && name + 2 < stat.Length && stat[name + 2] == 'R';
     }
 
-    /// <summary>The first field of /proc/PID/task/TID/schedstat: nanoseconds on a CPU.</summary>
-    private long? ReadCpuTime()
-    {
-        ReadOnlySpan<byte> text = ProcFile.Read($"{folder}/schedstat", stackalloc byte[128]);
-        int space = text.IndexOf((byte)' ');
-        return space > 0 && long.TryParse(text[..space], NumberStyles.None, CultureInfo.InvariantCulture, out long time) ? time : null;
-    }
+    public void Dispose() => Scheduling.Dispose();
 }

@@ -30,6 +30,7 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
     public StopReason Follow(Burst burst, in UserRegisters registers)
     {
         Load(burst, registers);
+        cpu.Memory.ReadAhead(burst.Target.WorkingSet.Likely);
         cpu.Begin(burst.Buffer.Branches, burst.Buffer.Fingerprints, burst.BranchCount);
         long deadline = burst.Since + (long)(options.MaxStop.TotalSeconds * Stopwatch.Frequency);
         burst.StretchStart = burst.BranchCount;
@@ -40,6 +41,9 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
         burst.ExpectedStackPointer = cpu.Register(CpuState.Rsp);
         return reason;
     }
+
+    /// <summary>Learns from the last <see cref="Follow"/>, once the thread runs on.</summary>
+    public void Learn(TargetThread thread) => thread.WorkingSet.Learn(cpu.Memory.PageNumbers);
 
     /// <summary>Finds where on its interpreted path the thread stands now: by the state after the branch it takes next.</summary>
     /// <returns>How many branches of the burst it has taken; null when it is not on the path, or beyond its end.</returns>

@@ -71,18 +71,14 @@ internal sealed class TracedThread
     public unsafe int ReadRegisterSet(int note, Span<byte> buffer)
     {
         fixed (byte* bytes = buffer)
-        {
-            IoVector vector = new() { Base = (nint)bytes, Length = buffer.Length };
-            return ptrace(PTRACE_GETREGSET, ThreadId, note, (nint)(&vector)) == 0 ? (int)vector.Length : 0;
-        }
+            return ReadRegisterSet(note, bytes, buffer.Length);
     }
 
     /// <summary>Reads the general registers of the stopped thread.</summary>
-    public bool ReadRegisters(out UserRegisters registers)
+    public unsafe bool ReadRegisters(out UserRegisters registers)
     {
-        registers = default;
-        Span<UserRegisters> one = new(ref registers);
-        return ReadRegisterSet(NT_PRSTATUS, MemoryMarshal.AsBytes(one)) == Marshal.SizeOf<UserRegisters>();
+        fixed (UserRegisters* all = &registers)
+            return ReadRegisterSet(NT_PRSTATUS, all, sizeof(UserRegisters)) == sizeof(UserRegisters);
     }
 
     /// <summary>
@@ -105,6 +101,12 @@ internal sealed class TracedThread
             else
                 Sleep(TimeSpan.FromMicroseconds(50));
         }
+    }
+
+    private unsafe int ReadRegisterSet(int note, void* buffer, int length)
+    {
+        IoVector vector = new() { Base = (nint)buffer, Length = length };
+        return ptrace(PTRACE_GETREGSET, ThreadId, note, (nint)(&vector)) == 0 ? (int)vector.Length : 0;
     }
 
     /// <summary>Looks for the next stop without waiting.</summary>

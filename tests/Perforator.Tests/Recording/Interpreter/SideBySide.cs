@@ -62,7 +62,7 @@ internal sealed unsafe class SideBySide : IDisposable
             if (!Step(instruction, before.Rip, out Syscalls.UserRegisters after))
                 return;
             // Where the stop broke off a system call, the kernel restarts it before the instruction: there is nothing to compare.
-            if ((long)before.OrigRax >= 0 && (long)before.Rax is -4 or (<= -512 and >= -516))
+            if (BurstRunner.WasWaiting(before))
                 continue;
             string name = instruction.Mnemonic.ToString();
             if (stop is StopReason.NotInterpreted or StopReason.UnreadableMemory)
