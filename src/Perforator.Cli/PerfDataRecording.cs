@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Perforator.Branches;
+using Perforator.Bytes;
 using Perforator.PerfData;
 
 namespace Perforator.Cli;
@@ -32,6 +33,9 @@ internal sealed class PerfDataRecording : IBranchSink, IDisposable
         partial = $"{path}.{Environment.ProcessId}.part";
         try
         {
+            using (FileStream? stream = WholeFile.OpenStream(path))
+                if (stream is not null)
+                    throw new UserErrorException($"{path} is no file: perf.data is finished by going back to its beginning; name a file");
             file = new FileStream(partial, FileMode.Create, FileAccess.ReadWrite, FileShare.Read, 1 << 20);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -7,10 +7,20 @@ public static partial class WholeFile
 {
     /// <summary>
     /// Writes beside the target and renames, so that a reader, a crash or a full disk never leaves part of a file under
-    /// <paramref name="path"/>.
+    /// <paramref name="path"/>. Devices and pipes (/dev/stdout) are written to, and links are followed, never replaced.
     /// </summary>
     public static void Write(string path, ReadOnlySpan<byte> content)
     {
+        using (FileStream? stream = OpenStream(path))
+        {
+            if (stream is not null)
+            {
+                stream.Write(content);
+                return;
+            }
+        }
+        if (File.Exists(path))
+            path = File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path;
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
         Directory.CreateDirectory(folder);
         string partial = Path.Combine(folder, $".{Path.GetFileName(path)}.{Path.GetRandomFileName()}.part");
@@ -24,6 +34,21 @@ public static partial class WholeFile
             File.Delete(partial);
             throw;
         }
+    }
+
+    /// <summary>Opens a device or pipe: something that takes bytes, but is no file that could be replaced. Null when the path is none.</summary>
+    public static FileStream? OpenStream(string path)
+    {
+        string full = Path.GetFullPath(path);
+        if (!File.Exists(full) || new FileInfo(full) is { LinkTarget: null, Length: > 0 })
+            return null;
+        bool isDevice = full.StartsWith("/proc/", StringComparison.Ordinal)
+            || (full.StartsWith("/dev/", StringComparison.Ordinal) && !full.StartsWith("/dev/shm/", StringComparison.Ordinal));
+        FileStream stream = new(full, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
+        if (isDevice || !stream.CanSeek)
+            return stream;
+        stream.Dispose();
+        return null;
     }
 
     /// <summary>

@@ -13,19 +13,19 @@ internal ref struct DieReader
     private readonly AbbreviationTable abbreviations;
     private SpanReader reader;
 
-    /// <param name="offset">Offset in .debug_info of the first entry to read.</param>
+    /// <param name="offset">Offset in the section of the first entry to read.</param>
     /// <exception cref="MalformedInputException">The offset is not within the unit's entries.</exception>
     public DieReader(DwarfUnit unit, ulong offset)
     {
         sizes = unit.Sizes;
         abbreviations = unit.Abbreviations;
-        reader = new SpanReader(unit.Sections.Info.Span[..(int)unit.End], ".debug_info");
+        reader = new SpanReader(unit.Units.Data.Span[..(int)unit.End], unit.Units.SectionName);
         if (offset < unit.FirstEntry)
             throw reader.Malformed($"0x{offset:x} is not an entry of the unit at 0x{unit.Offset:x}");
         reader.Seek(offset);
     }
 
-    /// <summary>Offset of the current entry in .debug_info.</summary>
+    /// <summary>Offset of the current entry in the section.</summary>
     public ulong Offset { get; private set; }
 
     /// <summary>The current entry's shape; null for the null entry that ends a list of children.</summary>

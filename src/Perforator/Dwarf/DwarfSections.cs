@@ -3,7 +3,7 @@ namespace Perforator.Dwarf;
 /// <summary>The debug sections of one file (or of one unit of a package file), each fetched when first needed.</summary>
 internal sealed class DwarfSections
 {
-    private readonly Lazy<ReadOnlyMemory<byte>> info, abbrev, line, str, lineStr, strOffsets, addr, ranges, rngLists, aranges;
+    private readonly Lazy<ReadOnlyMemory<byte>> info, abbrev, line, str, lineStr, strOffsets, addr, ranges, rngLists, aranges, types;
 
     /// <param name="section">Gives the contents of a section by its name in a non-split file (".debug_info"); empty when there is none.</param>
     public DwarfSections(Func<string, ReadOnlyMemory<byte>> section)
@@ -18,6 +18,7 @@ internal sealed class DwarfSections
         ranges = Of(".debug_ranges");
         rngLists = Of(".debug_rnglists");
         aranges = Of(".debug_aranges");
+        types = Of(".debug_types");
 
         Lazy<ReadOnlyMemory<byte>> Of(string name) => new(() => section(name), isThreadSafe: false);
     }
@@ -32,4 +33,5 @@ internal sealed class DwarfSections
     public ReadOnlyMemory<byte> Ranges => ranges.Value;
     public ReadOnlyMemory<byte> RngLists => rngLists.Value;
     public ReadOnlyMemory<byte> Aranges => aranges.Value;
+    public ReadOnlyMemory<byte> Types => types.Value;
 }

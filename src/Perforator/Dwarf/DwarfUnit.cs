@@ -4,7 +4,7 @@ using static Perforator.Dwarf.DwarfConstants;
 
 namespace Perforator.Dwarf;
 
-/// <summary>One unit of .debug_info: its header, the attributes of its first entry, and what resolving attribute values needs.</summary>
+/// <summary>One unit of .debug_info or .debug_types: its header, the attributes of its first entry, and what resolving attribute values needs.</summary>
 internal sealed class DwarfUnit
 {
     /// <summary>Longer names are cut to nothing: no mangled name comes near, and many entries may share one.</summary>
@@ -33,7 +33,7 @@ internal sealed class DwarfUnit
     /// <summary>The sections that the unit's offsets mean.</summary>
     public DwarfSections Sections => Units.Sections;
 
-    /// <summary>Offset of the header in .debug_info.</summary>
+    /// <summary>Offset of the header in the section.</summary>
     public ulong Offset { get; }
 
     /// <summary>Offset one past the unit's last byte.</summary>
@@ -45,8 +45,14 @@ internal sealed class DwarfUnit
     /// <summary>DW_UT_*; DW_UT_compile before DWARF 5, whatever it really is.</summary>
     public byte Type { get; }
 
-    /// <summary>Offset of the first entry in .debug_info.</summary>
+    /// <summary>Offset of the first entry in the section.</summary>
     public ulong FirstEntry { get; }
+
+    /// <summary>For a type unit: what entries elsewhere refer to its type by (DW_FORM_ref_sig8).</summary>
+    public ulong TypeSignature { get; private init; }
+
+    /// <summary>Offset in the section of the type that a type unit describes; null when it is no type unit or the offset is outside it.</summary>
+    public ulong? TypeEntry { get; private init; }
 
     /// <summary>For the unit of a .dwo or .dwp file: the unit of the linked file that refers to it and owns the addresses.</summary>
     public DwarfUnit? Skeleton { get; set; }
@@ -78,13 +84,13 @@ internal sealed class DwarfUnit
             length = reader.ReadU64();
         }
         ulong bodyStart = (ulong)reader.Position;
-        SpanReader body = reader.Slice(length, ".debug_info unit header");
+        SpanReader body = reader.Slice(length, $"{units.SectionName} unit header");
         ulong end = (ulong)reader.Position;
         ushort version = body.ReadU16();
         if (version is < 2 or > 5)
             throw body.Malformed($"DWARF version {version}");
         byte type = DW_UT_compile, addressSize;
-        ulong abbrevOffset, dwoId = 0;
+        ulong abbrevOffset, dwoId = 0, signature = 0, typeOffset = 0;
         if (version >= 5)
         {
             type = body.ReadU8();
@@ -93,16 +99,24 @@ internal sealed class DwarfUnit
             if (type is DW_UT_skeleton or DW_UT_split_compile)
                 dwoId = body.ReadU64();
             else if (type is DW_UT_type or DW_UT_split_type)
-                body.Skip(8UL + offsetSize);
+                (signature, typeOffset) = (body.ReadU64(), body.ReadUnsigned(offsetSize));
         }
         else
         {
             abbrevOffset = body.ReadUnsigned(offsetSize);
             addressSize = body.ReadU8();
+            if (units.IsTypes)
+                (type, signature, typeOffset) = (DW_UT_type, body.ReadU64(), body.ReadUnsigned(offsetSize));
         }
         if (addressSize is not (4 or 8))
             throw body.Malformed($"addresses of {addressSize} bytes");
-        return new DwarfUnit(units, offset, end, new(version, addressSize, offsetSize), type, abbrevOffset, dwoId, bodyStart + (ulong)body.Position);
+        ulong firstEntry = bodyStart + (ulong)body.Position;
+        bool hasType = type is DW_UT_type or DW_UT_split_type && typeOffset < end - offset && offset + typeOffset >= firstEntry;
+        return new DwarfUnit(units, offset, end, new(version, addressSize, offsetSize), type, abbrevOffset, dwoId, firstEntry)
+        {
+            TypeSignature = signature,
+            TypeEntry = hasType ? offset + typeOffset : null,
+        };
     }
 
     /// <summary>The value as an address, or null when it is not one.</summary>
@@ -138,7 +152,7 @@ internal sealed class DwarfUnit
         switch (value.Form)
         {
             case DW_FORM_string:
-                return TextAt(Sections.Info, value.Raw, ".debug_info");
+                return TextAt(Units.Data, value.Raw, Units.SectionName);
             case DW_FORM_strp:
                 return TextAt(Sections.Str, value.Raw, ".debug_str");
             case DW_FORM_line_strp:
@@ -155,8 +169,8 @@ internal sealed class DwarfUnit
     }
 
     /// <summary>
-    /// The entry that the value refers to, in this unit, another one or the supplementary file; null when it is no reference, one
-    /// that is not followed (type signatures) or one to nowhere.
+    /// The entry that the value refers to, in this unit, another one, a type unit or the supplementary file; null when it is no
+    /// reference or one to nowhere.
     /// </summary>
     public (DwarfUnit Unit, ulong Offset)? Reference(AttributeValue value)
     {
@@ -165,6 +179,10 @@ internal sealed class DwarfUnit
             case DW_FORM_ref1 or DW_FORM_ref2 or DW_FORM_ref4 or DW_FORM_ref8 or DW_FORM_ref_udata:
                 ulong offset = unchecked(Offset + value.Raw);
                 return offset >= FirstEntry && offset < End ? (this, offset) : null;
+            case DW_FORM_ref_sig8:
+                return Units.TypeUnit(value.Raw) is { TypeEntry: { } entry } typeUnit ? (typeUnit, entry) : null;
+            case DW_FORM_ref_addr when Units.IsTypes:
+                return null;
             case DW_FORM_ref_addr:
                 return Units.Holding(value.Raw) is { } unit ? (unit, value.Raw) : null;
             case DW_FORM_GNU_ref_alt or DW_FORM_ref_sup4 or DW_FORM_ref_sup8:

@@ -125,14 +125,19 @@ public sealed class Symbolizer : IDisposable
     /// <summary>The unit that has a compile unit's entries: itself, or the split unit it refers to.</summary>
     private DwarfUnit WithEntries(DwarfUnit unit)
     {
+        string split = $"of unit 0x{unit.Offset:x}";
         try
         {
-            if (unit.Attributes.DwoName.Length > 0 && splitUnits.Find(unit) is { } split)
-                return split;
+            if (unit.Attributes.DwoName is { Length: > 0 } name)
+            {
+                split = name;
+                if (splitUnits.Find(unit) is { } found)
+                    return found;
+            }
         }
         catch (MalformedInputException e)
         {
-            Losses.Add($"damaged split debug info: {e.Message}");
+            Losses.Add($"damaged split debug info {split}: {e.Message}");
         }
         return unit;
     }

@@ -182,19 +182,25 @@ internal sealed class UnitSymbols
     /// <summary>Counts damage under the reason first found: one damaged unit is one reason, however many of its functions suffer.</summary>
     private void CountDamage(MalformedInputException e)
     {
-        if (damage is null)
+        damage ??= $"damaged debug info in unit {Name()}: {e.Message}";
+        losses.Add(damage);
+    }
+
+    /// <summary>The unit's source file, or its .dwo file, or where it is when it is too damaged to tell.</summary>
+    private string Name()
+    {
+        foreach (Func<string> name in (Func<string>[])[() => unit.Attributes.Name, () => unit.Skeleton?.Attributes.Name ?? "", () => unit.Skeleton?.Attributes.DwoName ?? ""])
         {
-            string name = "";
             try
             {
-                name = (unit.Skeleton ?? unit).Attributes.Name;
+                if (name() is { Length: > 0 } found)
+                    return found;
             }
             catch (MalformedInputException)
             {
-                // Too damaged even for its name; the offset must do.
+                // Its first entry is damaged too; the next source may tell.
             }
-            damage = $"damaged debug info in unit {(name.Length > 0 ? name : $"0x{unit.Offset:x}")}: {e.Message}";
         }
-        losses.Add(damage);
+        return $"0x{unit.Offset:x}";
     }
 }

@@ -109,10 +109,15 @@ public class DamagedBinaryTests(SourcePrograms programs) : IClassFixture<SourceP
         Assert.Equal(0UL, symbolizer.Losses.Total);
     }
 
-    /// <summary>Everything that profile generation does with a binary.</summary>
-    internal static void Read(byte[] data, IReadOnlyList<ulong> addresses)
+    private static void Read(byte[] data, IReadOnlyList<ulong> addresses)
     {
         using ElfFile file = ElfFile.Parse(data, "damaged");
+        Read(file, addresses);
+    }
+
+    /// <summary>Everything that profile generation does with a binary.</summary>
+    internal static void Read(ElfFile file, IReadOnlyList<ulong> addresses)
+    {
         _ = file.BuildId;
         using Symbolizer symbolizer = Symbolizer.Open(file);
         foreach (ulong address in addresses)

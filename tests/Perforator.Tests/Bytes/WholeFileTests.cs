@@ -1,0 +1,42 @@
+using System.Diagnostics;
+using Perforator.Bytes;
+using Perforator.Tests.Infrastructure;
+
+namespace Perforator.Tests.Bytes;
+
+public sealed class WholeFileTests : IDisposable
+{
+    private readonly TemporaryFolder folder = new();
+
+    public void Dispose() => folder.Dispose();
+
+    [Fact]
+    public void A_link_is_followed_and_not_replaced()
+    {
+        string file = folder.Write("file", "old"), link = folder["link"];
+        File.CreateSymbolicLink(link, file);
+        WholeFile.Write(link, "new"u8);
+        Assert.Equal("new", File.ReadAllText(file));
+        Assert.Equal(file, new FileInfo(link).LinkTarget);
+        Assert.Equal(2, Directory.GetFiles(folder.Path).Length);
+    }
+
+    /// <summary>As root, renaming a file onto /dev/null would replace the device.</summary>
+    [Fact]
+    public void A_device_is_written_to_and_not_replaced()
+    {
+        WholeFile.Write("/dev/null", "gone"u8);
+        Assert.Empty(File.ReadAllBytes("/dev/null"));
+    }
+
+    [Fact]
+    public void A_pipe_is_written_to_and_not_replaced()
+    {
+        string pipe = folder["pipe"];
+        Tool.Run("mkfifo", [pipe]).Succeeded();
+        using Process reader = Process.Start(new ProcessStartInfo("cat", [pipe]) { RedirectStandardOutput = true })!;
+        WholeFile.Write(pipe, "through"u8);
+        Assert.Equal("through", reader.StandardOutput.ReadToEnd());
+        reader.WaitForExit();
+    }
+}
