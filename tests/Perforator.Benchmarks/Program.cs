@@ -1,9 +1,11 @@
 using BenchmarkDotNet.Running;
 using Perforator.Benchmarks;
 
-// The eng/bench scripts call the first three; everything else is BenchmarkDotNet's.
+// The eng/bench scripts call the first ones; everything else is BenchmarkDotNet's.
 if (args is ["recorder", ..])
     return RecorderMeasurement.Run(args[1..]);
+if (args is ["inputs", ..])
+    return InputsMeasurement.Run(args[1..]);
 if (args is ["compare-generate", string cli, string rounds, .. string[] binaries])
     return GeneratorComparison.Run(cli, int.Parse(rounds), binaries);
 if (args is ["aggregate", ..])

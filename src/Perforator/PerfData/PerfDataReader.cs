@@ -27,8 +27,8 @@ public sealed class PerfDataReader
     /// <summary>Records whose order was lost.</summary>
     public const string OutOfOrder = "perf record far out of time order, counted by the mappings known when it came";
 
-    /// <summary>No records of this many bytes wait for their turn; a file without rounds is ordered within this window.</summary>
-    public const int MaxPendingBytes = 256 << 20;
+    /// <summary>A round longer than this is cut, in bytes; a file without rounds is ordered within this window.</summary>
+    public const int MaxRoundBytes = 128 << 20;
 
     /// <summary>What one compressed record, of 64 KB at most, may become.</summary>
     private const int MaxDecompressedPiece = 64 << 20;
@@ -297,8 +297,8 @@ public sealed class PerfDataReader
             return;
         }
         queue.Add(record, layout);
-        if (queue.PendingBytes > MaxPendingBytes)
-            queue.ReleaseOlderHalf(read);
+        if (queue.BytesOfRound > MaxRoundBytes)
+            queue.FinishRound(read);
     }
 
     /// <summary>Reads a record that only the perf tool writes.</summary>

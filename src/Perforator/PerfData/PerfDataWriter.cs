@@ -24,6 +24,9 @@ public sealed class PerfDataWriter : IBranchSink, IDisposable
 
     private const int MaxPathLength = 4096;
 
+    /// <summary>So much is written between two PERF_RECORD_FINISHED_ROUND, which readers of the file hold in memory.</summary>
+    private const int RoundBytes = 1 << 20;
+
     private readonly Stream output;
     private readonly Architecture architecture;
     private readonly byte[] record = new byte[MaxRecordSize];
@@ -32,6 +35,7 @@ public sealed class PerfDataWriter : IBranchSink, IDisposable
     private readonly HashSet<int> executing = [];
     private readonly long dataStart;
     private ulong time = 1;
+    private long sinceRound;
 
     /// <param name="output">Where to write; it must be able to seek, begins empty and stays open.</param>
     /// <param name="architecture">Of the machine the branches were recorded on.</param>
@@ -142,7 +146,7 @@ public sealed class PerfDataWriter : IBranchSink, IDisposable
         }
         ReadOnlySpan<byte> written = writer.Finish(PerfRecordType.PERF_RECORD_SAMPLE, PerfRecordMisc.PERF_RECORD_MISC_USER);
         for (ulong i = Math.Max(sample.Weight, 1); i > 0; i--)
-            output.Write(written);
+            Write(written);
         Samples += Math.Max(sample.Weight, 1);
     }
 
@@ -250,7 +254,21 @@ public sealed class PerfDataWriter : IBranchSink, IDisposable
         writer.U32((uint)processId);
         writer.U32((uint)processId);
         writer.U64(time);
-        output.Write(writer.Finish(type, misc));
+        Write(writer.Finish(type, misc));
+    }
+
+    private void Write(ReadOnlySpan<byte> written)
+    {
+        output.Write(written);
+        sinceRound += written.Length;
+        if (sinceRound < RoundBytes)
+            return;
+
+        // All is written in the order of time, so that a round may end anywhere.
+        sinceRound = 0;
+        Span<byte> end = stackalloc byte[PerfRecordHeader.ByteCount];
+        new PerfRecordHeader(PerfRecordType.PERF_RECORD_FINISHED_ROUND, PerfRecordMisc.None, PerfRecordHeader.ByteCount).Write(end);
+        output.Write(end);
     }
 
     private ref struct RecordWriter(Span<byte> record)

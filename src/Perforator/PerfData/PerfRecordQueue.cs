@@ -10,19 +10,17 @@ public delegate void PerfRecordHandler(ReadOnlySpan<byte> record, PerfRecordLayo
 /// </summary>
 public sealed class PerfRecordQueue
 {
-    private readonly record struct Entry(ulong Time, int Sequence, int Start, int Length, PerfRecordLayout Layout);
-
-    private readonly List<Entry> entries = [];
-    private byte[] bytes = new byte[64 * 1024];
-    private byte[] spare = [];
-    private int used;
+    private Round current = new();
+    private Round previous = new();
     private ulong newest;
     private ulong newestOfLastRound;
     private ulong newestReleased;
-    private bool sorted = true;
 
-    /// <summary>How many bytes of records wait.</summary>
-    public int PendingBytes => used;
+    /// <summary>How many bytes of records came since the last round ended.</summary>
+    public int BytesOfRound => current.Bytes;
+
+    /// <summary>How many records wait.</summary>
+    public int Pending => current.Pending + previous.Pending;
 
     /// <summary>How many records came after a newer one had been let out, so that their order was lost.</summary>
     public ulong Late { get; private set; }
@@ -30,18 +28,13 @@ public sealed class PerfRecordQueue
     /// <summary>Keeps a copy of a record until its turn.</summary>
     public void Add(ReadOnlySpan<byte> record, PerfRecordLayout layout)
     {
-        if (record.Length > bytes.Length - used)
-            Array.Resize(ref bytes, checked(Math.Max(bytes.Length * 2, used + record.Length)));
-        record.CopyTo(bytes.AsSpan(used));
-        ulong time = layout.Time(record, PerfRecordHeader.Parse(record).Type);
+        ulong time = layout.Time(record, PerfRecordHeader.Read(record).Type);
         if (time == 0)
             time = newest;
         if (time < newestReleased)
             Late++;
-        sorted &= time >= newest;
         newest = Math.Max(newest, time);
-        entries.Add(new Entry(time, entries.Count, used, record.Length, layout));
-        used += record.Length;
+        current.Add(time, record, layout);
     }
 
     /// <summary>Every buffer has been read once more: lets out what can no longer be overtaken.</summary>
@@ -49,54 +42,88 @@ public sealed class PerfRecordQueue
     {
         Release(newestOfLastRound, handler);
         newestOfLastRound = newest;
-    }
-
-    /// <summary>Lets out the older half of what waits, for sources that never finish a round.</summary>
-    public void ReleaseOlderHalf(PerfRecordHandler handler)
-    {
-        Sort();
-        if (entries.Count > 0)
-            Release(entries[entries.Count / 2].Time, handler);
+        // All of the round before is older than its newest record, so that none of it is left.
+        previous.Clear();
+        (previous, current) = (current, previous);
     }
 
     /// <summary>Lets out all that is left, when no more records will come.</summary>
-    public void Finish(PerfRecordHandler handler) => Release(ulong.MaxValue, handler);
+    public void Finish(PerfRecordHandler handler)
+    {
+        Release(ulong.MaxValue, handler);
+        previous.Clear();
+        current.Clear();
+    }
 
     private void Release(ulong limit, PerfRecordHandler handler)
     {
-        Sort();
-        int count = 0;
-        while (count < entries.Count && entries[count].Time <= limit)
+        previous.Sort();
+        current.Sort();
+        while (true)
         {
-            Entry entry = entries[count++];
-            handler(bytes.AsSpan(entry.Start, entry.Length), entry.Layout);
+            ulong older = previous.NextTime, newer = current.NextTime;
+            Round from = older <= newer ? previous : current;
+            ulong until = Math.Min(limit, older <= newer ? newer : older - 1);
+            if (from.Pending == 0 || from.NextTime > limit)
+                return;
+            newestReleased = Math.Max(newestReleased, from.Release(until, handler));
         }
-        if (count == 0)
-            return;
-        newestReleased = Math.Max(newestReleased, entries[count - 1].Time);
-        KeepFrom(count);
     }
 
-    private void Sort()
+    /// <summary>What came between two ends of rounds, in one block of memory that later rounds use again.</summary>
+    private sealed class Round
     {
-        if (!sorted)
-            entries.Sort(static (a, b) => a.Time != b.Time ? a.Time.CompareTo(b.Time) : a.Sequence.CompareTo(b.Sequence));
-        sorted = true;
-    }
+        private readonly record struct Entry(ulong Time, int Start, int Length, PerfRecordLayout Layout);
 
-    private void KeepFrom(int first)
-    {
-        byte[] rest = spare.Length == bytes.Length ? spare : new byte[bytes.Length];
-        used = 0;
-        int kept = 0;
-        for (int i = first; i < entries.Count; i++, kept++)
+        private readonly List<Entry> entries = [];
+        private byte[] bytes = new byte[64 * 1024];
+        private ulong newest;
+        private bool sorted = true;
+        private int released;
+
+        public int Bytes { get; private set; }
+
+        public int Pending => entries.Count - released;
+
+        /// <summary>The time of the oldest record; the largest number when there is none. Of use once sorted.</summary>
+        public ulong NextTime => released < entries.Count ? entries[released].Time : ulong.MaxValue;
+
+        public void Add(ulong time, ReadOnlySpan<byte> record, PerfRecordLayout layout)
         {
-            Entry entry = entries[i];
-            bytes.AsSpan(entry.Start, entry.Length).CopyTo(rest.AsSpan(used));
-            entries[kept] = entry with { Sequence = kept, Start = used };
-            used += entry.Length;
+            if (record.Length > bytes.Length - Bytes)
+                Array.Resize(ref bytes, checked(Math.Max(bytes.Length * 2, Bytes + record.Length)));
+            record.CopyTo(bytes.AsSpan(Bytes));
+            entries.Add(new Entry(time, Bytes, record.Length, layout));
+            Bytes += record.Length;
+            sorted &= time >= newest;
+            newest = Math.Max(newest, time);
         }
-        entries.RemoveRange(kept, entries.Count - kept);
-        (bytes, spare) = (rest, bytes);
+
+        /// <summary>By time and, where that is equal, by arrival.</summary>
+        public void Sort()
+        {
+            if (!sorted)
+                entries.Sort(static (a, b) => a.Time != b.Time ? a.Time.CompareTo(b.Time) : a.Start.CompareTo(b.Start));
+            sorted = true;
+        }
+
+        /// <summary>Lets out the records up to a time, which there is at least one of, and returns the newest one's.</summary>
+        public ulong Release(ulong limit, PerfRecordHandler handler)
+        {
+            Entry entry;
+            do
+            {
+                entry = entries[released++];
+                handler(bytes.AsSpan(entry.Start, entry.Length), entry.Layout);
+            }
+            while (released < entries.Count && entries[released].Time <= limit);
+            return entry.Time;
+        }
+
+        public void Clear()
+        {
+            entries.Clear();
+            (Bytes, released, newest, sorted) = (0, 0, 0, true);
+        }
     }
 }

@@ -41,7 +41,7 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
     {
         Tool.Require("perf");
         string data = folder["clock.perf.data"];
-        Tool.Run("perf", ["record", "-q", "-e", "cpu-clock:u", "-F", "2000", "-o", data, "--", program.Binary, "8000000"]).Succeeded();
+        Tool.Run("perf", ["--buildid-dir", folder["debug"], "record", "-q", "-e", "cpu-clock:u", "-F", "2000", "-o", data, "--", program.Binary, "8000000"]).Succeeded();
         string output = Generate("--perf-data", data);
         string profile = File.ReadAllText(output), report = File.ReadAllText(output + ".report");
         Assert.Contains("fold:", profile);

@@ -37,7 +37,7 @@ public sealed class DamagedPerfDataTests(WalkedProgram program) : IClassFixture<
         Tool.Require("perf");
         string path = folder[mode];
         string output = mode == "pipe" ? $">{path}" : $"-o {path}";
-        Tool.Run("sh", ["-c", $"perf record -q -c 1000000 {arguments} {output.Replace(">" + path, "")} -- awk 'BEGIN {{ for (i = 0; i < 300000; i++) s += i }}' {(mode == "pipe" ? output : "")}"]).Succeeded();
+        Tool.Run("sh", ["-c", $"perf --buildid-dir {folder["debug"]} record -q -c 1000000 {arguments} {output.Replace(">" + path, "")} -- awk 'BEGIN {{ for (i = 0; i < 300000; i++) s += i }}' {(mode == "pipe" ? output : "")}"]).Succeeded();
         DamageSweep.Run(File.ReadAllBytes(path), Read, damages: 800);
     }
 

@@ -36,7 +36,7 @@ public sealed partial class PerfDataReaderTests : IDisposable
     {
         Tool.Require("perf");
         string file = folder["pipe.perf.data"];
-        Tool.Run("sh", ["-c", $"perf record -q -e cpu-clock -c 500000 -o - -- sh -c \"$LOAD\" >{file}"],
+        Tool.Run("sh", ["-c", $"perf --buildid-dir {folder["debug"]} record -q -e cpu-clock -c 500000 -o - -- sh -c \"$LOAD\" >{file}"],
             environment: new Dictionary<string, string> { ["LOAD"] = Load }).Succeeded();
         Compare(file, "pipe");
 
@@ -64,7 +64,7 @@ public sealed partial class PerfDataReaderTests : IDisposable
     }
 
     private void Record(string arguments) =>
-        Tool.Run("perf", ["record", "-q", .. arguments.Split(' '), "sh", "-c", Load], folder: folder.Path).Succeeded();
+        Tool.Run("perf", ["--buildid-dir", folder["debug"], "record", "-q", .. arguments.Split(' '), "sh", "-c", Load], folder: folder.Path).Succeeded();
 
     private static void Compare(string file, string mode)
     {

@@ -124,7 +124,7 @@ public class PerfRecordReaderTests
         Assert.Equal([10, 20, 25, 30], times);
         queue.Finish(Take);
         Assert.Equal([10, 20, 25, 30, 40], times);
-        Assert.Equal(0, queue.PendingBytes);
+        Assert.Equal(0, queue.Pending);
     }
 
     [Fact]
