@@ -49,7 +49,8 @@ internal static partial class GeneratorComparison
             $"| {Path.GetFileName(binary)} | {text:0.0} | {Records} | {a.Seconds:0.000} | {b.Seconds:0.000} | 1/{b.Seconds / a.Seconds:0.0} | {a.CpuSeconds:0.000} | {b.CpuSeconds:0.000} | {a.PeakMegabytes:0} | {b.PeakMegabytes:0} | {overlap} |"));
     }
 
-    private static string Overlap(string peer, string ours)
+    /// <summary>The overlap that llvm-profdata-19 tells of two profiles.</summary>
+    internal static string Overlap(string peer, string ours)
     {
         System.Diagnostics.ProcessStartInfo start = new("llvm-profdata-19", ["overlap", "--sample", peer, ours]) { RedirectStandardOutput = true };
         using System.Diagnostics.Process process = System.Diagnostics.Process.Start(start)!;

@@ -140,7 +140,7 @@ internal static class InputsMeasurement
             }
             File.Delete(script);
             Measurement a = Measurement.Median(ourRuns), s = Measurement.Median(scriptRuns), p = Measurement.Median(peerRuns);
-            string equal = File.ReadAllBytes(ours).AsSpan().SequenceEqual(File.ReadAllBytes(peer)) ? "equal bytes" : "differ";
+            string equal = File.ReadAllBytes(ours).AsSpan().SequenceEqual(File.ReadAllBytes(peer)) ? "equal bytes" : $"overlap {GeneratorComparison.Overlap(peer, ours)}";
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
                 $"| {Path.GetFileName(file)} | {new FileInfo(file).Length / 1e6:0} | {a.Seconds:0.00} | {s.Seconds:0.0} | {p.Seconds:0.0} | 1/{(s.Seconds + p.Seconds) / a.Seconds:0.0} | {a.CpuSeconds:0.00} | {s.CpuSeconds + p.CpuSeconds:0.0} | {a.PeakMegabytes:0} | {p.PeakMegabytes:0} | {equal} |"));
         }
