@@ -9,7 +9,8 @@ Node *insert(Node *n, long k) {
 bool odd(unsigned);
 bool even(unsigned n) { return n == 0 ? true : odd(n - 1); }
 bool odd(unsigned n) { return n == 0 ? false : even(n - 1); }
-long collatz(long n) { long steps = helper(n); while (n != 1) { n = n & 1 ? 3 * n + 1 : n / 2; steps++; if (steps > 10000) break; } return steps; }
+__attribute__((noinline)) long collatz(long n) { long steps = helper(n) + digits(n); while (n != 1) { n = n & 1 ? 3 * n + 1 : n / 2; steps++; if (steps > 10000) break; } return steps; }
+long relay(long n) { return collatz(n | 1); }
 Shape *make(int i) { switch (i) { case 0: return new Poly<3>; case 1: return new Poly<5>; default: return new Poly<9>; } }
 long dispatch(int i) {
   switch (i % 11) {

@@ -18,7 +18,7 @@ int main(int argc, char **argv) {
   long t = sort_pass(a, 64, argc > 1 ? up : down);
   Node *tree = nullptr;
   for (int i = 0; i < 64; i++) tree = insert(tree, a[i] ^ i);
-  t += depth(tree) + even(40) + collatz(27) + helper(argc * 50) + hidden(argc);
+  t += depth(tree) + even(40) + collatz(27) + relay(argc) + helper(argc * 50) + hidden(argc) + digits(argc * 7919L);
   Shape *s[3] = { make(0), make(1), make(2) };
   for (int i = 0; i < 300; i++) t += s[i % 3]->area(i) + dispatch(i) + tls_value;
   #ifndef NO_EXCEPTIONS

@@ -23,6 +23,8 @@ public sealed class BranchWalker
 
     private readonly ElfFile elf;
     private readonly Random random;
+    // Of its own, so that the same seed walks the same way whatever is spoilt.
+    private readonly Random spoiling;
     private readonly IInstructionDecoder decoder;
     private readonly Dictionary<ulong, (Instruction Instruction, bool Valid)> decoded = [];
     private readonly List<ulong> entries = [];
@@ -42,6 +44,7 @@ public sealed class BranchWalker
         this.elf = elf;
         decoder = elf.Machine == ElfMachine.AArch64 ? new Arm64Decoder() : new X64Decoder();
         random = new Random(seed);
+        spoiling = new Random(~seed);
         ring = new (ulong, ulong)[depth];
         foreach (ref readonly ElfSymbol symbol in elf.Symbols.Symbols)
         {
@@ -148,12 +151,12 @@ public sealed class BranchWalker
         (ulong From, ulong To)[] stack = new (ulong, ulong)[ring.Length];
         for (int i = 0; i < stack.Length; i++)
             stack[i] = ring[(taken - 1 - i) % ring.Length];
-        if (random.NextDouble() < Skid)
+        if (spoiling.NextDouble() < Skid)
         {
-            ref (ulong From, ulong To) entry = ref stack[random.Next(stack.Length)];
+            ref (ulong From, ulong To) entry = ref stack[spoiling.Next(stack.Length)];
             entry = (entry.From + 1, entry.To + 1);
         }
-        return random.NextDouble() < Noise ? Spoil(stack) : stack;
+        return spoiling.NextDouble() < Noise ? Spoil(stack) : stack;
     }
 
     /// <summary>Runs from one taken branch to the next; false when the walk had to begin anew elsewhere, without a branch that leads there.</summary>
@@ -308,14 +311,14 @@ public sealed class BranchWalker
 
     private (ulong From, ulong To)[] Spoil((ulong From, ulong To)[] stack)
     {
-        int at = random.Next(stack.Length);
-        switch (random.Next(6))
+        int at = spoiling.Next(stack.Length);
+        switch (spoiling.Next(6))
         {
             case 0:
                 stack[at] = stack[Math.Max(at - 1, 0)];
                 return stack;
             case 1:
-                stack[at] = (0xffffffff81000000UL + (ulong)random.Next(1 << 16), stack[at].To);
+                stack[at] = (0xffffffff81000000UL + (ulong)spoiling.Next(1 << 16), stack[at].To);
                 return stack;
             case 2:
                 return stack[..(1 + at)];
@@ -323,9 +326,9 @@ public sealed class BranchWalker
                 (stack[at], stack[^1]) = (stack[^1], stack[at]);
                 return stack;
             case 4:
-                return [.. stack[..at], .. stack[Math.Min(at + 1 + random.Next(3), stack.Length - 1)..]];
+                return [.. stack[..at], .. stack[Math.Min(at + 1 + spoiling.Next(3), stack.Length - 1)..]];
             default:
-                stack[at] = (0, (ulong)random.NextInt64());
+                stack[at] = (0, (ulong)spoiling.NextInt64());
                 return stack;
         }
     }
