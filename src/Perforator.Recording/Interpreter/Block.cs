@@ -12,6 +12,12 @@ internal sealed unsafe class Block
 
     public required int InstructionCount { get; init; }
 
+    /// <summary>The parts there is native code of, in order.</summary>
+    public NativeRun[] Native { get; set; } = [];
+
+    /// <summary>How often it was executed, counted as far as matters.</summary>
+    public int Executions { get; set; }
+
     /// <summary>The code it was decoded from when that may change without a new mapping (JIT); else empty.</summary>
     public required byte[] VolatileCode { get; init; }
 

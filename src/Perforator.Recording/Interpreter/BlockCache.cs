@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Iced.Intel;
 using Perforator.Recording.Processes;
@@ -8,8 +9,12 @@ namespace Perforator.Recording.Interpreter;
 /// <summary>Decoded and lowered blocks of one process, by runtime address.</summary>
 /// <param name="lowering">Shared by all processes.</param>
 /// <param name="longestBlock">Instructions in a block at most; 1 makes every instruction its own block, for comparing with a real CPU.</param>
-internal sealed unsafe class BlockCache(int processId, Lowering lowering, int longestBlock = 64) : IDisposable
+/// <param name="translateAtOnce">Blocks get native code before they are executed at all, for comparing with a real CPU.</param>
+internal sealed unsafe class BlockCache(int processId, Lowering lowering, int longestBlock = 64, bool translateAtOnce = false) : IDisposable
 {
+    /// <summary>A block executed so often is worth native code.</summary>
+    public const int HotExecutions = 8;
+
     private const int LongestInstruction = 15;
     private const int DirectSlots = 4096;
 
@@ -24,6 +29,9 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
     private readonly byte[] code = new byte[LongestInstruction * 64];
     private readonly Op[] scratch = new Op[longestBlock + 1];
     private readonly Queue<(ulong Address, int Depth)> unexplored = [];
+    private readonly Queue<Block> untranslated = [];
+    private readonly Instruction[] instructions = new Instruction[longestBlock];
+    private BlockTranslator? translator;
     private ProcessMap[] stable = [];
     private long burst;
     private int ops;
@@ -46,6 +54,7 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
 
     /// <summary>The block at the CPU's instruction pointer, decoded at need.</summary>
     /// <exception cref="UnreadableMemoryException">There is no code.</exception>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public Block Find(Cpu cpu)
     {
         ulong address = cpu.InstructionPointer;
@@ -60,18 +69,29 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
         }
         block = Decode(address, ExploredDepth);
         blocks.Add(address, block);
+        if (translateAtOnce)
+            Translate(block);
         return slot = block;
     }
 
-    /// <summary>Whether code is known that may be executed next and is not decoded yet.</summary>
-    public bool HasUnexplored => unexplored.Count > 0;
+    /// <summary>Has a block translated as soon as nobody waits for it.</summary>
+    public void IsHot(Block block) => untranslated.Enqueue(block);
+
+    /// <summary>Whether there is code to get to know: decoded code that is often executed, or such as may be executed next and is not decoded yet.</summary>
+    public bool HasUnexplored => untranslated.Count > 0 || unexplored.Count > 0;
 
     /// <summary>
-    /// Decodes a block ahead of its execution, between stops: what a thread meets while it stands still should be known. Only code in files is,
+    /// Translates a block or decodes one ahead of its execution, between stops: what a thread meets while it stands still should be known. Only code in files is,
     /// as other code may change meanwhile.
     /// </summary>
     public void Explore()
     {
+        if (untranslated.TryDequeue(out Block? hot))
+        {
+            if (blocks.TryGetValue(hot.Address, out Block? known) && known == hot)
+                Translate(hot);
+            return;
+        }
         if (!unexplored.TryDequeue(out (ulong Address, int Depth) next) || blocks.ContainsKey(next.Address) || ops > MaxExploredOps || !IsStable(next.Address, next.Address))
             return;
         try
@@ -84,7 +104,11 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
         }
     }
 
-    public void Dispose() => Clear();
+    public void Dispose()
+    {
+        Clear();
+        translator?.Dispose();
+    }
 
     private bool IsCurrent(Block block)
     {
@@ -126,7 +150,7 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
             }
             if (!closed)
             {
-                lowered[count] = new Op { Execute = &BranchOps.FallThrough, Next = lowered[count - 1].Next, InstructionPointer = lowered[count - 1].Next };
+                lowered[count] = new Op { Execute = &BranchOps.FallThrough, LeavesFlags = true, Next = lowered[count - 1].Next, InstructionPointer = lowered[count - 1].Next };
                 count++;
             }
             Op* kept = (Op*)NativeMemory.Alloc((nuint)count, (nuint)sizeof(Op));
@@ -146,6 +170,21 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
                 Checked = burst,
             };
         }
+    }
+
+    private void Translate(Block block)
+    {
+        Span<byte> bytes = block.VolatileCode;
+        if (block.VolatileCode.Length == 0)
+            bytes = code.AsSpan(0, TargetMemory.Read(processId, block.Address, code));
+        Decoder decoder = Decoder.Create(64, new ByteArrayCodeReader(bytes.ToArray()), block.Address);
+        for (int i = 0; i < block.InstructionCount; i++)
+        {
+            decoder.Decode(out instructions[i]);
+            if (instructions[i].IP != block.Ops[i].InstructionPointer || instructions[i].NextIP != block.Ops[i].Next)
+                return;
+        }
+        block.Native = (translator ??= new BlockTranslator()).Translate(instructions.AsSpan(0, block.InstructionCount));
     }
 
     /// <summary>Queues where a block's last instruction leads, as far as its code says.</summary>
@@ -178,6 +217,8 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
             NativeMemory.Free(block.Ops);
         blocks.Clear();
         unexplored.Clear();
+        untranslated.Clear();
+        translator?.Clear();
         Array.Clear(direct);
         ops = 0;
     }

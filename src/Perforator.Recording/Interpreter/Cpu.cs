@@ -41,17 +41,21 @@ internal sealed unsafe class Cpu : IDisposable
     private BranchEntry[] branches = [];
     private ulong[] fingerprints = [];
 
+    /// <summary>The status flags are in <see cref="CpuState.ReplayFlags"/>, as native code left them, and not in <see cref="Flags"/>.</summary>
+    private bool flagsAreNative;
+
     public Cpu()
     {
         State = CpuState.Allocate();
         *(uint*)(State + CpuState.HostMxcsr) = MxcsrDefault;
         ExtendedState.LoadDefaults(State);
+        Memory = new MemorySnapshot(State);
     }
 
     /// <summary>The registers, laid out as <see cref="CpuState"/> says.</summary>
     public byte* State { get; }
 
-    public MemorySnapshot Memory { get; } = new();
+    public MemorySnapshot Memory { get; }
 
     /// <summary>The address of the next instruction.</summary>
     public ulong InstructionPointer { get; set; }
@@ -64,6 +68,9 @@ internal sealed unsafe class Cpu : IDisposable
     public int BranchCount { get; private set; }
 
     public long InstructionCount { get; private set; }
+
+    /// <summary>Of all instructions ever executed, those by native code of whole runs.</summary>
+    public long NativeCount { get; private set; }
 
     /// <summary>What XSAVE and its kin saved, by address: the dynamic linker does so around symbol resolution.</summary>
     public Dictionary<ulong, byte[]> SavedStates { get; } = [];
@@ -79,6 +86,7 @@ internal sealed unsafe class Cpu : IDisposable
         *(ulong*)(State + CpuState.FsBase) = r.FsBase;
         *(ulong*)(State + CpuState.GsBase) = r.GsBase;
         Flags.Set(r.Eflags);
+        flagsAreNative = false;
         InstructionPointer = r.Rip;
     }
 
@@ -97,6 +105,8 @@ internal sealed unsafe class Cpu : IDisposable
     /// <summary>Follows the thread until something stops it.</summary>
     /// <param name="maxInstructions">Done after this many since <see cref="Begin"/> (at the end of a block).</param>
     /// <param name="deadline">Time is up at this <see cref="Stopwatch"/> time stamp.</param>
+    // The loops that stops wait for are compiled once and fully: precompiled code calls native code by a long way.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public StopReason Run(BlockCache code, long maxInstructions, long deadline)
     {
         Stop = StopReason.None;
@@ -106,9 +116,14 @@ internal sealed unsafe class Cpu : IDisposable
             while (Stop == StopReason.None)
             {
                 Block block = code.Find(this);
-                Op* op = block.Ops;
-                for (Op* end = op + block.OpCount; op < end; op++)
-                    op->Execute(this, op);
+                if (block.Native.Length > 0)
+                    ExecuteNative(block);
+                else
+                {
+                    if (++block.Executions == BlockCache.HotExecutions)
+                        code.IsHot(block);
+                    Execute(block.Ops, block.Ops + block.OpCount);
+                }
                 InstructionCount += block.InstructionCount;
                 if (InstructionCount >= clockAt)
                 {
@@ -124,7 +139,68 @@ internal sealed unsafe class Cpu : IDisposable
         {
             Stop = StopReason.UnreadableMemory;
         }
+        TakeFlags();
         return Stop;
+    }
+
+    /// <summary>Executes ops by their handlers, up to <paramref name="end"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Execute(Op* op, Op* end)
+    {
+        TakeFlags();
+        for (; op < end && Stop == StopReason.None; op++)
+            op->Execute(this, op);
+    }
+
+    /// <summary>Executes a block, as much of it natively as was translated.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void ExecuteNative(Block block)
+    {
+        Op* op = block.Ops, end = op + block.OpCount;
+        foreach (NativeRun run in block.Native)
+        {
+            if (op < block.Ops + run.First)
+            {
+                Execute(op, block.Ops + run.First);
+                if (Stop != StopReason.None)
+                    return;
+            }
+            if (!flagsAreNative)
+            {
+                Register(CpuState.ReplayFlags) = Flags.Value & Flags.Status;
+                flagsAreNative = true;
+            }
+            ((delegate* unmanaged[SuppressGCTransition]<byte*, void>)run.Code)(State);
+            int done = *(int*)(State + CpuState.Progress);
+            op = block.Ops + run.First + done;
+            NativeCount += done;
+            if (done < run.Count)
+                break;
+            if (run.Decides)
+            {
+                if (*(State + CpuState.Taken) != 0)
+                    Branch(op, op->Immediate);
+                else
+                    InstructionPointer = op->Next;
+                return;
+            }
+        }
+        if (Stop != StopReason.None)
+            return;
+        // Jumps, calls and returns leave the flags alone.
+        if (op == end - 1 && op->LeavesFlags)
+            op->Execute(this, op);
+        else
+            Execute(op, end);
+    }
+
+    /// <summary>Takes the flags over from native code.</summary>
+    private void TakeFlags()
+    {
+        if (!flagsAreNative)
+            return;
+        flagsAreNative = false;
+        Flags.SetStatus(Register(CpuState.ReplayFlags));
     }
 
     /// <summary>The address of an op's memory operand.</summary>

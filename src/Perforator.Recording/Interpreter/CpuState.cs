@@ -23,6 +23,9 @@ internal static class CpuState
     public const int Mxcsr = 160;
     public const int HostMxcsr = 164;
 
+    /// <summary>What a <see cref="NativeRun"/> says: how many of its ops were done, and whether the jump behind it is taken.</summary>
+    public const int Progress = 168, Taken = 172;
+
     /// <summary>Opmasks k0 … k7, 8 bytes each.</summary>
     public const int Opmasks = 192;
 
@@ -32,7 +35,10 @@ internal static class CpuState
     /// <summary>x87 and MMX state as FXSAVE lays it out, 512 bytes.</summary>
     public const int X87 = Vectors + (32 * 64);
 
-    public const int Size = X87 + 512;
+    /// <summary>The snapshot's lookaside, by the low 8 bits of the page number: the page's address and its copy's.</summary>
+    public const int PageAddresses = X87 + 512, PageData = PageAddresses + (8 * MemorySnapshot.LookasideSlots);
+
+    public const int Size = PageData + (8 * MemorySnapshot.LookasideSlots);
 
     /// <summary>Zeroed memory aligned for every vector move; freed with <see cref="Free"/>.</summary>
     public static unsafe byte* Allocate()

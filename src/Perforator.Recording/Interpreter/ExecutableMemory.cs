@@ -49,6 +49,9 @@ internal sealed unsafe class ExecutableMemory : IDisposable
         return address;
     }
 
+    /// <summary>Forgets all code, which must not be called any more.</summary>
+    public void Clear() => used = 0;
+
     public void Dispose()
     {
         _ = Munmap((nint)writable, (nuint)size);

@@ -25,6 +25,7 @@ internal sealed unsafe class Lowering : IDisposable
         if (instruction.FlowControl != FlowControl.Next)
         {
             op->Execute = ControlFlow(instruction, op);
+            op->LeavesFlags = instruction.FlowControl != FlowControl.ConditionalBranch;
             if (op->Execute is null)
                 op->Execute = &BranchOps.NotInterpreted;
             return true;

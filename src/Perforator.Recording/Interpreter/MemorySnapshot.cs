@@ -12,8 +12,8 @@ namespace Perforator.Recording.Interpreter;
 internal sealed unsafe class MemorySnapshot : IDisposable
 {
     public const int PageSize = 4096;
-    private const int PageShift = 12;
-    private const int LookasideSlots = 256;
+    public const int PageShift = 12;
+    public const int LookasideSlots = 256;
 
     /// <summary>More pages than one burst may touch; a burst that wants more ends.</summary>
     private const int MaxPages = 1024;
@@ -21,15 +21,9 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     /// <summary>Stretches of pages read ahead at once; IOV_MAX is 1024.</summary>
     private const int MaxVectors = 256;
 
-    private const ulong NoPage = ulong.MaxValue;
-
-    private struct Slot
-    {
-        public ulong Page;
-        public byte* Data;
-    }
-
-    private readonly Slot* lookaside = (Slot*)NativeMemory.AlignedAlloc((nuint)(LookasideSlots * sizeof(Slot)), 64);
+    // By the low bits of the page number, shared with native code: see CpuState.PageAddresses.
+    private readonly ulong* addresses;
+    private readonly byte** copies;
     private readonly byte* storage = (byte*)NativeMemory.AlignedAlloc(MaxPages * (nuint)PageSize, PageSize);
     private readonly Dictionary<ulong, nint> pages = [];
     private readonly Dictionary<ulong, nint> untouched = [];
@@ -39,7 +33,13 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     private int processId;
     private SharedKernelPages kernelPages = SharedKernelPages.None;
 
-    public MemorySnapshot() => Begin(0, SharedKernelPages.None);
+    /// <param name="state">The <see cref="CpuState"/>.</param>
+    public MemorySnapshot(byte* state)
+    {
+        addresses = (ulong*)(state + CpuState.PageAddresses);
+        copies = (byte**)(state + CpuState.PageData);
+        Begin(0, SharedKernelPages.None);
+    }
 
     /// <summary>The addresses of the pages touched so far.</summary>
     public IEnumerable<ulong> Pages => pages.Keys.Select(page => page << PageShift);
@@ -55,8 +55,9 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         pages.Clear();
         untouched.Clear();
         stored = 0;
-        for (int i = 0; i < LookasideSlots; i++)
-            lookaside[i].Page = NoPage;
+        // The addresses in an empty slot belong to another slot, so that no page is found there.
+        new Span<ulong>(addresses, LookasideSlots).Clear();
+        addresses[0] = PageSize;
     }
 
     /// <summary>Copies pages in one go that will probably be touched.</summary>
@@ -86,10 +87,10 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     public T Read<T>(ulong address)
         where T : unmanaged
     {
-        Slot* slot = lookaside + ((address >> PageShift) & (LookasideSlots - 1));
-        int offset = (int)(address & (PageSize - 1));
-        if (slot->Page == address >> PageShift && offset <= PageSize - sizeof(T))
-            return *(T*)(slot->Data + offset);
+        int slot = (int)(address >> PageShift) & (LookasideSlots - 1);
+        ulong offset = address ^ addresses[slot];
+        if (offset <= (ulong)(PageSize - sizeof(T)))
+            return *(T*)(copies[slot] + offset);
         return ReadSlow<T>(address);
     }
 
@@ -97,10 +98,10 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     public void Write<T>(ulong address, T value)
         where T : unmanaged
     {
-        Slot* slot = lookaside + ((address >> PageShift) & (LookasideSlots - 1));
-        int offset = (int)(address & (PageSize - 1));
-        if (slot->Page == address >> PageShift && offset <= PageSize - sizeof(T))
-            *(T*)(slot->Data + offset) = value;
+        int slot = (int)(address >> PageShift) & (LookasideSlots - 1);
+        ulong offset = address ^ addresses[slot];
+        if (offset <= (ulong)(PageSize - sizeof(T)))
+            *(T*)(copies[slot] + offset) = value;
         else
             Write(address, new ReadOnlySpan<byte>(&value, sizeof(T)));
     }
@@ -165,7 +166,6 @@ internal sealed unsafe class MemorySnapshot : IDisposable
 
     public void Dispose()
     {
-        NativeMemory.AlignedFree(lookaside);
         NativeMemory.AlignedFree(storage);
         NativeMemory.Free(local);
         NativeMemory.Free(remote);
@@ -185,9 +185,9 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     private byte* TryPage(ulong address)
     {
         ulong page = address >> PageShift;
-        Slot* slot = lookaside + (page & (LookasideSlots - 1));
-        if (slot->Page == page)
-            return slot->Data;
+        int slot = (int)page & (LookasideSlots - 1);
+        if (addresses[slot] == page << PageShift)
+            return copies[slot];
         if (!pages.TryGetValue(page, out nint data))
         {
             if (!untouched.Remove(page, out data))
@@ -202,9 +202,8 @@ internal sealed unsafe class MemorySnapshot : IDisposable
             }
             pages.Add(page, data);
         }
-        slot->Page = page;
-        slot->Data = (byte*)data;
-        return slot->Data;
+        addresses[slot] = page << PageShift;
+        return copies[slot] = (byte*)data;
     }
 }
 

@@ -23,6 +23,9 @@ internal unsafe struct Op
     /// <summary>Replayed instruction: what it needs besides its registers.</summary>
     public ReplayNeeds Needs;
 
+    /// <summary>It neither reads nor writes flags.</summary>
+    public bool LeavesFlags;
+
     /// <summary>Memory operand: displacement, or the absolute address for RIP-relative ones.</summary>
     public ulong Displacement;
 

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Perforator.Recording.Interpreter;
 
 /// <summary>Handlers that call the native code of <see cref="ReplayCompiler"/>.</summary>
@@ -28,6 +30,7 @@ internal static unsafe class ReplayOps
         cpu.Memory.WriteLeniently(address, bytes);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Call(Cpu cpu, Op* op, byte* memory)
     {
         if ((op->Needs & ReplayNeeds.ReadsFlags) != 0)

@@ -1,4 +1,3 @@
-using System.Runtime.Intrinsics.X86;
 using Iced.Intel;
 using IcedMemoryOperand = Iced.Intel.MemoryOperand;
 
@@ -15,25 +14,9 @@ internal sealed class StubAssembler(Register state)
     /// <summary>A place in the CPU state.</summary>
     public IcedMemoryOperand At(int offset) => new(state, offset, 1);
 
-    /// <summary>Loads a vector register as wide as this CPU has it.</summary>
-    public void LoadVector(Register zmm)
-    {
-        IcedMemoryOperand place = At(CpuState.Vectors + (64 * zmm.GetNumber()));
-        int number = zmm.GetNumber();
-        Add(Avx512F.IsSupported ? Instruction.Create(Code.EVEX_Vmovdqu64_zmm_k1z_zmmm512, zmm, place)
-            : Avx.IsSupported ? Instruction.Create(Code.VEX_Vmovdqu_ymm_ymmm256, Register.YMM0 + number, place)
-            : Instruction.Create(Code.Movups_xmm_xmmm128, Register.XMM0 + number, place));
-    }
+    public void LoadVector(Register zmm) => Add(VectorMoves.Load(zmm, state));
 
-    /// <summary>Stores a vector register as wide as this CPU has it.</summary>
-    public void StoreVector(Register zmm)
-    {
-        IcedMemoryOperand place = At(CpuState.Vectors + (64 * zmm.GetNumber()));
-        int number = zmm.GetNumber();
-        Add(Avx512F.IsSupported ? Instruction.Create(Code.EVEX_Vmovdqu64_zmmm512_k1z_zmm, place, zmm)
-            : Avx.IsSupported ? Instruction.Create(Code.VEX_Vmovdqu_ymmm256_ymm, place, Register.YMM0 + number)
-            : Instruction.Create(Code.Movups_xmmm128_xmm, place, Register.XMM0 + number));
-    }
+    public void StoreVector(Register zmm) => Add(VectorMoves.Store(zmm, state));
 
     /// <summary>The code for execution at an address; null when an instruction cannot be encoded with the registers it was given.</summary>
     public byte[]? Assemble(ulong address)

@@ -42,7 +42,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     private readonly ThreadFollower follower = new(options);
     private readonly List<Burst> aside = [];
     private readonly Stack<BranchBuffer> buffers = [];
-    private readonly ObservationWindow window = new();
+    private readonly ObservationWindow window = new(options.InstructionsPerBurst);
     private TimeSpan wakeUp;
 
     public Lowering Lowering => follower.Lowering;
@@ -255,7 +255,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
 
     private bool Follow(Burst burst, in UserRegisters registers, IBranchSink sink)
     {
-        StopReason reason = follower.Follow(burst, registers);
+        StopReason reason = follower.Follow(burst, registers, window.Instructions);
         burst.ReachedSystemCall = reason == StopReason.SystemCall && aside.Count < MaxAside
             && follower.SystemCall is not (ExecveCall or ExitCall or ExitGroupCall or ExecveatCall or SigreturnCall or VforkCall);
         switch (reason)

@@ -16,6 +16,7 @@ internal sealed class Pacer(double maxOverhead)
     private int samples;
     private TimeSpan cpuTimeCharged;
     private TimeSpan stoppedCharged;
+    private double waited;
 
     public bool IsUnbounded => maxOverhead >= 1;
 
@@ -27,22 +28,27 @@ internal sealed class Pacer(double maxOverhead)
     /// <summary>Leaves CPU time of the recorder out of account.</summary>
     public void Forgive(TimeSpan cpuTime) => cpuTimeCharged += cpuTime;
 
-    /// <summary>Notes CPU time that a target has used, in nanoseconds.</summary>
-    public void Ran(long nanoseconds) => totalRun += nanoseconds;
+    /// <summary>Notes CPU time that a target has used, and time that it waited for a CPU, in nanoseconds.</summary>
+    public void Ran(long used, long waiting)
+    {
+        totalRun += used;
+        waited += waiting;
+    }
 
     /// <summary>
-    /// Charges one more sample. A target loses the time its threads are stopped; and where CPUs are scarce it may also lose what the
-    /// recorder computes, of which most falls into the stops. So the larger of the two counts.
+    /// Charges one more sample. A target loses the time its threads are stopped; and where CPUs are scarce also what the recorder
+    /// computes besides, but no more than its threads waited for a CPU.
     /// </summary>
     /// <param name="stopped">Time stopped since recording began.</param>
     /// <param name="cpuTime">CPU time of the recorder.</param>
     public void Charge(TimeSpan stopped, TimeSpan cpuTime)
     {
-        TimeSpan cost = stopped - stoppedCharged > cpuTime - cpuTimeCharged ? stopped - stoppedCharged : cpuTime - cpuTimeCharged;
-        (stoppedCharged, cpuTimeCharged) = (stopped, cpuTime);
-        totalCost += cost.TotalNanoseconds;
+        double stood = (stopped - stoppedCharged).TotalNanoseconds, computed = (cpuTime - cpuTimeCharged).TotalNanoseconds;
+        double cost = stood + Math.Clamp(computed - stood, 0, waited);
+        (stoppedCharged, cpuTimeCharged, waited) = (stopped, cpuTime, 0);
+        totalCost += cost;
         // One sample that met new code or a busy machine says little of the next.
-        meanCost += (Math.Min(cost.TotalNanoseconds, 3 * meanCost) - meanCost) * Math.Max(Weight, 1.0 / ++samples);
+        meanCost += (Math.Min(cost, 3 * meanCost) - meanCost) * Math.Max(Weight, 1.0 / ++samples);
     }
 
     /// <summary>How long to wait before looking at the threads again: random, and several times in each interval.</summary>

@@ -90,6 +90,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
         try
         {
             runner.Rehearse();
+            DressRehearsal.Run(options);
             // What was spent until now is not the targets'.
             pacer.Forgive(ThreadCpuTime());
             long refreshed = 0;
@@ -152,14 +153,14 @@ public sealed class SoftwareRecorder : IBranchRecorder
 
     private bool IsDue(TargetThread thread)
     {
-        if (thread.TakeCpuTime() is not { } used)
+        if (thread.TakeTimes() is not { } times)
         {
             thread.Process.Forget(thread);
             return false;
         }
-        pacer.Ran(used);
+        pacer.Ran(times.Used, times.Waited);
         // A backlog, as after a time without permission, is not made up for.
-        thread.Due = Math.Min(thread.Due + (used / pacer.MeanInterval), 4);
+        thread.Due = Math.Min(thread.Due + (times.Used / pacer.MeanInterval), 4);
         return thread.Due >= 0 || pacer.IsUnbounded;
     }
 

@@ -3,11 +3,14 @@ namespace Perforator.Recording.Software;
 /// <summary>How the software recorder samples, and what it may cost.</summary>
 public sealed record SoftwareRecorderOptions
 {
-    /// <summary>Instructions interpreted in one burst, at most. It ends where the real thread has got to a few microseconds later.</summary>
+    /// <summary>
+    /// Instructions interpreted in one burst at first; more where threads get further meanwhile (<see cref="ObservationWindow"/>). The burst ends where
+    /// the real thread has got to a few microseconds later.
+    /// </summary>
     public int InstructionsPerBurst { get; init; } = 40_000;
 
     /// <summary>Taken branches in one burst, at most.</summary>
-    public int BranchesPerBurst { get; init; } = 16_384;
+    public int BranchesPerBurst { get; init; } = 32_768;
 
     /// <summary>The longest branch stack handed over; a burst with more branches gives several stacks.</summary>
     public int LongestStack { get; init; } = 256;

@@ -4,7 +4,7 @@ namespace Perforator.Recording.Software;
 internal sealed class TargetThread : IDisposable
 {
     private readonly string folder;
-    private long lastCpuTime;
+    private SchedulerReading last;
 
     public TargetThread(TargetProcess process, int threadId)
     {
@@ -12,7 +12,7 @@ internal sealed class TargetThread : IDisposable
         ThreadId = threadId;
         folder = $"/proc/{process.ProcessId}/task/{threadId}";
         Scheduling = new SchedulerStatistics(folder);
-        lastCpuTime = Scheduling.Read()?.CpuTime ?? 0;
+        last = Scheduling.Read() ?? default;
     }
 
     public TargetProcess Process { get; }
@@ -30,14 +30,14 @@ internal sealed class TargetThread : IDisposable
     /// </summary>
     public double Due { get; set; }
 
-    /// <summary>Nanoseconds of CPU time since the last call. Null when it has ended.</summary>
-    public long? TakeCpuTime()
+    /// <summary>Nanoseconds that it used a CPU, and that it waited for one, since the last call. Null when it has ended.</summary>
+    public (long Used, long Waited)? TakeTimes()
     {
         if (Scheduling.Read() is not { } now)
             return null;
-        long used = now.CpuTime - lastCpuTime;
-        lastCpuTime = now.CpuTime;
-        return used;
+        SchedulerReading before = last;
+        last = now;
+        return (now.CpuTime - before.CpuTime, now.Waited - before.Waited);
     }
 
     /// <summary>Whether the thread runs or waits for a CPU, rather than sleeping in the kernel: state R of proc_pid_stat(5).</summary>

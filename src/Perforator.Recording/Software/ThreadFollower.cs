@@ -27,14 +27,15 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
     public void Rehearse() => Rehearsal.Run(cpu, Lowering);
 
     /// <summary>Adds the branches that the burst's thread takes next.</summary>
-    public StopReason Follow(Burst burst, in UserRegisters registers)
+    /// <param name="instructions">How far the whole burst may go.</param>
+    public StopReason Follow(Burst burst, in UserRegisters registers, int instructions)
     {
         Load(burst, registers);
         cpu.Memory.ReadAhead(burst.Target.WorkingSet.Likely);
         cpu.Begin(burst.Buffer.Branches, burst.Buffer.Fingerprints, burst.BranchCount);
         long deadline = burst.Since + (long)(options.MaxStop.TotalSeconds * Stopwatch.Frequency);
         burst.StretchStart = burst.BranchCount;
-        StopReason reason = cpu.Run(burst.Target.Process.Code, options.InstructionsPerBurst - burst.InstructionCount, deadline);
+        StopReason reason = cpu.Run(burst.Target.Process.Code, instructions - burst.InstructionCount, deadline);
         burst.BranchCount = cpu.BranchCount;
         burst.InstructionCount += cpu.InstructionCount;
         burst.ExpectedInstructionPointer = cpu.InstructionPointer + SystemCallLength;

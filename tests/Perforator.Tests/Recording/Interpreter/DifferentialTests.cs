@@ -10,11 +10,15 @@ namespace Perforator.Tests.Recording.Interpreter;
 public sealed class DifferentialTests(ITestOutputHelper output)
 {
     [SkippableTheory]
-    [InlineData("x86-64", "-O2")]
-    [InlineData("x86-64", "-O0")]
-    [InlineData("x86-64-v3", "-O3")]
-    [InlineData("x86-64-v4", "-O3")]
-    public void Every_instruction_of_a_real_program_leaves_the_state_the_real_CPU_leaves(string level, string optimisation)
+    [InlineData("x86-64", "-O2", false)]
+    [InlineData("x86-64", "-O0", false)]
+    [InlineData("x86-64-v3", "-O3", false)]
+    [InlineData("x86-64-v4", "-O3", false)]
+    [InlineData("x86-64", "-O2", true)]
+    [InlineData("x86-64", "-O0", true)]
+    [InlineData("x86-64-v3", "-O3", true)]
+    [InlineData("x86-64-v4", "-O3", true)]
+    public void Every_instruction_of_a_real_program_leaves_the_state_the_real_CPU_leaves(string level, string optimisation, bool natively)
     {
         Skip.If(level == "x86-64-v4" && !System.Runtime.Intrinsics.X86.Avx512BW.IsSupported, "this CPU has no AVX-512");
         using TemporaryFolder folder = new();
@@ -24,13 +28,14 @@ public sealed class DifferentialTests(ITestOutputHelper output)
         using Target target = new(folder["workload"]);
         string wanted = Environment.GetEnvironmentVariable("PERFORATOR_COMPARE_INSTRUCTIONS") ?? "60000";
 
-        using (SideBySide pair = new(target.Id))
+        using (SideBySide pair = new(target.Id, natively))
         {
             pair.Run(int.Parse(wanted, CultureInfo.InvariantCulture));
 
-            output.WriteLine($"{pair.Compared} compared; not interpreted: {string.Join(", ", pair.NotInterpreted.Select(n => $"{n.Key} {n.Value}"))}");
+            output.WriteLine($"{pair.Compared} compared, {pair.NativeShare:P0} natively; not interpreted: {string.Join(", ", pair.NotInterpreted.Select(n => $"{n.Key} {n.Value}"))}");
             output.WriteLine($"{pair.Interpreted.Count} mnemonics: {string.Join(' ', pair.Interpreted.Keys)}");
             Assert.True(pair.Differences.Count == 0, string.Join('\n', pair.Differences));
+            Assert.True(!natively || pair.NativeShare > 0.5, $"{pair.NativeShare:P0} executed natively");
             Assert.True(pair.Compared > pair.NotInterpreted.Values.Sum() * 1000, "more than one in a thousand is not interpreted");
         }
         target.Finish();

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Runtime.InteropServices;
 using Iced.Intel;
 using Perforator.Branches;
@@ -11,8 +10,8 @@ using Decoder = Iced.Intel.Decoder;
 namespace Perforator.Tests.Recording.Interpreter;
 
 /// <summary>
-/// Steps a real thread and the interpreter side by side: before each instruction the interpreter gets the thread's state, and after
-/// it registers, flags and all memory the interpreter looked at must be equal.
+/// Steps a real thread and the interpreter side by side: before each instruction, or each block of them, the interpreter gets the thread's
+/// state, and after it registers, flags and all memory the interpreter looked at must be equal.
 /// </summary>
 internal sealed unsafe class SideBySide : IDisposable
 {
@@ -26,13 +25,18 @@ internal sealed unsafe class SideBySide : IDisposable
     private readonly byte[] page = new byte[MemorySnapshot.PageSize];
     private readonly byte[] bytes = new byte[15];
     private readonly BranchEntry[] branches = new BranchEntry[4];
+    private readonly List<Instruction> stepped = [];
+    private readonly List<ulong> touched = [];
+    private readonly bool natively;
 
     /// <summary>Stops the only thread of a process started by this one.</summary>
-    public SideBySide(int processId)
+    /// <param name="natively">Whole blocks are compared, translated to native code, instead of instructions.</param>
+    public SideBySide(int processId, bool natively)
     {
         thread = TracedThread.Seize(processId, processId, isOurChild: true, out int error)
             ?? throw new InvalidOperationException($"ptrace: {Marshal.GetPInvokeErrorMessage(error)}");
-        code = new BlockCache(processId, lowering, longestBlock: 1);
+        this.natively = natively;
+        code = new BlockCache(processId, lowering, longestBlock: natively ? 64 : 1, translateAtOnce: natively);
         Assert.True(thread.Interrupt());
         Assert.Equal(WaitResult.Stopped, thread.Wait(TimeSpan.FromSeconds(5)));
     }
@@ -45,30 +49,38 @@ internal sealed unsafe class SideBySide : IDisposable
 
     public int Compared { get; private set; }
 
-    /// <summary>Compares so many instructions, or fewer if the thread ends.</summary>
+    /// <summary>The share of the instructions that native code of whole runs executed.</summary>
+    public double NativeShare => (double)cpu.NativeCount / Math.Max(Compared, 1);
+
+    /// <summary>Compares so many instructions or a few more, or fewer if the thread ends.</summary>
     public void Run(int instructions)
     {
-        int processId = thread.ProcessId;
-        for (int i = 0; i < instructions && Differences.Count < 20; i++)
+        int passed = 0;
+        for (int i = 0; passed < instructions && Differences.Count < 20; i++)
         {
             if (i % 10_000 == 0)
-                code.SetMappings(ProcessMap.Load(processId));
+                code.SetMappings(ProcessMap.Load(thread.ProcessId));
             if (!thread.ReadRegisters(out Syscalls.UserRegisters before))
                 return;
-            int length = TargetMemory.Read(processId, before.Rip, bytes);
-            Decoder decoder = Decoder.Create(64, new ByteArrayCodeReader(bytes, 0, length), before.Rip);
-            Instruction instruction = decoder.Decode();
             StopReason stop = Interpret(before);
-            if (!Step(instruction, before.Rip, out Syscalls.UserRegisters after))
+            if (natively && stop is StopReason.Done or StopReason.SystemCall)
+            {
+                // Once more, with all pages at hand: now native code goes to the block's end.
+                touched.Clear();
+                touched.AddRange(cpu.Memory.PageNumbers);
+                stop = Interpret(before, touched);
+            }
+            long interpreted = stop is StopReason.Done or StopReason.UnreadableMemory ? cpu.InstructionCount : cpu.InstructionCount - 1;
+            if (!Step(before, Math.Max(interpreted, 1), out Syscalls.UserRegisters after))
                 return;
+            passed += stepped.Count;
             // Where the stop broke off a system call, the kernel restarts it before the instruction: there is nothing to compare.
             if (BurstRunner.WasWaiting(before))
                 continue;
-            string name = instruction.Mnemonic.ToString();
-            if (stop is StopReason.NotInterpreted or StopReason.UnreadableMemory)
-                NotInterpreted[name] = NotInterpreted.GetValueOrDefault(name) + 1;
-            else if (stop != StopReason.SystemCall && !IsUnrepeatable(instruction.Mnemonic) && !ReadClock())
-                Compare(instruction, after, name);
+            if (stop is StopReason.NotInterpreted or StopReason.UnreadableMemory && interpreted == 0)
+                NotInterpreted[stepped[0].Mnemonic.ToString()] = NotInterpreted.GetValueOrDefault(stepped[0].Mnemonic.ToString()) + 1;
+            else if (interpreted > 0 && !stepped.Exists(s => IsUnrepeatable(s.Mnemonic)) && !ReadClock())
+                Compare(after);
         }
     }
 
@@ -83,51 +95,71 @@ internal sealed unsafe class SideBySide : IDisposable
         real.Dispose();
     }
 
-    private static bool IsUnrepeatable(Mnemonic mnemonic) => mnemonic is Mnemonic.Rdtsc or Mnemonic.Rdtscp or Mnemonic.Rdrand or Mnemonic.Rdseed or Mnemonic.Cpuid or Mnemonic.Rdpid;
+    private bool IsUnrepeatable(Mnemonic mnemonic) =>
+        mnemonic is Mnemonic.Rdtsc or Mnemonic.Rdtscp or Mnemonic.Rdrand or Mnemonic.Rdseed or Mnemonic.Cpuid or Mnemonic.Rdpid
+        // x87 instruction pointers are not kept from one instruction to the next, and XSAVE remembers instead of writing.
+        || (natively && mnemonic is Mnemonic.Fnstenv or Mnemonic.Xsave or Mnemonic.Xsavec or Mnemonic.Xsaveopt or Mnemonic.Xrstor);
 
     /// <summary>Whether the instruction read a page of the kernel's clock, which cannot be read from outside and changes at any time.</summary>
     private bool ReadClock() => cpu.Memory.Pages.Any(address => TargetMemory.Read(thread.ProcessId, address, page) == 0);
 
-    private StopReason Interpret(in Syscalls.UserRegisters before)
+    private StopReason Interpret(in Syscalls.UserRegisters before, List<ulong>? pages = null)
     {
         cpu.Load(before);
         ExtendedState.Load(cpu.State, extended.AsSpan(0, thread.ReadRegisterSet(Syscalls.NT_X86_XSTATE, extended)));
         cpu.Memory.Begin(thread.ProcessId, code.KernelPages);
+        foreach (ulong page in pages ?? [])
+            cpu.Memory.Run(page << MemorySnapshot.PageShift, out _);
         code.Begin();
         cpu.Begin(branches, new ulong[branches.Length], 0);
         return cpu.Run(code, 1, long.MaxValue);
     }
 
-    private bool Step(in Instruction instruction, ulong start, out Syscalls.UserRegisters after)
+    /// <summary>Lets the real CPU execute so many instructions, and notes which.</summary>
+    private bool Step(in Syscalls.UserRegisters before, long instructions, out Syscalls.UserRegisters after)
     {
-        bool repeated = instruction.IsStringInstruction && (instruction.HasRepePrefix || instruction.HasRepnePrefix);
-        do
+        stepped.Clear();
+        after = before;
+        while (stepped.Count < instructions)
         {
-            after = default;
-            if (Syscalls.ptrace(PTRACE_SINGLESTEP, thread.ThreadId, 0, 0) != 0 || thread.Wait(TimeSpan.FromSeconds(5)) != WaitResult.Stopped || !thread.ReadRegisters(out after))
-                return false;
+            ulong start = after.Rip;
+            int length = TargetMemory.Read(thread.ProcessId, start, bytes);
+            Decoder decoder = Decoder.Create(64, new ByteArrayCodeReader(bytes, 0, length), start);
+            Instruction instruction = decoder.Decode();
+            stepped.Add(instruction);
+            bool repeated = instruction.IsStringInstruction && (instruction.HasRepePrefix || instruction.HasRepnePrefix);
+            do
+            {
+                if (Syscalls.ptrace(PTRACE_SINGLESTEP, thread.ThreadId, 0, 0) != 0 || thread.Wait(TimeSpan.FromSeconds(5)) != WaitResult.Stopped || !thread.ReadRegisters(out after))
+                    return false;
+            }
+            while (repeated && after.Rip == start);
         }
-        while (repeated && after.Rip == start);
         return true;
     }
 
-    private void Compare(in Instruction instruction, in Syscalls.UserRegisters after, string name)
+    /// <summary>Compares the interpreted state with the thread's after the same instructions.</summary>
+    private void Compare(in Syscalls.UserRegisters after)
     {
-        Compared++;
-        Interpreted[name] = Interpreted.GetValueOrDefault(name) + 1;
+        Compared += stepped.Count;
+        ulong flags = Flags.Status | Flags.DF;
+        foreach (Instruction instruction in stepped)
+        {
+            string name = instruction.Mnemonic.ToString();
+            Interpreted[name] = Interpreted.GetValueOrDefault(name) + 1;
+            flags &= ~ToFlags(instruction.RflagsUndefined);
+            // Iced lists OF as undefined only where it always is; for shifts by more than 1 it is as well.
+            if (instruction.Mnemonic is Mnemonic.Shl or Mnemonic.Sal or Mnemonic.Shr or Mnemonic.Sar)
+                flags &= ~(Flags.OF | Flags.AF);
+        }
         real.Load(after);
         ExtendedState.Load(real.State, extended.AsSpan(0, thread.ReadRegisterSet(Syscalls.NT_X86_XSTATE, extended)));
-        string text = string.Create(CultureInfo.InvariantCulture, $"{instruction} [{Convert.ToHexString(bytes.AsSpan(0, instruction.Length))}]");
+        string text = string.Join("; ", stepped);
         if (cpu.InstructionPointer != after.Rip)
             Differences.Add($"{text}: goes to 0x{cpu.InstructionPointer:x}, really 0x{after.Rip:x}");
         for (int i = 0; i < 16; i++)
             if (cpu.Register(i * 8) != real.Register(i * 8))
                 Differences.Add($"{text}: {Register.RAX + i} 0x{cpu.Register(i * 8):x}, really 0x{real.Register(i * 8):x}");
-        ulong flags = Flags.Status | Flags.DF;
-        flags &= ~ToFlags(instruction.RflagsUndefined);
-        // Iced lists OF as undefined only where it always is; for shifts by more than 1 it is as well.
-        if (instruction.Mnemonic is Mnemonic.Shl or Mnemonic.Sal or Mnemonic.Shr or Mnemonic.Sar)
-            flags &= ~(Flags.OF | Flags.AF);
         if ((cpu.Flags.Value & flags) != (real.Flags.Value & flags))
             Differences.Add($"{text}: flags 0x{cpu.Flags.Value & flags:x}, really 0x{real.Flags.Value & flags:x}");
         CompareState(text, "opmask", CpuState.Opmasks, 8, 8);
