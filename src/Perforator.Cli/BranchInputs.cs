@@ -1,6 +1,5 @@
 using Perforator.Branches;
 using Perforator.Bytes;
-using Perforator.Elf;
 using Perforator.Generation;
 using Perforator.PerfData;
 using Perforator.PerfScript;
@@ -53,15 +52,11 @@ internal sealed class BranchInputs
         SingleModuleResolver resolver = new(module);
         BranchAggregator aggregator = new(resolver);
         // Text without mappings is of a binary that ran where it is linked to run. Later mappings take precedence.
-        foreach (LoadSegment segment in module.Segments)
-            if (segment.IsExecutable)
-                aggregator.OnMapping(new Mapping(BranchAggregator.AnyProcess, new(segment.Address.Value), segment.FileSize, segment.Offset, module.Path, module.BuildId));
+        foreach (Mapping mapping in module.MappingsAsLinked())
+            aggregator.OnMapping(mapping);
         PerfScriptReader reader = new(aggregator);
         reader.Read(text);
-        if (reader.BranchSamples == 0)
-            throw new UserErrorException(reader.PlainSamples == 0
-                ? $"{path} has no samples: print them with 'perf script -F ip,brstack --show-mmap-events'"
-                : $"{path} has no branch stacks: record with 'perf record -b' and print with 'perf script -F ip,brstack --show-mmap-events'");
+        RequireBranchStacks(path, reader);
         Add(path, aggregator, resolver, text: true);
     }
 
@@ -100,6 +95,16 @@ internal sealed class BranchInputs
     /// <summary>The reason most was lost for, as the end of a sentence.</summary>
     internal static string MainLoss(LossCounts losses) =>
         losses.ByReason.OrderByDescending(loss => loss.Value).Select(loss => $": {loss.Value} times {loss.Key}").FirstOrDefault("");
+
+    /// <summary>Refuses text without branch stacks: of addresses alone perf.data says more than text does.</summary>
+    /// <exception cref="UserErrorException">There was none.</exception>
+    internal static void RequireBranchStacks(string path, PerfScriptReader reader)
+    {
+        if (reader.BranchSamples == 0)
+            throw new UserErrorException(reader.PlainSamples == 0
+                ? $"{path} has no samples: print them with 'perf script -F ip,brstack --show-mmap-events'"
+                : $"{path} has no branch stacks: record with 'perf record -b' and print with 'perf script -F ip,brstack --show-mmap-events'");
+    }
 
     /// <summary>The first mebibyte of text.</summary>
     /// <exception cref="UserErrorException">It cannot be read, or has no line end, as endless devices have none.</exception>

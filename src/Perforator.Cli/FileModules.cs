@@ -21,6 +21,8 @@ internal sealed class FileModules : IModuleResolver
     private readonly Dictionary<BuildId, string> files = [];
     private readonly SortedDictionary<string, string> unresolved = new(StringComparer.Ordinal);
 
+    private readonly List<Module> namedModules = [];
+
     /// <param name="binaries">Paths of the binaries of interest; empty for all that are found.</param>
     /// <exception cref="UserErrorException">One of them cannot be used.</exception>
     public FileModules(IReadOnlyList<string> binaries)
@@ -29,6 +31,7 @@ internal sealed class FileModules : IModuleResolver
         {
             Module module = ElfModule.Load(path);
             files[module.BuildId] = path;
+            namedModules.Add(module);
             named.Add(new SingleModuleResolver(module));
         }
         Named = [.. files.Keys];
@@ -36,6 +39,9 @@ internal sealed class FileModules : IModuleResolver
 
     /// <summary>The build ids of the binaries named on the command line.</summary>
     public IReadOnlyList<BuildId> Named { get; }
+
+    /// <summary>The one binary named on the command line; null when there are none or several.</summary>
+    public Module? OnlyNamed => namedModules is [var module] ? module : null;
 
     /// <summary>Paths of mappings without a usable file, with the reason.</summary>
     public IReadOnlyDictionary<string, string> Unresolved => unresolved;
@@ -53,12 +59,9 @@ internal sealed class FileModules : IModuleResolver
                     return module;
             return null;
         }
-        const string Deleted = " (deleted)";
         if (!mapping.Path.StartsWith('/') || mapping.Path.StartsWith("//", StringComparison.Ordinal) || mapping.Path.StartsWith("/memfd:", StringComparison.Ordinal))
             return null;
-        bool deleted = mapping.Path.EndsWith(Deleted, StringComparison.Ordinal);
-        string path = deleted ? mapping.Path[..^Deleted.Length] : mapping.Path;
-        Module? found = Load(path);
+        Module? found = Load(mapping.FilePath);
         if (found is null)
         {
             unresolved[mapping.Path] = Missing;
@@ -66,12 +69,12 @@ internal sealed class FileModules : IModuleResolver
         }
 
         // Whatever took a deleted file's place is another file, unless the build id says that it is the same.
-        if (mapping.BuildId.IsEmpty ? deleted : mapping.BuildId != found.BuildId)
+        if (mapping.BuildId.IsEmpty ? mapping.IsDeleted : mapping.BuildId != found.BuildId)
         {
             unresolved[mapping.Path] = OtherBuild;
             return null;
         }
-        files.TryAdd(found.BuildId, path);
+        files.TryAdd(found.BuildId, mapping.FilePath);
         return found;
     }
 

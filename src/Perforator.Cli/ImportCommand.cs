@@ -11,7 +11,7 @@ internal static class ImportCommand
     {
         Argument<string[]> files = new("file")
         {
-            Description = "perf.data, text of perf script, pprof (lbr/stacks) or a file of perforator record; the kind is told by its content.",
+            Description = "perf.data, text of perf script, counts of BOLT (pre-aggregated) or AutoFDO (text; these two need --binary), pprof (lbr/stacks) or a file of perforator record; the kind is told by the content.",
             Arity = ArgumentArity.OneOrMore,
         };
         Option<string> service = new("--service") { Description = "The service the files are of.", HelpName = "NAME", Required = true };

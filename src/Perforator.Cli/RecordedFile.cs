@@ -34,7 +34,8 @@ internal static class RecordedFile
         {
             PerfDataSummary summary = new PerfDataReader(aggregator).ReadFile(path);
             samples = summary.BranchSamples + summary.AddressSamples;
-            set.Labels[ProfileLabels.Source] = summary.BranchSamples > 0 ? "perf.data" : "perf.data-addresses";
+            set.Labels[ProfileLabels.Source] = summary.BranchSamples > 0 ? "perf.data"
+                : summary.ExactAddressSamples == summary.AddressSamples ? "perf.data-exact-addresses" : "perf.data-addresses";
             Label(set, ProfileLabels.Host, summary.HostName);
             Label(set, ProfileLabels.Cpu, summary.CpuModel);
         }
@@ -47,13 +48,29 @@ internal static class RecordedFile
         }
         else if (start.AsSpan().Contains((byte)0) || start.Length == 0)
         {
-            throw new UserErrorException($"{path} is of no known kind: perf.data, text of perf script, pprof (lbr/stacks) and {BranchProfileCodec.FileExtension} files can be imported");
+            throw new UserErrorException($"{path} is of no known kind: perf.data, text of perf script, counts as BOLT's and AutoFDO's text has them, pprof (lbr/stacks) and {BranchProfileCodec.FileExtension} files can be imported");
+        }
+        else if (BranchCountText.IsCounts(start))
+        {
+            Module module = modules.OnlyNamed
+                ?? throw new UserErrorException($"{path} holds counts by address, which do not say of which binary: name that one with --binary");
+            BranchProfile counted = new(module.BuildId, module.Path);
+            using FileStream file = InputFile.Open(path);
+            BranchCountText text = new(counted);
+            text.Read(file);
+            set.Add(counted);
+            samples = text.Counts;
+            set.Labels[ProfileLabels.Source] = "branch-counts";
         }
         else
         {
+            // Text without mappings is of a binary that ran where it is linked to run. Later mappings take precedence.
+            foreach (Mapping mapping in modules.OnlyNamed?.MappingsAsLinked() ?? [])
+                aggregator.OnMapping(mapping);
             PerfScriptReader reader = new(aggregator);
             reader.ReadFile(path);
-            samples = reader.BranchSamples + reader.PlainSamples;
+            BranchInputs.RequireBranchStacks(path, reader);
+            samples = reader.BranchSamples;
             set.Labels[ProfileLabels.Source] = "perf-script";
         }
         if (samples == 0)
@@ -63,6 +80,9 @@ internal static class RecordedFile
             set.Profiles.Remove(untouched);
         return set;
     }
+
+    /// <summary>Enough to tell text of counts from text of samples.</summary>
+    private const int StartBytes = 1 << 14;
 
     private static void Label(BranchProfileSet set, string label, string value)
     {
@@ -75,7 +95,10 @@ internal static class RecordedFile
         try
         {
             using FileStream file = InputFile.Open(path);
-            byte[] start = new byte[64];
+            // What comes through a pipe has no time of its own, and would be another profile whenever it is imported.
+            if (!file.CanSeek)
+                throw new UserErrorException($"{path} is a pipe; import takes files, so that importing one again changes nothing");
+            byte[] start = new byte[StartBytes];
             return start[..file.ReadAtLeast(start, start.Length, throwOnEndOfStream: false)];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -31,6 +31,9 @@ public sealed class BranchAggregator : IBranchSink
     /// <summary>The sample is of a process no mapping is known of.</summary>
     public const string UnknownProcess = "sample of a process without known mappings";
 
+    /// <summary>A sample without branches whose address is not in a binary of interest.</summary>
+    public const string ExternalAddress = "sampled address outside every binary of interest";
+
     /// <summary>The longest fall-through range counted, in bytes; no straight-line code is longer.</summary>
     public const ulong MaxRangeLength = 1 << 20;
 
@@ -70,10 +73,11 @@ public sealed class BranchAggregator : IBranchSink
     /// <inheritdoc/>
     public void OnFork(int processId, int parentProcessId)
     {
-        if (processId == parentProcessId || !processes.TryGetValue(parentProcessId, out AddressSpace? parent))
+        if (processId == parentProcessId)
             return;
         Forget(processId);
-        processes[processId] = parent.Clone();
+        if (processes.TryGetValue(parentProcessId, out AddressSpace? parent))
+            processes[processId] = parent.Clone();
     }
 
     /// <inheritdoc/>
@@ -105,6 +109,10 @@ public sealed class BranchAggregator : IBranchSink
             tally.Profile.Addresses.Add(new(sample.InstructionPointer.Value - at.Bias), default, weight);
             tally.Profile.Samples += weight;
             sampled = tally;
+        }
+        else if (sample.Stack.IsEmpty)
+        {
+            Losses.Add(ExternalAddress, weight);
         }
         Prefetch(space.LastOfInterest, sample.Stack);
         foreach (ref readonly BranchEntry entry in sample.Stack)
@@ -168,7 +176,8 @@ public sealed class BranchAggregator : IBranchSink
         }
         AddressSpace.Region fromRegion = space.Find(entry.From.Value);
         AddressSpace.Region toRegion = space.Find(entry.To.Value);
-        ModuleTally? from = fromRegion.Tally;
+        // Code runs straight through an interrupt, which thus ends no range.
+        ModuleTally? from = (entry.Flags & BranchFlags.Interrupt) == 0 ? fromRegion.Tally : null;
         ModuleTally? to = toRegion.Tally;
         ulong mispredicted = (entry.Flags & BranchFlags.Mispredicted) != 0 ? weight : 0;
         ulong fromAddress = from is null ? ulong.MaxValue : entry.From.Value - fromRegion.Bias;

@@ -20,6 +20,9 @@ public enum BranchFlags : byte
 
     /// <summary>Recorded on a path that speculation took wrongly (AMD LbrExtV2); it did not retire and must not count.</summary>
     SpeculativeWrongPath = 16,
+
+    /// <summary>Not a branch instruction but an interrupt or fault: the instruction it left from had not run (Arm BRBE, or types saved).</summary>
+    Interrupt = 32,
 }
 
 /// <summary>One taken branch: the address of the branch instruction and of the instruction it went to.</summary>

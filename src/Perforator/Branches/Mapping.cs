@@ -14,6 +14,15 @@ public sealed record Mapping(
     /// <summary>One past the last byte.</summary>
     public RuntimeAddress End => new(Start.Value + Length);
 
+    /// <summary>What the kernel puts behind the path of a file that was deleted or replaced since it was mapped.</summary>
+    private const string Deleted = " (deleted)";
+
+    /// <summary>Whether the file was deleted or replaced since.</summary>
+    public bool IsDeleted => Path.EndsWith(Deleted, StringComparison.Ordinal);
+
+    /// <summary>The path at which the file lay when it was mapped.</summary>
+    public string FilePath => IsDeleted ? Path[..^Deleted.Length] : Path;
+
     /// <summary>
     /// Whether it shows memory without a file. Programs that move their code onto huge pages copy it there, so that over a file's
     /// code this is the same code.

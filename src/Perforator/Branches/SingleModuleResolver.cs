@@ -17,7 +17,7 @@ public sealed class SingleModuleResolver(Module module) : IModuleResolver
     /// <inheritdoc/>
     public Module? Resolve(Mapping mapping)
     {
-        bool sameName = Path.GetFileName(mapping.Path) == fileName;
+        bool sameName = Path.GetFileName(mapping.FilePath) == fileName;
         bool matches = mapping.BuildId.IsEmpty ? sameName : mapping.BuildId == module.BuildId;
         if (!matches && sameName)
             OtherBuild = mapping.BuildId;

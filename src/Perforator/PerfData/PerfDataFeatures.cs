@@ -20,7 +20,7 @@ internal static class PerfDataFeatures
     /// <summary>The last feature perf 6.x knows; a file with later ones was written by a newer perf.</summary>
     public const int HEADER_LAST_FEATURE = 31;
 
-    /// <summary>Build ids by path: records like struct perf_record_header_build_id, one after the other.</summary>
+    /// <summary>Build ids by path, empty where a path has several: records like struct perf_record_header_build_id, one after the other.</summary>
     /// <exception cref="MalformedInputException">A record does not fit.</exception>
     public static void ReadBuildIds(ReadOnlySpan<byte> section, Dictionary<string, BuildId> buildIds)
     {
@@ -47,7 +47,10 @@ internal static class PerfDataFeatures
             return;
         ReadOnlySpan<byte> path = reader.Rest;
         int end = path.IndexOf((byte)0);
-        buildIds[Encoding.UTF8.GetString(end < 0 ? path : path[..end])] = BuildId.FromBytes(id[..size]);
+        string text = Encoding.UTF8.GetString(end < 0 ? path : path[..end]);
+        BuildId buildId = BuildId.FromBytes(id[..size]);
+        if (!buildIds.TryAdd(text, buildId) && buildIds[text] != buildId)
+            buildIds[text] = default;
     }
 
     /// <summary>A string feature: its size (4 bytes), then the text up to a NUL.</summary>

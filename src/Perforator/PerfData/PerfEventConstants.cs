@@ -195,6 +195,19 @@ public static class PerfBranchEntryBits
     /// <summary>spec: 0 not available, 1 wrong path, 2 correct path without speculation, 3 speculated correct path.</summary>
     public const int SpeculationShift = 24;
 
+    /// <summary>type, PERF_BR_*: 4 bits.</summary>
+    public const int TypeShift = 20;
+
+    /// <summary>new_type, PERF_BR_NEW_*: 4 bits that say more when type is PERF_BR_EXTEND_ABI.</summary>
+    public const int NewTypeShift = 26;
+
+    public const uint PERF_BR_IRQ = 12;
+    public const uint PERF_BR_SERROR = 13;
+    public const uint PERF_BR_EXTEND_ABI = 15;
+
+    /// <summary>PERF_BR_NEW_ARCH_3, on Arm the return from a debugger's stop; all other new types are faults and interrupts.</summary>
+    public const uint PERF_BR_NEW_ARCH_3 = 5;
+
     /// <summary>PERF_BR_SPEC_WRONG_PATH.</summary>
     public const ulong PERF_BR_SPEC_WRONG_PATH = 1;
 }

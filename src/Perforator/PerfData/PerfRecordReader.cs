@@ -29,6 +29,9 @@ public sealed class PerfRecordReader
     /// <summary>A sample of a virtual machine's guest, whose addresses are not the host's.</summary>
     public const string GuestSample = "sample of a virtual machine's guest";
 
+    /// <summary>The header lists a path with two build ids, as of containers that have different files there.</summary>
+    public const string AmbiguousBuildId = "mapping of a path that the perf.data header lists with several build ids (record with --buildid-mmap)";
+
     /// <summary>The branch stack does not hold every branch, so that ranges cannot be told from it.</summary>
     public const string FilteredBranchStack = "branch stack recorded with a filter (record with -j any to keep every taken branch)";
 
@@ -43,7 +46,9 @@ public sealed class PerfRecordReader
 
     public PerfRecordReader(IBranchSink sink) => this.sink = sink;
 
-    /// <summary>Build ids by path, from a perf.data header; mappings that do not carry their own get theirs from here.</summary>
+    /// <summary>
+    /// Build ids by path, from a perf.data header, empty where there are several; mappings that do not carry their own get theirs from here.
+    /// </summary>
     public IReadOnlyDictionary<string, BuildId>? BuildIds { get; set; }
 
     /// <summary>Samples with at least one branch stack entry that were handed over.</summary>
@@ -202,7 +207,12 @@ public sealed class PerfRecordReader
         if (!mapped.IsExecutable)
             mapping = mapping with { Path = "", BuildId = default };
         else if (mapping.BuildId.IsEmpty && BuildIds?.TryGetValue(mapping.Path, out BuildId known) == true)
-            mapping = mapping with { BuildId = known };
+        {
+            // Which of several files it is cannot be told, and a guess would count one build's branches for another.
+            if (known.IsEmpty)
+                sink.OnLost(AmbiguousBuildId, 1);
+            mapping = mapping with { BuildId = known, Path = known.IsEmpty ? "" : mapping.Path };
+        }
         sink.OnMapping(mapping);
     }
 }

@@ -95,10 +95,19 @@ public readonly ref struct PerfSample
             BranchFlags flags = (BranchFlags)(bits & PerfBranchEntryBits.OutcomeMask);
             if ((bits >> PerfBranchEntryBits.SpeculationShift & 3) == PerfBranchEntryBits.PERF_BR_SPEC_WRONG_PATH)
                 flags |= BranchFlags.SpeculativeWrongPath;
+            if ((bits >> PerfBranchEntryBits.TypeShift & 15) >= PerfBranchEntryBits.PERF_BR_IRQ && IsInterrupt(bits))
+                flags |= BranchFlags.Interrupt;
             entries[i] = new BranchEntry(new(words[3 * i]), new(words[3 * i + 1]), flags);
         }
         return count;
     }
+
+    private static bool IsInterrupt(ulong bits) => (uint)(bits >> PerfBranchEntryBits.TypeShift & 15) switch
+    {
+        PerfBranchEntryBits.PERF_BR_IRQ or PerfBranchEntryBits.PERF_BR_SERROR => true,
+        PerfBranchEntryBits.PERF_BR_EXTEND_ABI => (uint)(bits >> PerfBranchEntryBits.NewTypeShift & 15) != PerfBranchEntryBits.PERF_BR_NEW_ARCH_3,
+        _ => false,
+    };
 
     private const PerfSampleType AfterBranchStack =
         PerfSampleType.PERF_SAMPLE_REGS_USER | PerfSampleType.PERF_SAMPLE_STACK_USER | PerfSampleType.PERF_SAMPLE_WEIGHT

@@ -116,6 +116,33 @@ public class BranchAggregatorTests
         Assert.Equal([new(new(0x1020), new(0x1040), 1, 0)], aggregator.Profiles[Program.BuildId].Ranges.Sorted());
     }
 
+    /// <summary>With a filter for user mode the interrupt's return is not in the stack: code ran on as if nothing had been.</summary>
+    [Fact]
+    public void Code_runs_straight_through_an_interrupt()
+    {
+        BranchAggregator aggregator = new(new OneModule());
+        aggregator.OnMapping(new(1, new(0x10000), 0x1000, new(0), Program.Path));
+        BranchEntry interrupt = new(new(0x10028), new(0xffff800010000000), BranchFlags.Interrupt);
+        Sample(aggregator, 1, Entry(0x10040, 0x10010), interrupt, Entry(0x10030, 0x10020));
+        Sample(aggregator, 1, Entry(0x10040, 0x10010), Entry(0xffff800010000100, 0x10028), interrupt, Entry(0x10030, 0x10020));
+
+        BranchProfile profile = Assert.Single(aggregator.Profiles.Values);
+        Assert.Equal([new(new(0x1020), new(0x1040), 1, 0), new(new(0x1028), new(0x1040), 1, 0)], profile.Ranges.Sorted());
+        Assert.DoesNotContain(profile.Branches.Sorted(), pair => pair.First == new BinaryAddress(0x1028));
+        Assert.Equal(2UL, aggregator.Losses[BranchAggregator.KernelBranch]);
+    }
+
+    [Fact]
+    public void Sampled_addresses_elsewhere_are_counted()
+    {
+        BranchAggregator aggregator = new(new OneModule());
+        aggregator.OnMapping(new(1, new(0x10000), 0x1000, new(0), Program.Path));
+        foreach (ulong address in (ulong[])[0x10040, 0x20000, 0xffffffff81000000])
+            aggregator.OnSample(new BranchSample { ProcessId = 1, ThreadId = 1, InstructionPointer = new(address), Stack = [] });
+        Assert.Equal(1UL, Assert.Single(aggregator.Profiles.Values).Addresses.Total);
+        Assert.Equal((2UL, 2UL), (aggregator.Losses[BranchAggregator.ExternalAddress], aggregator.Losses.Total));
+    }
+
     [Fact]
     public void A_duplicated_entry_is_told_from_a_loop()
     {

@@ -106,7 +106,72 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
         // One bad file among good ones, and nothing is sent.
         result = server.Cli("import", branches, text, "--service", "fresh");
         Assert.Equal(1, result.ExitCode);
-        Assert.Contains($"{text} has no samples that can be used", result.Error);
+        Assert.Contains($"{text} has no samples", result.Error);
         Assert.DoesNotContain("fresh", server.Cli("services").Succeeded().Output);
+    }
+
+    [SkippableFact]
+    public void Import_takes_every_form_that_generate_takes_and_pgo_marks_what_is_of_lower_quality()
+    {
+        Tool.Require("perf");
+        using ServerProcess server = ServerProcess.Start(folder["data"]);
+        BranchAggregator aggregator = new(new WalkedProgram.Resolver(program.Module));
+        program.Feed(aggregator);
+        BranchProfile branches = aggregator.Profiles.Values.Single();
+        string script = folder["script.txt"], bolt = folder["bolt.txt"], autofdo = folder["autofdo.txt"], clock = folder["clock.perf.data"];
+        File.WriteAllText(script, Tool.Run("perf", ["script", "-i", program.OneProcess, "-F", "ip,brstack", "--show-mmap-events"]).Succeeded().Output);
+        PairCount[] inside = [.. branches.Branches.Sorted().Where(pair => !pair.First.IsExternal && !pair.Second.IsExternal)], ranges = branches.Ranges.Sorted();
+        File.WriteAllLines(bolt, [.. inside.Select(pair => $"B {pair.First.Value:x} {pair.Second.Value:x} {pair.Count} {pair.Extra}"),
+            .. ranges.Select(pair => $"F {pair.First.Value:x} {pair.Second.Value:x} {pair.Count}")]);
+        File.WriteAllLines(autofdo, [$"{ranges.Length}", .. ranges.Select(pair => $"{pair.First.Value:x}-{pair.Second.Value:x}:{pair.Count}"), "0",
+            $"{inside.Length}", .. inside.Select(pair => $"{pair.First.Value:x}->{pair.Second.Value:x}:{pair.Count}")]);
+        Tool.Run("perf", ["--buildid-dir", folder["debug"], "record", "-q", "-e", "cpu-clock:u", "-F", "2000", "-o", clock, "--", program.Binary, "4000000"]).Succeeded();
+
+        foreach (string counts in new[] { bolt, autofdo })
+            Assert.Contains($"{counts} holds counts by address, which do not say of which binary: name that one with --binary",
+                server.Cli("import", counts, "--service", "counts").Error);
+        string[] profiles = [.. new[] { script, bolt, autofdo }.Select(file =>
+        {
+            string service = Path.GetFileNameWithoutExtension(file);
+            server.Cli("import", file, "--service", service, "--binary", program.Binary).Succeeded();
+            return Pgo(service).Profile;
+        })];
+        Assert.Contains("fold:", profiles[0]);
+        Assert.Equal(profiles[1], profiles[2]);
+        Assert.Equal(profiles[1], File.ReadAllText(Generate("--perf-script", bolt)));
+
+        server.Cli("import", clock, "--service", "clock", "--binary", program.Binary).Succeeded();
+        (string profile, string report) = Pgo("clock");
+        Assert.Contains("fold:", profile);
+        Assert.Contains("Lower quality", report);
+
+        (string Profile, string Report) Pgo(string service)
+        {
+            string output = folder[service + ".afdo"];
+            ToolResult result = server.Cli("pgo", service, "--format", "text", "-o", output).Succeeded();
+            return (File.ReadAllText(output), result.Error);
+        }
+    }
+
+    [Theory]
+    [InlineData("", "no known kind")]
+    [InlineData("\u0001\0binary", "no known kind")]
+    [InlineData("PERFILE2", "cannot be read as perf.data")]
+    [InlineData("PERFILE2\u0010\0\0\0\0\0\0\0", "no samples that can be used")]
+    [InlineData("\u001f\u008b\b\0\0", "pprof")]
+    [InlineData("hello world\n", "no samples")]
+    [InlineData(" 10a0\n 20b0\n", "no branch stacks")]
+    [InlineData("B 1 2 x y\n", "no samples that can be used")]
+    public void Import_of_what_is_none_says_so_in_a_line_and_sends_nothing(string content, string says)
+    {
+        string file = folder["input"];
+        File.WriteAllBytes(file, System.Text.Encoding.Latin1.GetBytes(content));
+
+        // No server is there: a bad file is refused before one is asked.
+        ToolResult result = Tool.Cli("import", file, "--service", "search", "--binary", program.Binary, "--server", "http://127.0.0.1:9");
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains(says, result.Error);
+        Assert.Contains(file, result.Error);
+        Assert.Single(result.Error.TrimEnd().Split('\n'));
     }
 }

@@ -127,6 +127,31 @@ public class PerfRecordReaderTests
         Assert.Equal(0, queue.Pending);
     }
 
+    /// <summary>What is equally old comes in the order of arrival, across rounds too, and what comes too late is counted.</summary>
+    [Fact]
+    public void Records_of_one_time_keep_their_order_and_late_ones_are_counted()
+    {
+        List<ulong> taken = [];
+        PerfRecordQueue queue = new();
+        void Take(ReadOnlySpan<byte> record, PerfRecordLayout layout) => taken.Add(BinaryPrimitives.ReadUInt64LittleEndian(record[64..]));
+        void Add(ulong time, ulong mark) => queue.Add(Sample(time, mark, 0, 0), BranchStacks);
+
+        Add(10, 1);
+        Add(20, 2);
+        Add(20, 3);
+        queue.FinishRound(Take);
+        Add(20, 4);
+        Add(15, 5);
+        Add(30, 6);
+        queue.FinishRound(Take);
+        Assert.Equal([1UL, 5, 2, 3, 4], taken);
+        Assert.Equal((1, 0UL), (queue.Pending, queue.Late));
+        Add(12, 7);
+        queue.Finish(Take);
+        Assert.Equal([1UL, 5, 2, 3, 4, 7, 6], taken);
+        Assert.Equal((0, 1UL), (queue.Pending, queue.Late));
+    }
+
     [Fact]
     public void Attributes_survive_writing_and_reading()
     {
