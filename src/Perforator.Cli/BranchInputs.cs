@@ -49,15 +49,20 @@ internal sealed class BranchInputs
             Profiles++;
             return;
         }
-        SingleModuleResolver resolver = new(module);
-        BranchAggregator aggregator = new(resolver);
-        // Text without mappings is of a binary that ran where it is linked to run. Later mappings take precedence.
-        foreach (Mapping mapping in module.MappingsAsLinked())
-            aggregator.OnMapping(mapping);
-        PerfScriptReader reader = new(aggregator);
-        reader.Read(text);
-        RequireBranchStacks(path, reader);
-        Add(path, aggregator, resolver, text: true);
+        List<SingleModuleResolver> resolvers = [];
+        BranchAggregator aggregator = PerfScriptFile.Read(file, text, NewShard, out PerfScriptSummary summary);
+        RequireBranchStacks(path, summary);
+        Add(path, aggregator, resolvers[0], text: true);
+
+        BranchAggregator NewShard()
+        {
+            resolvers.Add(new SingleModuleResolver(module));
+            BranchAggregator shard = new(resolvers[^1]);
+            // Text without mappings is of a binary that ran where it is linked to run. Later mappings take precedence.
+            foreach (Mapping mapping in module.MappingsAsLinked())
+                shard.OnMapping(mapping);
+            return shard;
+        }
     }
 
     /// <summary>
@@ -98,10 +103,10 @@ internal sealed class BranchInputs
 
     /// <summary>Refuses text without branch stacks: of addresses alone perf.data says more than text does.</summary>
     /// <exception cref="UserErrorException">There was none.</exception>
-    internal static void RequireBranchStacks(string path, PerfScriptReader reader)
+    internal static void RequireBranchStacks(string path, PerfScriptSummary text)
     {
-        if (reader.BranchSamples == 0)
-            throw new UserErrorException(reader.PlainSamples == 0
+        if (text.BranchSamples == 0)
+            throw new UserErrorException(text.PlainSamples == 0
                 ? $"{path} has no samples: print them with 'perf script -F ip,brstack --show-mmap-events'"
                 : $"{path} has no branch stacks: record with 'perf record -b' and print with 'perf script -F ip,brstack --show-mmap-events'");
     }

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using Perforator.Bytes;
@@ -18,25 +17,36 @@ internal static class ExitCodes
 
 internal static class Program
 {
-    private static readonly SearchValues<string> SentenceEnds = SearchValues.Create([". ", ".\n", ".\r"], StringComparison.Ordinal);
+    private const string Description = "Turns the branches that production machines really take into sampling-PGO profiles for clang -fprofile-sample-use.";
 
     /// <summary>One line per verb; each verb is a file of its own.</summary>
-    private static RootCommand CreateRoot() => new("Turns the branches that production machines really take into sampling-PGO profiles for clang -fprofile-sample-use.")
+    private static readonly (string Name, Func<Command> Create)[] Verbs =
+    [
+        ("agent", AgentCommand.Create),
+        ("doctor", DoctorCommand.Create),
+        ("generate", GenerateCommand.Create),
+        ("import", ImportCommand.Create),
+        ("pgo", PgoCommand.Create),
+        ("profile", ProfileCommand.Create),
+        ("record", RecordCommand.Create),
+        ("serve", ServeCommand.Create),
+        ("services", ServicesCommand.Create),
+    ];
+
+    /// <summary>Only the verb that is asked for is made, since making all takes longer than some of them run; help and mistakes need all.</summary>
+    private static RootCommand CreateRoot(string[] args)
     {
-        AgentCommand.Create(),
-        DoctorCommand.Create(),
-        GenerateCommand.Create(),
-        ImportCommand.Create(),
-        PgoCommand.Create(),
-        ProfileCommand.Create(),
-        RecordCommand.Create(),
-        ServeCommand.Create(),
-        ServicesCommand.Create(),
-    };
+        RootCommand root = new(Description);
+        bool isKnown = args.Length > 0 && Verbs.Any(verb => verb.Name == args[0]);
+        foreach ((string name, Func<Command> create) in Verbs)
+            if (!isKnown || name == args[0])
+                root.Add(create());
+        return root;
+    }
 
     private static async Task<int> Main(string[] args)
     {
-        ParseResult parsed = CreateRoot().Parse(args);
+        ParseResult parsed = CreateRoot(args).Parse(args);
         string[] errors = [.. UsageErrors(parsed).Distinct()];
         if (errors.Length > 0)
         {
@@ -94,7 +104,9 @@ internal static class Program
 
     private static string FirstSentence(string text)
     {
-        int end = text.AsSpan().IndexOfAny(SentenceEnds);
-        return end < 0 ? text : text[..(end + 1)];
+        for (int dot = text.IndexOf('.'); dot >= 0; dot = text.IndexOf('.', dot + 1))
+            if (dot + 1 < text.Length && text[dot + 1] is ' ' or '\n' or '\r')
+                return text[..(dot + 1)];
+        return text;
     }
 }

@@ -69,7 +69,7 @@ internal static class RecordedFile
                 aggregator.OnMapping(mapping);
             PerfScriptReader reader = new(aggregator);
             reader.ReadFile(path);
-            BranchInputs.RequireBranchStacks(path, reader);
+            BranchInputs.RequireBranchStacks(path, reader.Summary);
             samples = reader.BranchSamples;
             set.Labels[ProfileLabels.Source] = "perf-script";
         }

@@ -39,7 +39,8 @@ public sealed class BranchWalker
     /// <param name="elf">The binary to walk; it needs a symbol table.</param>
     /// <param name="seed">Another seed, another walk.</param>
     /// <param name="depth">Entries of each stack; 32 on current Intel CPUs.</param>
-    public BranchWalker(ElfFile elf, int seed = 1, int depth = 32)
+    /// <param name="enters">Whether code outside, and indirect calls, may enter a function, by its name; null for all.</param>
+    public BranchWalker(ElfFile elf, int seed = 1, int depth = 32, Func<string, bool>? enters = null)
     {
         this.elf = elf;
         decoder = elf.Machine == ElfMachine.AArch64 ? new Arm64Decoder() : new X64Decoder();
@@ -50,7 +51,8 @@ public sealed class BranchWalker
         {
             if (!symbol.IsFunction || symbol.Size == 0 || elf.Code(symbol.Address).IsEmpty || !functionEnds.TryAdd(symbol.Address.Value, symbol.Address.Value + symbol.Size))
                 continue;
-            entries.Add(symbol.Address.Value);
+            if (enters is null || enters(elf.Symbols.Name(symbol)))
+                entries.Add(symbol.Address.Value);
         }
         entries.Sort();
     }

@@ -1,7 +1,7 @@
-using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
+using Perforator.Bytes;
 
 namespace Perforator.Branches;
 
@@ -12,6 +12,10 @@ public readonly record struct PairCount(BinaryAddress First, BinaryAddress Secon
 /// Counters keyed by a pair of addresses: branches (from, to; extra = mispredicted) and fall-through ranges (begin, end).
 /// An open-addressing table, since aggregation adds to it tens of millions of times a second. Counters saturate.
 /// </summary>
+/// <remarks>
+/// Where a pair lies depends on secret numbers that every process draws anew, so that nobody can make up pairs that all collide. What
+/// is written goes through <see cref="Sorted"/>, which does not depend on them.
+/// </remarks>
 public sealed class PairCounts
 {
     /// <summary>Half a cache line, so that a probe touches one. A counter of zero marks a free slot.</summary>
@@ -23,7 +27,17 @@ public sealed class PairCounts
         public ulong Extra;
     }
 
-    private Slot[] slots = new Slot[64];
+    private const int FirstCapacity = 16;
+
+    private static readonly (ulong First, ulong Second) Secret = DrawSecret();
+
+    // A table that holds nothing: the first pair that is added makes it grow, so that this slot stays free.
+    private static readonly Slot[] Empty = new Slot[1];
+
+    // Instance fields, as precompiled code would check with every use of the static ones whether they are set yet.
+    private readonly ulong firstSecret = Secret.First;
+    private readonly ulong secondSecret = Secret.Second;
+    private Slot[] slots = Empty;
 
     /// <summary>How many distinct pairs are counted.</summary>
     public int Count { get; private set; }
@@ -63,7 +77,7 @@ public sealed class PairCounts
         {
             if (Count >= slots.Length / 2)
             {
-                Grow();
+                Grow(Math.Max(FirstCapacity, slots.Length * 2));
                 slot = ref Find(slots, first.Value, second.Value);
             }
             slot.First = first.Value;
@@ -77,6 +91,9 @@ public sealed class PairCounts
     /// <summary>Adds all of another's counters.</summary>
     public void Merge(PairCounts other)
     {
+        // They come in the order of their places: in a table with fewer places they would pile up.
+        if (slots.Length < other.slots.Length)
+            Grow(other.slots.Length);
         foreach (ref readonly Slot slot in other.slots.AsSpan())
             Add(new(slot.First), new(slot.Second), slot.Count, slot.Extra);
     }
@@ -84,18 +101,25 @@ public sealed class PairCounts
     /// <summary>All counters by first, then second address: the order in which they are written and reported.</summary>
     public PairCount[] Sorted()
     {
-        PairCount[] all = new PairCount[Count];
+        int[] used = new int[Count];
+        ulong[] first = new ulong[Count], second = new ulong[Count];
         int n = 0;
-        foreach (ref readonly Slot slot in slots.AsSpan())
-            if (slot.Count != 0)
-                all[n++] = new(new(slot.First), new(slot.Second), slot.Count, slot.Extra);
-        Array.Sort(all, static (a, b) => a.First != b.First ? a.First.CompareTo(b.First) : a.Second.CompareTo(b.Second));
-        return all;
+        for (int i = 0; i < slots.Length; i++)
+            if (slots[i].Count != 0)
+                (used[n], first[n], second[n++]) = (i, slots[i].First, slots[i].Second);
+        PairCount[] sorted = new PairCount[Count];
+        int[] order = KeyOrder.Of(first, second);
+        for (int i = 0; i < sorted.Length; i++)
+        {
+            ref readonly Slot slot = ref slots[used[order[i]]];
+            sorted[i] = new(new(slot.First), new(slot.Second), slot.Count, slot.Extra);
+        }
+        return sorted;
     }
 
-    private void Grow()
+    private void Grow(int length)
     {
-        Slot[] larger = new Slot[slots.Length * 2];
+        Slot[] larger = new Slot[length];
         foreach (ref readonly Slot slot in slots.AsSpan())
             if (slot.Count != 0)
                 Find(larger, slot.First, slot.Second) = slot;
@@ -111,15 +135,26 @@ public sealed class PairCounts
             Sse.Prefetch0(Unsafe.AsPointer(ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(slots), (nuint)Hash(first, second) & (nuint)(slots.Length - 1))));
     }
 
+    /// <summary>
+    /// The sum of products with secret odd numbers keeps any two pairs apart, but for the odds of chance (multiply-shift hashing); its
+    /// lower half is weak, so a last multiplication brings the upper one down to where it is used.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ulong Hash(ulong first, ulong second)
+    private ulong Hash(ulong first, ulong second)
     {
-        ulong hash = (first ^ BitOperations.RotateLeft(second, 32)) * 0x9E3779B97F4A7C15UL;
-        return hash ^ hash >> 32;
+        ulong sum = unchecked(first * firstSecret + second * secondSecret);
+        return unchecked((sum ^ sum >> 32) * 0x9E3779B97F4A7C15UL) >> 32;
+    }
+
+    /// <summary>Two odd numbers. A new GUID is 122 bits of the kernel's randomness, without loading a library of cryptography.</summary>
+    private static (ulong First, ulong Second) DrawSecret()
+    {
+        byte[] random = Guid.NewGuid().ToByteArray();
+        return (BitConverter.ToUInt64(random, 0) | 1, BitConverter.ToUInt64(random, sizeof(ulong)) | 1);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ref Slot Find(Slot[] slots, ulong first, ulong second)
+    private ref Slot Find(Slot[] slots, ulong first, ulong second)
     {
         ulong hash = Hash(first, second);
         // The mask keeps every index inside the array, whose length is a power of two.

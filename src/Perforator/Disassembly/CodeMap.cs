@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace Perforator.Disassembly;
 
 /// <summary>A section that holds instructions.</summary>
@@ -31,14 +29,15 @@ public sealed class CodeMap
     /// <param name="decoder">The architecture's decoder.</param>
     /// <param name="sections">The sections to look into; none overlaps another.</param>
     /// <param name="symbols">Addresses at which an instruction is known to begin; any order, any number of times, strays allowed.</param>
-    public CodeMap(IInstructionDecoder decoder, IEnumerable<CodeSection> sections, IEnumerable<BinaryAddress> symbols)
+    public CodeMap(IInstructionDecoder decoder, IEnumerable<CodeSection> sections, IEnumerable<ulong> symbols)
     {
         this.decoder = decoder;
-        this.sections = [.. sections.OrderBy(s => s.Address)];
-        List<ulong> sorted = [.. symbols.Select(s => s.Value)];
-        CollectionsMarshal.AsSpan(sorted).Sort();
-        List<ulong> kept = new(sorted.Count);
-        List<int> owners = new(sorted.Count);
+        this.sections = [.. sections];
+        Array.Sort(this.sections, static (a, b) => a.Address.CompareTo(b.Address));
+        ulong[] sorted = [.. symbols];
+        Array.Sort(sorted);
+        List<ulong> kept = new(sorted.Length);
+        List<int> owners = new(sorted.Length);
         int section = 0;
         foreach (ulong start in sorted)
         {

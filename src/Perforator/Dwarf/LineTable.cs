@@ -1,3 +1,5 @@
+using Perforator.Bytes;
+
 namespace Perforator.Dwarf;
 
 /// <summary>One row of a line table: from its address on, up to the next row, code comes from this place.</summary>
@@ -25,7 +27,13 @@ internal sealed class LineTable
     {
         this.rows = rows;
         // Stable by end address, as LLVM has it: among overlapping sequences the one that ends first answers.
-        this.sequences = [.. sequences.OrderBy(s => s.High)];
+        ulong[] ends = new ulong[sequences.Count];
+        for (int i = 0; i < ends.Length; i++)
+            ends[i] = sequences[i].High;
+        int[] order = KeyOrder.Of(ends);
+        this.sequences = new LineSequence[order.Length];
+        for (int i = 0; i < order.Length; i++)
+            this.sequences[i] = sequences[order[i]];
     }
 
     /// <summary>The row in force at an address.</summary>

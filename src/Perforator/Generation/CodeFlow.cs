@@ -28,6 +28,21 @@ internal sealed class CodeFlow
     /// <summary>Branches into the binary's code by source, then target; those from outside last.</summary>
     public List<BranchCount> Branches { get; }
 
+    /// <summary>Whether there is a valid range from one address to another.</summary>
+    public bool HasRange(ulong begin, ulong end)
+    {
+        int low = 0, high = Ranges.Count;
+        while (low < high)
+        {
+            int middle = (low + high) >>> 1;
+            if (Ranges[middle].Begin < begin || (Ranges[middle].Begin == begin && Ranges[middle].End < end))
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        return low < Ranges.Count && Ranges[low].Begin == begin && Ranges[low].End == end;
+    }
+
     public static CodeFlow Check(BranchProfile profile, ProfiledBinary binary, FlowChecks checks)
     {
         if (AddressBlocks.IsAll(profile))

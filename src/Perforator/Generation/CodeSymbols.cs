@@ -1,4 +1,5 @@
 using System.Text;
+using Perforator.Bytes;
 using Perforator.Elf;
 
 namespace Perforator.Generation;
@@ -39,7 +40,7 @@ internal sealed class CodeSymbols
         }
         ulong[] sortedAddresses = [.. addresses];
         int[] sortedIndices = [.. indices];
-        Array.Sort(sortedAddresses, sortedIndices);
+        KeyOrder.Sort(sortedAddresses, sortedIndices);
         return new CodeSymbols(table, sortedAddresses, sortedIndices);
     }
 

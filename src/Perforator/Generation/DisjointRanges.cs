@@ -1,3 +1,5 @@
+using Perforator.Bytes;
+
 namespace Perforator.Generation;
 
 /// <summary>Cuts overlapping counted ranges into disjoint ones whose counts are the sums over all that cover them.</summary>
@@ -21,7 +23,7 @@ internal static class DisjointRanges
 
     /// <param name="ranges">Ranges in any order; the same one must not occur twice.</param>
     /// <returns>Disjoint ranges in address order.</returns>
-    public static List<RangeCount> Of(IReadOnlyCollection<RangeCount> ranges)
+    public static List<RangeCount> Of(List<RangeCount> ranges)
     {
         List<Boundary> boundaries = Boundaries(ranges);
         List<RangeCount> disjoint = new(boundaries.Count + 1);
@@ -51,29 +53,27 @@ internal static class DisjointRanges
         return disjoint;
     }
 
-    private static List<Boundary> Boundaries(IReadOnlyCollection<RangeCount> ranges)
+    private static List<Boundary> Boundaries(List<RangeCount> ranges)
     {
-        (ulong Address, bool IsEnd, ulong Count)[] points = new (ulong, bool, ulong)[2 * ranges.Count];
-        int n = 0;
-        foreach (RangeCount range in ranges)
-        {
-            points[n++] = (range.Begin, false, range.Count);
-            points[n++] = (range.End, true, range.Count);
-        }
-        Array.Sort(points, static (a, b) => a.Address.CompareTo(b.Address));
+        // Each range has two points: where it begins, at an even index, and where it ends.
+        ulong[] points = new ulong[2 * ranges.Count];
+        for (int i = 0; i < ranges.Count; i++)
+            (points[2 * i], points[2 * i + 1]) = (ranges[i].Begin, ranges[i].End);
 
         List<Boundary> boundaries = [];
         Boundary current = default;
-        for (int i = 0; i < points.Length; i++)
+        bool isFirst = true;
+        foreach (int point in KeyOrder.Of(points))
         {
-            (ulong address, bool isEnd, ulong count) = points[i];
-            if (i == 0 || address != current.Address)
+            ulong count = ranges[point / 2].Count;
+            if (isFirst || points[point] != current.Address)
             {
-                if (i > 0)
+                if (!isFirst)
                     boundaries.Add(current);
-                current = new Boundary { Address = address };
+                current = new Boundary { Address = points[point] };
+                isFirst = false;
             }
-            if (isEnd)
+            if (point % 2 != 0)
             {
                 current.Ends = true;
                 current.EndCount += count;
@@ -86,7 +86,7 @@ internal static class DisjointRanges
                 current.ZeroBegins |= count == 0;
             }
         }
-        if (points.Length > 0)
+        if (!isFirst)
             boundaries.Add(current);
         return boundaries;
     }

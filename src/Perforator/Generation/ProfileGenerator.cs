@@ -72,12 +72,11 @@ public static class ProfileGenerator
     /// </summary>
     private static List<RangeCount> Spread(CodeFlow flow, ProfiledBinary binary)
     {
-        Dictionary<(ulong, ulong), ulong> ranges = new(2 * flow.Ranges.Count);
-        foreach (RangeCount range in flow.Ranges)
-            ranges.Add((range.Begin, range.End), range.Count);
+        List<RangeCount> ranges = [.. flow.Ranges];
         foreach (FunctionRange piece in binary.PiecesOfFunctionsAt(flow.Ranges.Select(range => range.Begin)))
-            ranges.TryAdd((piece.Start.Value, piece.End.Value - 1), 0);
-        return DisjointRanges.Of([.. ranges.Select(r => new RangeCount(r.Key.Item1, r.Key.Item2, r.Value))]);
+            if (!flow.HasRange(piece.Start.Value, piece.End.Value - 1))
+                ranges.Add(new(piece.Start.Value, piece.End.Value - 1, 0));
+        return DisjointRanges.Of(ranges);
     }
 
     /// <summary>

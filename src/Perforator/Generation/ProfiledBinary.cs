@@ -36,7 +36,7 @@ public sealed class ProfiledBinary : IDisposable
         ElfSymbolTable table = symbolizer.DebugFile is { } debug && debug.Symbols.Symbols.Length > elf.Symbols.Symbols.Length ? debug.Symbols : elf.Symbols;
         symbols = CodeSymbols.Of(table, code);
         Code = new CodeMap(
-            DecoderOf(elf.Machine), code.Select(s => new CodeSection(s.Address, elf.ReadSection(s))), symbols.Addresses.Select(a => new BinaryAddress(a)));
+            DecoderOf(elf.Machine), code.Select(s => new CodeSection(s.Address, elf.ReadSection(s))), symbols.Addresses);
         IsFlowSensitive = HasSymbol(table, FlowSensitiveMarker);
         HasPseudoProbes = elf.HasSection(ProbeSection) && elf.HasSection(ProbeDescriptorSection);
     }

@@ -32,6 +32,8 @@ public sealed class PerfScriptReader
 
     private const int MaxLine = 1 << 20;
 
+    private static ReadOnlySpan<byte> MappingEvent => "PERF_RECORD_MMAP"u8;
+
     private readonly IBranchSink sink;
     private BranchEntry[] stack = new BranchEntry[64];
     private ulong weight = 1;
@@ -51,6 +53,9 @@ public sealed class PerfScriptReader
 
     /// <summary>Mappings of executable code.</summary>
     public ulong Mappings { get; private set; }
+
+    /// <summary>What was read so far.</summary>
+    public PerfScriptSummary Summary => new(BranchSamples, PlainSamples, Mappings);
 
     /// <summary>Reads a file to its end.</summary>
     /// <exception cref="UserErrorException">The file is missing or unreadable.</exception>
@@ -101,8 +106,74 @@ public sealed class PerfScriptReader
             }
         }
         if (filled > 0 && !skipping)
-            ReadLine(buffer.AsSpan(0, filled));
+            ReadLine(buffer.AsSpan(0, filled), filled);
         FlushFrames();
+    }
+
+    /// <summary>Reads a piece of text that begins and ends where <see cref="FindCut"/> allows.</summary>
+    internal void ReadBlock(ReadOnlySpan<byte> text)
+    {
+        ReadLines(text);
+        FlushFrames();
+    }
+
+    /// <summary>Takes up a line of <see cref="EventLines"/> that another reader of the same text counts.</summary>
+    internal void ReplayEvent(ReadOnlySpan<byte> line)
+    {
+        if (PerfScriptMapping.TryParse(line[line.IndexOf(MappingEvent)..], out Mapping? mapping, out bool executable) && executable)
+            Map(mapping);
+    }
+
+    /// <summary>The lines that change what is mapped.</summary>
+    internal static List<byte[]> EventLines(ReadOnlySpan<byte> text)
+    {
+        List<byte[]> lines = [];
+        for (int at = text.IndexOf(MappingEvent); at >= 0; at = text.IndexOf(MappingEvent))
+        {
+            int start = text[..at].LastIndexOf((byte)'\n') + 1;
+            text = text[start..];
+            int end = text.IndexOf((byte)'\n');
+            ReadOnlySpan<byte> line = end < 0 ? text : text[..end];
+            if (!IsSample(line, out _))
+                lines.Add(line.ToArray());
+            text = text[line.Length..];
+        }
+        return lines;
+    }
+
+    /// <summary>
+    /// The start of the first line that is a sample complete in itself and follows such a line: nothing read before matters from there
+    /// on, but for what is mapped. -1 when there is none.
+    /// </summary>
+    internal static int FindCut(ReadOnlySpan<byte> text)
+    {
+        bool follows = false;
+        int start = text.IndexOf((byte)'\n') + 1;
+        while (start > 0 && start < text.Length)
+        {
+            int length = text[start..].IndexOf((byte)'\n');
+            if (length < 0)
+                break;
+            bool isSample = IsSample(text.Slice(start, length), out bool isWhole);
+            if (follows && isWhole)
+                return start;
+            follows = isSample;
+            start += length + 1;
+        }
+        return -1;
+    }
+
+    /// <summary>Whether a line has branches, by address, as its first or second word.</summary>
+    /// <param name="isWhole">Whether they follow an instruction pointer, so that it takes none from the lines before.</param>
+    private static bool IsSample(ReadOnlySpan<byte> line, out bool isWhole)
+    {
+        isWhole = false;
+        PerfScriptTokens tokens = new(line);
+        if (!tokens.Next(out ReadOnlySpan<byte> first))
+            return false;
+        if (PerfScriptTokens.IsBranch(first))
+            return true;
+        return isWhole = PerfScriptTokens.TryHex(first, out _) && tokens.Next(out ReadOnlySpan<byte> second) && PerfScriptTokens.IsBranch(second);
     }
 
     private void ReadLines(ReadOnlySpan<byte> lines)
@@ -112,13 +183,16 @@ public sealed class PerfScriptReader
             int end = lines.IndexOf((byte)'\n');
             if (end < 0)
                 end = lines.Length;
-            ReadLine(lines[..end]);
+            ReadLine(lines, end);
             lines = end < lines.Length ? lines[(end + 1)..] : default;
         }
     }
 
-    private void ReadLine(ReadOnlySpan<byte> line)
+    /// <param name="text">From the start of the line on; what follows it is not of interest, but may be looked at.</param>
+    /// <param name="length">Length of the line.</param>
+    private void ReadLine(ReadOnlySpan<byte> text, int length)
     {
+        ReadOnlySpan<byte> line = text[..length];
         PerfScriptTokens tokens = new(line);
         if (!tokens.Next(out ReadOnlySpan<byte> token))
         {
@@ -129,7 +203,7 @@ public sealed class PerfScriptReader
         {
             ulong leaf = frames > 0 ? firstFrame : 0;
             frames = 0;
-            ReadStack(leaf, token, tokens);
+            ReadStack(leaf, text, length, token.Length + tokens.Remaining);
             return;
         }
         if (PerfScriptTokens.TryHex(token, out ulong address))
@@ -139,7 +213,7 @@ public sealed class PerfScriptReader
                 if (PerfScriptTokens.IsBranch(second))
                 {
                     FlushFrames();
-                    ReadStack(address, second, tokens);
+                    ReadStack(address, text, length, second.Length + tokens.Remaining);
                     return;
                 }
             }
@@ -157,9 +231,9 @@ public sealed class PerfScriptReader
             }
         }
         FlushFrames();
-        if (line.IndexOf("PERF_RECORD_MMAP"u8) is var at and >= 0)
+        if (line.IndexOf(MappingEvent) is var at and >= 0)
             ReadMapping(line[at..]);
-        else if (token[0] != (byte)'#' && !TryReadColumns(line) && line.IndexOf("PERF_RECORD_"u8) < 0)
+        else if (token[0] != (byte)'#' && !TryReadColumns(text, length) && line.IndexOf("PERF_RECORD_"u8) < 0)
             sink.OnLost(PerfScriptTokens.IsSymbolicBranch(token) ? SymbolicBranches : UnknownLine, 1);
     }
 
@@ -167,9 +241,9 @@ public sealed class PerfScriptReader
     /// A line with columns before the branches, such as <c>name pid/tid [cpu] time: period event: address 0xFROM/0xTO/…</c>. The
     /// process id, if it is there, says whose mappings hold.
     /// </summary>
-    private bool TryReadColumns(ReadOnlySpan<byte> line)
+    private bool TryReadColumns(ReadOnlySpan<byte> text, int length)
     {
-        PerfScriptTokens tokens = new(line);
+        PerfScriptTokens tokens = new(text[..length]);
         int process = BranchAggregator.AnyProcess;
         ulong address = 0;
         bool symbolic = false;
@@ -178,7 +252,7 @@ public sealed class PerfScriptReader
             if (PerfScriptTokens.IsBranch(token))
             {
                 processId = process;
-                ReadStack(address, token, tokens);
+                ReadStack(address, text, length, token.Length + tokens.Remaining);
                 processId = BranchAggregator.AnyProcess;
                 return true;
             }
@@ -193,23 +267,37 @@ public sealed class PerfScriptReader
         return symbolic;
     }
 
-    private void ReadStack(ulong instructionPointer, ReadOnlySpan<byte> token, PerfScriptTokens tokens)
+    /// <param name="text">From the start of the line on.</param>
+    /// <param name="length">Length of the line.</param>
+    /// <param name="branches">How much of the line there is from its first branch on.</param>
+    private void ReadStack(ulong instructionPointer, ReadOnlySpan<byte> text, int length, int branches)
     {
         int count = 0;
-        do
+        for (int at = length - branches; ;)
         {
+            while (at < length && text[at] <= (byte)' ')
+                at++;
+            if (at == length)
+                break;
             if (count == stack.Length)
                 Array.Resize(ref stack, 2 * count);
-            if (!PerfScriptTokens.TryBranch(token, out stack[count]))
+            int size = PerfScriptTokens.ReadUsualBranch(text[at..], out stack[count]);
+            if (size == 0)
             {
-                // brstacksym repeats the branches behind brstack's addresses.
-                if (!PerfScriptTokens.IsSymbolicBranch(token))
-                    sink.OnLost(BadBranch, 1);
-                break;
+                PerfScriptTokens rest = new(text[at..length]);
+                rest.Next(out ReadOnlySpan<byte> token);
+                if (!PerfScriptTokens.TryBranch(token, out stack[count]))
+                {
+                    // brstacksym repeats the branches behind brstack's addresses.
+                    if (!PerfScriptTokens.IsSymbolicBranch(token))
+                        sink.OnLost(BadBranch, 1);
+                    break;
+                }
+                size = token.Length;
             }
+            at += size;
             count++;
         }
-        while (tokens.Next(out token));
         Deliver(instructionPointer, stack.AsSpan(0, count));
     }
 
@@ -248,6 +336,11 @@ public sealed class PerfScriptReader
         if (!executable)
             return;
         Mappings++;
+        Map(mapping);
+    }
+
+    private void Map(Mapping mapping)
+    {
         // Samples without a process column share one address space with every process's mappings; those with one have their own.
         if (mapping.ProcessId > 0)
             sink.OnMapping(mapping);

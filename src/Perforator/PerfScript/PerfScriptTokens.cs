@@ -7,6 +7,9 @@ namespace Perforator.PerfScript;
 /// <summary>The blank-separated tokens of one line, and how a branch and a number read.</summary>
 internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
 {
+    /// <summary>Two numbers of 16 digits, the flags and a number of cycles.</summary>
+    private const int LongestUsual = 64;
+
     private ReadOnlySpan<byte> rest = line;
 
     /// <summary>The next token; false at the end of the line.</summary>
@@ -22,6 +25,9 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
         rest = rest[end..];
         return !token.IsEmpty;
     }
+
+    /// <summary>How much of the line is left.</summary>
+    public readonly int Remaining => rest.Length;
 
     /// <summary>What is left of the line, without leading blanks.</summary>
     public readonly ReadOnlySpan<byte> Rest => rest.TrimStart((byte)' ');
@@ -57,11 +63,54 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
         return true;
     }
 
+    /// <summary>
+    /// The branch that text begins with, if it is in the form that nearly all have: <c>0xFROM/0xTO/P/-/-/0</c>, with M or - for P and
+    /// any number of cycles. All others are for <see cref="TryBranch"/>.
+    /// </summary>
+    /// <param name="text">From the branch on, beyond the end of its line where there is more.</param>
+    /// <returns>Length of the token, or 0 when it is not in that form or too near the end of the text to tell.</returns>
+    public static int ReadUsualBranch(ReadOnlySpan<byte> text, out BranchEntry branch)
+    {
+        const int Prefix = 0x7830; // 0x
+        branch = default;
+        if (text.Length < LongestUsual)
+            return 0;
+        ref byte start = ref MemoryMarshal.GetReference(text);
+        if (Unsafe.ReadUnaligned<ushort>(ref start) != Prefix)
+            return 0;
+        int at = 2 + HexDigits.ReadUpTo16(ref Unsafe.Add(ref start, 2), out ulong from);
+        if (at == 2 || Unsafe.Add(ref start, at) != '/' || Unsafe.ReadUnaligned<ushort>(ref Unsafe.Add(ref start, at + 1)) != Prefix)
+            return 0;
+        at += 3;
+        int digits = HexDigits.ReadUpTo16(ref Unsafe.Add(ref start, at), out ulong to);
+        at += digits;
+        ulong fields = Unsafe.ReadUnaligned<ulong>(ref Unsafe.Add(ref start, at));
+        if (digits == 0 || (fields & 0x00ff_00ff_00ff_00ff) != 0x002f_002f_002f_002f)
+            return 0;
+        int end = at + 7;
+        while ((uint)(Unsafe.Add(ref start, end) - '0') <= 9 && end < LongestUsual - 1)
+            end++;
+        if (end == at + 7 || Unsafe.Add(ref start, end) > ' ')
+            return 0;
+        BranchFlags flags = BranchFlags.None;
+        switch ((byte)(fields >> 8))
+        {
+            case (byte)'P': flags = BranchFlags.Predicted; break;
+            case (byte)'M': flags = BranchFlags.Mispredicted; break;
+            case (byte)'-': break;
+            default: return 0;
+        }
+        if ((fields & 0x0000_ff00_ff00_0000) != 0x0000_2d00_2d00_0000)
+            return 0;
+        branch = new(new(from), new(to), flags);
+        return end;
+    }
+
     /// <summary>A whole token of hexadecimal digits, with or without 0x.</summary>
     public static bool TryHex(ReadOnlySpan<byte> token, out ulong value)
     {
         int at = token.Length > 2 && token[0] == '0' && token[1] == 'x' ? 2 : 0;
-        return TryDigits(token, ref at, out value) && at == token.Length;
+        return HexDigits.ReadAll(token, ref at, out value) && at == token.Length;
     }
 
     /// <summary>A whole token of decimal digits.</summary>
@@ -84,45 +133,6 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
         if (at + 2 >= token.Length || token[at] != '0' || token[at + 1] != 'x')
             return false;
         at += 2;
-        return TryDigits(token, ref at, out value);
+        return HexDigits.ReadAll(token, ref at, out value);
     }
-
-    /// <summary>One to sixteen hexadecimal digits.</summary>
-    private static bool TryDigits(ReadOnlySpan<byte> token, ref int at, out ulong value)
-    {
-        ref byte digits = ref MemoryMarshal.GetReference(DigitValues);
-        ulong sum = 0;
-        int start = at, i = at;
-        for (; i < token.Length; i++)
-        {
-            uint digit = Unsafe.Add(ref digits, token[i]);
-            if (digit > 15)
-                break;
-            sum = sum << 4 | digit;
-        }
-        at = i;
-        value = sum;
-        return i - start is > 0 and <= 16;
-    }
-
-    /// <summary>The value of each byte as a hexadecimal digit; 255 for the others.</summary>
-    private static ReadOnlySpan<byte> DigitValues =>
-    [
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 255, 255, 255, 255, 255, 255,
-        255, 10, 11, 12, 13, 14, 15, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 10, 11, 12, 13, 14, 15, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-    ];
 }

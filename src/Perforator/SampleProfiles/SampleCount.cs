@@ -11,7 +11,9 @@ internal static class SampleCount
 
     public static ulong AddWeighted(ulong counter, ulong count, ulong weight)
     {
-        ulong high = Math.BigMul(count, weight, out ulong product);
-        return high != 0 ? ulong.MaxValue : Add(counter, product);
+        // Math.BigMul would do, but code that may use BMI2 is not precompiled, and this is called for every instruction.
+        ulong product = unchecked(count * weight);
+        bool overflows = ((count | weight) >> 32) != 0 && weight != 0 && product / weight != count;
+        return overflows ? ulong.MaxValue : Add(counter, product);
     }
 }

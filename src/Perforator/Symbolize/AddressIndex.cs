@@ -1,3 +1,4 @@
+using Perforator.Bytes;
 using Perforator.Dwarf;
 
 namespace Perforator.Symbolize;
@@ -18,8 +19,7 @@ internal sealed class AddressIndex
     public static AddressIndex Of(List<(AddressRange Range, int Value)> ranges)
     {
         // By address, and in the order added where addresses are the same: outer ranges are added before those nested in them.
-        int[] sorted = [.. Enumerable.Range(0, ranges.Count)];
-        Array.Sort(sorted, (a, b) => ranges[a].Range.Low.CompareTo(ranges[b].Range.Low) is var order and not 0 ? order : a.CompareTo(b));
+        int[] sorted = ByLow(ranges);
         List<Piece> pieces = new(sorted.Length);
         Stack<(ulong High, int Value)> open = new();
         ulong at = 0;
@@ -63,6 +63,8 @@ internal sealed class AddressIndex
     /// </summary>
     public static AddressIndex OfOverlapping(List<(AddressRange Range, int Value)> ranges)
     {
+        if (AreDisjoint(ranges))
+            return Of(ranges);
         (ulong Address, int End)[] ends = new (ulong, int)[2 * ranges.Count];
         ulong[] addresses = new ulong[ends.Length];
         for (int i = 0; i < ends.Length; i++)
@@ -94,6 +96,27 @@ internal sealed class AddressIndex
             at = address;
         }
         return new AddressIndex([.. pieces]);
+    }
+
+    private static int[] ByLow(List<(AddressRange Range, int Value)> ranges)
+    {
+        ulong[] lows = new ulong[ranges.Count];
+        for (int i = 0; i < lows.Length; i++)
+            lows[i] = ranges[i].Range.Low;
+        return KeyOrder.Of(lows);
+    }
+
+    private static bool AreDisjoint(List<(AddressRange Range, int Value)> ranges)
+    {
+        ulong at = 0;
+        foreach (int i in ByLow(ranges))
+        {
+            AddressRange range = ranges[i].Range;
+            if (range.Low < at || range.High < range.Low)
+                return false;
+            at = range.High;
+        }
+        return true;
     }
 
     /// <summary>The value of the range that answers for an address; -1 when none does.</summary>

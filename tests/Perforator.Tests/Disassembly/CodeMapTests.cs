@@ -9,7 +9,7 @@ public class CodeMapTests
         [0x90, 0x75, 0xfd, 0xe8, 0x08, 0x00, 0x00, 0x00, 0xc3, 0xcc, 0x06, 0xff, 0xe0, 0x0f, 0x05, 0xeb, 0xef];
 
     private static CodeMap Map(params ulong[] symbols) =>
-        new(new X64Decoder(), [new CodeSection(new(0x1000), Code)], symbols.Select(s => new BinaryAddress(s)));
+        new(new X64Decoder(), [new CodeSection(new(0x1000), Code)], symbols);
 
     [Fact]
     public void Knows_where_instructions_begin_and_what_they_do()
