@@ -22,4 +22,8 @@ public interface IBranchRecorder : IDisposable
 /// <param name="Samples">Branch stacks delivered.</param>
 /// <param name="Branches">Taken branches in them.</param>
 /// <param name="TargetStoppedTime">How long target threads were held stopped, summed over threads; zero for hardware sources.</param>
-public sealed record RecorderStatistics(ulong Samples, ulong Branches, TimeSpan TargetStoppedTime);
+public sealed record RecorderStatistics(ulong Samples, ulong Branches, TimeSpan TargetStoppedTime)
+{
+    /// <summary>How often a thread was stopped and followed; one such burst may give several branch stacks. Zero for hardware sources.</summary>
+    public ulong Bursts { get; init; }
+}

@@ -28,6 +28,24 @@ static void threads(void) { pthread_t t[8]; for (int i = 0; i < 8; i++) pthread_
 
 static void forks(void) { pid_t child = fork(); if (child == 0) { check(); _exit(wrong ? 1 : 7); } int status; if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 7) wrong++; check(); }
 
+// Children that end while other threads of theirs work: a recorder meets them as they go.
+static void *endless(void *argument) { for (;;) check(); return argument; }
+static void exits(void) {
+  for (int i = 0; i < 4; i++) {
+    pid_t child = fork();
+    if (child == 0) {
+      pthread_t t[2];
+      for (int k = 0; k < 2; k++) pthread_create(&t[k], 0, endless, 0);
+      usleep(150000 + i * 50000);
+      if (i == 3) kill(getpid(), SIGKILL);
+      _exit(7);
+    }
+    int status;
+    if (waitpid(child, &status, 0) != child || (i == 3 ? !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL : !WIFEXITED(status) || WEXITSTATUS(status) != 7)) wrong++;
+  }
+  check();
+}
+
 static char *self;
 static void execs(void) { pid_t child = fork(); if (child == 0) { execl(self, self, "once", (char *)0); _exit(99); } int status; if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 7) wrong++; check(); }
 
@@ -84,7 +102,7 @@ int main(int count, char **arguments) {
   self = arguments[0];
   const char *mode = count > 1 ? arguments[1] : "";
   if (!strcmp(mode, "once")) { check(); return wrong ? 1 : 7; }
-  struct { const char *name; void (*run)(void); } modes[] = {{"threads", threads}, {"forks", forks}, {"execs", execs}, {"signals", signals}, {"sandbox", sandbox}, {"jit", jit}, {"sleeps", sleeps}, {"locks", locks}, {"pipes", pipes}, {"plain", check}};
+  struct { const char *name; void (*run)(void); } modes[] = {{"threads", threads}, {"forks", forks}, {"exits", exits}, {"execs", execs}, {"signals", signals}, {"sandbox", sandbox}, {"jit", jit}, {"sleeps", sleeps}, {"locks", locks}, {"pipes", pipes}, {"plain", check}};
   for (unsigned i = 0; i < sizeof modes / sizeof *modes; i++)
     if (!strcmp(mode, modes[i].name))
       while (running()) modes[i].run();

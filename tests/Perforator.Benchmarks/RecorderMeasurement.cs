@@ -1,127 +1,127 @@
 using System.Diagnostics;
 using System.Globalization;
-using Perforator.Branches;
 using Perforator.Recording.Processes;
 using Perforator.Recording.Software;
 
 namespace Perforator.Benchmarks;
 
 /// <summary>
-/// What the software recorder gives and costs on a program that does a fixed amount of work: <c>recorder [--callgrind FILE] PROGRAM
-/// [ARGUMENT…]</c>. eng/bench recorder calls it.
+/// What the software recorder gives and costs, on programs that do a fixed amount of work. eng/bench recorder calls it and makes a table
+/// of the <c>name: value</c> lines that it prints:
+/// <c>recorder cost ROUNDS PROGRAM [ARGUMENT…]</c>, <c>recorder fidelity CALLGRIND-FILE ROUNDS PROGRAM [ARGUMENT…]</c> or
+/// <c>recorder coverage PROGRAM [ARGUMENT…]</c>.
 /// </summary>
 internal static class RecorderMeasurement
 {
-    private const int Rounds = 5;
+    private const double Unthrottled = 1;
 
     public static int Run(string[] arguments)
     {
-        string? callgrind = arguments is ["--callgrind", _, ..] ? arguments[1] : null;
-        string[] command = callgrind is null ? arguments : arguments[2..];
-        List<double> alone = [];
-        Dictionary<double, List<Measured>> recorded = new() { [0.01] = [], [0.03] = [], [1] = [] };
-        for (int round = 0; round < Rounds; round++)
+        switch (arguments)
         {
-            alone.Add(Measure(command, null).Seconds);
-            foreach ((double overhead, List<Measured> runs) in recorded)
-                runs.Add(Measure(command, new SoftwareRecorderOptions { MaxOverhead = overhead }));
+            case ["cost", string rounds, .. string[] command]:
+                Cost(int.Parse(rounds, CultureInfo.InvariantCulture), command);
+                return 0;
+            case ["fidelity", string callgrind, string rounds, .. string[] command]:
+                Fidelity(callgrind, int.Parse(rounds, CultureInfo.InvariantCulture), command);
+                return 0;
+            case ["coverage", .. string[] command]:
+                Coverage(command);
+                return 0;
+            default:
+                Console.Error.WriteLine("recorder: cost, fidelity or coverage");
+                return 2;
         }
-        double baseline = Median(alone);
-        Console.WriteLine($"| {Path.GetFileName(command[0])} | seconds | slowdown | stopped | branches/s |");
-        Console.WriteLine("|---|---:|---:|---:|---:|");
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"| not recorded | {baseline:F2} | | | |"));
-        foreach ((double overhead, List<Measured> runs) in recorded)
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"| --max-overhead {overhead:P0} | {Median(runs.Select(r => r.Seconds)):F2} | {(Median(runs.Select(r => r.Seconds)) / baseline) - 1:P1} | {Median(runs.Select(r => r.Stopped)):P1} | {Median(runs.Select(r => r.BranchesPerSecond)):N0} |"));
-        Measured[] all = [.. recorded.Values.SelectMany(r => r)];
-        foreach (IGrouping<string, KeyValuePair<string, ulong>> loss in all.SelectMany(r => r.Sink.Losses.ByReason).GroupBy(l => l.Key))
-            Console.WriteLine($"{loss.Sum(l => (long)l.Value)} {loss.Key}");
-        if (callgrind is not null)
-            Compare(CallgrindBranches.Load(callgrind, command[0]), all);
-        return 0;
     }
 
-    private sealed record Measured(double Seconds, double Stopped, double BranchesPerSecond, Counts Sink);
+    /// <summary>Rate and slowdown at several bounds, the runs interleaved.</summary>
+    private static void Cost(int rounds, string[] command)
+    {
+        double usual = new SoftwareRecorderOptions().MaxOverhead;
+        List<Measured> alone = [];
+        Dictionary<double, List<Measured>> recorded = new() { [usual] = [], [0.01] = [], [Unthrottled] = [] };
+        _ = Measure(command, null);
+        for (int round = 0; round < rounds; round++)
+        {
+            alone.Add(Measure(command, null));
+            foreach ((double bound, List<Measured> runs) in recorded)
+                runs.Add(Measure(command, new SoftwareRecorderOptions { MaxOverhead = bound }));
+        }
+        double seconds = Median(alone.Select(r => r.Seconds));
+        Print("seconds", "F2", seconds);
+        foreach ((double bound, List<Measured> runs) in recorded)
+        {
+            string name = bound == usual ? "default" : bound == Unthrottled ? "unthrottled" : "1%";
+            Print($"{name} rate", "N0", Median(runs.Select(r => r.BranchesPerSecond)));
+            Print($"{name} slowdown", "P1", (Median(runs.Select(r => r.Seconds)) / seconds) - 1);
+            Print($"{name} stopped", "P1", Median(runs.Select(r => r.Stopped)));
+        }
+    }
+
+    /// <summary>The sum over branches of the smaller of the recorded and the exact share, and the function that came off worst.</summary>
+    private static void Fidelity(string callgrind, int rounds, string[] command)
+    {
+        Dictionary<(ulong From, ulong To), double> exact = CallgrindBranches.Load(callgrind, command[0]);
+        HashSet<ulong> sources = [.. exact.Keys.Select(k => k.From)];
+        Dictionary<(ulong From, ulong To), double> recorded = [];
+        for (int round = 0; round < rounds; round++)
+        {
+            foreach (((ulong From, ulong To) key, long count) in Measure(command, new SoftwareRecorderOptions { MaxOverhead = Unthrottled }).Sink.Branches)
+                if (sources.Contains(key.From))
+                    recorded[key] = recorded.GetValueOrDefault(key) + count;
+        }
+        double exactTotal = exact.Values.Sum(), total = recorded.Values.Sum();
+        Print("recorded branches", "N0", total);
+        Print("fidelity", "P1", exact.Sum(e => Math.Min(e.Value / exactTotal, recorded.GetValueOrDefault(e.Key) / total)));
+        FunctionNames functions = new(command[0]);
+        Dictionary<string, double> exactShares = functions.Shares(exact), shares = functions.Shares(recorded);
+        (string function, double share) = exactShares.MinBy(f => shares.GetValueOrDefault(f.Key) - f.Value);
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"worst: `{function}` {shares.GetValueOrDefault(function):P1} for {share:P1}"));
+        (string thin, double exactly) = exactShares.Where(f => f.Value >= 0.005).MinBy(f => shares.GetValueOrDefault(f.Key) / f.Value);
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"thinnest: `{thin}` {shares.GetValueOrDefault(thin):P2} for {exactly:P2}"));
+    }
+
+    /// <summary>The share of bursts that an instruction ended which is not interpreted.</summary>
+    private static void Coverage(string[] command)
+    {
+        Measured measured = Measure(command, new SoftwareRecorderOptions { MaxOverhead = Unthrottled });
+        const string Reason = "not interpreted: ";
+        KeyValuePair<string, ulong>[] ended = [.. measured.Sink.Losses.ByReason.Where(l => l.Key.Contains(Reason, StringComparison.Ordinal))];
+        Print("bursts", "N0", measured.Bursts);
+        Print("not interpreted", "P2", ended.Sum(l => (double)l.Value) / Math.Max(measured.Bursts, 1));
+        foreach ((string reason, ulong count) in ended)
+            Console.WriteLine($"by {reason[(reason.IndexOf(Reason, StringComparison.Ordinal) + Reason.Length)..]}: {count}");
+    }
+
+    private sealed record Measured(double Seconds, double Stopped, double BranchesPerSecond, double Bursts, BranchCounter Sink);
 
     private static Measured Measure(string[] command, SoftwareRecorderOptions? options)
     {
-        Counts sink = new(Path.GetFullPath(command[0]));
+        BranchCounter sink = new(Path.GetFullPath(command[0]));
         long begin = Stopwatch.GetTimestamp();
-        LaunchedProcess process = LaunchedProcess.Start(["sh", "-c", "exec \"$@\" >/dev/null", "sh", .. command]);
-        double stopped = 0, branches = 0;
+        LaunchedProcess process = LaunchedProcess.Start(["sh", "-c", "exec \"$@\" >/dev/null 2>&1", "sh", .. command]);
+        double stopped = 0, branches = 0, bursts = 0;
         if (options is not null)
         {
             using SoftwareRecorder recorder = new(new ProcessTreeTargets([process.Id]), options);
             recorder.Run(sink, CancellationToken.None);
             stopped = recorder.Statistics.TargetStoppedTime.TotalSeconds;
             branches = recorder.Statistics.Branches;
+            bursts = recorder.Statistics.Bursts;
         }
         process.WaitForExit(TimeSpan.FromHours(1));
         double seconds = Stopwatch.GetElapsedTime(begin).TotalSeconds;
-        return new(seconds, stopped / seconds, branches / seconds, sink);
+        if (process.ExitCode != 0)
+            throw new InvalidOperationException($"{string.Join(' ', command)} ended with exit code {process.ExitCode}");
+        return new(seconds, stopped / seconds, branches / seconds, bursts, sink);
     }
 
-    /// <summary>Fidelity: the sum over branches of the smaller of the recorded and the exact share.</summary>
-    private static void Compare(Dictionary<(ulong From, ulong To), double> exact, Measured[] runs)
-    {
-        HashSet<ulong> sources = [.. exact.Keys.Select(k => k.From)];
-        Dictionary<(ulong, ulong), double> recorded = [];
-        foreach ((ulong From, ulong To) key in runs.SelectMany(r => r.Sink.Branches.Keys).Distinct().Where(k => sources.Contains(k.From)))
-            recorded[key] = runs.Sum(r => r.Sink.Branches.GetValueOrDefault(key));
-        double exactTotal = exact.Values.Sum(), total = recorded.Values.Sum();
-        double common = exact.Sum(e => Math.Min(e.Value / exactTotal, recorded.GetValueOrDefault(e.Key) / total));
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"fidelity {common:P2} of {total:N0} recorded against {exactTotal:N0} exact branches"));
-    }
+    private static void Print(string name, string format, double value) =>
+        Console.WriteLine($"{name}: {value.ToString(format, CultureInfo.InvariantCulture)}");
 
     private static double Median(IEnumerable<double> values)
     {
         double[] sorted = [.. values.Order()];
         return sorted[sorted.Length / 2];
-    }
-
-    /// <summary>Counts branches within one binary by file offset, which is the address in binaries whose code segment lies so.</summary>
-    private sealed class Counts(string binary) : IBranchSink
-    {
-        private readonly Dictionary<int, List<Mapping>> mappings = [];
-
-        public Dictionary<(ulong From, ulong To), long> Branches { get; } = [];
-
-        public LossCounts Losses { get; } = new();
-
-        public void OnMapping(Mapping mapping)
-        {
-            if (mapping.Path != binary)
-                return;
-            if (!mappings.TryGetValue(mapping.ProcessId, out List<Mapping>? list))
-                mappings.Add(mapping.ProcessId, list = []);
-            list.Add(mapping);
-        }
-
-        public void OnFork(int processId, int parentProcessId)
-        {
-        }
-
-        public void OnExec(int processId) => mappings.Remove(processId);
-
-        public void OnExit(int processId) => mappings.Remove(processId);
-
-        public void OnLost(string reason, ulong count) => Losses.Add(reason, count);
-
-        public void OnSample(in BranchSample sample)
-        {
-            if (!mappings.TryGetValue(sample.ProcessId, out List<Mapping>? list))
-                return;
-            foreach (BranchEntry entry in sample.Stack)
-                if (Offset(list, entry.From) is { } from && Offset(list, entry.To) is { } to)
-                    Branches[(from, to)] = Branches.GetValueOrDefault((from, to)) + 1;
-        }
-
-        private static ulong? Offset(List<Mapping> list, RuntimeAddress address)
-        {
-            foreach (Mapping mapping in list)
-                if (address >= mapping.Start && address < mapping.End)
-                    return address.Value - mapping.Start.Value + mapping.Offset.Value;
-            return null;
-        }
     }
 }

@@ -51,6 +51,9 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
 
     public ulong Branches { get; private set; }
 
+    /// <summary>How often a thread was stopped and followed.</summary>
+    public ulong Bursts { get; private set; }
+
     public TimeSpan Stopped { get; private set; }
 
     /// <summary>Whether any thread is being waited for.</summary>
@@ -280,6 +283,8 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     private void Deliver(Burst burst, IBranchSink sink)
     {
         buffers.Push(burst.Buffer);
+        if (burst.InstructionCount > 0)
+            Bursts++;
         if (burst.BranchCount == 0)
             return;
         Span<BranchEntry> branches = burst.Buffer.Branches.AsSpan(0, burst.BranchCount);

@@ -204,6 +204,6 @@ public sealed class SoftwareRecorder : IBranchRecorder
     private void Account(BurstRunner runner)
     {
         pacer.Charge(runner.Stopped, ThreadCpuTime());
-        Volatile.Write(ref statistics, new(runner.Samples, runner.Branches, runner.Stopped));
+        Volatile.Write(ref statistics, new(runner.Samples, runner.Branches, runner.Stopped) { Bursts = runner.Bursts });
     }
 }

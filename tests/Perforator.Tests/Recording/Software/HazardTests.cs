@@ -35,6 +35,7 @@ public sealed class HazardTests : IClassFixture<HazardTests.Binary>
     [Theory]
     [InlineData("threads")]
     [InlineData("forks")]
+    [InlineData("exits")]
     [InlineData("execs")]
     [InlineData("signals")]
     [InlineData("sandbox")]
@@ -100,6 +101,37 @@ public sealed class HazardTests : IClassFixture<HazardTests.Binary>
         Assert.Equal(WaitResult.Stopped, debugger.Wait(TimeSpan.FromSeconds(5)));
         debugger.Detach();
         Assert.StartsWith("ok", target.Finish(), StringComparison.Ordinal);
+    }
+
+    /// <summary>The whole process is killed while one of its threads stands still for a sample, again and again at random moments.</summary>
+    [Fact]
+    public async Task A_target_that_ends_during_a_stop_ends_at_once_and_recording_with_it()
+    {
+        const int Targets = 12;
+        Random random = new(11);
+        int endedInStop = 0;
+        for (int i = 0; i < Targets; i++)
+        {
+            using Target target = new(program, "plain");
+            using SoftwareRecorder recorder = new(target, new SoftwareRecorderOptions { MaxOverhead = 1 });
+            using CancellationTokenSource limit = new(TimeSpan.FromSeconds(30));
+            int samples = 0;
+            RecordedBranches recorded = new() { Sampled = () => Volatile.Write(ref samples, samples + 1) };
+            Task recording = Task.Run(() => recorder.Run(recorded, limit.Token));
+            while (Volatile.Read(ref samples) < 5 && !limit.IsCancellationRequested)
+                Thread.Sleep(1);
+            Thread.SpinWait(random.Next(100_000));
+            // Traced and stopped: state t.
+            for (int look = 0; look < 20_000 && target.State() != 't'; look++)
+            {
+            }
+            endedInStop += target.State() == 't' ? 1 : 0;
+            target.Signal(SIGKILL);
+
+            await recording.WaitAsync(TimeSpan.FromSeconds(10));
+            Assert.False(limit.IsCancellationRequested);
+        }
+        Assert.True(endedInStop > 0, "no target was met standing still");
     }
 
     /// <summary>PERFORATOR_KILLS sets how many recorders are killed.</summary>
