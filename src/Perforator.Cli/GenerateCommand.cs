@@ -40,7 +40,7 @@ internal static class GenerateCommand
             Example: perforator generate --binary ./server --perf-script perf.txt -o server.afdo
             """)
         { binary, debugFile, perfScripts, branches, perfData, pprofs, format, output, md5, symbols, json };
-        command.Validators.Add(result =>
+        command.Check(result =>
         {
             if (new[] { perfScripts, branches, perfData, pprofs }.All(option => result.GetValue(option) is not { Length: > 0 }))
                 result.AddError("Nothing to generate from: give --perf-script, --branches, --perf-data or --pprof.");

@@ -30,7 +30,7 @@ internal static class ImportCommand
             Example: perforator import perf.data --service search --binary ./search-server
             """)
         { files, service, binaries, server };
-        verb.Validators.Add(result =>
+        verb.Check(result =>
         {
             if (result.GetValue(service) is { } name && !ProfileLabels.IsName(name))
                 result.AddError($"'{name}' cannot name a service: use letters, digits, '.', '_' and '-'");

@@ -57,7 +57,7 @@ internal static class RecordCommand
               perforator record -p $(pidof app) --duration 30s --service app --server http://perforator.example:7733
             """)
         { command, processIds, output, format, service, server, source, maxOverhead, duration };
-        verb.Validators.Add(result =>
+        verb.Check(result =>
         {
             bool hasCommand = result.GetValue(command) is { Length: > 0 };
             bool hasProcesses = result.GetValue(processIds) is { Length: > 0 };

@@ -21,6 +21,8 @@ public static partial class WholeFile
         }
         if (File.Exists(path))
             path = File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path;
+        if (Directory.Exists(path))
+            throw new IOException("it is a folder");
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
         Directory.CreateDirectory(folder);
         string partial = Path.Combine(folder, $".{Path.GetFileName(path)}.{Path.GetRandomFileName()}.part");
@@ -37,8 +39,11 @@ public static partial class WholeFile
     }
 
     /// <summary>Opens a device or pipe: something that takes bytes, but is no file that could be replaced. Null when the path is none.</summary>
+    /// <exception cref="UserErrorException">The path is empty.</exception>
     public static FileStream? OpenStream(string path)
     {
+        if (path.Length == 0)
+            throw new UserErrorException("the name of the file to write is empty");
         string full = Path.GetFullPath(path);
         if (!File.Exists(full) || new FileInfo(full) is { LinkTarget: null, Length: > 0 })
             return null;

@@ -164,6 +164,15 @@ public sealed record GenerationReport
         JsonObject json = [];
         foreach ((string name, JsonNode? value) in Fields())
             json[name] = value;
+        json[nameof(Summary)] = new JsonObject
+        {
+            [nameof(Functions)] = Summary.NumFunctions,
+            ["Counts"] = Summary.NumCounts,
+            ["TotalCount"] = Summary.TotalCount,
+            ["MaxCount"] = Summary.MaxCount,
+            ["MaxFunctionCount"] = Summary.MaxFunctionCount,
+            ["Cutoffs"] = new JsonArray([.. Summary.Entries.Select(e => new JsonObject { ["Cutoff"] = e.Cutoff, ["MinCount"] = e.MinCount, ["Counts"] = e.NumCounts })]),
+        };
         json["Findings"] = new JsonArray([.. Checks.Findings().Select(f => new JsonObject { ["Samples"] = f.Samples, ["Of"] = f.Of, ["What"] = f.What })]);
         JsonObject losses = [];
         foreach ((string reason, ulong count) in Losses.ByReason)

@@ -25,7 +25,17 @@ public static class SampleProfileWriter
         stream.Write(ToBytes(profile, format, options));
 
     /// <summary>Encodes a profile into a file, which appears whole or not at all.</summary>
-    /// <exception cref="UserErrorException">The format cannot hold the profile.</exception>
-    public static void Save(string path, SampleProfile profile, SampleProfileFormat format, SampleProfileWriteOptions? options = null) =>
-        WholeFile.Write(path, ToBytes(profile, format, options));
+    /// <exception cref="UserErrorException">The format cannot hold the profile, or the file cannot be written.</exception>
+    public static void Save(string path, SampleProfile profile, SampleProfileFormat format, SampleProfileWriteOptions? options = null)
+    {
+        byte[] bytes = ToBytes(profile, format, options);
+        try
+        {
+            WholeFile.Write(path, bytes);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UserErrorException($"{path} cannot be written: {e.Message}", e);
+        }
+    }
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using Perforator.Branches;
 using Perforator.SampleProfiles;
@@ -95,6 +96,55 @@ public sealed class GenerateTests : IClassFixture<GenerateTests.Recording>, IDis
         SampleProfile profile = SampleProfileReader.Load(output);
         Assert.Contains("main", profile.Symbols);
         Assert.True(profile.Symbols.Count > 20);
+    }
+
+    [Fact]
+    public void The_symbol_list_is_llvm_profgens()
+    {
+        string peer = folder["peer.afdo"], ours = folder["ours.afdo"];
+        Tool.Run("llvm-profgen-19", ["--perfscript", recording.Script, "--binary", recording.Binary, "--format", "extbinary", "--populate-profile-symbol-list", "-o", peer]).Succeeded();
+        Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--symbol-list", "-o", ours).Succeeded();
+        Assert.Equal(File.ReadAllBytes(peer), File.ReadAllBytes(ours));
+    }
+
+    [Fact]
+    public void Density_and_summary_are_LLVMs()
+    {
+        string output = folder["ours.afdo"], peer = folder["peer.txt"];
+        string density = Tool.Run("llvm-profgen-19",
+            ["--perfscript", recording.Script, "--binary", recording.Binary, "--format", "text", "--show-density", "-o", peer]).Succeeded().Output;
+        using JsonDocument report = JsonDocument.Parse(Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--json", "-o", output).Succeeded().Error);
+        JsonElement fields = report.RootElement;
+        Assert.Contains(string.Create(CultureInfo.InvariantCulture, $"Functions with density >= {fields.GetProperty("Density").GetDouble():F1} account"), density);
+        string summary = Tool.Run("llvm-profdata-19", ["show", "--sample", "--detailed-summary", peer]).Succeeded().Output;
+        foreach ((string field, string label) in new[] { ("TotalCount", "Total count"), ("MaxCount", "Maximum block count"), ("MaxFunctionCount", "Maximum function count"), ("Counts", "Total number of blocks"), ("Functions", "Total functions") })
+            Assert.Contains($"{label}: {fields.GetProperty("Summary").GetProperty(field).GetUInt64()}\n", summary);
+        foreach (JsonElement cutoff in fields.GetProperty("Summary").GetProperty("Cutoffs").EnumerateArray())
+            Assert.Contains($"{cutoff.GetProperty("Counts").GetUInt64()} blocks with count >= {cutoff.GetProperty("MinCount").GetUInt64()} account", summary);
+        string hot = Tool.Run("llvm-profdata-19", ["show", "--sample", "--hot-func-list", peer]).Succeeded().Output;
+        Assert.Contains($"{fields.GetProperty("HotFunctions").GetInt32()} out of {fields.GetProperty("Functions").GetInt32()} functions", hot);
+        Assert.Contains(string.Create(CultureInfo.InvariantCulture, $"({100 * fields.GetProperty("HotFunctionCoverage").GetDouble():F2}%) are from hot functions"), hot);
+    }
+
+    [Fact]
+    public void A_wrong_option_is_a_usage_error()
+    {
+        ToolResult result = Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--format", "wrong", "-o", folder["x"]);
+        Assert.Equal(2, result.ExitCode);
+        Assert.DoesNotContain("Unhandled", result.Error);
+        Assert.Contains("wrong", result.Error.Split('\n')[0]);
+    }
+
+    [Theory]
+    [InlineData("/tmp", "/tmp cannot be written: it is a folder")]
+    [InlineData("/proc/none/x", "cannot be written")]
+    [InlineData("/dev/full", "/dev/full cannot be written: No space left")]
+    [InlineData("", "empty")]
+    public void Where_nothing_can_be_written_is_said(string output, string words)
+    {
+        ToolResult result = Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "-o", output);
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains(words, Assert.Single(result.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries)));
     }
 
     [Fact]
