@@ -1,6 +1,9 @@
 // What the interpreter's differential test steps through: libc's string, memory, number and allocation code on many sizes and
 // alignments, floating point in all widths, and integer arithmetic the compiler maps to as many instructions as possible.
 // Repeats until its input ends. Built by the test for x86-64-v1, v3 and v4.
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
 #include <math.h>
 #include <poll.h>
 #include <stdint.h>
@@ -98,8 +101,36 @@ static void vectors(void) {
   sink += (uint64_t)total + (uint64_t)most + bits + p[77] + (uint64_t)q[9] + r[33] + (uint64_t)v[5];
 }
 
+#ifdef __AVX2__
+// Gathers and scatters of every index and data size, with masks that leave elements out.
+static void gathers(void) {
+  static int32_t d[256]; static int64_t q[256];
+  int32_t where[16]; int64_t far[8];
+  for (int i = 0; i < 256; i++) { d[i] = (int32_t)next(); q[i] = (int64_t)next(); }
+  for (int i = 0; i < 16; i++) where[i] = (int32_t)(next() & 63) - 8;
+  for (int i = 0; i < 8; i++) far[i] = (int64_t)(next() & 63) - 8;
+  __m128i at4 = _mm_loadu_si128((void *)where), at2 = _mm_loadu_si128((void *)far); __m256i at8 = _mm256_loadu_si256((void *)where), far4 = _mm256_loadu_si256((void *)far);
+  __m256i some = _mm256_loadu_si256((void *)d); __m128i few = _mm_loadu_si128((void *)(d + 9));
+  __m256i a = _mm256_mask_i32gather_epi32(at8, d + 100, at8, some, 4), b = _mm256_mask_i32gather_epi64(far4, (void *)(q + 100), at4, some, 8), c = _mm256_mask_i64gather_epi64(far4, (void *)(q + 100), far4, some, 8);
+  __m128i e = _mm_mask_i64gather_epi32(at4, d + 100, at2, few, 4), f = _mm256_mask_i64gather_epi32(at4, d + 100, far4, few, 4), g = _mm_i32gather_epi32(d + 100, at4, 2);
+  __m256d h = _mm256_i32gather_pd((void *)(q + 100), at4, 8); __m256 j = _mm256_i32gather_ps((void *)(d + 100), at8, 1);
+  sink += (uint64_t)_mm256_extract_epi64(a, 1) + (uint64_t)_mm256_extract_epi64(b, 2) + (uint64_t)_mm256_extract_epi64(c, 3) + (uint64_t)_mm_extract_epi64(e, 0) + (uint64_t)_mm_extract_epi64(f, 1) + (uint64_t)_mm_extract_epi64(g, 1)
+    + (uint64_t)_mm256_extract_epi64(_mm256_castpd_si256(h), 2) + (uint64_t)_mm256_extract_epi64(_mm256_castps_si256(j), 3);
+#ifdef __AVX512VL__
+  __m512i at16 = _mm512_loadu_si512(where), far8 = _mm512_loadu_si512(far);
+  __m512i k = _mm512_mask_i32gather_epi32(at16, (__mmask16)next(), at16, d + 100, 4), l = _mm512_mask_i64gather_epi64(far8, (__mmask8)next(), far8, (void *)(q + 100), 8), m = _mm512_i32gather_epi64(at8, (void *)(q + 100), 8);
+  __m256i n = _mm512_i64gather_epi32(far8, d + 100, 4);
+  _mm512_mask_i32scatter_epi32(d + 100, (__mmask16)next(), at16, k, 4); _mm512_i64scatter_epi64((void *)(q + 100), far8, l, 8); _mm512_mask_i32scatter_epi64((void *)(q + 100), (__mmask8)next(), at8, m, 8); _mm512_i64scatter_epi32(d + 100, far8, n, 4);
+  _mm256_mask_i32scatter_ps((void *)(d + 100), (__mmask8)next(), at8, _mm256_castsi256_ps(n), 4);
+#endif
+  for (int i = 0; i < 256; i++) sink += (uint64_t)d[i] ^ (uint64_t)q[i];
+}
+#else
+static void gathers(void) {}
+#endif
+
 int main(void) {
   struct pollfd end = {0, POLLIN, 0};
-  while (poll(&end, 1, 0) == 0) { strings(); numbers(); floating(); integers(); vectors(); }
+  while (poll(&end, 1, 0) == 0) { strings(); numbers(); floating(); integers(); vectors(); gathers(); }
   return 0;
 }

@@ -222,7 +222,8 @@ internal sealed unsafe class Lowering : IDisposable
             case Mnemonic.Rdfsbase when form.Bytes == 8:
                 return &MoveOps.ReadFsBase;
             default:
-                return instruction.IsStringInstruction ? String(instruction) : Conditional(instruction, form, fromSource);
+                return instruction.IsVsib ? GatherOps.Select(instruction, op)
+                    : instruction.IsStringInstruction ? String(instruction) : Conditional(instruction, form, fromSource);
         }
     }
 
