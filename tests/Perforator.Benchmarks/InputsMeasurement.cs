@@ -125,8 +125,8 @@ internal static class InputsMeasurement
     /// <summary>End to end, interleaved: our generate, and perf script into a file that llvm-profgen-19 then reads.</summary>
     private static int Compare(string cli, int rounds, string[] pairs)
     {
-        Console.WriteLine("| file | size, MB | ours, s | perf script, s | llvm-profgen-19, s | ratio | ours, CPU s | peers, CPU s | ours, peak MB | llvm-profgen, peak MB | profiles |");
-        Console.WriteLine("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|");
+        Console.WriteLine("| file | size, MB | ours, s | perf script, s | llvm-profgen-19, s | ratio | ours, CPU s | peers, CPU s | ratio | ours, peak MB | llvm-profgen, peak MB | profiles |");
+        Console.WriteLine("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|");
         for (int i = 0; i + 1 < pairs.Length; i += 2)
         {
             (string binary, string file) = (pairs[i], pairs[i + 1]);
@@ -142,7 +142,7 @@ internal static class InputsMeasurement
             Measurement a = Measurement.Median(ourRuns), s = Measurement.Median(scriptRuns), p = Measurement.Median(peerRuns);
             string equal = File.ReadAllBytes(ours).AsSpan().SequenceEqual(File.ReadAllBytes(peer)) ? "equal bytes" : $"overlap {GeneratorComparison.Overlap(peer, ours)}";
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"| {Path.GetFileName(file)} | {new FileInfo(file).Length / 1e6:0} | {a.Seconds:0.00} | {s.Seconds:0.0} | {p.Seconds:0.0} | 1/{(s.Seconds + p.Seconds) / a.Seconds:0.0} | {a.CpuSeconds:0.00} | {s.CpuSeconds + p.CpuSeconds:0.0} | {a.PeakMegabytes:0} | {p.PeakMegabytes:0} | {equal} |"));
+                $"| {Path.GetFileName(file)} | {new FileInfo(file).Length / 1e6:0} | {a.Seconds:0.00} | {s.Seconds:0.0} | {p.Seconds:0.0} | 1/{(s.Seconds + p.Seconds) / a.Seconds:0.0} | {a.CpuSeconds:0.00} | {s.CpuSeconds + p.CpuSeconds:0.0} | 1/{(s.CpuSeconds + p.CpuSeconds) / a.CpuSeconds:0.0} | {a.PeakMegabytes:0} | {p.PeakMegabytes:0} | {equal} |"));
         }
         return 0;
     }

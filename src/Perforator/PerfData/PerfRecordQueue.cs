@@ -6,7 +6,8 @@ public delegate void PerfRecordHandler(ReadOnlySpan<byte> record, PerfRecordLayo
 /// <summary>
 /// Brings records of several ring buffers into time order. Each buffer is ordered by itself, but they are read one after another,
 /// so a record is let out only once every buffer was read again after it: at the end of a round, everything not newer than the
-/// newest record of the round before (what perf's FINISHED_ROUND means). Records without a time keep their place in the order of arrival.
+/// newest record of the round before (what perf's FINISHED_ROUND means). A record without a time comes before all that waits: perf itself
+/// writes these, of the processes there were before, and <c>perf record --tail-synthesize</c> does so last.
 /// </summary>
 public sealed class PerfRecordQueue
 {
@@ -30,7 +31,7 @@ public sealed class PerfRecordQueue
     {
         ulong time = layout.Time(record, PerfRecordHeader.Read(record).Type);
         if (time == 0)
-            time = newest;
+            time = newestReleased;
         if (time < newestReleased)
             Late++;
         newest = Math.Max(newest, time);

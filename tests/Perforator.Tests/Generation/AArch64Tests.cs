@@ -1,5 +1,10 @@
+using System.Text;
 using Perforator.Benchmarks;
+using Perforator.Branches;
 using Perforator.Elf;
+using Perforator.Generation;
+using Perforator.PerfData;
+using Perforator.SampleProfiles;
 using Perforator.Tests.Infrastructure;
 
 namespace Perforator.Tests.Generation;
@@ -44,5 +49,17 @@ public sealed class AArch64Tests : IDisposable
         using (StreamWriter text = new(script))
             new BranchWalker(elf, seed: 11) { StaysInside = true }.WritePerfScript(text, binary, branches: 48_000);
         PeerComparison.AssertEqual(binary, script);
+
+        // The same stacks in a perf.data file.
+        using MemoryStream data = new();
+        using PerfDataWriter writer = new(data, System.Runtime.InteropServices.Architecture.Arm64);
+        new BranchWalker(elf, seed: 11) { StaysInside = true }.Feed(writer, binary, samples: 1500, (7, 0));
+        writer.Complete();
+        data.Position = 0;
+        using ProfiledBinary opened = ProfiledBinary.Load(binary);
+        BranchAggregator aggregator = new(new SingleModuleResolver(opened.ToModule()));
+        new PerfDataReader(aggregator).Read(data);
+        SampleProfile profile = ProfileGenerator.Generate(aggregator.Profiles[opened.BuildId], opened, new FlowChecks());
+        Assert.Equal(PeerComparison.Ours(binary, script), Encoding.UTF8.GetString(SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Text)));
     }
 }

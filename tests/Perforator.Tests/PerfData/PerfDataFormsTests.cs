@@ -135,6 +135,21 @@ public sealed class PerfDataFormsTests : IDisposable
         Assert.Equal([new(new(0x1000), external, 1, 0), new(new(0x3000), new(0x100), 1, 0), new(new(0x3000), new(0x2100), 1, 0)], b.Branches.Sorted());
     }
 
+    /// <summary>With <c>perf record --overwrite</c> the mappings that were there before are written last, without a time.</summary>
+    [Fact]
+    public void Mappings_written_behind_the_samples_hold_from_the_beginning()
+    {
+        byte[][] records =
+        [
+            Sample(7, 15, (0x13000, 0x10100)), Sample(8, 16, (0x13000, 0x10100)), Mmap(7, 0x10000, 0x4000, 0, "/lib/a.so", 0), Mmap(8, 0x10000, 0x4000, 0, "/lib/a.so", ulong.MaxValue),
+            PerfDataBytes.FinishedRound,
+        ];
+        BranchAggregator aggregator = new(new ByPath());
+        new PerfDataReader(aggregator).Read(new MemoryStream(PerfDataBytes.File([(Branches, [1])], records)));
+        Assert.Equal([new(new(0x3000), new(0x100), 2, 0)], Assert.Single(aggregator.Profiles.Values).Branches.Sorted());
+        Assert.Equal(0UL, aggregator.Losses.Total);
+    }
+
     /// <summary>Thousands of processes that live for one sample each, their ids used again (autofdo issue 138: nearly nothing was counted).</summary>
     [Fact]
     public void Many_short_processes_of_one_binary_all_count()
