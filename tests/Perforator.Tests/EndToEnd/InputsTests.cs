@@ -41,7 +41,7 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
     {
         Tool.Require("perf");
         string data = folder["clock.perf.data"];
-        Tool.Run("perf", ["--buildid-dir", folder["debug"], "record", "-q", "-e", "cpu-clock:u", "-F", "2000", "-o", data, "--", program.Binary, "8000000"]).Succeeded();
+        PerfRecord.Run(folder, "-e", "cpu-clock:u", "-F", "2000", "-o", data, "--", program.Binary, "8000000");
         string output = Generate("--perf-data", data);
         string profile = File.ReadAllText(output), report = File.ReadAllText(output + ".report");
         Assert.Contains("fold:", profile);
@@ -125,7 +125,7 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
             .. ranges.Select(pair => $"F {pair.First.Value:x} {pair.Second.Value:x} {pair.Count}")]);
         File.WriteAllLines(autofdo, [$"{ranges.Length}", .. ranges.Select(pair => $"{pair.First.Value:x}-{pair.Second.Value:x}:{pair.Count}"), "0",
             $"{inside.Length}", .. inside.Select(pair => $"{pair.First.Value:x}->{pair.Second.Value:x}:{pair.Count}")]);
-        Tool.Run("perf", ["--buildid-dir", folder["debug"], "record", "-q", "-e", "cpu-clock:u", "-F", "2000", "-o", clock, "--", program.Binary, "4000000"]).Succeeded();
+        PerfRecord.Run(folder, "-e", "cpu-clock:u", "-F", "2000", "-o", clock, "--", program.Binary, "4000000");
 
         foreach (string counts in new[] { bolt, autofdo })
             Assert.Contains($"{counts} holds counts by address, which do not say of which binary: name that one with --binary",

@@ -31,13 +31,16 @@ public sealed class DamagedPerfDataTests(WalkedProgram program) : IClassFixture<
     [SkippableTheory]
     [InlineData("file", "-e cpu-clock -e task-clock -g")]
     [InlineData("compressed", "-z -e cpu-clock")]
-    [InlineData("pipe", "-e cpu-clock -o -")]
+    [InlineData("pipe", "-e cpu-clock")]
     public void Real_files(string mode, string arguments)
     {
         Tool.Require("perf");
         string path = folder[mode];
-        string output = mode == "pipe" ? $">{path}" : $"-o {path}";
-        Tool.Run("sh", ["-c", $"perf --buildid-dir {folder["debug"]} record -q -c 1000000 {arguments} {output.Replace(">" + path, "")} -- awk 'BEGIN {{ for (i = 0; i < 300000; i++) s += i }}' {(mode == "pipe" ? output : "")}"]).Succeeded();
+        string[] command = ["-c", "1000000", .. arguments.Split(' '), "--", "awk", "BEGIN { for (i = 0; i < 300000; i++) s += i }"];
+        if (mode == "pipe")
+            PerfRecord.RunPiped(folder, path, command);
+        else
+            PerfRecord.Run(folder, ["-o", path, .. command]);
         DamageSweep.Run(File.ReadAllBytes(path), Read, damages: 800);
     }
 

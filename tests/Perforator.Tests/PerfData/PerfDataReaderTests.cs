@@ -36,8 +36,7 @@ public sealed partial class PerfDataReaderTests : IDisposable
     {
         Tool.Require("perf");
         string file = folder["pipe.perf.data"];
-        Tool.Run("sh", ["-c", $"perf --buildid-dir {folder["debug"]} record -q -e cpu-clock -c 500000 -o - -- sh -c \"$LOAD\" >{file}"],
-            environment: new Dictionary<string, string> { ["LOAD"] = Load }).Succeeded();
+        PerfRecord.RunPiped(folder, file, "-e", "cpu-clock", "-c", "500000", "--", "sh", "-c", Load);
         Compare(file, "pipe");
 
         // The same bytes through a stream that cannot seek.
@@ -64,7 +63,7 @@ public sealed partial class PerfDataReaderTests : IDisposable
     }
 
     private void Record(string arguments) =>
-        Tool.Run("perf", ["--buildid-dir", folder["debug"], "record", "-q", .. arguments.Split(' '), "sh", "-c", Load], folder: folder.Path).Succeeded();
+        PerfRecord.Run(folder, [.. arguments.Split(' '), "sh", "-c", Load]);
 
     private static void Compare(string file, string mode)
     {
