@@ -21,6 +21,9 @@ internal static class FuzzSeeds
     {
         Save(folder, "perf-script", "brstack", System.Text.Encoding.UTF8.GetBytes(PerfScriptText));
 
+        Save(folder, "branch-counts", "bolt", "B 1030 1010 5 2\nB X:0 1020 3 0\nF 1010 1030 4\nf 1020 1030 1\nS 1030 7\n"u8);
+        Save(folder, "branch-counts", "autofdo", "2\n0x1010-0x1030:4\n1020-1030:1\n1\n1030:7\n2\n1030->1010:5\n0->1020:3\n"u8);
+
         BranchProfileSet set = new();
         set.Labels.Add(ProfileLabels.Service, "search");
         BranchProfile branches = new(BuildId.Parse("0123456789abcdef"), "/usr/bin/search");
@@ -54,7 +57,7 @@ internal static class FuzzSeeds
         }
     }
 
-    private static void Save(string folder, string target, string name, byte[] content)
+    private static void Save(string folder, string target, string name, ReadOnlySpan<byte> content)
     {
         Directory.CreateDirectory(Path.Combine(folder, target));
         File.WriteAllBytes(Path.Combine(folder, target, name), content);

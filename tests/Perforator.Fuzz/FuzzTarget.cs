@@ -1,6 +1,8 @@
 using Perforator.Branches;
 using Perforator.Bytes;
+using Perforator.Dwarf;
 using Perforator.Elf;
+using Perforator.Generation;
 using Perforator.PerfData;
 using Perforator.PerfScript;
 using Perforator.Pprof;
@@ -19,8 +21,11 @@ internal sealed record FuzzTarget(string Name, Action<byte[]> Read)
     [
         new("elf", ReadElf),
         new("dwarf", ReadDwarf),
+        new("split-dwarf", ReadSplitDwarf),
+        new("pseudo-probe", static bytes => PseudoProbes.Parse(bytes, bytes, static _ => true, static _ => 0x1000)),
         new("perf-data", static bytes => new PerfDataReader(NewSink()).Read(new MemoryStream(bytes))),
         new("perf-script", static bytes => new PerfScriptReader(NewSink()).Read(new MemoryStream(bytes))),
+        new("branch-counts", static bytes => new BranchCountText(new BranchProfile(OneModule.Any.BuildId, "input")).Read(new MemoryStream(bytes))),
         new("branch-profile", static bytes => BranchProfileCodec.Decode(bytes)),
         new("branch-profile-message", static bytes => BranchProfileMessage.Decode(bytes)),
         new("pprof", static bytes => new PprofReader(NewSink(), new OneModule()).Read(bytes)),
@@ -50,6 +55,29 @@ internal sealed record FuzzTarget(string Name, Action<byte[]> Read)
                 symbolizer.Find(new BinaryAddress(unchecked(segment.Address.Value + i)));
     }
 
+    /// <summary>An object file with its split units (-gsplit-dwarf=single), or a package of them.</summary>
+    private static void ReadSplitDwarf(byte[] bytes)
+    {
+        ElfFile file = ElfFile.Parse(bytes, "input");
+        DwarfUnits skeletons = DwarfUnits.Read(new DwarfSections(file.SectionData));
+        DwarfUnits units = DwarfUnits.Read(new DwarfSections(name => file.SectionData(name + ".dwo")));
+        LineTables lines = new(skeletons.Sections.Line, static _ => true, static _ => { });
+        FunctionNames names = new();
+        foreach (DwarfUnit unit in units.All)
+            Contain(() =>
+            {
+                unit.Skeleton = skeletons.All.FirstOrDefault(skeleton => skeleton.DwoId == unit.DwoId);
+                UnitSymbols symbols = new(unit, names, lines, static _ => true, new LossCounts());
+                foreach (BinaryFunction function in symbols.Functions().Take(10_000))
+                    symbols.Find(function.Ranges[0].Start.Value);
+            });
+        if (!file.HasSection(".debug_cu_index"))
+            return;
+        PackageIndex index = PackageIndex.Parse(file.SectionData(".debug_cu_index"));
+        foreach (DwarfUnit unit in units.All)
+            Contain(() => index.Find(unit.DwoId, ".debug_info"));
+    }
+
     private static void ReadSampleProfile(byte[] bytes)
     {
         SampleProfile profile = SampleProfileReader.Parse(bytes);
@@ -75,7 +103,7 @@ internal sealed record FuzzTarget(string Name, Action<byte[]> Read)
     /// <summary>Takes every mapping for one binary, so that all branches count.</summary>
     private sealed class OneModule : IModuleResolver
     {
-        private static readonly Module Any = new(BuildId.Parse("00112233"), "input", [new LoadSegment(new(0), new(0), 1UL << 40, 1UL << 40, IsExecutable: true)]);
+        public static readonly Module Any = new(BuildId.Parse("00112233"), "input", [new LoadSegment(new(0), new(0), 1UL << 40, 1UL << 40, IsExecutable: true)]);
 
         public Module? Resolve(Mapping mapping) => Any;
     }
