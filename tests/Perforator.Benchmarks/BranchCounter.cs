@@ -13,8 +13,12 @@ internal sealed class BranchCounter(string binary) : IBranchSink
 
     public LossCounts Losses { get; } = new();
 
+    /// <summary>Called when the recorder has found its target, on the recorder's thread, perhaps more than once.</summary>
+    public required Action Begun { get; init; }
+
     public void OnMapping(Mapping mapping)
     {
+        Begun();
         if (mapping.Path != binary)
             return;
         if (!mappings.TryGetValue(mapping.ProcessId, out List<Mapping>? list))

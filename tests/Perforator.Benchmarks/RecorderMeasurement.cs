@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Perforator.Recording;
 using Perforator.Recording.Processes;
 using Perforator.Recording.Software;
 
@@ -97,23 +98,37 @@ internal static class RecorderMeasurement
 
     private static Measured Measure(string[] command, SoftwareRecorderOptions? options)
     {
-        BranchCounter sink = new(Path.GetFullPath(command[0]));
-        long begin = Stopwatch.GetTimestamp();
-        LaunchedProcess process = LaunchedProcess.Start(["sh", "-c", "exec \"$@\" >/dev/null 2>&1", "sh", .. command]);
-        double stopped = 0, branches = 0, bursts = 0;
-        if (options is not null)
+        HeldCommand held = HeldCommand.Start(["sh", "-c", "exec \"$@\" >/dev/null 2>&1", "sh", .. command]);
+        long begin = 0;
+        void Release()
         {
-            using SoftwareRecorder recorder = new(new ProcessTreeTargets([process.Id]), options);
-            recorder.Run(sink, CancellationToken.None);
-            stopped = recorder.Statistics.TargetStoppedTime.TotalSeconds;
-            branches = recorder.Statistics.Branches;
-            bursts = recorder.Statistics.Bursts;
+            if (begin != 0)
+                return;
+            begin = Stopwatch.GetTimestamp();
+            held.Release();
         }
-        process.WaitForExit(TimeSpan.FromHours(1));
-        double seconds = Stopwatch.GetElapsedTime(begin).TotalSeconds;
-        if (process.ExitCode != 0)
-            throw new InvalidOperationException($"{string.Join(' ', command)} ended with exit code {process.ExitCode}");
-        return new(seconds, stopped / seconds, branches / seconds, bursts, sink);
+        // The recorder notices some tenths of a second later that its target has ended.
+        Task<long> end = Task.Factory.StartNew(
+            () =>
+            {
+                held.Process.WaitForExit(TimeSpan.FromHours(1));
+                return Stopwatch.GetTimestamp();
+            },
+            CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        BranchCounter sink = new(Path.GetFullPath(command[0])) { Begun = Release };
+        RecorderStatistics statistics = new(0, 0, TimeSpan.Zero);
+        if (options is null)
+            Release();
+        else
+        {
+            using SoftwareRecorder recorder = new(new ProcessTreeTargets([held.Process.Id]), options);
+            recorder.Run(sink, CancellationToken.None);
+            statistics = recorder.Statistics;
+        }
+        double seconds = Stopwatch.GetElapsedTime(begin, end.Result).TotalSeconds;
+        if (held.Process.ExitCode != 0)
+            throw new InvalidOperationException($"{string.Join(' ', command)} ended with exit code {held.Process.ExitCode}");
+        return new(seconds, statistics.TargetStoppedTime.TotalSeconds / seconds, statistics.Branches / seconds, statistics.Bursts, sink);
     }
 
     private static void Print(string name, string format, double value) =>

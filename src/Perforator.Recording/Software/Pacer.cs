@@ -54,7 +54,7 @@ internal sealed class Pacer(double maxOverhead)
     /// <summary>How long to wait before looking at the threads again: random, and several times in each interval.</summary>
     public TimeSpan NextLook()
     {
-        double mean = IsUnbounded ? 20_000 : Math.Clamp(MeanInterval / 4, 200_000, 5_000_000);
-        return TimeSpan.FromMicroseconds(Math.Min(ExponentialRandom.Next() * mean / 1000, 20_000));
+        double mean = IsUnbounded ? 20_000 : Math.Clamp(MeanInterval / 4, 200_000, 20_000_000);
+        return TimeSpan.FromMicroseconds(Math.Min(ExponentialRandom.Next() * mean / 1000, 50_000));
     }
 }

@@ -13,7 +13,10 @@ namespace Perforator.Recording.Software;
 /// </summary>
 public sealed class SoftwareRecorder : IBranchRecorder
 {
-    private static readonly TimeSpan RefreshInterval = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan RefreshInterval = TimeSpan.FromMilliseconds(200), LongestRefreshInterval = TimeSpan.FromSeconds(2);
+
+    /// <summary>Looking at all threads and mappings may take one part in so many of the time.</summary>
+    private const int RefreshShare = 250;
 
     private readonly IRecordingTargets targets;
     private readonly SoftwareRecorderOptions options;
@@ -94,13 +97,16 @@ public sealed class SoftwareRecorder : IBranchRecorder
             // What was spent until now is not the targets'.
             pacer.Forgive(ThreadCpuTime());
             long refreshed = 0;
+            TimeSpan interval = RefreshInterval;
             while (!stop.IsCancellationRequested)
             {
-                if (refreshed == 0 || Stopwatch.GetElapsedTime(refreshed) >= RefreshInterval)
+                if (refreshed == 0 || Stopwatch.GetElapsedTime(refreshed) >= interval)
                 {
+                    TimeSpan before = ThreadCpuTime();
                     if (!Refresh(runner, sink))
                         break;
                     refreshed = Stopwatch.GetTimestamp();
+                    interval = TimeSpan.FromTicks(Math.Clamp(((ThreadCpuTime() - before) * RefreshShare).Ticks, RefreshInterval.Ticks, LongestRefreshInterval.Ticks));
                 }
                 Sample(runner, sink, stop);
                 Wait(runner, sink, stop);
