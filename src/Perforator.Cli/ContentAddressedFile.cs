@@ -18,12 +18,14 @@ internal static class ContentAddressedFile
     /// <param name="bytes">The profile.</param>
     public static string Write(string? output, string service, string hash, byte[] bytes)
     {
+        if (output is { Length: 0 })
+            throw new UserErrorException("the name after -o is empty; give a file or a folder");
         string path = Path.GetFullPath(output ?? CacheFolder());
         if (output is null || output.EndsWith('/') || Directory.Exists(path))
             path = Path.Combine(path, $"{service}.{hash[..HashDigits]}.afdo");
         try
         {
-            if (!File.Exists(path) || !File.ReadAllBytes(path).AsSpan().SequenceEqual(bytes))
+            if (!WholeFile.Holds(path, bytes))
                 WholeFile.Write(path, bytes);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -38,6 +38,14 @@ public static partial class WholeFile
         }
     }
 
+    /// <summary>Whether a file is there and has this content. Devices and pipes, which might never end, have none.</summary>
+    public static bool Holds(string path, ReadOnlySpan<byte> content)
+    {
+        FileInfo file = new(path);
+        file = file.Exists ? file.ResolveLinkTarget(returnFinalTarget: true) as FileInfo ?? file : file;
+        return file.Exists && file.Length == content.Length && file.Length > 0 && File.ReadAllBytes(path).AsSpan().SequenceEqual(content);
+    }
+
     /// <summary>Opens a device or pipe: something that takes bytes, but is no file that could be replaced. Null when the path is none.</summary>
     /// <exception cref="UserErrorException">The path is empty.</exception>
     public static FileStream? OpenStream(string path)

@@ -23,7 +23,7 @@ internal sealed class SplitUnits : IDisposable
         folder = Path.GetDirectoryName(Path.GetFullPath(linked[0]))!;
         foreach (string path in linked)
         {
-            if (package is not null || !File.Exists(path + ".dwp"))
+            if (package is not null || !DebugFiles.IsRegularFile(path + ".dwp"))
                 continue;
             try
             {

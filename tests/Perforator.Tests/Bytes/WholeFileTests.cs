@@ -30,6 +30,20 @@ public sealed class WholeFileTests : IDisposable
     }
 
     [Fact]
+    public void What_a_file_holds_is_told_without_reading_devices()
+    {
+        string file = folder.Write("file", "content"), link = folder["link"], pipe = folder["pipe"];
+        File.CreateSymbolicLink(link, file);
+        Tool.Run("mkfifo", [pipe]).Succeeded();
+        Assert.True(WholeFile.Holds(file, "content"u8));
+        Assert.True(WholeFile.Holds(link, "content"u8));
+        Assert.False(WholeFile.Holds(file, "other"u8));
+        Assert.False(WholeFile.Holds(folder["none"], "content"u8));
+        Assert.False(WholeFile.Holds(pipe, "content"u8));
+        Assert.False(WholeFile.Holds("/dev/zero", "content"u8));
+    }
+
+    [Fact]
     public void A_pipe_is_written_to_and_not_replaced()
     {
         string pipe = folder["pipe"];
