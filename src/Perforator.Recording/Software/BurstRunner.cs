@@ -30,6 +30,9 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     /// <summary>From the moment a thread stands still to the moment the recorder sees it: some 10 µs, charged for each stop.</summary>
     private static readonly TimeSpan StopLatency = TimeSpan.FromMicroseconds(10);
 
+    /// <summary>Longer than it takes to stop a thread where neither it nor the recorder waits for a CPU.</summary>
+    private static readonly TimeSpan UsualStop = TimeSpan.FromMicroseconds(100);
+
     /// <summary>Microseconds from letting a thread go to its running, where it need not wait for a CPU: an interrupt to a sleeping one.</summary>
     private const double LongestWakeUp = 50;
 
@@ -79,7 +82,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         try
         {
             if (thread.Interrupt())
-                Continue(burst, thread.Wait(StopPatience), sink);
+                Continue(burst, AwaitStop(burst), sink);
             released = true;
         }
         finally
@@ -150,6 +153,17 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         Deliver(burst, sink);
     }
 
+    /// <summary>Waits for a stop that was asked for. What it takes beyond the usual is charged: perhaps the thread stood still and this one had no CPU to see it.</summary>
+    private WaitResult AwaitStop(Burst burst)
+    {
+        long asked = Stopwatch.GetTimestamp();
+        WaitResult state = burst.Thread.Wait(StopPatience);
+        TimeSpan late = Stopwatch.GetElapsedTime(asked) - UsualStop;
+        if (late > TimeSpan.Zero)
+            Stopped += late;
+        return state;
+    }
+
     /// <summary>Charges the time a thread stood still, before it is let go: afterwards it may be this thread that waits for a CPU.</summary>
     private void Charge(Burst burst)
     {
@@ -186,7 +200,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
             if (state != WaitResult.StillRunning)
                 return state;
             burst.Stage = BurstStage.Ending;
-            return burst.Thread.Interrupt() ? burst.Thread.Wait(StopPatience) : WaitResult.Gone;
+            return burst.Thread.Interrupt() ? AwaitStop(burst) : WaitResult.Gone;
         }
     }
 
