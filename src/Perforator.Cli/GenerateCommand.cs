@@ -77,13 +77,14 @@ internal static class GenerateCommand
     }
 
     /// <summary>
-    /// Most runs end before they have allocated this much; until then nothing is collected, which would take a tenth of their time.
+    /// Small runs end before they have allocated this much; until then nothing is collected, which would take a tenth of their time.
+    /// More would show in peak memory.
     /// </summary>
     private static void PutOffCollections()
     {
         try
         {
-            GC.TryStartNoGCRegion(128 << 20);
+            GC.TryStartNoGCRegion(32 << 20);
         }
         catch (ArgumentOutOfRangeException)
         {

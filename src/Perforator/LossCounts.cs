@@ -1,4 +1,4 @@
-using System.Collections.Immutable;
+using Perforator.Bytes;
 
 namespace Perforator;
 
@@ -8,23 +8,61 @@ namespace Perforator;
 /// </summary>
 public sealed class LossCounts
 {
-    private readonly SortedDictionary<string, ulong> counts = new(StringComparer.Ordinal);
+    private sealed class Counter
+    {
+        public ulong Count { get; set; }
+    }
 
-    /// <summary>All reasons with how often each occurred, in ordinal order of the reason.</summary>
-    public IReadOnlyDictionary<string, ulong> ByReason => counts;
+    private readonly Dictionary<string, Counter> counts = new(StringComparer.Ordinal);
+
+    /// <summary>All reasons with how often each occurred, in ordinal order of the reason. A copy.</summary>
+    public IReadOnlyDictionary<string, ulong> ByReason
+    {
+        get
+        {
+            SortedDictionary<string, ulong> sorted = new(StringComparer.Ordinal);
+            foreach ((string reason, Counter counter) in counts)
+                sorted.Add(reason, counter.Count);
+            return sorted;
+        }
+    }
+
+    /// <summary>All reasons with how often each occurred, the most frequent first, equally frequent ones in ordinal order.</summary>
+    public IEnumerable<(string Reason, ulong Count)> LargestFirst()
+    {
+        string[] reasons = [.. counts.Keys];
+        Array.Sort(reasons, StringComparer.Ordinal);
+        ulong[] rarity = new ulong[reasons.Length];
+        for (int i = 0; i < rarity.Length; i++)
+            rarity[i] = ~counts[reasons[i]].Count;
+        foreach (int i in KeyOrder.Of(rarity))
+            yield return (reasons[i], ~rarity[i]);
+    }
 
     /// <summary>The sum over all reasons.</summary>
-    public ulong Total => counts.Values.Aggregate(0UL, (a, b) => a + b);
+    public ulong Total
+    {
+        get
+        {
+            ulong total = 0;
+            foreach (Counter counter in counts.Values)
+                total = unchecked(total + counter.Count);
+            return total;
+        }
+    }
 
     /// <summary>Counts <paramref name="count"/> losses.</summary>
     public void Add(string reason, ulong count = 1)
     {
-        if (count != 0)
-            counts[reason] = counts.GetValueOrDefault(reason) + count;
+        if (count == 0)
+            return;
+        if (!counts.TryGetValue(reason, out Counter? counter))
+            counts.Add(reason, counter = new Counter());
+        counter.Count += count;
     }
 
     /// <summary>How often <paramref name="reason"/> occurred.</summary>
-    public ulong this[string reason] => counts.GetValueOrDefault(reason);
+    public ulong this[string reason] => counts.TryGetValue(reason, out Counter? counter) ? counter.Count : 0;
 
     /// <summary>Sets all counts back to none.</summary>
     public void Clear() => counts.Clear();
@@ -32,7 +70,7 @@ public sealed class LossCounts
     /// <summary>Adds all of another's counts.</summary>
     public void Merge(LossCounts other)
     {
-        foreach ((string reason, ulong count) in other.counts.ToImmutableArray())
-            Add(reason, count);
+        foreach (string reason in (string[])[.. other.counts.Keys])
+            Add(reason, other[reason]);
     }
 }

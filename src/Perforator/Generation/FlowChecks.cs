@@ -1,3 +1,5 @@
+using Perforator.Bytes;
+
 namespace Perforator.Generation;
 
 /// <summary>
@@ -53,6 +55,11 @@ public sealed class FlowChecks
             (CrossesFunctions, RangeSamples, "of samples are from ranges that run from one function into another, likely because the profile is of another build of this binary"),
             (BogusRange, RangeSamples, "of samples are from ranges that go backwards or across an unconditional jump, from interrupted or duplicated branch entries; they were dropped"),
         ];
-        return all.Where(f => f.Samples > 0).OrderByDescending(f => f.Samples);
+        ulong[] rarity = new ulong[all.Length];
+        for (int i = 0; i < all.Length; i++)
+            rarity[i] = ~all[i].Samples;
+        foreach (int i in KeyOrder.Of(rarity))
+            if (all[i].Samples > 0)
+                yield return all[i];
     }
 }

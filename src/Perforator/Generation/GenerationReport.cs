@@ -144,12 +144,12 @@ public sealed record GenerationReport
     public string ToText()
     {
         StringBuilder text = new();
-        foreach ((string name, JsonNode? value) in Fields())
-            text.Append(CultureInfo.InvariantCulture, $"{name}: {(value is JsonValue v && v.TryGetValue(out double d) ? d.ToString("0.###", CultureInfo.InvariantCulture) : value)}\n");
+        foreach ((string name, object value) in Fields())
+            text.Append(CultureInfo.InvariantCulture, $"{name}: {(value is double number ? number.ToString("0.###", CultureInfo.InvariantCulture) : value)}\n");
         foreach ((ulong samples, ulong of, string what) in Checks.Findings())
             text.Append(CultureInfo.InvariantCulture, $"{Percent(samples, of)} ({samples} of {of}) {what}\n");
         ulong seen = SampleCount.Add(TotalBranches, Losses.Total);
-        foreach ((string reason, ulong count) in Losses.ByReason.OrderByDescending(l => l.Value))
+        foreach ((string reason, ulong count) in Losses.LargestFirst())
             text.Append(CultureInfo.InvariantCulture, $"lost: {count} ({Percent(count, seen)}): {reason}\n");
         foreach (string note in Notes)
             text.Append(note).Append('\n');
@@ -162,8 +162,14 @@ public sealed record GenerationReport
     public string ToJson()
     {
         JsonObject json = [];
-        foreach ((string name, JsonNode? value) in Fields())
-            json[name] = value;
+        foreach ((string name, object value) in Fields())
+            json[name] = value switch
+            {
+                ulong number => number,
+                int number => number,
+                double number => number,
+                _ => (JsonNode)value.ToString()!,
+            };
         json[nameof(Summary)] = new JsonObject
         {
             [nameof(Functions)] = Summary.NumFunctions,
@@ -183,7 +189,7 @@ public sealed record GenerationReport
         return json.ToJsonString(new JsonSerializerOptions { WriteIndented = true });
     }
 
-    private IEnumerable<(string Name, JsonNode? Value)> Fields()
+    private IEnumerable<(string Name, object Value)> Fields()
     {
         if (Service is not null)
             yield return (nameof(Service), Service);

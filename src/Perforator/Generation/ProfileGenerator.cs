@@ -73,7 +73,7 @@ public static class ProfileGenerator
     private static List<RangeCount> Spread(CodeFlow flow, ProfiledBinary binary)
     {
         List<RangeCount> ranges = [.. flow.Ranges];
-        foreach (FunctionRange piece in binary.PiecesOfFunctionsAt(flow.Ranges.Select(range => range.Begin)))
+        foreach (FunctionRange piece in binary.PiecesOfFunctionsAt(flow.Ranges))
             if (!flow.HasRange(piece.Start.Value, piece.End.Value - 1))
                 ranges.Add(new(piece.Start.Value, piece.End.Value - 1, 0));
         return DisjointRanges.Of(ranges);
@@ -88,7 +88,7 @@ public static class ProfileGenerator
         foreach ((_, BodySample body) in function.Body)
         {
             ulong calls = 0;
-            foreach (ulong count in body.CallTargets.Values)
+            foreach ((_, ulong count) in body.CallTargets)
                 calls = SampleCount.Add(calls, count);
             body.Samples = Math.Max(body.Samples, calls);
         }
@@ -102,13 +102,22 @@ public static class ProfileGenerator
         Stack<FunctionSamples> open = new(profile.Functions.Values);
         while (open.TryPop(out FunctionSamples? function))
         {
-            foreach ((_, SortedDictionary<string, FunctionSamples> callees) in function.Callsites)
+            foreach ((_, NameMap<FunctionSamples> callees) in function.Callsites)
             {
-                foreach (string name in callees.Keys.Where(CanonicalName.IsAmbiguous).ToList())
-                    callees.Remove(name);
-                foreach (FunctionSamples callee in callees.Values)
+                RemoveAmbiguous(callees);
+                foreach ((_, FunctionSamples callee) in callees)
                     open.Push(callee);
             }
         }
+    }
+
+    private static void RemoveAmbiguous(NameMap<FunctionSamples> callees)
+    {
+        List<string>? ambiguous = null;
+        foreach ((string name, _) in callees)
+            if (CanonicalName.IsAmbiguous(name))
+                (ambiguous ??= []).Add(name);
+        foreach (string name in ambiguous ?? [])
+            callees.Remove(name);
     }
 }

@@ -115,12 +115,15 @@ public sealed class ProfiledBinary : IDisposable
     public IEnumerable<string> FunctionNames() => symbolizer.AllFunctions().Select(function => function.Name);
 
     /// <summary>
-    /// All code of the functions that hold the addresses: pieces split off, and functions of the same name in other units, since
+    /// All code of the functions that ranges begin in: pieces split off, and functions of the same name in other units, since
     /// their samples share one entry of the profile.
     /// </summary>
-    internal IEnumerable<FunctionRange> PiecesOfFunctionsAt(IEnumerable<ulong> addresses)
+    internal IEnumerable<FunctionRange> PiecesOfFunctionsAt(IReadOnlyList<RangeCount> ranges)
     {
-        HashSet<FunctionRange> touched = [.. addresses.Select(address => FunctionAt(new(address))).OfType<FunctionRange>()];
+        HashSet<FunctionRange> touched = [];
+        foreach (RangeCount range in ranges)
+            if (FunctionAt(new(range.Begin)) is { } piece)
+                touched.Add(piece);
         return FindPieces(touched).SelectMany(name => pieces[name]);
     }
 

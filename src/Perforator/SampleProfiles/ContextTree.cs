@@ -69,7 +69,9 @@ internal sealed class ContextTree
     /// <summary>What was a call becomes an inlined callee: its samples count for the caller, the call's no longer do.</summary>
     private static void Inline(FunctionSamples caller, LineLocation callsite, FunctionSamples callee)
     {
-        caller.Callsites.GetOrAdd(callsite, static () => new(FunctionNameOrder.Names)).TryAdd(callee.Name, callee);
+        NameMap<FunctionSamples> callees = caller.Callsites.GetOrAdd(callsite, static () => new());
+        if (!callees.ContainsKey(callee.Name))
+            callees.Set(callee.Name, callee);
         caller.AddTotalSamples(callee.TotalSamples);
         if (!caller.Body.TryGetValue(callsite, out BodySample? call))
             return;

@@ -132,7 +132,7 @@ internal sealed class ExtBinaryReader
             LineLocation location = BinaryRecordReader.ReadLocation(ref reader);
             string name = records.ReadName(ref reader);
             FunctionSamples? callee = null;
-            if (function is not null && function.Callsites.TryGetValue(location, out SortedDictionary<string, FunctionSamples>? callees))
+            if (function is not null && function.Callsites.TryGetValue(location, out NameMap<FunctionSamples>? callees))
                 callees.TryGetValue(name, out callee);
             ReadMetadata(ref reader, callee, flags, depth + 1);
         }

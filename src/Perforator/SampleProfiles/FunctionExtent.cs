@@ -23,8 +23,8 @@ internal readonly record struct FunctionExtent(ulong Samples, ulong MaxSamples, 
                 if (sample.Samples >= hotThreshold)
                     hot++;
             }
-            foreach ((_, SortedDictionary<string, FunctionSamples> callees) in part.Callsites)
-                foreach (FunctionSamples callee in callees.Values)
+            foreach ((_, NameMap<FunctionSamples> callees) in part.Callsites)
+                foreach ((_, FunctionSamples callee) in callees)
                     Add(callee);
         }
     }

@@ -45,7 +45,7 @@ public sealed class FunctionSamples
     public LocationMap<BodySample> Body { get; } = new();
 
     /// <summary>Inlined callees by place and name.</summary>
-    public LocationMap<SortedDictionary<string, FunctionSamples>> Callsites { get; } = new();
+    public LocationMap<NameMap<FunctionSamples>> Callsites { get; } = new();
 
     /// <summary>Adds to <see cref="TotalSamples"/>, saturating.</summary>
     public void AddTotalSamples(ulong count, ulong weight = 1) => TotalSamples = SampleCount.AddWeighted(TotalSamples, count, weight);
@@ -59,9 +59,9 @@ public sealed class FunctionSamples
     /// <summary>The copy of a function inlined at a place, made at need.</summary>
     public FunctionSamples InlinedAt(LineLocation location, string callee)
     {
-        SortedDictionary<string, FunctionSamples> callees = Callsites.GetOrAdd(location, static () => new(FunctionNameOrder.Names));
+        NameMap<FunctionSamples> callees = Callsites.GetOrAdd(location, static () => new());
         if (!callees.TryGetValue(callee, out FunctionSamples? samples))
-            callees.Add(callee, samples = new FunctionSamples(callee));
+            callees.Set(callee, samples = new FunctionSamples(callee));
         return samples;
     }
 
@@ -85,10 +85,10 @@ public sealed class FunctionSamples
         AddHeadSamples(other.HeadSamples, weight);
         foreach ((LineLocation location, BodySample sample) in other.Body)
             BodyAt(location).Merge(sample, weight);
-        foreach ((LineLocation location, SortedDictionary<string, FunctionSamples> callees) in other.Callsites)
+        foreach ((LineLocation location, NameMap<FunctionSamples> callees) in other.Callsites)
             foreach (FunctionSamples callee in callees.Values)
             {
-                bool isNew = !Callsites.TryGetValue(location, out SortedDictionary<string, FunctionSamples>? known) || !known.ContainsKey(callee.Name);
+                bool isNew = !Callsites.TryGetValue(location, out NameMap<FunctionSamples>? known) || !known.ContainsKey(callee.Name);
                 FunctionSamples merged = InlinedAt(location, callee.Name);
                 if (isNew)
                     merged.Attributes = callee.Attributes;

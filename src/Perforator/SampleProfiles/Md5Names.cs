@@ -39,7 +39,7 @@ public static class Md5Names
             foreach ((string target, ulong count) in sample.CallTargets)
                 copy.AddCallTarget(Hash(target), count);
         }
-        foreach ((LineLocation location, SortedDictionary<string, FunctionSamples> callees) in from.Callsites)
+        foreach ((LineLocation location, NameMap<FunctionSamples> callees) in from.Callsites)
             foreach (FunctionSamples callee in callees.Values)
                 Copy(callee, to.InlinedAt(location, Hash(callee.Name)));
     }

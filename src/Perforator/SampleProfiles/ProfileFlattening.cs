@@ -37,7 +37,7 @@ public static class ProfileFlattening
 
         // A function's total need not be the sum of its parts, so its callees' totals are taken out of it rather than the parts added.
         ulong total = function.TotalSamples;
-        foreach ((LineLocation location, SortedDictionary<string, FunctionSamples> callees) in function.Callsites)
+        foreach ((LineLocation location, NameMap<FunctionSamples> callees) in function.Callsites)
             foreach (FunctionSamples callee in callees.Values)
             {
                 ulong entered = callee.HeadSamplesEstimate;

@@ -204,7 +204,7 @@ public sealed class ProfileOverlap
         double difference = 0;
         foreach ((BodySample? ours, BodySample? theirs) in Join(baseFunction.Body, testFunction.Body))
             difference += Compare(ours?.Samples, theirs?.Samples, lines: 1, overlap);
-        foreach ((SortedDictionary<string, FunctionSamples>? ours, SortedDictionary<string, FunctionSamples>? theirs) in Join(baseFunction.Callsites, testFunction.Callsites))
+        foreach ((NameMap<FunctionSamples>? ours, NameMap<FunctionSamples>? theirs) in Join(baseFunction.Callsites, testFunction.Callsites))
         {
             foreach (FunctionSamples callee in ours?.Values ?? Enumerable.Empty<FunctionSamples>())
                 if (theirs is not null && theirs.TryGetValue(callee.Name, out FunctionSamples? match))

@@ -99,9 +99,10 @@ public sealed class ProfileSummary
         bool hasMore = descending.MoveNext();
         if (hasMore)
             maxCount = descending.Current.Count;
-        foreach (uint cutoff in cutoffs.Order())
+        foreach (uint cutoff in Ascending(cutoffs))
         {
-            ulong desired = (ulong)((UInt128)counts.Total * cutoff / Scale);
+            // Total * cutoff / Scale without the product, which takes 128 bits.
+            ulong desired = counts.Total / Scale * cutoff + counts.Total % Scale * cutoff / Scale;
             for (; sum < desired && hasMore; hasMore = descending.MoveNext())
             {
                 (minCount, uint frequency) = descending.Current;
@@ -116,11 +117,20 @@ public sealed class ProfileSummary
         {
             foreach ((_, BodySample sample) in function.Body)
                 counts.Add(sample.Samples);
-            foreach ((_, SortedDictionary<string, FunctionSamples> callees) in function.Callsites)
-                foreach (FunctionSamples callee in callees.Values)
+            foreach ((_, NameMap<FunctionSamples> callees) in function.Callsites)
+                foreach ((_, FunctionSamples callee) in callees)
                     if ((callee.Attributes & ContextAttributes.DuplicatedIntoBase) == 0)
                         AddCounts(callee);
         }
+    }
+
+    private static uint[] Ascending(IEnumerable<uint> cutoffs)
+    {
+        List<uint> sorted = [];
+        foreach (uint cutoff in cutoffs)
+            sorted.Add(cutoff);
+        sorted.Sort();
+        return [.. sorted];
     }
 
     /// <summary>The summary as <c>llvm-profdata show --sample --detailed-summary</c> prints it.</summary>

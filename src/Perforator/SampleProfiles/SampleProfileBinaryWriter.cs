@@ -105,10 +105,10 @@ internal sealed class SampleProfileBinaryWriter
     public void WriteInlined(FunctionSamples function, Action<FunctionSamples> write)
     {
         ulong count = 0;
-        foreach ((_, SortedDictionary<string, FunctionSamples> callees) in function.Callsites)
+        foreach ((_, NameMap<FunctionSamples> callees) in function.Callsites)
             count += (ulong)callees.Count;
         output.WriteULeb128(count);
-        foreach ((LineLocation location, SortedDictionary<string, FunctionSamples> callees) in function.Callsites)
+        foreach ((LineLocation location, NameMap<FunctionSamples> callees) in function.Callsites)
             foreach (FunctionSamples callee in CallTargetOrder.Of(callees, profile.NameOrder))
             {
                 WriteLocation(location);
@@ -136,10 +136,10 @@ internal sealed class SampleProfileBinaryWriter
             nameIndices.TryAdd(function.Name, 0);
             foreach ((_, BodySample sample) in function.Body)
                 if (sample.CallTargets.Count != 0)
-                    foreach (string target in sample.CallTargets.Keys)
+                    foreach ((string target, _) in sample.CallTargets)
                         nameIndices.TryAdd(target, 0);
-            foreach ((_, SortedDictionary<string, FunctionSamples> callees) in function.Callsites)
-                foreach (FunctionSamples callee in callees.Values)
+            foreach ((_, NameMap<FunctionSamples> callees) in function.Callsites)
+                foreach ((_, FunctionSamples callee) in callees)
                     Collect(callee);
         }
     }

@@ -60,7 +60,7 @@ public static class SampleProfileJson
         if (function.Callsites.Count != 0)
         {
             json.WriteStartArray("callsites");
-            foreach ((LineLocation location, SortedDictionary<string, FunctionSamples> callees) in function.Callsites)
+            foreach ((LineLocation location, NameMap<FunctionSamples> callees) in function.Callsites)
                 foreach (FunctionSamples callee in CallTargetOrder.Of(callees, profile.NameOrder))
                 {
                     Location(json, location);

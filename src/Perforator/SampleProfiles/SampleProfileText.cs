@@ -81,7 +81,7 @@ public static class SampleProfileText
             return;
         }
         output.Write("Samples collected in inlined callsites {\n");
-        foreach ((LineLocation location, SortedDictionary<string, FunctionSamples> callees) in function.Callsites)
+        foreach ((LineLocation location, NameMap<FunctionSamples> callees) in function.Callsites)
             foreach (FunctionSamples callee in CallTargetOrder.Of(callees, profile.NameOrder))
             {
                 output.Write($"{margin}  {location}: inlined callee: {callee.Name}: ");

@@ -51,7 +51,7 @@ internal sealed class SampleProfileTextWriter
             }
             Char('\n');
         }
-        foreach ((LineLocation location, SortedDictionary<string, FunctionSamples> callees) in function.Callsites)
+        foreach ((LineLocation location, NameMap<FunctionSamples> callees) in function.Callsites)
             foreach (FunctionSamples callee in CallTargetOrder.Of(callees, profile.NameOrder))
             {
                 Location(location, indent);
