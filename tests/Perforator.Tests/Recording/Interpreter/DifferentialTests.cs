@@ -32,15 +32,18 @@ public sealed class DifferentialTests(ITestOutputHelper output)
         target.Finish();
     }
 
-    /// <summary>PERFORATOR_COMPARE_COMMAND names a program and its arguments, separated by spaces, which runs long enough and needs no input.</summary>
-    [SkippableTheory]
+    /// <summary>
+    /// An interpreter, as Debian ships it. PERFORATOR_COMPARE_COMMAND names another program and its arguments, separated by spaces, which
+    /// runs long enough and needs no input.
+    /// </summary>
+    [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public void A_program_of_choice_is_interpreted_as_the_real_CPU_executes_it(bool natively)
+    public void A_released_program_is_interpreted_as_the_real_CPU_executes_it(bool natively)
     {
-        string? command = Environment.GetEnvironmentVariable("PERFORATOR_COMPARE_COMMAND");
-        Skip.If(command is null, "PERFORATOR_COMPARE_COMMAND is not set");
-        string[] words = command!.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        string command = Environment.GetEnvironmentVariable("PERFORATOR_COMPARE_COMMAND")
+            ?? "/usr/bin/perl -e while(1){$i++;$s=sprintf('%x,%f',$i*7919,sqrt$i);$s=~tr/0-4/a-e/;$h{$i%97}.=$s;$h{$i%97}=''if(length$h{$i%97}>999)}";
+        string[] words = command.Split(' ', StringSplitOptions.RemoveEmptyEntries);
         using Target target = new(words[0], words[1..]);
 
         Compare(target, natively, 100);
