@@ -16,10 +16,10 @@ internal sealed class AddressIndex
     private AddressIndex(Piece[] pieces) => this.pieces = pieces;
 
     /// <summary>Builds the index. At any address the range that begins last answers; of several with one beginning, the one added last.</summary>
-    public static AddressIndex Of(List<(AddressRange Range, int Value)> ranges)
+    public static AddressIndex Of(List<(AddressRange Range, int Value)> ranges) => OfNested(ranges, ByLow(ranges));
+
+    private static AddressIndex OfNested(List<(AddressRange Range, int Value)> ranges, int[] sorted)
     {
-        // By address, and in the order added where addresses are the same: outer ranges are added before those nested in them.
-        int[] sorted = ByLow(ranges);
         List<Piece> pieces = new(sorted.Length);
         Stack<(ulong High, int Value)> open = new();
         ulong at = 0;
@@ -63,21 +63,19 @@ internal sealed class AddressIndex
     /// </summary>
     public static AddressIndex OfOverlapping(List<(AddressRange Range, int Value)> ranges)
     {
-        if (AreDisjoint(ranges))
-            return Of(ranges);
-        (ulong Address, int End)[] ends = new (ulong, int)[2 * ranges.Count];
-        ulong[] addresses = new ulong[ends.Length];
-        for (int i = 0; i < ends.Length; i++)
-        {
-            AddressRange range = ranges[i / 2].Range;
-            ends[i] = (addresses[i] = i % 2 == 0 ? range.Low : range.High, i);
-        }
-        Array.Sort(addresses, ends);
+        int[] sorted = ByLow(ranges);
+        if (AreDisjoint(ranges, sorted))
+            return OfNested(ranges, sorted);
+        // Range i begins at address 2 i and ends at address 2 i + 1.
+        ulong[] addresses = new ulong[2 * ranges.Count];
+        for (int i = 0; i < addresses.Length; i++)
+            addresses[i] = i % 2 == 0 ? ranges[i / 2].Range.Low : ranges[i / 2].Range.High;
         List<Piece> pieces = new(ranges.Count);
         SortedDictionary<int, int> covering = [];
         ulong at = 0;
-        foreach ((ulong address, int end) in ends)
+        foreach (int end in KeyOrder.Of(addresses))
         {
+            ulong address = addresses[end];
             (AddressRange range, int value) = ranges[end / 2];
             if (range.Low >= range.High)
                 continue;
@@ -98,6 +96,7 @@ internal sealed class AddressIndex
         return new AddressIndex([.. pieces]);
     }
 
+    /// <summary>By address, and in the order added where addresses are the same: outer ranges are added before those nested in them.</summary>
     private static int[] ByLow(List<(AddressRange Range, int Value)> ranges)
     {
         ulong[] lows = new ulong[ranges.Count];
@@ -106,10 +105,10 @@ internal sealed class AddressIndex
         return KeyOrder.Of(lows);
     }
 
-    private static bool AreDisjoint(List<(AddressRange Range, int Value)> ranges)
+    private static bool AreDisjoint(List<(AddressRange Range, int Value)> ranges, int[] sorted)
     {
         ulong at = 0;
-        foreach (int i in ByLow(ranges))
+        foreach (int i in sorted)
         {
             AddressRange range = ranges[i].Range;
             if (range.Low < at || range.High < range.Low)

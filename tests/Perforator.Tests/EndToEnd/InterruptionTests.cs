@@ -116,7 +116,8 @@ public class InterruptionTests(TargetProgram program) : IClassFixture<TargetProg
 
         public static async Task<Interruption> SendAsync(Random random, int signal, params string[] arguments)
         {
-            Process process = Process.Start(new ProcessStartInfo(Tool.Perforator, arguments)
+            // Whoever starts the tests in the background of a script has them, and all below them, ignore SIGINT.
+            Process process = Process.Start(new ProcessStartInfo("/usr/bin/env", ["--default-signal=INT", Tool.Perforator, .. arguments])
             {
                 RedirectStandardInput = true,
                 RedirectStandardOutput = true,
