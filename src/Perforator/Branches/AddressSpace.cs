@@ -8,7 +8,12 @@ internal sealed class AddressSpace
     /// <param name="End">One past the last.</param>
     /// <param name="Tally">Where its branches count, or null.</param>
     /// <param name="Bias">Runtime address minus binary address, modulo 2^64.</param>
-    public sealed record Region(ulong Start, ulong End, ModuleTally? Tally, ulong Bias);
+    public sealed record Region(ulong Start, ulong End, ModuleTally? Tally, ulong Bias)
+    {
+        /// <summary>Whether branches within it can be counted as traces.</summary>
+        public bool HasTraces { get; } =
+            Tally is not null && Start < End && unchecked(Start - Bias) < unchecked(End - Bias) && TraceCounts.Fits(unchecked(End - Bias));
+    }
 
     private readonly List<Region> regions;
 

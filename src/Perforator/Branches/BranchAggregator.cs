@@ -45,10 +45,21 @@ public sealed class BranchAggregator : IBranchSink
     private AddressSpace? lastSpace;
     private ulong sampleNumber;
 
+    // Those of the entries at hand, between their being looked up and counted.
+    private readonly TraceCounts.Trace[] traces = new TraceCounts.Trace[64];
+
     public BranchAggregator(IModuleResolver resolver) => this.resolver = resolver;
 
-    /// <summary>The profiles so far, by build id.</summary>
-    public IReadOnlyDictionary<BuildId, BranchProfile> Profiles => profiles;
+    /// <summary>The profiles so far, by build id. What is counted later reaches them when this is asked for again.</summary>
+    public IReadOnlyDictionary<BuildId, BranchProfile> Profiles
+    {
+        get
+        {
+            foreach (ModuleTally tally in tallies.Values)
+                tally.Traces.Drain(tally.Profile);
+            return profiles;
+        }
+    }
 
     /// <summary>What was dropped before it could be attributed to a binary, by reason.</summary>
     public LossCounts Losses { get; } = new();
@@ -114,16 +125,28 @@ public sealed class BranchAggregator : IBranchSink
         {
             Losses.Add(ExternalAddress, weight);
         }
-        Prefetch(space.LastOfInterest, sample.Stack);
-        foreach (ref readonly BranchEntry entry in sample.Stack)
-            Count(space, in entry, weight, ref sampled);
+        for (ReadOnlySpan<BranchEntry> stack = sample.Stack; !stack.IsEmpty;)
+        {
+            int plain = CountPlain(space.LastOfInterest, stack, weight, ref sampled);
+            stack = stack[plain..];
+            if (plain < traces.Length && !stack.IsEmpty)
+            {
+                Count(space, in stack[0], weight, ref sampled);
+                stack = stack[1..];
+            }
+        }
     }
 
     /// <summary>Adds what another aggregator counted; the other is not to be used any more.</summary>
     public void Merge(BranchAggregator other)
     {
         foreach ((BuildId id, BranchProfile profile) in other.profiles)
-            Tally(id, profile.Path).Profile.Merge(profile);
+        {
+            ModuleTally tally = Tally(id, profile.Path);
+            tally.Profile.Merge(profile);
+            if (other.tallies.TryGetValue(id, out ModuleTally? theirs))
+                tally.Traces.Merge(theirs.Traces, tally.Profile);
+        }
         Losses.Merge(other.Losses);
         Samples = PairCounts.Saturating(Samples, other.Samples);
         BranchEntries = PairCounts.Saturating(BranchEntries, other.BranchEntries);
@@ -139,6 +162,7 @@ public sealed class BranchAggregator : IBranchSink
         taken.Losses.Merge(Losses);
         foreach ((BuildId id, ModuleTally tally) in tallies)
         {
+            tally.Traces.Drain(tally.Profile);
             taken.profiles.Add(id, tally.Profile);
             profiles[id] = tally.Profile = new BranchProfile(id, tally.Profile.Path);
         }
@@ -147,20 +171,46 @@ public sealed class BranchAggregator : IBranchSink
         return taken;
     }
 
-    /// <summary>Fetches the counters a stack will add to, on the guess that all of it lies in one region, as most do.</summary>
-    private static void Prefetch(AddressSpace.Region region, ReadOnlySpan<BranchEntry> stack)
+    /// <summary>
+    /// Counts the entries a stack begins with, as far as they lie in one region and nothing is the matter with them, as with nearly all:
+    /// to the same result as <see cref="Count"/>, and several times as fast. The counters are fetched from memory while the next entries are
+    /// looked at.
+    /// </summary>
+    /// <returns>How many; as many as fit the buffer at most.</returns>
+    private int CountPlain(AddressSpace.Region region, ReadOnlySpan<BranchEntry> stack, ulong weight, ref ModuleTally? sampled)
     {
-        if (region.Tally is not { } tally)
-            return;
-        PairCounts branches = tally.Profile.Branches, ranges = tally.Profile.Ranges;
-        ulong bias = region.Bias, newerFrom = 0;
-        foreach (ref readonly BranchEntry entry in stack)
+        if (!region.HasTraces || weight > uint.MaxValue)
+            return 0;
+        ModuleTally tally = region.Tally!;
+        TraceCounts counts = tally.Traces;
+        ulong start = region.Start, size = region.End - start, binaryStart = start - region.Bias;
+        ulong newerFrom = tally.SampleNumber == sampleNumber ? tally.NewerFrom : ulong.MaxValue, newerTo = 0;
+        Span<TraceCounts.Trace> buffer = traces;
+        int plain = 0;
+        foreach (ref readonly BranchEntry entry in stack[..Math.Min(stack.Length, buffer.Length)])
         {
-            ulong from = entry.From.Value - bias, to = entry.To.Value - bias;
-            branches.Prefetch(from, to);
-            ranges.Prefetch(to, newerFrom);
-            newerFrom = from;
+            ulong from = entry.From.Value - start, to = entry.To.Value - start;
+            if (from >= size || to >= size || (entry.Flags & (BranchFlags.SpeculativeWrongPath | BranchFlags.Interrupt)) != 0)
+                break;
+            (from, to) = (from + binaryStart, to + binaryStart);
+            ulong rangeLength = newerFrom - to;
+            if (rangeLength > MaxRangeLength)
+            {
+                if (newerFrom != ulong.MaxValue)
+                    break;
+                rangeLength = TraceCounts.NoRange;
+            }
+            buffer[plain++] = counts.Fetch(from, to, rangeLength, (uint)(entry.Flags & BranchFlags.Mispredicted));
+            (newerFrom, newerTo) = (from, to);
         }
+        if (plain == 0)
+            return 0;
+        counts.Add(buffer[..plain], (uint)weight, tally.Profile);
+        tally.Profile.BranchEntries += weight * (ulong)plain;
+        (tally.SampleNumber, tally.NewerFrom, tally.NewerTo) = (sampleNumber, newerFrom, newerTo);
+        if (sampled is null)
+            (sampled = tally).Profile.Samples += weight;
+        return plain;
     }
 
     /// <summary>
@@ -179,7 +229,7 @@ public sealed class BranchAggregator : IBranchSink
         // Code runs straight through an interrupt, which thus ends no range.
         ModuleTally? from = (entry.Flags & BranchFlags.Interrupt) == 0 ? fromRegion.Tally : null;
         ModuleTally? to = toRegion.Tally;
-        ulong mispredicted = (entry.Flags & BranchFlags.Mispredicted) != 0 ? weight : 0;
+        bool mispredicted = (entry.Flags & BranchFlags.Mispredicted) != 0;
         ulong fromAddress = from is null ? ulong.MaxValue : entry.From.Value - fromRegion.Bias;
         ulong toAddress = to is null ? ulong.MaxValue : entry.To.Value - toRegion.Bias;
 
@@ -187,22 +237,23 @@ public sealed class BranchAggregator : IBranchSink
         {
             BranchProfile profile = to.Profile;
             ulong seenFrom = to == from ? fromAddress : ulong.MaxValue;
-            profile.Branches.Add(new(seenFrom), new(toAddress), weight, mispredicted);
-            profile.BranchEntries += weight;
+            ulong rangeLength = TraceCounts.NoRange;
             if (to.SampleNumber == sampleNumber && to.NewerFrom != ulong.MaxValue)
             {
                 if (to.NewerFrom - toAddress <= MaxRangeLength)
-                    profile.Ranges.Add(new(toAddress), new(to.NewerFrom), weight);
+                    rangeLength = to.NewerFrom - toAddress;
                 else
                     profile.Losses.Add(to.NewerFrom == seenFrom && to.NewerTo == toAddress ? DuplicatedBranch : BogusRange, weight);
             }
+            to.Add(seenFrom, toAddress, rangeLength, weight, mispredicted);
+            profile.BranchEntries += weight;
             to.SampleNumber = sampleNumber;
             to.NewerFrom = seenFrom;
             to.NewerTo = toAddress;
         }
         if (from is not null && from != to)
         {
-            from.Profile.Branches.Add(new(fromAddress), BinaryAddress.External, weight, mispredicted);
+            from.Add(fromAddress, ulong.MaxValue, TraceCounts.NoRange, weight, mispredicted);
             from.Profile.BranchEntries += weight;
             from.SampleNumber = sampleNumber;
             from.NewerFrom = fromAddress;

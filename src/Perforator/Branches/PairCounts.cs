@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics.X86;
 using Perforator.Bytes;
 
 namespace Perforator.Branches;
@@ -10,11 +9,11 @@ public readonly record struct PairCount(BinaryAddress First, BinaryAddress Secon
 
 /// <summary>
 /// Counters keyed by a pair of addresses: branches (from, to; extra = mispredicted) and fall-through ranges (begin, end).
-/// An open-addressing table, since aggregation adds to it tens of millions of times a second. Counters saturate.
+/// An open-addressing table. Counters saturate.
 /// </summary>
 /// <remarks>
-/// Where a pair lies depends on secret numbers that every process draws anew, so that nobody can make up pairs that all collide. What
-/// is written goes through <see cref="Sorted"/>, which does not depend on them.
+/// Where a pair lies depends on secret numbers (<see cref="AddressHash"/>); what is written goes through <see cref="Sorted"/>, which
+/// does not.
 /// </remarks>
 public sealed class PairCounts
 {
@@ -29,14 +28,11 @@ public sealed class PairCounts
 
     private const int FirstCapacity = 16;
 
-    private static readonly (ulong First, ulong Second) Secret = DrawSecret();
-
     // A table that holds nothing: the first pair that is added makes it grow, so that this slot stays free.
     private static readonly Slot[] Empty = new Slot[1];
 
-    // Instance fields, as precompiled code would check with every use of the static ones whether they are set yet.
-    private readonly ulong firstSecret = Secret.First;
-    private readonly ulong secondSecret = Secret.Second;
+    // A field, as precompiled code would check with every use of a static one whether it is set yet.
+    private readonly AddressHash hash = AddressHash.OfThisProcess;
     private Slot[] slots = Empty;
 
     /// <summary>How many distinct pairs are counted.</summary>
@@ -126,40 +122,12 @@ public sealed class PairCounts
         slots = larger;
     }
 
-    /// <summary>Has the CPU fetch the counter of a pair, which is about to be added to: a large table does not fit its caches.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal unsafe void Prefetch(ulong first, ulong second)
-    {
-        // The array may move meanwhile; fetching the wrong line costs a little time and nothing else.
-        if (Sse.IsSupported)
-            Sse.Prefetch0(Unsafe.AsPointer(ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(slots), (nuint)Hash(first, second) & (nuint)(slots.Length - 1))));
-    }
-
-    /// <summary>
-    /// The sum of products with secret odd numbers keeps any two pairs apart, but for the odds of chance (multiply-shift hashing); its
-    /// lower half is weak, so a last multiplication brings the upper one down to where it is used.
-    /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private ulong Hash(ulong first, ulong second)
-    {
-        ulong sum = unchecked(first * firstSecret + second * secondSecret);
-        return unchecked((sum ^ sum >> 32) * 0x9E3779B97F4A7C15UL) >> 32;
-    }
-
-    /// <summary>Two odd numbers. A new GUID is 122 bits of the kernel's randomness, without loading a library of cryptography.</summary>
-    private static (ulong First, ulong Second) DrawSecret()
-    {
-        byte[] random = Guid.NewGuid().ToByteArray();
-        return (BitConverter.ToUInt64(random, 0) | 1, BitConverter.ToUInt64(random, sizeof(ulong)) | 1);
-    }
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private ref Slot Find(Slot[] slots, ulong first, ulong second)
     {
-        ulong hash = Hash(first, second);
         // The mask keeps every index inside the array, whose length is a power of two.
         ref Slot start = ref MemoryMarshal.GetArrayDataReference(slots);
-        for (nuint i = (nuint)hash, mask = (nuint)(slots.Length - 1); ; i++)
+        for (nuint i = (nuint)hash.Of(first, second), mask = (nuint)(slots.Length - 1); ; i++)
         {
             ref Slot slot = ref Unsafe.Add(ref start, i & mask);
             if (slot.Count == 0 || (slot.First == first && slot.Second == second))
