@@ -41,6 +41,8 @@ internal sealed class BranchInputs
     public void AddPerfScript(string path)
     {
         using FileStream file = InputFile.Open(path);
+        using PipeInterrupt? interrupt = PipeInterrupt.While(file);
+        path = InputFile.NameOf(path);
         byte[] start = ReadStart(path, file);
         using ResumedStream text = new(start, file);
         if (BranchCountText.IsCounts(start))
@@ -74,12 +76,12 @@ internal sealed class BranchInputs
     {
         SingleModuleResolver resolver = new(module);
         BranchAggregator aggregator = new(resolver);
-        PerfDataSummary summary = new PerfDataReader(aggregator).ReadFile(path);
+        using FileStream file = PerfDataReader.Open(path);
+        using PipeInterrupt? interrupt = PipeInterrupt.While(file);
+        path = InputFile.NameOf(path);
+        PerfDataSummary summary = new PerfDataReader(aggregator).ReadFile(file, path);
         if (summary.BranchSamples + summary.AddressSamples == 0)
             throw new UserErrorException($"{path} has no samples that can be used{MainLoss(aggregator.Losses)}");
-        if (summary.AddressSamples > 0)
-            Notes.Add($"{path}: {summary.AddressSamples} samples without branch stacks, {summary.ExactAddressSamples} of them with exact addresses"
-                + (summary.ExactAddressSamples < summary.AddressSamples ? "; the others' may lie some instructions late (perf record -e cycles:upp is exact where the CPU can)" : ""));
         Add(path, aggregator, resolver);
     }
 
@@ -91,6 +93,7 @@ internal sealed class BranchInputs
         BranchAggregator aggregator = new(resolver);
         PprofReader reader = new(aggregator, resolver);
         reader.ReadFile(path);
+        path = InputFile.NameOf(path);
         if (reader.Samples == 0)
             throw new UserErrorException($"{path} has no branch stacks{MainLoss(aggregator.Losses)}");
         Notes.Add($"{path}: {reader.WeightNote}");
@@ -149,7 +152,7 @@ internal sealed class BranchInputs
         {
             string others = string.Join(", ", set.Profiles.Values.Take(5).Select(p => $"{p.BuildId} ({p.Path})"));
             throw new UserErrorException(
-                $"{path} has nothing of {binary.Path} (build id {binary.BuildId}); it is of {(others.Length == 0 ? "no binary" : others)}");
+                $"{InputFile.NameOf(path)} has nothing of {binary.Path} (build id {binary.BuildId}); it is of {(others.Length == 0 ? "no binary" : others)}");
         }
         Losses.Merge(set.Losses);
         Branches.Merge(profile);

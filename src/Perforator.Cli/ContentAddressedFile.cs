@@ -25,6 +25,8 @@ internal static class ContentAddressedFile
             path = Path.Combine(path, $"{service}.{hash[..HashDigits]}.afdo");
         try
         {
+            if (output is null)
+                Directory.CreateDirectory(Path.GetDirectoryName(path)!);
             if (!WholeFile.Holds(path, bytes))
                 WholeFile.Write(path, bytes);
         }

@@ -96,8 +96,10 @@ internal sealed class FileModules : IModuleResolver
         return module;
     }
 
-    /// <summary>Whether a binary can be generated a profile for.</summary>
-    public static bool HasDebugInfo(string path)
+    /// <summary>Whether the server has use for a binary: one that was named, or whose file has debug info.</summary>
+    public bool IsOfUse(BuildId buildId) => FileOf(buildId) is { } path && (Named.Contains(buildId) || HasDebugInfo(path));
+
+    private static bool HasDebugInfo(string path)
     {
         using ElfFile elf = ElfFile.Load(path);
         return elf.HasSection(".debug_line") || elf.HasSection(".debug_info");

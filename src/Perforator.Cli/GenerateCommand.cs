@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using Perforator.Bytes;
 using Perforator.Generation;
 using Perforator.SampleProfiles;
 
@@ -26,7 +27,7 @@ internal static class GenerateCommand
         Option<string[]> pprofs = new("--pprof") { Description = "A pprof profile of sample type lbr/stacks. May be given several times.", HelpName = "FILE" };
         Option<string> format = new("--format") { Description = "Format of the profile.", DefaultValueFactory = _ => "extbinary" };
         format.AcceptOnlyFromAmong("extbinary", "text", "binary");
-        Option<string?> output = new("--output", "-o") { Description = "Where to write the profile; standard output when not given.", HelpName = "FILE" };
+        Option<string?> output = new("--output", "-o") { Description = "Where to write the profile; standard output when not given, or '-'.", HelpName = "FILE" };
         Option<bool> md5 = new("--use-md5") { Description = "Store hashes instead of names (extbinary only)." };
         Option<bool> symbols = new("--symbol-list")
         {
@@ -37,14 +38,18 @@ internal static class GenerateCommand
             """
             Generates a sample profile for clang -fprofile-sample-use from recorded branches and the binary that ran. The report goes to standard error.
 
-            Example: perforator generate --binary ./server --perf-script perf.txt -o server.afdo
+            Inputs may be files, pipes or - (standard input).
+
+            Examples:
+              perforator generate --binary ./server --perf-script perf.txt -o server.afdo
+              perf record -j any,u -o - -- ./server | perforator generate --binary ./server --perf-data - -o server.afdo
             """)
         { binary, debugFile, perfScripts, branches, perfData, pprofs, format, output, md5, symbols, json };
         command.Check(result =>
         {
             if (new[] { perfScripts, branches, perfData, pprofs }.All(option => result.GetValue(option) is not { Length: > 0 }))
                 result.AddError("Nothing to generate from: give --perf-script, --branches, --perf-data or --pprof.");
-            if (result.GetValue(output) is null && result.GetValue(format) != "text" && !Console.IsOutputRedirected)
+            if (result.GetValue(output) is null or "-" && result.GetValue(format) != "text" && !Console.IsOutputRedirected)
                 result.AddError("A binary profile is not for the terminal: give -o FILE or --format text.");
             if (result.GetValue(format) is not (null or "extbinary") && (result.GetValue(md5) || result.GetValue(symbols)))
                 result.AddError("--use-md5 and --symbol-list need --format extbinary.");
@@ -52,6 +57,8 @@ internal static class GenerateCommand
         command.SetAction(parsed =>
         {
             PutOffCollections();
+            if (parsed.GetValue(output) is { } file and not "-")
+                WholeFile.Check(file);
             using ProfiledBinary opened = ProfiledBinary.Load(parsed.GetValue(binary)!, parsed.GetValue(debugFile));
             BranchInputs inputs = new(opened);
             foreach (string path in parsed.GetValue(perfScripts) ?? [])
@@ -101,7 +108,7 @@ internal static class GenerateCommand
             _ => SampleProfileFormat.ExtBinary,
         };
         SampleProfileWriteOptions options = new() { Md5Names = md5 };
-        if (path is not null)
+        if (path is not (null or "-"))
         {
             SampleProfileWriter.Save(path, profile, encoding, options);
             return;

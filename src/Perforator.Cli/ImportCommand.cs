@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Perforator.Branches;
+using Perforator.Bytes;
 using Perforator.Server.Http;
 
 namespace Perforator.Cli;
@@ -11,7 +12,7 @@ internal static class ImportCommand
     {
         Argument<string[]> files = new("file")
         {
-            Description = "perf.data, text of perf script, counts of BOLT (pre-aggregated) or AutoFDO (text; these two need --binary), pprof (lbr/stacks) or a file of perforator record; the kind is told by the content.",
+            Description = "A file, pipe or - (standard input): perf.data, text of perf script, counts of BOLT (pre-aggregated) or AutoFDO (text; these two need --binary), pprof (lbr/stacks) or a file of perforator record; the kind is told by the content.",
             Arity = ArgumentArity.OneOrMore,
         };
         Option<string> service = new("--service") { Description = "The service the files are of.", HelpName = "NAME", Required = true };
@@ -25,9 +26,12 @@ internal static class ImportCommand
             """
             Sends branches that other tools recorded to the server, as profiles of a service, with the binaries it needs.
 
-            Importing a file again changes nothing. docs/inputs.md tells how each kind of file is understood.
+            Importing a file again changes nothing. A pipe is another recording each time; where it cannot be sent, what it held is kept in a file.
+            docs/inputs.md tells how each kind of file is understood.
 
-            Example: perforator import perf.data --service search --binary ./search-server
+            Examples:
+              perforator import perf.data --service search --binary ./search-server
+              perf record -j any,u -o - -p $(pidof search-server) -- sleep 60 | perforator import - --service search
             """)
         { files, service, binaries, server };
         verb.Check(result =>
@@ -45,31 +49,58 @@ internal static class ImportCommand
         FileModules modules = new(binaries);
 
         // All are read before any is sent: a bad file imports nothing.
-        List<(string File, BranchProfileSet Set)> sets = [];
+        List<RecordedFile> recordings = [];
         foreach (string file in files)
         {
-            BranchProfileSet set = RecordedFile.Read(file, modules, service);
-            if (set.Profiles.Count == 0)
-                throw new UserErrorException($"{file} has no branches in {(binaries.Length > 0 ? string.Join(" or ", binaries) : "any binary found here")}{WhyNone(modules, set)}");
-            sets.Add((file, set));
+            RecordedFile recording = RecordedFile.Read(file, modules, service);
+            if (recording.Set.Profiles.Count == 0)
+                throw new UserErrorException($"{recording.Name} has no branches in {(binaries.Length > 0 ? string.Join(" or ", binaries) : "any binary found here")}{WhyNone(modules, recording.Set)}");
+            recordings.Add(recording);
         }
         using ServerClient client = new(server);
         HashSet<BuildId> sent = [];
-        foreach ((string file, BranchProfileSet set) in sets)
+        for (int i = 0; i < recordings.Count; i++)
         {
-            UploadReceipt receipt = await client.UploadProfileAsync(set, stop);
-            Report(file, set, receipt);
-            foreach (BuildId buildId in set.Profiles.Keys)
+            try
             {
-                if (!receipt.WantedBinaries.Contains(buildId.ToString()) || modules.FileOf(buildId) is not { } path || !sent.Add(buildId))
-                    continue;
-                if (!modules.Named.Contains(buildId) && !FileModules.HasDebugInfo(path))
-                    continue;
-                await client.UploadBinaryAsync(buildId, path, stop);
-                Console.Error.WriteLine($"perforator: sent the binary {path} ({buildId})");
+                await SendAsync(client, recordings[i], modules, sent, stop);
+            }
+            catch (UserErrorException e)
+            {
+                List<RecordedFile> pipes = [.. recordings.Skip(i).Where(static recording => recording.IsPipe)];
+                if (pipes.Count == 0)
+                    throw;
+                IEnumerable<string> binariesOfUse = pipes.SelectMany(static pipe => pipe.Set.Profiles.Keys).Distinct()
+                    .Where(modules.IsOfUse).Select(buildId => $" --binary {modules.FileOf(buildId)}");
+                throw new UserErrorException(
+                    $"{e.Message}; what came through the pipe is kept, and this sends it: perforator import {string.Join(' ', pipes.Select(Keep))} --service {service} --server {server}{string.Concat(binariesOfUse)}", e);
             }
         }
         return ExitCodes.Ok;
+    }
+
+    private static async Task SendAsync(ServerClient client, RecordedFile recording, FileModules modules, HashSet<BuildId> sent, CancellationToken stop)
+    {
+        UploadReceipt receipt = await client.UploadProfileAsync(recording.Set, stop);
+        Report(recording.Name, recording.Set, receipt);
+        foreach (BuildId buildId in recording.Set.Profiles.Keys)
+        {
+            if (!receipt.WantedBinaries.Contains(buildId.ToString()) || !modules.IsOfUse(buildId) || !sent.Add(buildId))
+                continue;
+            string path = modules.FileOf(buildId)!;
+            await client.UploadBinaryAsync(buildId, path, stop);
+            Console.Error.WriteLine($"perforator: sent the binary {path} ({buildId})");
+        }
+    }
+
+    /// <summary>Writes what came through a pipe, as it was to be sent, into a file here: its name says what it holds.</summary>
+    private static string Keep(RecordedFile recording)
+    {
+        const int HashDigits = 12;
+        byte[] encoded = BranchProfileCodec.Encode(recording.Set);
+        string path = $"{recording.Set.Service}.{BranchProfileCodec.ContentHash(encoded)[..HashDigits]}{BranchProfileCodec.FileExtension}";
+        WholeFile.Write(path, encoded);
+        return path;
     }
 
     private static void Report(string file, BranchProfileSet set, UploadReceipt receipt)

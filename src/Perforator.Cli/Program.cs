@@ -64,8 +64,9 @@ internal static class Program
             {
                 EnableDefaultExceptionHandler = false,
 
-                // What records sees to signals itself, from before it touches any process: see StopSignals.
-                ProcessTerminationTimeout = parsed.CommandResult.Command.Name is "agent" or "record" ? null : TimeSpan.FromSeconds(2),
+                // What records sees to signals itself, from before it touches any process: see StopSignals. What reads a pipe leaves the first
+                // one to whoever writes it: see PipeInterrupt.
+                ProcessTerminationTimeout = parsed.CommandResult.Command.Name is "agent" or "record" or "import" or "generate" ? null : TimeSpan.FromSeconds(2),
             });
         }
         catch (UserErrorException e)

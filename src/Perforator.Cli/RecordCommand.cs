@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Perforator.Branches;
+using Perforator.Bytes;
 using Perforator.Recording;
 using Perforator.Recording.Processes;
 using Perforator.Recording.Software;
@@ -85,7 +86,9 @@ internal static class RecordCommand
         Uri? server = request.Service is null ? null : ServerOption.Resolve(request.Server);
         foreach (int processId in request.ProcessIds)
             CheckProcess(processId);
-        CheckFolder(request.Output);
+        // Nobody wants to hear after an hour of recording that its file cannot be written.
+        if (request.Output is not null || server is null)
+            WholeFile.Check(request.Output ?? DefaultOutput);
         BranchSourceChoice choice = BranchSourceChoice.Make(request.Source);
         Console.Error.WriteLine($"perforator: source: {choice.Description}");
 
@@ -178,21 +181,6 @@ internal static class RecordCommand
         while (!recording.IsCompleted && command.Process.ExitCode is null)
             await Task.WhenAny(recording, Task.Delay(20));
         await ending.CancelAsync();
-    }
-
-    /// <summary>Nobody wants to hear after an hour of recording that its folder cannot be written.</summary>
-    private static void CheckFolder(string? output)
-    {
-        if (output is null)
-            return;
-        try
-        {
-            Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(output)) ?? "/");
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new UserErrorException($"cannot write {output}: {e.Message.TrimEnd('.')}; choose another file with -o");
-        }
     }
 
     private static void CheckProcess(int processId)

@@ -6,33 +6,55 @@ using Perforator.Pprof;
 
 namespace Perforator.Cli;
 
-/// <summary>A file of recorded branches of any kind that is known, told by how it begins.</summary>
-internal static class RecordedFile
+/// <summary>What a file or pipe of recorded branches holds, of any kind that is known; the kind is told by how it begins.</summary>
+/// <param name="Name">What messages call it.</param>
+/// <param name="Set">Its branches, with what it says of itself as labels: host, CPU, and its kind as the source.</param>
+/// <param name="IsPipe">Whether it cannot be read again.</param>
+internal sealed record RecordedFile(string Name, BranchProfileSet Set, bool IsPipe)
 {
+    /// <summary>Enough to tell text of counts from text of samples.</summary>
+    private const int StartBytes = 1 << 14;
+
     /// <summary>Adds up a file's branches.</summary>
-    /// <param name="path">The file.</param>
+    /// <param name="path">The file or pipe; "-" is standard input.</param>
     /// <param name="modules">The binaries of interest.</param>
     /// <param name="service">The service it is of.</param>
-    /// <returns>One set with what the file says of itself as labels: host, CPU, and its kind as the source.</returns>
     /// <exception cref="UserErrorException">Unreadable, of no known kind, or without samples.</exception>
-    public static BranchProfileSet Read(string path, FileModules modules, string service)
+    public static RecordedFile Read(string path, FileModules modules, string service)
     {
-        byte[] start = Start(path);
+        using FileStream file = InputFile.Open(path);
+        string name = InputFile.NameOf(path);
+        using PipeInterrupt? interrupt = PipeInterrupt.While(file);
+        DateTimeOffset begun = DateTimeOffset.UtcNow;
+        byte[] start = ReadStart(file, name);
+        using Stream whole = file.CanSeek ? file : new ResumedStream(start, file);
+        if (file.CanSeek)
+            file.Position = 0;
+        BranchProfileSet set;
         if (BranchProfileCodec.HasMagic(start))
         {
-            BranchProfileSet stored = BranchProfileCodec.Load(path);
-            stored.Labels[ProfileLabels.Service] = service;
-            return stored;
+            set = BranchProfileCodec.Load(whole, name);
         }
+        else
+        {
+            set = ReadSamples(whole, start, name, modules);
+            // The same file gives the same set whenever it is imported, so that the server knows it again. A pipe has no time of its own.
+            (set.Start, set.End) = file.CanSeek
+                ? (File.GetLastWriteTimeUtc(file.SafeFileHandle), File.GetLastWriteTimeUtc(file.SafeFileHandle))
+                : (begun, DateTimeOffset.UtcNow);
+        }
+        set.Labels[ProfileLabels.Service] = service;
+        return new RecordedFile(name, set, !file.CanSeek);
+    }
 
-        // The same file gives the same set whenever it is imported, so that the server knows it again.
-        DateTimeOffset written = File.GetLastWriteTimeUtc(path);
-        BranchProfileSet set = new() { Start = written, End = written, Labels = { [ProfileLabels.Service] = service } };
+    private static BranchProfileSet ReadSamples(Stream file, byte[] start, string name, FileModules modules)
+    {
+        BranchProfileSet set = new();
         BranchAggregator aggregator = new(modules);
         ulong samples;
         if (PerfDataReader.HasMagic(start))
         {
-            PerfDataSummary summary = new PerfDataReader(aggregator).ReadFile(path);
+            PerfDataSummary summary = new PerfDataReader(aggregator).ReadFile(file, name);
             samples = summary.BranchSamples + summary.AddressSamples;
             set.Labels[ProfileLabels.Source] = summary.BranchSamples > 0 ? "perf.data"
                 : summary.ExactAddressSamples == summary.AddressSamples ? "perf.data-exact-addresses" : "perf.data-addresses";
@@ -42,20 +64,19 @@ internal static class RecordedFile
         else if (PprofReader.HasMagic(start))
         {
             PprofReader reader = new(aggregator, modules);
-            reader.ReadFile(path);
+            reader.ReadFile(file, name);
             samples = reader.Samples;
             set.Labels[ProfileLabels.Source] = "pprof";
         }
         else if (start.AsSpan().Contains((byte)0) || start.Length == 0)
         {
-            throw new UserErrorException($"{path} is of no known kind: perf.data, text of perf script, counts as BOLT's and AutoFDO's text has them, pprof (lbr/stacks) and {BranchProfileCodec.FileExtension} files can be imported");
+            throw new UserErrorException($"{name} is of no known kind: perf.data, text of perf script, counts as BOLT's and AutoFDO's text has them, pprof (lbr/stacks) and {BranchProfileCodec.FileExtension} files can be imported");
         }
         else if (BranchCountText.IsCounts(start))
         {
             Module module = modules.OnlyNamed
-                ?? throw new UserErrorException($"{path} holds counts by address, which do not say of which binary: name that one with --binary");
+                ?? throw new UserErrorException($"{name} holds counts by address, which do not say of which binary: name that one with --binary");
             BranchProfile counted = new(module.BuildId, module.Path);
-            using FileStream file = InputFile.Open(path);
             BranchCountText text = new(counted);
             text.Read(file);
             set.Add(counted);
@@ -68,21 +89,18 @@ internal static class RecordedFile
             foreach (Mapping mapping in modules.OnlyNamed?.MappingsAsLinked() ?? [])
                 aggregator.OnMapping(mapping);
             PerfScriptReader reader = new(aggregator);
-            reader.ReadFile(path);
-            BranchInputs.RequireBranchStacks(path, reader.Summary);
+            reader.ReadFile(file, name);
+            BranchInputs.RequireBranchStacks(name, reader.Summary);
             samples = reader.BranchSamples;
             set.Labels[ProfileLabels.Source] = "perf-script";
         }
         if (samples == 0)
-            throw new UserErrorException($"{path} has no samples that can be used{BranchInputs.MainLoss(aggregator.Losses)}");
+            throw new UserErrorException($"{name} has no samples that can be used{BranchInputs.MainLoss(aggregator.Losses)}");
         set.Add(aggregator);
         foreach (BuildId untouched in set.Profiles.Where(p => p.Value.BranchEntries == 0 && p.Value.Addresses.Count == 0).Select(p => p.Key).ToList())
             set.Profiles.Remove(untouched);
         return set;
     }
-
-    /// <summary>Enough to tell text of counts from text of samples.</summary>
-    private const int StartBytes = 1 << 14;
 
     private static void Label(BranchProfileSet set, string label, string value)
     {
@@ -90,20 +108,16 @@ internal static class RecordedFile
             set.Labels[label] = ProfileLabels.Printable(value);
     }
 
-    private static byte[] Start(string path)
+    private static byte[] ReadStart(Stream file, string name)
     {
         try
         {
-            using FileStream file = InputFile.Open(path);
-            // What comes through a pipe has no time of its own, and would be another profile whenever it is imported.
-            if (!file.CanSeek)
-                throw new UserErrorException($"{path} is a pipe; import takes files, so that importing one again changes nothing");
             byte[] start = new byte[StartBytes];
             return start[..file.ReadAtLeast(start, start.Length, throwOnEndOfStream: false)];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new UserErrorException($"{path} cannot be read: {e.Message}", e);
+            throw new UserErrorException($"{name} cannot be read: {e.Message}", e);
         }
     }
 }

@@ -42,7 +42,7 @@ public sealed class HeldCommand
     {
         if (program.Contains('/'))
             return IsExecutable(program) ? program
-                : throw new UserErrorException($"cannot run {program}: {(File.Exists(program) ? "it is not executable" : "there is no such file")}");
+                : throw new UserErrorException($"cannot run {program}: {(Directory.Exists(program) ? "it is a folder" : File.Exists(program) ? "it is not executable" : "there is no such file")}");
         foreach (string folder in (Environment.GetEnvironmentVariable("PATH") ?? "/usr/bin:/bin").Split(':', StringSplitOptions.RemoveEmptyEntries))
             if (IsExecutable(Path.Combine(folder, program)))
                 return Path.Combine(folder, program);

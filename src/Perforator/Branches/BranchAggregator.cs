@@ -28,6 +28,9 @@ public sealed class BranchAggregator : IBranchSink
     /// <summary>The entry was recorded on a wrongly speculated path.</summary>
     public const string WrongPath = "branch on a wrongly speculated path";
 
+    /// <summary>The entry says that its branch was not taken.</summary>
+    public const string BranchNotTaken = "branch stack entry of a branch that was not taken";
+
     /// <summary>The sample is of a process no mapping is known of.</summary>
     public const string UnknownProcess = "sample of a process without known mappings";
 
@@ -119,6 +122,8 @@ public sealed class BranchAggregator : IBranchSink
         {
             tally.Profile.Addresses.Add(new(sample.InstructionPointer.Value - at.Bias), default, weight);
             tally.Profile.Samples += weight;
+            if (sample.Stack.IsEmpty)
+                tally.Profile.CountWithoutStack(weight, sample.HasExactAddress);
             sampled = tally;
         }
         else if (sample.Stack.IsEmpty)
@@ -219,9 +224,9 @@ public sealed class BranchAggregator : IBranchSink
     /// </summary>
     private void Count(AddressSpace space, in BranchEntry entry, ulong weight, ref ModuleTally? sampled)
     {
-        if ((entry.Flags & BranchFlags.SpeculativeWrongPath) != 0)
+        if ((entry.Flags & (BranchFlags.SpeculativeWrongPath | BranchFlags.NotTaken)) != 0)
         {
-            Losses.Add(WrongPath, weight);
+            Losses.Add((entry.Flags & BranchFlags.NotTaken) != 0 ? BranchNotTaken : WrongPath, weight);
             return;
         }
         AddressSpace.Region fromRegion = space.Find(entry.From.Value);

@@ -23,6 +23,9 @@ public enum BranchFlags : byte
 
     /// <summary>Not a branch instruction but an interrupt or fault: the instruction it left from had not run (Arm BRBE, or types saved).</summary>
     Interrupt = 32,
+
+    /// <summary>A conditional branch that fell through, as perf makes of Arm SPE's samples; code ran straight through it.</summary>
+    NotTaken = 64,
 }
 
 /// <summary>One taken branch: the address of the branch instruction and of the instruction it went to.</summary>
@@ -45,6 +48,9 @@ public readonly ref struct BranchSample
 
     /// <summary>The sampled instruction pointer; 0 when the source gave none.</summary>
     public RuntimeAddress InstructionPointer { get; init; }
+
+    /// <summary>The instruction pointer is exact (PEBS, IBS, SPE) rather than some instructions late.</summary>
+    public bool HasExactAddress { get; init; }
 
     /// <summary>Taken branches, newest first; empty when the event carried none.</summary>
     public required ReadOnlySpan<BranchEntry> Stack { get; init; }

@@ -39,6 +39,12 @@ public sealed class BranchProfile
     /// <summary>Samples that touched this binary.</summary>
     public ulong Samples { get; set; }
 
+    /// <summary>Of <see cref="Samples"/>, those that came without a branch stack, for their address alone.</summary>
+    public ulong AddressSamples { get; set; }
+
+    /// <summary>Of <see cref="AddressSamples"/>, those whose address is exact rather than some instructions late.</summary>
+    public ulong ExactAddressSamples { get; set; }
+
     /// <summary>Branch stack entries that touched this binary, the bogus ones included.</summary>
     public ulong BranchEntries { get; set; }
 
@@ -47,6 +53,14 @@ public sealed class BranchProfile
 
     /// <summary>Whether nothing of the binary was observed: it was mapped and not run.</summary>
     public bool IsEmpty => Branches.Count == 0 && Ranges.Count == 0 && Addresses.Count == 0;
+
+    /// <summary>Counts a sample that came without a branch stack.</summary>
+    internal void CountWithoutStack(ulong weight, bool isExact)
+    {
+        AddressSamples = PairCounts.Saturating(AddressSamples, weight);
+        if (isExact)
+            ExactAddressSamples = PairCounts.Saturating(ExactAddressSamples, weight);
+    }
 
     /// <summary>Adds another profile of the same binary.</summary>
     /// <exception cref="ArgumentException">The other profile is of another binary.</exception>
@@ -59,6 +73,8 @@ public sealed class BranchProfile
         Addresses.Merge(other.Addresses);
         Samples = PairCounts.Saturating(Samples, other.Samples);
         BranchEntries = PairCounts.Saturating(BranchEntries, other.BranchEntries);
+        AddressSamples = PairCounts.Saturating(AddressSamples, other.AddressSamples);
+        ExactAddressSamples = PairCounts.Saturating(ExactAddressSamples, other.ExactAddressSamples);
         Losses.Merge(other.Losses);
     }
 }

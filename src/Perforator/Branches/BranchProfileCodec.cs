@@ -92,9 +92,18 @@ public static class BranchProfileCodec
     /// <exception cref="UserErrorException">The file cannot be read or is not a whole branch profile file.</exception>
     public static BranchProfileSet Load(string path)
     {
+        using FileStream file = InputFile.Open(path);
+        return Load(file, InputFile.NameOf(path));
+    }
+
+    /// <summary>Loads a branch profile file that is open, or comes through a pipe.</summary>
+    /// <param name="path">What messages call it.</param>
+    /// <exception cref="UserErrorException">It cannot be read or is not a whole branch profile file.</exception>
+    public static BranchProfileSet Load(Stream file, string path)
+    {
         try
         {
-            return Decode(InputFile.ReadWhole(path));
+            return Decode(InputFile.ReadWhole(file, path));
         }
         catch (MalformedInputException e)
         {

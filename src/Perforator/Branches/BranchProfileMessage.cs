@@ -27,6 +27,8 @@ internal static class BranchProfileMessage
                 Path = ProfileLabels.Printable(profile.Path, MaxPathLength),
                 Samples = profile.Samples,
                 BranchEntries = profile.BranchEntries,
+                AddressSamples = profile.AddressSamples,
+                ExactAddressSamples = profile.ExactAddressSamples,
                 Branches = PairColumnsCodec.Encode(profile.Branches, PairKind.Branches),
                 Ranges = PairColumnsCodec.Encode(profile.Ranges, PairKind.Ranges),
                 Addresses = PairColumnsCodec.Encode(profile.Addresses, PairKind.Addresses),
@@ -61,7 +63,15 @@ internal static class BranchProfileMessage
             if (p.BuildId.Length is 0 or > BuildId.MaxLength)
                 throw Malformed($"a build id has 1 to {BuildId.MaxLength} bytes, not {p.BuildId.Length}");
             BuildId buildId = BuildId.FromBytes(p.BuildId.Span);
-            BranchProfile profile = new(buildId, p.Path) { Samples = p.Samples, BranchEntries = p.BranchEntries };
+            if (p.ExactAddressSamples > p.AddressSamples)
+                throw Malformed($"{p.ExactAddressSamples} of {p.AddressSamples} samples");
+            BranchProfile profile = new(buildId, p.Path)
+            {
+                Samples = p.Samples,
+                BranchEntries = p.BranchEntries,
+                AddressSamples = p.AddressSamples,
+                ExactAddressSamples = p.ExactAddressSamples,
+            };
             if (!set.Profiles.TryAdd(buildId, profile))
                 throw Malformed($"build id {buildId} occurs twice");
             PairColumnsCodec.Decode(p.Branches, PairKind.Branches, profile.Branches);

@@ -7,8 +7,10 @@ public static partial class WholeFile
 {
     /// <summary>
     /// Writes beside the target and renames, so that a reader, a crash or a full disk never leaves part of a file under
-    /// <paramref name="path"/>. Devices and pipes (/dev/stdout) are written to, and links are followed, never replaced.
+    /// <paramref name="path"/>. Devices and pipes (/dev/stdout) are written to, and links are followed, never replaced. The folder must
+    /// be there.
     /// </summary>
+    /// <exception cref="UserErrorException">The path is empty, a folder, or in a folder that is missing.</exception>
     public static void Write(string path, ReadOnlySpan<byte> content)
     {
         using (FileStream? stream = OpenStream(path))
@@ -19,13 +21,7 @@ public static partial class WholeFile
                 return;
             }
         }
-        if (File.Exists(path))
-            path = File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path;
-        if (Directory.Exists(path))
-            throw new IOException("it is a folder");
-        string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
-        Directory.CreateDirectory(folder);
-        string partial = Path.Combine(folder, $".{Path.GetFileName(path)}.{Path.GetRandomFileName()}.part");
+        string partial = PartialOf(ref path);
         try
         {
             File.WriteAllBytes(partial, content);
@@ -36,6 +32,43 @@ public static partial class WholeFile
             File.Delete(partial);
             throw;
         }
+    }
+
+    /// <summary>Finds out before long work whether <see cref="Write"/> will succeed. What is there is left as it is.</summary>
+    /// <exception cref="UserErrorException">It will not; the message says why.</exception>
+    public static void Check(string path)
+    {
+        if (path.Length == 0)
+            throw new UserErrorException("the name of the file to write is empty");
+        // To open a pipe and close it again would end whoever reads it.
+        if (File.Exists(path) && (IsDevice(Path.GetFullPath(path)) || IsDevice(File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path)))
+            return;
+        string file = path;
+        try
+        {
+            using FileStream partial = new(PartialOf(ref file), FileMode.CreateNew, FileAccess.Write, FileShare.None, 0, FileOptions.DeleteOnClose);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            string reason = e is UnauthorizedAccessException ? "permission denied" : e is FileNotFoundException ? "it takes no files" : e.Message.TrimEnd('.');
+            throw new UserErrorException($"cannot write {path}: folder {Path.GetDirectoryName(Path.GetFullPath(file))}: {reason}", e);
+        }
+    }
+
+    private static bool IsDevice(string full) => full.StartsWith("/proc/", StringComparison.Ordinal)
+        || (full.StartsWith("/dev/", StringComparison.Ordinal) && !full.StartsWith("/dev/shm/", StringComparison.Ordinal));
+
+    /// <summary>The name under which a file is written before it has its own, and its own with links followed.</summary>
+    private static string PartialOf(ref string path)
+    {
+        if (File.Exists(path))
+            path = File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path;
+        if (Directory.Exists(path))
+            throw new UserErrorException($"{path} is a folder; name a file");
+        string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
+        if (!Directory.Exists(folder))
+            throw new UserErrorException($"cannot write {path}: there is no folder {folder}");
+        return Path.Combine(folder, $".{Path.GetFileName(path)}.{Path.GetRandomFileName()}.part");
     }
 
     /// <summary>Whether a file is there and has this content. Devices and pipes, which might never end, have none.</summary>
@@ -55,10 +88,8 @@ public static partial class WholeFile
         string full = Path.GetFullPath(path);
         if (!File.Exists(full) || new FileInfo(full) is { LinkTarget: null, Length: > 0 })
             return null;
-        bool isDevice = full.StartsWith("/proc/", StringComparison.Ordinal)
-            || (full.StartsWith("/dev/", StringComparison.Ordinal) && !full.StartsWith("/dev/shm/", StringComparison.Ordinal));
         FileStream stream = new(full, FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
-        if (isDevice || !stream.CanSeek)
+        if (IsDevice(full) || !stream.CanSeek)
             return stream;
         stream.Dispose();
         return null;

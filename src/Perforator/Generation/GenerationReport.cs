@@ -33,6 +33,12 @@ public sealed record GenerationReport
     /// <summary>Samples that touched the binary.</summary>
     public required ulong TotalSamples { get; init; }
 
+    /// <summary>Of <see cref="TotalSamples"/>, those that came without a branch stack, for their address alone.</summary>
+    public required ulong AddressSamples { get; init; }
+
+    /// <summary>Of <see cref="AddressSamples"/>, those whose address is exact rather than some instructions late.</summary>
+    public required ulong ExactAddressSamples { get; init; }
+
     /// <summary>
     /// Taken branches with both ends in the binary, each as often as it was seen (Yandex Perforator, autofdo_input_builder.cpp).
     /// </summary>
@@ -107,6 +113,8 @@ public sealed record GenerationReport
             Binary = binary.Path,
             TotalProfiles = totalProfiles,
             TotalSamples = branches.Samples,
+            AddressSamples = branches.AddressSamples,
+            ExactAddressSamples = branches.ExactAddressSamples,
             TotalBranches = branches.Branches.InternalTotal,
             BogusLbrEntries = checks.BogusRange,
             BranchCountMapSize = branches.Branches.Count,
@@ -120,8 +128,18 @@ public sealed record GenerationReport
             HotFunctionCoverage = quality.HotCoverage,
             Checks = checks,
             Losses = losses,
-            Notes = notes ?? [],
+            Notes = [.. notes ?? [], .. AddressNote(branches)],
         };
+    }
+
+    private static IEnumerable<string> AddressNote(BranchProfile branches)
+    {
+        if (branches.AddressSamples == 0)
+            yield break;
+        string use = branches.Branches.Count != 0 ? ": not used beside branch stacks (perforator record gives these on any x86-64 CPU)"
+            : branches.ExactAddressSamples == branches.AddressSamples ? ""
+            : "; the others' may lie some instructions late (perf record -e cycles:upp is exact where the CPU can)";
+        yield return $"{branches.AddressSamples} samples without branch stacks, {branches.ExactAddressSamples} of them with exact addresses{use}";
     }
 
     /// <summary>What to do about a weak profile; null when it is good.</summary>
@@ -170,6 +188,8 @@ public sealed record GenerationReport
                 double number => number,
                 _ => (JsonNode)value.ToString()!,
             };
+        json[nameof(AddressSamples)] = AddressSamples;
+        json[nameof(ExactAddressSamples)] = ExactAddressSamples;
         json[nameof(Summary)] = new JsonObject
         {
             [nameof(Functions)] = Summary.NumFunctions,

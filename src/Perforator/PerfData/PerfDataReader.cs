@@ -67,11 +67,23 @@ public sealed class PerfDataReader
     /// <exception cref="UserErrorException">The file is missing, unreadable or not a perf.data file that can be read here.</exception>
     public PerfDataSummary ReadFile(string path)
     {
-        if (Directory.Exists(path))
-            throw new UserErrorException($"{path} is a folder of perf.data files, as perf record --threads writes; record without --threads");
+        using FileStream file = Open(path);
+        return ReadFile(file, InputFile.NameOf(path));
+    }
+
+    /// <summary>Opens a file or pipe to read.</summary>
+    /// <exception cref="UserErrorException">It is missing, unreadable or a folder.</exception>
+    public static FileStream Open(string path) => Directory.Exists(path)
+        ? throw new UserErrorException($"{path} is a folder of perf.data files, as perf record --threads writes; record without --threads")
+        : InputFile.Open(path);
+
+    /// <summary>Reads a file or pipe that stands at its beginning to its end.</summary>
+    /// <param name="path">What messages call it.</param>
+    /// <exception cref="UserErrorException">Unreadable, or not a perf.data file that can be read here.</exception>
+    public PerfDataSummary ReadFile(Stream file, string path)
+    {
         try
         {
-            using FileStream file = InputFile.Open(path);
             return Read(file);
         }
         catch (MalformedInputException e)

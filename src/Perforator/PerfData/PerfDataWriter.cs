@@ -140,6 +140,10 @@ public sealed class PerfDataWriter : IBranchSink, IDisposable
             ulong bits = (ulong)entry.Flags & PerfBranchEntryBits.OutcomeMask;
             if ((entry.Flags & BranchFlags.SpeculativeWrongPath) != 0)
                 bits |= PerfBranchEntryBits.PERF_BR_SPEC_WRONG_PATH << PerfBranchEntryBits.SpeculationShift;
+            if ((entry.Flags & BranchFlags.Interrupt) != 0)
+                bits |= (ulong)PerfBranchEntryBits.PERF_BR_IRQ << PerfBranchEntryBits.TypeShift;
+            if ((entry.Flags & BranchFlags.NotTaken) != 0)
+                bits |= 1UL << PerfBranchEntryBits.NotTakenShift;
             writer.U64(entry.From.Value);
             writer.U64(entry.To.Value);
             writer.U64(bits);

@@ -183,7 +183,10 @@ public enum PerfRecordMisc : ushort
     PERF_RECORD_MISC_BUILD_ID_SIZE = 1 << 15,
 }
 
-/// <summary>perf_branch_entry's third word: mispred:1 predicted:1 in_tx:1 abort:1 cycles:16 type:4 spec:2 new_type:4 priv:3.</summary>
+/// <summary>
+/// perf_branch_entry's third word: mispred:1 predicted:1 in_tx:1 abort:1 cycles:16 type:4 spec:2 new_type:4 priv:3, and not_taken:1, which
+/// perf's own tools add (tools/perf/util/branch.h, Linux 6.15).
+/// </summary>
 public static class PerfBranchEntryBits
 {
     /// <summary>Size of one perf_branch_entry: from, to, flags.</summary>
@@ -200,6 +203,9 @@ public static class PerfBranchEntryBits
 
     /// <summary>new_type, PERF_BR_NEW_*: 4 bits that say more when type is PERF_BR_EXTEND_ABI.</summary>
     public const int NewTypeShift = 26;
+
+    /// <summary>not_taken.</summary>
+    public const int NotTakenShift = 33;
 
     public const uint PERF_BR_IRQ = 12;
     public const uint PERF_BR_SERROR = 13;

@@ -158,6 +158,7 @@ public sealed class PerfRecordReader
             ThreadId = sample.ThreadId,
             Time = sample.Time,
             InstructionPointer = new(sample.Ip),
+            HasExactAddress = sample.HasExactIp,
             Stack = entries.AsSpan(0, count),
             Weight = 1,
         });

@@ -95,6 +95,8 @@ public readonly ref struct PerfSample
             BranchFlags flags = (BranchFlags)(bits & PerfBranchEntryBits.OutcomeMask);
             if ((bits >> PerfBranchEntryBits.SpeculationShift & 3) == PerfBranchEntryBits.PERF_BR_SPEC_WRONG_PATH)
                 flags |= BranchFlags.SpeculativeWrongPath;
+            if ((bits >> PerfBranchEntryBits.NotTakenShift & 1) != 0)
+                flags |= BranchFlags.NotTaken;
             if ((bits >> PerfBranchEntryBits.TypeShift & 15) >= PerfBranchEntryBits.PERF_BR_IRQ && IsInterrupt(bits))
                 flags |= BranchFlags.Interrupt;
             entries[i] = new BranchEntry(new(words[3 * i]), new(words[3 * i + 1]), flags);

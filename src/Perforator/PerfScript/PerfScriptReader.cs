@@ -30,6 +30,9 @@ public sealed class PerfScriptReader
     /// <summary>Branches printed by name, whose addresses cannot be told.</summary>
     public const string SymbolicBranches = "perf script line whose branches are symbols (brstacksym); print addresses with -F ip,brstack";
 
+    /// <summary>A sample whose branches are all 0: the CPU had filled none in.</summary>
+    public const string EmptyStack = "perf script sample with an empty branch stack";
+
     private const int MaxLine = 1 << 20;
 
     private static ReadOnlySpan<byte> MappingEvent => "PERF_RECORD_MMAP"u8;
@@ -62,6 +65,14 @@ public sealed class PerfScriptReader
     public void ReadFile(string path)
     {
         using FileStream file = InputFile.Open(path);
+        ReadFile(file, InputFile.NameOf(path));
+    }
+
+    /// <summary>Reads a file or pipe that stands at its beginning to its end.</summary>
+    /// <param name="path">What messages call it.</param>
+    /// <exception cref="UserErrorException">It is unreadable.</exception>
+    public void ReadFile(Stream file, string path)
+    {
         try
         {
             Read(file);
@@ -298,7 +309,16 @@ public sealed class PerfScriptReader
             at += size;
             count++;
         }
-        Deliver(instructionPointer, stack.AsSpan(0, count));
+        ReadOnlySpan<BranchEntry> filled = stack.AsSpan(0, count);
+        while (filled is [.., { From.Value: 0, To.Value: 0 }])
+            filled = filled[..^1];
+        if (filled.IsEmpty && count > 0)
+        {
+            sink.OnLost(EmptyStack, weight);
+            weight = 1;
+            return;
+        }
+        Deliver(instructionPointer, filled);
     }
 
     private void FlushFrames()

@@ -7,8 +7,8 @@ namespace Perforator.PerfScript;
 /// <summary>The blank-separated tokens of one line, and how a branch and a number read.</summary>
 internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
 {
-    /// <summary>Two numbers of 16 digits, the flags and a number of cycles.</summary>
-    private const int LongestUsual = 64;
+    /// <summary>Two numbers of 16 digits, the flags, a number of cycles, the longest type and the longest speculation.</summary>
+    private const int LongestUsual = 96;
 
     private ReadOnlySpan<byte> rest = line;
 
@@ -39,8 +39,8 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
     public static bool IsSymbolicBranch(ReadOnlySpan<byte> token) => token.Contains((byte)'/') && token.IndexOf("+0x"u8) > 0;
 
     /// <summary>
-    /// A branch as perf prints it: <c>0xFROM/0xTO/prediction/transaction/abort/cycles[/type/speculation]</c>, where prediction is
-    /// M (missed), P or -, and speculation may be SPEC_WRONG_PATH.
+    /// A branch as perf prints it: <c>0xFROM/0xTO/prediction/transaction/abort/cycles[/type[/speculation]]</c>, where prediction is
+    /// M (missed), P or -, with N behind it if the branch was not taken.
     /// </summary>
     public static bool TryBranch(ReadOnlySpan<byte> token, out BranchEntry branch)
     {
@@ -49,23 +49,50 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
         if (!TryHexPrefixed(token, ref at, out ulong from) || at >= token.Length || token[at++] != '/' ||
             !TryHexPrefixed(token, ref at, out ulong to) || (at < token.Length && token[at] != '/'))
             return false;
-        BranchFlags flags = BranchFlags.None;
         ReadOnlySpan<byte> fields = token[at..];
-        if (fields.Length > 1)
-            flags = fields[1] == 'M' ? BranchFlags.Mispredicted : fields[1] == 'P' ? BranchFlags.Predicted : BranchFlags.None;
-        if (fields.Length > 3 && fields[3] == 'X')
+        ReadOnlySpan<byte> prediction = NextField(ref fields);
+        BranchFlags flags = prediction is [(byte)'M', ..] ? BranchFlags.Mispredicted : prediction is [(byte)'P', ..] ? BranchFlags.Predicted : BranchFlags.None;
+        if (prediction is [_, (byte)'N'])
+            flags |= BranchFlags.NotTaken;
+        if (NextField(ref fields) is [(byte)'X'])
             flags |= BranchFlags.InTransaction;
-        if (fields.Length > 5 && fields[5] == 'A')
+        if (NextField(ref fields) is [(byte)'A'])
             flags |= BranchFlags.Abort;
-        if (fields.Length > 16 && fields.IndexOf("SPEC_WRONG_PATH"u8) >= 0)
-            flags |= BranchFlags.SpeculativeWrongPath;
-        branch = new(new(from), new(to), flags);
+        NextField(ref fields); // cycles
+        branch = new(new(from), new(to), flags | TypeAndSpeculation(fields));
         return true;
     }
 
+    /// <summary>What follows the next slash, up to the one behind it.</summary>
+    private static ReadOnlySpan<byte> NextField(ref ReadOnlySpan<byte> fields)
+    {
+        if (fields.IsEmpty)
+            return default;
+        int end = fields[1..].IndexOf((byte)'/') + 1;
+        ReadOnlySpan<byte> field = end == 0 ? fields[1..] : fields[1..end];
+        fields = end == 0 ? default : fields[end..];
+        return field;
+    }
+
+    /// <summary>What the fields behind the cycles say: <c>/type</c> or <c>/type/speculation</c>, each of which may be empty or -.</summary>
+    private static BranchFlags TypeAndSpeculation(ReadOnlySpan<byte> fields)
+    {
+        BranchFlags flags = IsInterrupt(NextField(ref fields)) ? BranchFlags.Interrupt : BranchFlags.None;
+        return NextField(ref fields).SequenceEqual("SPEC_WRONG_PATH"u8) ? flags | BranchFlags.SpeculativeWrongPath : flags;
+    }
+
+    /// <summary>
+    /// Whether a type is one of those that are no branch instruction (perf, util/branch.c). ARM64_DEBUG_EXIT, elsewhere printed ARCH_3, is the
+    /// return from a debugger's stop; types that perf has no name for are newer faults.
+    /// </summary>
+    private static bool IsInterrupt(ReadOnlySpan<byte> type) => type.Length > 2 &&
+        (type.SequenceEqual("IRQ"u8) || type.SequenceEqual("SERROR"u8) || type.StartsWith("FAULT_"u8) || type.SequenceEqual("(null)"u8)
+        || (type.StartsWith("ARCH_"u8) && !type.SequenceEqual("ARCH_3"u8))
+        || (type.StartsWith("ARM64_"u8) && !type.SequenceEqual("ARM64_DEBUG_EXIT"u8)));
+
     /// <summary>
     /// The branch that text begins with, if it is in the form that nearly all have: <c>0xFROM/0xTO/P/-/-/0</c>, with M or - for P and
-    /// any number of cycles. All others are for <see cref="TryBranch"/>.
+    /// any number of cycles, and with or without type and speculation. All others are for <see cref="TryBranch"/>.
     /// </summary>
     /// <param name="text">From the branch on, beyond the end of its line where there is more.</param>
     /// <returns>Length of the token, or 0 when it is not in that form or too near the end of the text to tell.</returns>
@@ -90,7 +117,13 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
         int end = at + 7;
         while ((uint)(Unsafe.Add(ref start, end) - '0') <= 9 && end < LongestUsual - 1)
             end++;
-        if (end == at + 7 || Unsafe.Add(ref start, end) > ' ')
+        if (end == at + 7)
+            return 0;
+        int cycles = end;
+        if (Unsafe.Add(ref start, end) == '/')
+            while (Unsafe.Add(ref start, end) > ' ' && end < LongestUsual - 1)
+                end++;
+        if (Unsafe.Add(ref start, end) > ' ')
             return 0;
         BranchFlags flags = BranchFlags.None;
         switch ((byte)(fields >> 8))
@@ -102,6 +135,8 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
         }
         if ((fields & 0x0000_ff00_ff00_0000) != 0x0000_2d00_2d00_0000)
             return 0;
+        if (end > cycles)
+            flags |= TypeAndSpeculation(text[cycles..end]);
         branch = new(new(from), new(to), flags);
         return end;
     }

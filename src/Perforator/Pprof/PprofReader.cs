@@ -51,9 +51,18 @@ public sealed class PprofReader
     /// <exception cref="UserErrorException">Unreadable, not a pprof profile, or one without branch stacks.</exception>
     public void ReadFile(string path)
     {
+        using FileStream file = InputFile.Open(path);
+        ReadFile(file, InputFile.NameOf(path));
+    }
+
+    /// <summary>Reads a file or pipe that stands at its beginning.</summary>
+    /// <param name="path">What messages call it.</param>
+    /// <exception cref="UserErrorException">Unreadable, not a pprof profile, or one without branch stacks.</exception>
+    public void ReadFile(Stream file, string path)
+    {
         try
         {
-            Read(InputFile.ReadWhole(path));
+            Read(InputFile.ReadWhole(file, path));
         }
         catch (MalformedInputException e)
         {

@@ -22,7 +22,7 @@ public class BranchProfileCodecTests
         set.Losses.Add("sample of a process without known mappings", 3);
         foreach (string id in (string[])["bb01", "aa02"])
         {
-            BranchProfile profile = new(BuildId.Parse(id), "/opt/" + id) { Samples = 17, BranchEntries = 200 };
+            BranchProfile profile = new(BuildId.Parse(id), "/opt/" + id) { Samples = 17, BranchEntries = 200, AddressSamples = 5, ExactAddressSamples = 3 };
             for (int i = 0; i < branches; i++)
             {
                 ulong from = 0x1000 + (ulong)random.Next(0x10000), to = 0x1000 + (ulong)random.Next(0x10000);
@@ -48,6 +48,7 @@ public class BranchProfileCodecTests
         {
             BranchProfile other = actual.Profiles[id];
             Assert.Equal((profile.Path, profile.Samples, profile.BranchEntries), (other.Path, other.Samples, other.BranchEntries));
+            Assert.Equal((profile.AddressSamples, profile.ExactAddressSamples), (other.AddressSamples, other.ExactAddressSamples));
             Assert.Equal(profile.Branches.Sorted(), other.Branches.Sorted());
             Assert.Equal(profile.Ranges.Sorted(), other.Ranges.Sorted());
             Assert.Equal(profile.Addresses.Sorted(), other.Addresses.Sorted());
@@ -77,6 +78,7 @@ public class BranchProfileCodecTests
             copy.Ranges.Merge(profile.Ranges);
             copy.Addresses.Merge(profile.Addresses);
             (copy.Samples, copy.BranchEntries) = (profile.Samples, profile.BranchEntries);
+            (copy.AddressSamples, copy.ExactAddressSamples) = (profile.AddressSamples, profile.ExactAddressSamples);
             copy.Losses.Merge(profile.Losses);
             reordered.Add(copy);
         }

@@ -1,5 +1,8 @@
 using System.Text.Json;
+using Perforator.Benchmarks;
 using Perforator.Branches;
+using Perforator.Elf;
+using Perforator.PerfData;
 using Perforator.Server.Http;
 using Perforator.Tests.Infrastructure;
 using Perforator.Tests.PerfData;
@@ -34,6 +37,47 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
 
         // Three processes at three addresses that took the same branches together: the peer loses those of two (llvm-project issue 164581).
         Assert.Equal(ours, File.ReadAllText(Generate("--perf-data", program.PerfData)));
+    }
+
+    /// <summary>What CPUs put into stacks besides branches counts alike, whether perf printed it or not.</summary>
+    [SkippableTheory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Text_and_perf_data_of_one_recording_give_the_same_bytes(bool onlyInterrupts)
+    {
+        Tool.Require("perf");
+        string data = folder["disturbed.perf.data"], text = folder["disturbed.txt"], script = folder["script.txt"];
+        DisturbedStacks disturbed;
+        using (FileStream file = File.Create(data))
+        using (PerfDataWriter writer = new(file))
+        {
+            disturbed = new(writer, onlyInterrupts);
+            new BranchWalker(program.Elf).Feed(disturbed, program.Binary, WalkedProgram.Samples, program.Processes[..1]);
+            writer.Complete();
+        }
+        File.WriteAllText(text, disturbed.Text.ToString());
+        string ours = File.ReadAllText(Generate("--perf-data", data)), undisturbed = File.ReadAllText(Generate("--perf-data", program.OneProcess));
+        Assert.NotEqual(undisturbed, ours);
+        Assert.Equal(ours, File.ReadAllText(Generate("--perf-script", text)));
+
+        // Debian's perf prints the type but not the speculation.
+        File.WriteAllText(script, Tool.Run("perf", ["script", "-i", data, "-F", "ip,brstack", "--show-mmap-events"]).Succeeded().Output);
+        Assert.Contains("/IRQ ", File.ReadAllText(script));
+        if (onlyInterrupts)
+            Assert.Equal(ours, File.ReadAllText(Generate("--perf-script", script)));
+    }
+
+    /// <summary>Entries that did not happen are as if they were not there.</summary>
+    [Fact]
+    public void Wrong_paths_and_branches_not_taken_change_nothing()
+    {
+        BranchAggregator with = new(new WalkedProgram.Resolver(program.Module)), without = new(new WalkedProgram.Resolver(program.Module));
+        program.Feed(new DisturbedStacks(with, onlyInterrupts: false) { LeavesOutInterrupts = true });
+        program.Feed(without);
+        Assert.NotEqual(0UL, with.Losses[BranchAggregator.WrongPath]);
+        Assert.NotEqual(0UL, with.Losses[BranchAggregator.BranchNotTaken]);
+        Assert.Equal(without.Profiles.Values.Single().Ranges.Sorted(), with.Profiles.Values.Single().Ranges.Sorted());
+        Assert.Equal(without.Profiles.Values.Single().Branches.Sorted(), with.Profiles.Values.Single().Branches.Sorted());
     }
 
     [SkippableFact]
@@ -144,6 +188,8 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
         (string profile, string report) = Pgo("clock");
         Assert.Contains("fold:", profile);
         Assert.Contains("Lower quality", report);
+        Assert.Contains("perforator record, whose software recorder needs no such CPU", report);
+        Assert.Contains(" samples without branch stacks, 0 of them with exact addresses; the others' may lie some instructions late", report);
 
         (string Profile, string Report) Pgo(string service)
         {
@@ -151,6 +197,41 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
             ToolResult result = server.Cli("pgo", service, "--format", "text", "-o", output).Succeeded();
             return (File.ReadAllText(output), result.Error);
         }
+    }
+
+    /// <summary>Also where the server adds up several uploads, and where the profile is generated here.</summary>
+    [Fact]
+    public void Pgo_tells_exact_addresses_from_those_that_skid()
+    {
+        using ServerProcess server = ServerProcess.Start(folder["data"]);
+        PerfEventAttributes cycles = new() { SampleType = PerfSampleType.PERF_SAMPLE_IP | PerfSampleType.PERF_SAMPLE_TID };
+        ulong address = program.Elf.Symbols.Symbols.ToArray().Single(symbol => program.Elf.Symbols.Name(symbol) == "fold").Address.Value;
+        LoadSegment code = program.Elf.LoadSegments.Single(segment => segment.IsExecutable);
+        byte[] mapping = RecordBytes.Mmap2(7, code.Address.Value, code.FileSize, code.Offset.Value, program.Binary, protection: 5);
+        string Import(string service, int exact, int late)
+        {
+            string file = folder[$"{service}-{exact}-{late}"];
+            File.WriteAllBytes(file, PerfDataBytes.File([(cycles, [1])], [mapping, .. Samples(exact, PerfRecordMisc.PERF_RECORD_MISC_EXACT_IP), .. Samples(late, PerfRecordMisc.None)]));
+            server.Cli("import", file, "--service", service, "--binary", program.Binary).Succeeded();
+            return server.Cli("pgo", service, "-o", folder["afdo"]).Succeeded().Error;
+        }
+
+        IEnumerable<byte[]> Samples(int count, PerfRecordMisc exact) => Enumerable.Repeat(
+            new RecordBytes(PerfRecordType.PERF_RECORD_SAMPLE, PerfRecordMisc.PERF_RECORD_MISC_USER | exact).U64(address).U32(7, 7).ToArray(), count);
+
+        string exactly = Import("exact", 30, 0);
+        Assert.Contains("\n30 samples without branch stacks, 30 of them with exact addresses\n", exactly);
+        Assert.Contains("software recorder", exactly);
+        Import("mixed", 30, 0);
+        string mixed = "\n42 samples without branch stacks, 30 of them with exact addresses; the others' may lie some instructions late";
+        Assert.Contains(mixed, Import("mixed", 0, 12));
+        Assert.Contains(mixed, server.Cli("pgo", "mixed", "--binary", program.Binary, "-o", folder["afdo"]).Succeeded().Error);
+        using JsonDocument json = JsonDocument.Parse(server.Cli("pgo", "mixed", "--json", "-o", folder["afdo"]).Succeeded().Error);
+        Assert.Equal((42, 30), (json.RootElement.GetProperty("AddressSamples").GetInt32(), json.RootElement.GetProperty("ExactAddressSamples").GetInt32()));
+
+        // Beside branch stacks addresses are of no use.
+        server.Cli("import", program.PerfData, "--service", "mixed", "--binary", program.Binary).Succeeded();
+        Assert.Contains("42 samples without branch stacks, 30 of them with exact addresses: not used beside branch stacks", server.Cli("pgo", "mixed", "-o", folder["afdo"]).Succeeded().Error);
     }
 
     [Theory]
