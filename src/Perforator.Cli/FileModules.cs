@@ -59,7 +59,7 @@ internal sealed class FileModules : IModuleResolver
                     return module;
             return null;
         }
-        if (!mapping.Path.StartsWith('/') || mapping.Path.StartsWith("//", StringComparison.Ordinal) || mapping.Path.StartsWith("/memfd:", StringComparison.Ordinal))
+        if (!mapping.Path.StartsWith('/') || mapping.IsAnonymous)
             return null;
         Module? found = Load(mapping.FilePath);
         if (found is null)

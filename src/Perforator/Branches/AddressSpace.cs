@@ -1,7 +1,7 @@
 namespace Perforator.Branches;
 
 /// <summary>The executable mappings of one process at one moment: disjoint regions in address order.</summary>
-internal sealed class AddressSpace
+internal sealed partial class AddressSpace
 {
     /// <summary>A mapped range, or a gap between two. A region without a tally is code of no interest.</summary>
     /// <param name="Start">First runtime address.</param>
@@ -13,6 +13,12 @@ internal sealed class AddressSpace
         /// <summary>Whether branches within it can be counted as traces.</summary>
         public bool HasTraces { get; } =
             Tally is not null && Start < End && unchecked(Start - Bias) < unchecked(End - Bias) && TraceCounts.Fits(unchecked(End - Bias));
+
+        /// <summary>The binary, if it is of interest.</summary>
+        public Module? Module { get; init; }
+
+        /// <summary>Memory without a file, of which it is not known what code it holds.</summary>
+        public bool IsAnonymous { get; init; }
     }
 
     private readonly List<Region> regions;
@@ -28,10 +34,18 @@ internal sealed class AddressSpace
     public AddressSpace Clone() => new([.. regions]);
 
     /// <summary>Maps a range, replacing whatever overlaps it: what stands out on either side stays.</summary>
-    public void Map(ulong start, ulong end, ModuleTally? tally, ulong bias)
+    public void Map(ulong start, ulong end, ModuleTally? tally, ulong bias, Module? module = null)
     {
         if (end <= start)
             return;
+        Map(new Region(start, end, tally, bias) { Module = module });
+        if (tally is not null)
+            TakeAnonymousBefore(start);
+    }
+
+    private void Map(Region region)
+    {
+        (ulong start, ulong end) = (region.Start, region.End);
         lastOfInterest = lastOther = new(0, 0, null, 0);
         int at = FirstEndingAfter(start);
         List<Region> kept = [];
@@ -45,28 +59,13 @@ internal sealed class AddressSpace
                 kept.Add(old with { Start = end });
         }
         regions.RemoveRange(at, until - at);
-        kept.Add(new Region(start, end, tally, bias));
+        kept.Add(region);
         kept.Sort(static (a, b) => a.Start.CompareTo(b.Start));
         regions.InsertRange(at, kept);
     }
 
     /// <summary>The region with a tally that was found last.</summary>
     public Region LastOfInterest => lastOfInterest;
-
-    /// <summary>Whether a range lies wholly in the code of one binary of interest.</summary>
-    public bool IsCodeOfOne(ulong start, ulong end)
-    {
-        int at = FirstEndingAfter(start);
-        if (at == regions.Count || regions[at].Tally is not { } tally)
-            return false;
-        for (ulong covered = start; at < regions.Count && regions[at].Start <= covered && regions[at].Tally == tally; at++)
-        {
-            covered = regions[at].End;
-            if (covered >= end)
-                return true;
-        }
-        return false;
-    }
 
     /// <summary>The region or gap that holds a runtime address.</summary>
     public Region Find(ulong address)

@@ -22,6 +22,10 @@ public sealed class BranchAggregator : IBranchSink
     /// <summary>The branch has neither end in a binary of interest.</summary>
     public const string ExternalBranch = "branch outside every binary of interest";
 
+    /// <summary>The branch has one end in executable memory without a file, and none in a binary of interest.</summary>
+    public const string AnonymousBranch =
+        "branch in executable memory without a file (JIT code, or code on huge pages that the mappings do not say the binary of)";
+
     /// <summary>The branch has one end in the kernel and none in a binary of interest.</summary>
     public const string KernelBranch = "branch in the kernel (record user space only: -e …:u)";
 
@@ -39,6 +43,8 @@ public sealed class BranchAggregator : IBranchSink
 
     /// <summary>The longest fall-through range counted, in bytes; no straight-line code is longer.</summary>
     public const ulong MaxRangeLength = 1 << 20;
+
+    private const BranchFlags NoPlainBranch = BranchFlags.SpeculativeWrongPath | BranchFlags.NotTaken | BranchFlags.Interrupt;
 
     private readonly IModuleResolver resolver;
     private readonly Dictionary<int, AddressSpace> processes = [];
@@ -76,12 +82,15 @@ public sealed class BranchAggregator : IBranchSink
     /// <inheritdoc/>
     public void OnMapping(Mapping mapping)
     {
-        if (mapping.IsAnonymous && Space(mapping.ProcessId).IsCodeOfOne(mapping.Start.Value, mapping.End.Value))
+        if (mapping.IsAnonymous && mapping.BuildId.IsEmpty)
+        {
+            Space(mapping.ProcessId).MapAnonymous(mapping.Start.Value, mapping.End.Value);
             return;
+        }
         Module? module = resolver.Resolve(mapping);
         BinaryAddress? start = module?.StartOf(mapping.Offset, mapping.Length);
         ModuleTally? tally = module is null || start is null ? null : Tally(module.BuildId, module.Path);
-        Space(mapping.ProcessId).Map(mapping.Start.Value, mapping.End.Value, tally, mapping.Start.Value - (start?.Value ?? 0));
+        Space(mapping.ProcessId).Map(mapping.Start.Value, mapping.End.Value, tally, mapping.Start.Value - (start?.Value ?? 0), module);
     }
 
     /// <inheritdoc/>
@@ -195,7 +204,7 @@ public sealed class BranchAggregator : IBranchSink
         foreach (ref readonly BranchEntry entry in stack[..Math.Min(stack.Length, buffer.Length)])
         {
             ulong from = entry.From.Value - start, to = entry.To.Value - start;
-            if (from >= size || to >= size || (entry.Flags & (BranchFlags.SpeculativeWrongPath | BranchFlags.Interrupt)) != 0)
+            if (from >= size || to >= size || (entry.Flags & NoPlainBranch) != 0)
                 break;
             (from, to) = (from + binaryStart, to + binaryStart);
             ulong rangeLength = newerFrom - to;
@@ -265,7 +274,9 @@ public sealed class BranchAggregator : IBranchSink
             from.NewerTo = ulong.MaxValue;
         }
         if ((from ?? to) is not { } touched)
-            Losses.Add((entry.From.Value | entry.To.Value) >> 63 != 0 ? KernelBranch : ExternalBranch, weight);
+            Losses.Add(
+                (entry.From.Value | entry.To.Value) >> 63 != 0 ? KernelBranch
+                    : fromRegion.IsAnonymous || toRegion.IsAnonymous ? AnonymousBranch : ExternalBranch, weight);
         else if (sampled is null)
             (sampled = touched).Profile.Samples += weight;
     }

@@ -23,10 +23,15 @@ public sealed record Mapping(
     /// <summary>The path at which the file lay when it was mapped.</summary>
     public string FilePath => IsDeleted ? Path[..^Deleted.Length] : Path;
 
+    /// <summary>Whether its pages are huge ones that were asked for as such (MAP_HUGETLB), which no file of a program has.</summary>
+    public bool IsHugeTlb { get; init; }
+
     /// <summary>
-    /// Whether it shows memory without a file. Programs that move their code onto huge pages copy it there, so that over a file's
-    /// code this is the same code.
+    /// Whether it shows memory without a file, by the names that the kernel and perf have for it: <c>//anon</c>, <c>[anon:NAME]</c>,
+    /// <c>/anon_hugepage (deleted)</c>, <c>/memfd:NAME (deleted)</c>, files of hugetlbfs, <c>[heap]</c> where it was grown over a program.
     /// </summary>
-    public bool IsAnonymous =>
-        Path.StartsWith("//anon", StringComparison.Ordinal) || Path.StartsWith("/anon_hugepage", StringComparison.Ordinal) || Path == "[heap]";
+    public bool IsAnonymous => IsHugeTlb || Path is ['/' or '[', ..] &&
+        (Path.StartsWith("//anon", StringComparison.Ordinal) || Path.StartsWith("[anon", StringComparison.Ordinal) || Path == "[heap]"
+        || Path.StartsWith("/anon_hugepage", StringComparison.Ordinal) || Path.StartsWith("/memfd:", StringComparison.Ordinal)
+        || Path.StartsWith("/dev/hugepages/", StringComparison.Ordinal) || Path.Contains("/libhugetlbfs.tmp.", StringComparison.Ordinal));
 }

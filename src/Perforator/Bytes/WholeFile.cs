@@ -51,7 +51,7 @@ public static partial class WholeFile
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             string reason = e is UnauthorizedAccessException ? "permission denied" : e is FileNotFoundException ? "it takes no files" : e.Message.TrimEnd('.');
-            throw new UserErrorException($"cannot write {path}: folder {Path.GetDirectoryName(Path.GetFullPath(file))}: {reason}", e);
+            throw new UserErrorException($"{path} cannot be written: folder {Path.GetDirectoryName(Path.GetFullPath(file))}: {reason}", e);
         }
     }
 
@@ -64,10 +64,10 @@ public static partial class WholeFile
         if (File.Exists(path))
             path = File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path;
         if (Directory.Exists(path))
-            throw new UserErrorException($"{path} is a folder; name a file");
+            throw new UserErrorException($"{path} cannot be written: it is a folder");
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
         if (!Directory.Exists(folder))
-            throw new UserErrorException($"cannot write {path}: there is no folder {folder}");
+            throw new UserErrorException($"{path} cannot be written: there is no folder {folder}");
         return Path.Combine(folder, $".{Path.GetFileName(path)}.{Path.GetRandomFileName()}.part");
     }
 

@@ -29,6 +29,9 @@ public sealed class PerfRecordReader
     /// <summary>A sample of a virtual machine's guest, whose addresses are not the host's.</summary>
     public const string GuestSample = "sample of a virtual machine's guest";
 
+    /// <summary>A mapping in a virtual machine's guest, whose processes are none of the host's.</summary>
+    public const string GuestMapping = "mapping of a virtual machine's guest";
+
     /// <summary>The header lists a path with two build ids, as of containers that have different files there.</summary>
     public const string AmbiguousBuildId = "mapping of a path that the perf.data header lists with several build ids (record with --buildid-mmap)";
 
@@ -73,7 +76,15 @@ public sealed class PerfRecordReader
             sink.OnLost(MalformedRecord, 1);
             return;
         }
-        PerfRecordType type = PerfRecordHeader.Read(record).Type;
+        PerfRecordHeader header = PerfRecordHeader.Read(record);
+        PerfRecordType type = header.Type;
+        bool isGuest = (header.Misc & PerfRecordMisc.PERF_RECORD_MISC_CPUMODE_MASK)
+            is PerfRecordMisc.PERF_RECORD_MISC_GUEST_KERNEL or PerfRecordMisc.PERF_RECORD_MISC_GUEST_USER;
+        if (isGuest && (type is PerfRecordType.PERF_RECORD_SAMPLE or PerfRecordType.PERF_RECORD_MMAP or PerfRecordType.PERF_RECORD_MMAP2))
+        {
+            sink.OnLost(type == PerfRecordType.PERF_RECORD_SAMPLE ? GuestSample : GuestMapping, 1);
+            return;
+        }
         if (type == PerfRecordType.PERF_RECORD_SAMPLE)
         {
             ReadSample(record, layout);
@@ -127,12 +138,6 @@ public sealed class PerfRecordReader
         if (!PerfSample.TryDecode(record, layout, out PerfSample sample))
         {
             sink.OnLost(MalformedRecord, 1);
-            return;
-        }
-        PerfRecordMisc mode = PerfRecordHeader.Read(record).Misc & PerfRecordMisc.PERF_RECORD_MISC_CPUMODE_MASK;
-        if (mode is PerfRecordMisc.PERF_RECORD_MISC_GUEST_KERNEL or PerfRecordMisc.PERF_RECORD_MISC_GUEST_USER)
-        {
-            sink.OnLost(GuestSample, 1);
             return;
         }
         int count = 0;
@@ -202,6 +207,10 @@ public sealed class PerfRecordReader
 
         // The kernel's own mappings have process -1; user code does not run there.
         if (mapping.ProcessId == -1)
+            return;
+
+        // Writable memory over code may get a copy of that code and be made executable next, which another record tells.
+        if (!mapped.IsExecutable && mapping.IsAnonymous)
             return;
 
         // A data mapping ends the code mapping it overlaps, and has no code itself.

@@ -7,7 +7,7 @@ namespace Perforator.PerfData;
 /// <param name="IsExecutable">Whether code may run from it.</param>
 public readonly record struct MmapRecord(Mapping Mapping, bool IsExecutable)
 {
-    private const uint PROT_EXEC = 4;
+    private const uint PROT_EXEC = 4, MAP_HUGETLB = 0x40000;
 
     /// <summary>Takes the record apart; false when it is too short.</summary>
     public static bool TryDecode(ReadOnlySpan<byte> record, ulong time, out MmapRecord result)
@@ -21,12 +21,13 @@ public readonly record struct MmapRecord(Mapping Mapping, bool IsExecutable)
         ulong length = cursor.ReadU64();
         ulong offset = cursor.ReadU64();
         bool executable = (header.Misc & PerfRecordMisc.PERF_RECORD_MISC_MMAP_DATA) == 0;
+        uint flags = 0;
         BuildId buildId = default;
         if (PerfRecordHeader.Read(record).Type == PerfRecordType.PERF_RECORD_MMAP2)
         {
             ReadOnlySpan<byte> identity = cursor.Take(24);
             executable = (cursor.ReadU32() & PROT_EXEC) != 0;
-            cursor.ReadU32();
+            flags = cursor.ReadU32();
 
             // Either major, minor, inode and generation, or the size (1 byte), 3 reserved bytes and up to 20 bytes of build id.
             if ((header.Misc & PerfRecordMisc.PERF_RECORD_MISC_MMAP_BUILD_ID) != 0 && !identity.IsEmpty && identity[0] is > 0 and <= 20)
@@ -35,7 +36,7 @@ public readonly record struct MmapRecord(Mapping Mapping, bool IsExecutable)
         string path = cursor.ReadCString();
         if (cursor.Failed)
             return false;
-        result = new(new Mapping(process, new(start), length, new(offset), path, buildId, time), executable);
+        result = new(new Mapping(process, new(start), length, new(offset), path, buildId, time) { IsHugeTlb = (flags & MAP_HUGETLB) != 0 }, executable);
         return true;
     }
 }

@@ -80,6 +80,54 @@ public class BranchAggregatorTests
         Assert.Equal(counted, aggregator.Profiles[Program.BuildId].Branches.Count);
     }
 
+    /// <summary>12 MB of code, as services have it.</summary>
+    private static readonly Module Large = new(BuildId.Parse("bb"), "/bin/large", [new(new(0x1ff000), new(0x1000), 12 << 20, 12 << 20, true)]);
+
+    private sealed class LargeModule : IModuleResolver
+    {
+        public Module? Resolve(Mapping mapping) => mapping.Path == Large.Path ? Large : null;
+    }
+
+    // Loaded at 0x7f0000000000: its first whole huge page begins at 0x7f0000200000, its code ends at 0x7f0000dff000.
+    private const ulong Bias = 0x7f0000000000;
+
+    private static Mapping Mapped(string path, ulong start, ulong end) =>
+        new(1, new(Bias + start), end - start, new(path == Large.Path ? start - 0x1fe000 : 0), path);
+
+    /// <summary>
+    /// What perf sees of a program that moved its code onto huge pages: live, as mappings over the code; or only what is left of the binary's own,
+    /// where it was moved before the recording began. Each mapping is path, begin and end, in binary addresses.
+    /// </summary>
+    [Theory]
+    [InlineData("/bin/large 1ff000 dff000, //anon 200000 c00000", true)] // Chromium, Node
+    [InlineData("/bin/large 1ff000 dff000, //anon 200000 c00000, //anon 200000 c00000", true)] // first writable, then executable
+    [InlineData("/bin/large 1ff000 dff000, //anon 0 e00000", true)] // BOLT --hugify: whole huge pages, beyond both ends
+    [InlineData("/bin/large 1ff000 dff000, //anon 0 1000000", false)] // farther than that: a JIT's arena where the binary was
+    [InlineData("/bin/large 1ff000 dff000, //anon 1000 e01000", false)] // no huge pages
+    [InlineData("/bin/large 1ff000 200000, //anon 200000 c00000, /bin/large c00000 dff000", true)]
+    [InlineData("/bin/large 1ff000 200000, /anon_hugepage 200000 c00000, /bin/large c00000 dff000", true)]
+    [InlineData("/bin/large 1ff000 200000, [anon:text] 200000 400000, [anon:text] 400000 c00000, /bin/large c00000 dff000", true)]
+    [InlineData("/bin/large 1ff000 200000, /memfd:hugetext 200000 e00000", true)]
+    [InlineData("/dev/hugepages/libhugetlbfs.tmp.x 200000 600000, //anon 600000 c00000, /bin/large c00000 dff000", true)] // nothing is left before it
+    [InlineData("//anon 200000 c00000", false)] // nothing is left at all
+    [InlineData("//anon 200000 bff000, /bin/large c00000 dff000", false)] // not next to it
+    [InlineData("/bin/large 1ff000 dff000, //anon dff000 1200000", true)] // a JIT's code behind the binary's is none of it
+    [InlineData("/lib/other 1ff000 200000, //anon 200000 c00000, /lib/other c00000 dff000", false)]
+    public void Code_moved_onto_huge_pages_is_still_the_binarys(string mappings, bool isCounted)
+    {
+        BranchAggregator aggregator = new(new LargeModule());
+        foreach (string[] words in mappings.Split(", ").Select(mapping => mapping.Split(' ')))
+            aggregator.OnMapping(Mapped(words[0], Convert.ToUInt64(words[1], 16), Convert.ToUInt64(words[2], 16)));
+        Sample(aggregator, 1, Entry(Bias + 0x240040, Bias + 0xb00010), Entry(Bias + 0x5ff000, Bias + 0x240000));
+        Sample(aggregator, 1, Entry(Bias + 0x1000100, Bias + 0x1000000));
+
+        BranchProfile? profile = aggregator.Profiles.GetValueOrDefault(Large.BuildId);
+        PairCount[] expected = isCounted ? [new(new(0x240040), new(0xb00010), 1, 0), new(new(0x5ff000), new(0x240000), 1, 0)] : [];
+        Assert.Equal(expected, profile?.Branches.Sorted() ?? []);
+        bool isJitsToo = mappings.Contains("1000000", StringComparison.Ordinal) || mappings.Contains("1200000", StringComparison.Ordinal);
+        Assert.Equal((!isCounted || isJitsToo, 3), (aggregator.Losses[BranchAggregator.AnonymousBranch] > 0, (int)aggregator.Losses.Total + expected.Length));
+    }
+
     [Fact]
     public void A_range_that_goes_backwards_is_counted_as_bogus()
     {

@@ -132,9 +132,13 @@ public class PerfRecordDecodingTests
         Read(callStack, sample);
         Read(Branches, Sample(PerfRecordMisc.PERF_RECORD_MISC_GUEST_USER).U64(0x1040).U32(7, 7).U64(1, 1, 0x30, 0x10, 0).ToArray());
         Read(Branches, Sample().U64(0x1040).U32(7, 7).U64(1, 0).ToArray());
+        Read(Branches, Sample(PerfRecordMisc.PERF_RECORD_MISC_GUEST_KERNEL).U64(0x1040).U32(7, 7).U64(1, 1, 0x30, 0x10, 0).ToArray());
+        foreach (PerfRecordMisc guest in new[] { PerfRecordMisc.PERF_RECORD_MISC_GUEST_USER, PerfRecordMisc.PERF_RECORD_MISC_GUEST_KERNEL })
+            Read(Branches, new RecordBytes(PerfRecordType.PERF_RECORD_MMAP2, guest).U32(7, 7).U64(0x1000, 0x1000, 0).U64(0, 0, 0).U32(5, 2).Path("/bin/a").ToArray());
         Assert.Empty(log.Lines);
         Assert.Equal(1UL, log.Losses[PerfRecordReader.FilteredBranchStack]);
-        Assert.Equal(1UL, log.Losses[PerfRecordReader.GuestSample]);
+        Assert.Equal(2UL, log.Losses[PerfRecordReader.GuestSample]);
+        Assert.Equal(2UL, log.Losses[PerfRecordReader.GuestMapping]);
         Assert.Equal(1UL, log.Losses[PerfRecordReader.EmptyBranchStack]);
     }
 
