@@ -135,7 +135,7 @@ internal sealed class BranchInputs
     private void Add(string path, BranchAggregator aggregator, SingleModuleResolver resolver, bool text = false)
     {
         Losses.Merge(aggregator.Losses);
-        if (!aggregator.Profiles.TryGetValue(module.BuildId, out BranchProfile? profile) || (profile.BranchEntries == 0 && profile.Addresses.Count == 0))
+        if (aggregator.ProfileOf(module.BuildId) is not { } profile || (profile.BranchEntries == 0 && profile.Addresses.Count == 0))
             throw new UserErrorException(resolver.OtherBuild.IsEmpty
                 ? $"{path} has no branches in {binary.Path}: was it recorded while this binary ran{(text ? ", and printed with --show-mmap-events" : "")}?"
                 : $"{path} is of another build of {binary.Path}: {resolver.OtherBuild} was recorded, the file has {binary.BuildId}; name the binary that ran");

@@ -33,15 +33,24 @@ internal static class Program
         ("services", ServicesCommand.Create),
     ];
 
-    /// <summary>Only the verb that is asked for is made, since making all takes longer than some of them run; help and mistakes need all.</summary>
-    private static RootCommand CreateRoot(string[] args)
+    /// <summary>
+    /// Only the verb that is asked for is made, and help's option only when it is, since making all takes longer than some of them
+    /// run; mistakes need all.
+    /// </summary>
+    private static Command CreateRoot(string[] args)
     {
-        RootCommand root = new(Description);
-        bool isKnown = args.Length > 0 && Verbs.Any(verb => verb.Name == args[0]);
         foreach ((string name, Func<Command> create) in Verbs)
-            if (!isKnown || name == args[0])
-                root.Add(create());
-        return root;
+        {
+            if (args.Length == 0 || name != args[0])
+                continue;
+            Command root = args.Any(static argument => argument is "-h" or "--help" or "-?" or "/h" or "/?") ? new RootCommand(Description) : new Command("perforator");
+            root.Add(create());
+            return root;
+        }
+        RootCommand all = new(Description);
+        foreach ((_, Func<Command> create) in Verbs)
+            all.Add(create());
+        return all;
     }
 
     private static async Task<int> Main(string[] args)

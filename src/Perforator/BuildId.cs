@@ -24,7 +24,10 @@ public readonly struct BuildId : IEquatable<BuildId>, IComparable<BuildId>
     {
         if (descriptor.IsEmpty || descriptor.Length > MaxLength)
             throw new ArgumentException($"a build id has 1 to {MaxLength} bytes, not {descriptor.Length}", nameof(descriptor));
-        return new BuildId(Convert.ToHexStringLower(descriptor));
+        char[] digits = new char[2 * descriptor.Length];
+        for (int i = 0; i < digits.Length; i++)
+            digits[i] = "0123456789abcdef"[i % 2 == 0 ? descriptor[i / 2] >> 4 : descriptor[i / 2] & 0xf];
+        return new BuildId(new string(digits));
     }
 
     /// <summary>Reads the hexadecimal form; upper case is accepted.</summary>

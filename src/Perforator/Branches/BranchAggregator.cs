@@ -48,8 +48,8 @@ public sealed class BranchAggregator : IBranchSink
 
     private readonly IModuleResolver resolver;
     private readonly Dictionary<int, AddressSpace> processes = [];
-    private readonly Dictionary<BuildId, ModuleTally> tallies = [];
-    private readonly Dictionary<BuildId, BranchProfile> profiles = [];
+    // By build id; its text, as comparing build ids would have to be compiled at run time.
+    private readonly Dictionary<string, ModuleTally> tallies = new(StringComparer.Ordinal);
     private int lastProcess = int.MinValue;
     private AddressSpace? lastSpace;
     private ulong sampleNumber;
@@ -59,16 +59,11 @@ public sealed class BranchAggregator : IBranchSink
 
     public BranchAggregator(IModuleResolver resolver) => this.resolver = resolver;
 
-    /// <summary>The profiles so far, by build id. What is counted later reaches them when this is asked for again.</summary>
-    public IReadOnlyDictionary<BuildId, BranchProfile> Profiles
-    {
-        get
-        {
-            foreach (ModuleTally tally in tallies.Values)
-                tally.Traces.Drain(tally.Profile);
-            return profiles;
-        }
-    }
+    /// <summary>The profiles so far, by build id. What is counted later reaches them when they are asked for again.</summary>
+    public IReadOnlyDictionary<BuildId, BranchProfile> Profiles => tallies.Values.Select(static tally => tally.Complete()).ToDictionary(static profile => profile.BuildId);
+
+    /// <summary>One of <see cref="Profiles"/>; null when the binary was never mapped.</summary>
+    public BranchProfile? ProfileOf(BuildId buildId) => tallies.TryGetValue(buildId.ToString(), out ModuleTally? tally) ? tally.Complete() : null;
 
     /// <summary>What was dropped before it could be attributed to a binary, by reason.</summary>
     public LossCounts Losses { get; } = new();
@@ -154,13 +149,8 @@ public sealed class BranchAggregator : IBranchSink
     /// <summary>Adds what another aggregator counted; the other is not to be used any more.</summary>
     public void Merge(BranchAggregator other)
     {
-        foreach ((BuildId id, BranchProfile profile) in other.profiles)
-        {
-            ModuleTally tally = Tally(id, profile.Path);
-            tally.Profile.Merge(profile);
-            if (other.tallies.TryGetValue(id, out ModuleTally? theirs))
-                tally.Traces.Merge(theirs.Traces, tally.Profile);
-        }
+        foreach (ModuleTally tally in other.tallies.Values)
+            Tally(tally.Profile.BuildId, tally.Profile.Path).Merge(tally);
         Losses.Merge(other.Losses);
         Samples = PairCounts.Saturating(Samples, other.Samples);
         BranchEntries = PairCounts.Saturating(BranchEntries, other.BranchEntries);
@@ -174,12 +164,8 @@ public sealed class BranchAggregator : IBranchSink
     {
         BranchAggregator taken = new(resolver) { Samples = Samples, BranchEntries = BranchEntries };
         taken.Losses.Merge(Losses);
-        foreach ((BuildId id, ModuleTally tally) in tallies)
-        {
-            tally.Traces.Drain(tally.Profile);
-            taken.profiles.Add(id, tally.Profile);
-            profiles[id] = tally.Profile = new BranchProfile(id, tally.Profile.Path);
-        }
+        foreach ((string id, ModuleTally tally) in tallies)
+            taken.tallies.Add(id, tally.Take());
         (Samples, BranchEntries) = (0, 0);
         Losses.Clear();
         return taken;
@@ -283,11 +269,8 @@ public sealed class BranchAggregator : IBranchSink
 
     private ModuleTally Tally(BuildId id, string path)
     {
-        if (!tallies.TryGetValue(id, out ModuleTally? tally))
-        {
-            tallies.Add(id, tally = new ModuleTally(new BranchProfile(id, path)));
-            profiles.Add(id, tally.Profile);
-        }
+        if (!tallies.TryGetValue(id.ToString(), out ModuleTally? tally))
+            tallies.Add(id.ToString(), tally = new ModuleTally(new BranchProfile(id, path), new TraceCounts()));
         return tally;
     }
 

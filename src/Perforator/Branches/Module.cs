@@ -51,9 +51,12 @@ public sealed class Module
     /// The mappings of a binary that runs where it is linked to run, for every process without mappings of its own: what text
     /// without mappings is read by.
     /// </summary>
-    public IEnumerable<Mapping> MappingsAsLinked() =>
-        Segments.Where(segment => segment.IsExecutable).Select(segment =>
-            new Mapping(BranchAggregator.AnyProcess, new(segment.Address.Value), segment.FileSize, segment.Offset, Path, BuildId));
+    public IEnumerable<Mapping> MappingsAsLinked()
+    {
+        foreach (LoadSegment segment in Segments)
+            if (segment.IsExecutable)
+                yield return new Mapping(BranchAggregator.AnyProcess, new(segment.Address.Value), segment.FileSize, segment.Offset, Path, BuildId);
+    }
 
     /// <summary>Whether the address lies in an executable segment.</summary>
     public bool IsCode(BinaryAddress address)

@@ -29,7 +29,7 @@ public sealed class CodeMap
     /// <param name="decoder">The architecture's decoder.</param>
     /// <param name="sections">The sections to look into; none overlaps another.</param>
     /// <param name="symbols">Addresses at which an instruction is known to begin; any order, any number of times, strays allowed.</param>
-    public CodeMap(IInstructionDecoder decoder, IEnumerable<CodeSection> sections, IEnumerable<ulong> symbols)
+    public CodeMap(IInstructionDecoder decoder, IEnumerable<CodeSection> sections, ReadOnlySpan<ulong> symbols)
     {
         this.decoder = decoder;
         this.sections = [.. sections];

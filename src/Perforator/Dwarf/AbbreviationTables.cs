@@ -6,7 +6,8 @@ namespace Perforator.Dwarf;
 /// <param name="section">.debug_abbrev.</param>
 internal sealed class AbbreviationTables(ReadOnlyMemory<byte> section)
 {
-    private readonly Dictionary<(ulong, FormSizes), AbbreviationTable> tables = [];
+    // By sizes, of which a file has one or two, and offset; numbers, as comparing pairs would have to be compiled at run time.
+    private readonly Dictionary<int, Dictionary<ulong, AbbreviationTable>> tables = [];
 
     // Tables follow each other, so parsing all of them costs the section's length; damaged ones may overlap and cost without end.
     private long budget = (1 << 16) + 8L * section.Length;
@@ -16,8 +17,11 @@ internal sealed class AbbreviationTables(ReadOnlyMemory<byte> section)
     /// <summary>The table at an offset.</summary>
     public AbbreviationTable At(ulong offset, FormSizes sizes)
     {
-        if (!tables.TryGetValue((offset, sizes), out AbbreviationTable? table))
-            tables.Add((offset, sizes), table = new AbbreviationTable(this, offset, sizes));
+        int key = sizes.Version << 16 | sizes.AddressSize << 8 | sizes.OffsetSize;
+        if (!tables.TryGetValue(key, out Dictionary<ulong, AbbreviationTable>? ofSizes))
+            tables.Add(key, ofSizes = []);
+        if (!ofSizes.TryGetValue(offset, out AbbreviationTable? table))
+            ofSizes.Add(offset, table = new AbbreviationTable(this, offset, sizes));
         return table;
     }
 

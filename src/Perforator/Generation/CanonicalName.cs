@@ -12,7 +12,7 @@ internal static class CanonicalName
 
     private static string Strip(string name, string suffix)
     {
-        int at = name.LastIndexOf(suffix, StringComparison.Ordinal);
+        int at = name.AsSpan().LastIndexOf(suffix);
         return at >= 0 && name.LastIndexOf('.') == at + suffix.Length - 1 ? name[..at] : name;
     }
 

@@ -19,7 +19,7 @@ internal sealed class CodeSymbols
     }
 
     /// <summary>Addresses at which some symbol lies, ascending, repeated where several do.</summary>
-    public IReadOnlyList<ulong> Addresses => addresses;
+    public ReadOnlySpan<ulong> Addresses => addresses;
 
     /// <summary>Takes the symbols of the given sections from a symbol table, whatever their type: labels of assembly count as well.</summary>
     public static CodeSymbols Of(ElfSymbolTable table, IReadOnlyCollection<ElfSection> codeSections)

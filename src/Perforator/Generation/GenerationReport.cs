@@ -197,7 +197,7 @@ public sealed record GenerationReport
             ["TotalCount"] = Summary.TotalCount,
             ["MaxCount"] = Summary.MaxCount,
             ["MaxFunctionCount"] = Summary.MaxFunctionCount,
-            ["Cutoffs"] = new JsonArray([.. Summary.Entries.Select(e => new JsonObject { ["Cutoff"] = e.Cutoff, ["MinCount"] = e.MinCount, ["Counts"] = e.NumCounts })]),
+            ["Cutoffs"] = new JsonArray([.. Summary.Entries.ToArray().Select(e => new JsonObject { ["Cutoff"] = e.Cutoff, ["MinCount"] = e.MinCount, ["Counts"] = e.NumCounts })]),
         };
         json["Findings"] = new JsonArray([.. Checks.Findings().Select(f => new JsonObject { ["Samples"] = f.Samples, ["Of"] = f.Of, ["What"] = f.What })]);
         JsonObject losses = [];

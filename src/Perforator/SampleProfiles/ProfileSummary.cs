@@ -28,11 +28,13 @@ public sealed class ProfileSummary
     public const uint ColdCutoff = 999_999;
 
     /// <summary>LLVM's <c>ProfileSummaryBuilder::DefaultCutoffs</c>, which every written profile carries.</summary>
-    public static readonly IReadOnlyList<uint> DefaultCutoffs =
+    public static ReadOnlySpan<uint> DefaultCutoffs =>
     [
         10_000, 100_000, 200_000, 300_000, 400_000, 500_000, 600_000, 700_000, 800_000, 900_000, 950_000, 990_000, 999_000, 999_900,
         999_990, 999_999,
     ];
+
+    private readonly ProfileSummaryEntry[] entries;
 
     private ProfileSummary(ulong totalCount, ulong maxCount, ulong maxFunctionCount, uint numCounts, uint numFunctions, ProfileSummaryEntry[] entries)
     {
@@ -41,7 +43,7 @@ public sealed class ProfileSummary
         MaxFunctionCount = maxFunctionCount;
         NumCounts = numCounts;
         NumFunctions = numFunctions;
-        Entries = entries;
+        this.entries = entries;
     }
 
     /// <summary>The sum of all counts, modulo 2^64 as in LLVM.</summary>
@@ -60,7 +62,7 @@ public sealed class ProfileSummary
     public uint NumFunctions { get; }
 
     /// <summary>The detailed summary, by rising cutoff.</summary>
-    public IReadOnlyList<ProfileSummaryEntry> Entries { get; }
+    public ReadOnlySpan<ProfileSummaryEntry> Entries => entries;
 
     /// <summary>A count is hot when it is at least this.</summary>
     public ulong HotCountThreshold => EntryFor(HotCutoff).MinCount;
@@ -83,7 +85,7 @@ public sealed class ProfileSummary
 
     /// <summary>Computes the summary of a profile.</summary>
     /// <param name="cutoffs">In millionths, below <see cref="Scale"/>.</param>
-    public static ProfileSummary Compute(SampleProfile profile, IEnumerable<uint> cutoffs)
+    public static ProfileSummary Compute(SampleProfile profile, ReadOnlySpan<uint> cutoffs)
     {
         CountHistogram counts = new();
         ulong maxFunctionCount = 0;
@@ -99,7 +101,9 @@ public sealed class ProfileSummary
         bool hasMore = descending.MoveNext();
         if (hasMore)
             maxCount = descending.Current.Count;
-        foreach (uint cutoff in Ascending(cutoffs))
+        uint[] ascending = cutoffs.ToArray();
+        Array.Sort(ascending);
+        foreach (uint cutoff in ascending)
         {
             // Total * cutoff / Scale without the product, which takes 128 bits.
             ulong desired = counts.Total / Scale * cutoff + counts.Total % Scale * cutoff / Scale;
@@ -122,15 +126,6 @@ public sealed class ProfileSummary
                     if ((callee.Attributes & ContextAttributes.DuplicatedIntoBase) == 0)
                         AddCounts(callee);
         }
-    }
-
-    private static uint[] Ascending(IEnumerable<uint> cutoffs)
-    {
-        List<uint> sorted = [];
-        foreach (uint cutoff in cutoffs)
-            sorted.Add(cutoff);
-        sorted.Sort();
-        return [.. sorted];
     }
 
     /// <summary>The summary as <c>llvm-profdata show --sample --detailed-summary</c> prints it.</summary>

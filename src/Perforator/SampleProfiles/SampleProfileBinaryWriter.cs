@@ -44,7 +44,7 @@ internal sealed class SampleProfileBinaryWriter
         output.WriteULeb128(summary.MaxFunctionCount);
         output.WriteULeb128(summary.NumCounts);
         output.WriteULeb128(summary.NumFunctions);
-        output.WriteULeb128((ulong)summary.Entries.Count);
+        output.WriteULeb128((ulong)summary.Entries.Length);
         foreach (ProfileSummaryEntry entry in summary.Entries)
         {
             output.WriteULeb128(entry.Cutoff);

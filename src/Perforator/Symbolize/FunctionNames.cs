@@ -27,7 +27,8 @@ internal sealed class FunctionNames
     /// <summary>All names together may have this many characters; more than any real program by far.</summary>
     private const long MaxCharacters = 1 << 28;
 
-    private readonly Dictionary<(DwarfUnits, ulong), FunctionDeclaration> resolved = [];
+    // Each file's by offset; numbers, as comparing pairs would have to be compiled at run time.
+    private readonly Dictionary<DwarfUnits, Dictionary<ulong, FunctionDeclaration>> resolved = new(ReferenceEqualityComparer.Instance);
     private readonly Dictionary<string, string> interned = new(StringComparer.Ordinal);
     private long characters;
 
@@ -35,13 +36,14 @@ internal sealed class FunctionNames
     /// <exception cref="MalformedInputException">An entry is damaged or lies nowhere.</exception>
     public FunctionDeclaration Resolve(DwarfUnit unit, ulong offset)
     {
-        if (resolved.TryGetValue((unit.Units, offset), out FunctionDeclaration cached))
+        Dictionary<ulong, FunctionDeclaration> own = ResolvedIn(unit.Units);
+        if (own.TryGetValue(offset, out FunctionDeclaration cached))
             return cached;
         FunctionDeclaration result = default;
         (DwarfUnit Unit, ulong Offset)? at = (unit, offset);
         for (int links = 0; at is { } place && links < MaxLinks; links++)
         {
-            if (resolved.TryGetValue((place.Unit.Units, place.Offset), out FunctionDeclaration known))
+            if (ResolvedIn(place.Unit.Units).TryGetValue(place.Offset, out FunctionDeclaration known))
             {
                 result = result.Or(known);
                 break;
@@ -54,8 +56,15 @@ internal sealed class FunctionNames
             result = result.Or(Declaration(place.Unit, attributes));
             at = place.Unit.Reference(attributes.Origin);
         }
-        resolved.Add((unit.Units, offset), result);
+        own.Add(offset, result);
         return result;
+    }
+
+    private Dictionary<ulong, FunctionDeclaration> ResolvedIn(DwarfUnits units)
+    {
+        if (!resolved.TryGetValue(units, out Dictionary<ulong, FunctionDeclaration>? found))
+            resolved.Add(units, found = []);
+        return found;
     }
 
     /// <summary>An entry whose attributes were read already, completed by the entries that it refers to.</summary>

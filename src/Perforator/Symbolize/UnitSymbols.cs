@@ -92,7 +92,10 @@ internal sealed class UnitSymbols
         if (function.Named is { } known)
             return known;
         BinaryFunction named = new(Declaration(function).Name);
-        named.Ranges = [.. function.Ranges.Select(r => new FunctionRange(named, new(r.Low), new(r.High)))];
+        FunctionRange[] ranges = new FunctionRange[function.Ranges.Length];
+        for (int i = 0; i < ranges.Length; i++)
+            ranges[i] = new FunctionRange(named, new(function.Ranges[i].Low), new(function.Ranges[i].High));
+        named.Ranges = ranges;
         return function.Named = named;
     }
 
