@@ -22,7 +22,7 @@ internal sealed class BranchInputs
     }
 
     /// <summary>What was observed of the binary.</summary>
-    public BranchProfile Branches { get; }
+    public BranchProfile Branches { get; private set; }
 
     /// <summary>What was dropped before it could be attributed to a binary, by reason.</summary>
     public LossCounts Losses { get; } = new();
@@ -139,8 +139,18 @@ internal sealed class BranchInputs
             throw new UserErrorException(resolver.OtherBuild.IsEmpty
                 ? $"{path} has no branches in {binary.Path}: was it recorded while this binary ran{(text ? ", and printed with --show-mmap-events" : "")}?"
                 : $"{path} is of another build of {binary.Path}: {resolver.OtherBuild} was recorded, the file has {binary.BuildId}; name the binary that ran");
-        Branches.Merge(profile);
+        Add(profile);
         Profiles++;
+    }
+
+    /// <summary>Adds a profile, which is not to be used by others any more.</summary>
+    private void Add(BranchProfile profile)
+    {
+        // The first one is kept rather than copied: in many a run it is the only one, and large.
+        if (Branches is { IsEmpty: true, BranchEntries: 0, Samples: 0 } && Branches.Losses.Total == 0)
+            Branches = profile;
+        else
+            Branches.Merge(profile);
     }
 
     /// <summary>Adds a file that Perforator recorded.</summary>
@@ -155,7 +165,7 @@ internal sealed class BranchInputs
                 $"{InputFile.NameOf(path)} has nothing of {binary.Path} (build id {binary.BuildId}); it is of {(others.Length == 0 ? "no binary" : others)}");
         }
         Losses.Merge(set.Losses);
-        Branches.Merge(profile);
+        Add(profile);
         Profiles++;
     }
 }

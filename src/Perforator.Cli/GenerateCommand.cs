@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Runtime;
 using Perforator.Bytes;
 using Perforator.Generation;
 using Perforator.SampleProfiles;
@@ -56,7 +57,7 @@ internal static class GenerateCommand
         });
         command.SetAction(parsed =>
         {
-            PutOffCollections();
+            CollectNowNotLater();
             if (parsed.GetValue(output) is { } file and not "-")
                 WholeFile.Check(file);
             using ProfiledBinary opened = ProfiledBinary.Load(parsed.GetValue(binary)!, parsed.GetValue(debugFile));
@@ -69,6 +70,7 @@ internal static class GenerateCommand
                 inputs.AddPerfData(path);
             foreach (string path in parsed.GetValue(pprofs) ?? [])
                 inputs.AddPprof(path);
+            CollectNowNotLater();
             FlowChecks checks = new();
             SampleProfile profile = ProfileGenerator.Generate(inputs.Branches, opened, checks);
             if (checks.IsLikelyOfAnotherBuild)
@@ -84,14 +86,17 @@ internal static class GenerateCommand
     }
 
     /// <summary>
-    /// Small runs end before they have allocated this much; until then nothing is collected, which would take a tenth of their time.
-    /// More would show in peak memory.
+    /// Collects garbage now, while little is alive, and not again before 48 MB are allocated: small runs get by with that, and collecting
+    /// in the midst of one, when nearly all is alive, would take a tenth of their time. More would show in peak memory.
     /// </summary>
-    private static void PutOffCollections()
+    private static void CollectNowNotLater()
     {
+        if (GCSettings.LatencyMode == GCLatencyMode.NoGCRegion)
+            GC.EndNoGCRegion();
+        GC.Collect();
         try
         {
-            GC.TryStartNoGCRegion(32 << 20);
+            GC.TryStartNoGCRegion(48 << 20);
         }
         catch (ArgumentOutOfRangeException)
         {

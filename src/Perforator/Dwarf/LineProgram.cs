@@ -29,7 +29,8 @@ internal static class LineProgram
         size = length;
         SpanReader program = section.Slice(length, ".debug_line program");
         LineHeader header = LineHeader.Read(ref program, addressSize, offsetSize);
-        Machine machine = new(header, isCode);
+        // What compilers write takes five bytes a row and more.
+        Machine machine = new(header, isCode, program.Remaining / 5);
         damage = null;
         try
         {
@@ -44,9 +45,9 @@ internal static class LineProgram
     }
 
     /// <summary>The registers and the rows written so far.</summary>
-    private sealed class Machine(LineHeader header, Func<ulong, bool> isCode)
+    private sealed class Machine(LineHeader header, Func<ulong, bool> isCode, int likelyRows)
     {
-        private readonly List<LineRow> rows = [];
+        private readonly List<LineRow> rows = new(likelyRows);
         private readonly List<LineSequence> sequences = [];
         private ulong address;
         private ulong file = 1;
@@ -58,7 +59,7 @@ internal static class LineProgram
         public LineTable Finish()
         {
             rows.RemoveRange(sequenceStart, rows.Count - sequenceStart);
-            return new LineTable([.. rows], sequences);
+            return new LineTable(rows, sequences);
         }
 
         public void Step(ref SpanReader program)

@@ -17,13 +17,13 @@ internal sealed class LineTable
     /// <summary>The line number that marks the last row of a sequence.</summary>
     public const uint EndLine = uint.MaxValue;
 
-    private readonly LineRow[] rows;
+    private readonly List<LineRow> rows;
     private readonly LineSequence[] sequences;
     private int lastRow = -1;
 
     /// <param name="rows">All rows in program order.</param>
     /// <param name="sequences">Non-empty sequences in any order.</param>
-    public LineTable(LineRow[] rows, List<LineSequence> sequences)
+    public LineTable(List<LineRow> rows, List<LineSequence> sequences)
     {
         this.rows = rows;
         // Stable by end address, as LLVM has it: among overlapping sequences the one that ends first answers.
@@ -45,7 +45,7 @@ internal sealed class LineTable
         {
             if (address < rows[lastRow + 1].Address)
                 return Found(lastRow, out row, out end);
-            if (lastRow + 2 < rows.Length && address < rows[lastRow + 2].Address && !IsEnd(lastRow + 1))
+            if (lastRow + 2 < rows.Count && address < rows[lastRow + 2].Address && !IsEnd(lastRow + 1))
                 return Found(lastRow + 1, out row, out end);
         }
         int at = FirstEndingAfter(address);

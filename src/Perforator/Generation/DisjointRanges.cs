@@ -21,22 +21,23 @@ internal static class DisjointRanges
         public bool ZeroEnds;
     }
 
-    /// <param name="ranges">Ranges in any order; the same one must not occur twice.</param>
-    /// <returns>Disjoint ranges in address order.</returns>
-    public static List<RangeCount> Of(List<RangeCount> ranges)
+    /// <summary>What has been cut so far, from the lowest address up to the boundary at hand.</summary>
+    private struct Cut(int capacity)
     {
-        List<Boundary> boundaries = Boundaries(ranges);
-        List<RangeCount> disjoint = new(boundaries.Count + 1);
-        ulong count = 0;
+        public readonly List<RangeCount> Disjoint = new(capacity);
+
+        private ulong count;
+        private int zeroDepth;
+
         // Where the next disjoint range begins; null between ranges.
-        ulong? begin = null;
-        int zeroDepth = 0;
-        foreach (Boundary at in boundaries)
+        private ulong? begin;
+
+        public void At(in Boundary at)
         {
             if (at.Begins)
             {
                 if (begin is { } open && open < at.Address)
-                    disjoint.Add(new(open, at.Address - 1, count));
+                    Disjoint.Add(new(open, at.Address - 1, count));
                 count += at.BeginCount;
                 begin = at.Address;
                 zeroDepth += at.ZeroBegins ? 1 : 0;
@@ -44,23 +45,24 @@ internal static class DisjointRanges
             if (at.Ends && begin is { } start)
             {
                 if (start <= at.Address)
-                    disjoint.Add(new(start, at.Address, count));
+                    Disjoint.Add(new(start, at.Address, count));
                 count -= at.EndCount;
                 zeroDepth -= at.ZeroEnds ? 1 : 0;
                 begin = count == 0 && zeroDepth == 0 ? null : at.Address + 1;
             }
         }
-        return disjoint;
     }
 
-    private static List<Boundary> Boundaries(List<RangeCount> ranges)
+    /// <param name="ranges">Ranges in any order; the same one must not occur twice.</param>
+    /// <returns>Disjoint ranges in address order.</returns>
+    public static List<RangeCount> Of(List<RangeCount> ranges)
     {
         // Each range has two points: where it begins, at an even index, and where it ends.
         ulong[] points = new ulong[2 * ranges.Count];
         for (int i = 0; i < ranges.Count; i++)
             (points[2 * i], points[2 * i + 1]) = (ranges[i].Begin, ranges[i].End);
 
-        List<Boundary> boundaries = [];
+        Cut cut = new(ranges.Count);
         Boundary current = default;
         bool isFirst = true;
         foreach (int point in KeyOrder.Of(points))
@@ -69,7 +71,7 @@ internal static class DisjointRanges
             if (isFirst || points[point] != current.Address)
             {
                 if (!isFirst)
-                    boundaries.Add(current);
+                    cut.At(current);
                 current = new Boundary { Address = points[point] };
                 isFirst = false;
             }
@@ -87,7 +89,7 @@ internal static class DisjointRanges
             }
         }
         if (!isFirst)
-            boundaries.Add(current);
-        return boundaries;
+            cut.At(current);
+        return cut.Disjoint;
     }
 }

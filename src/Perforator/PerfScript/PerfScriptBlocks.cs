@@ -9,7 +9,7 @@ namespace Perforator.PerfScript;
 internal sealed class PerfScriptBlocks(SafeFileHandle file, long fileLength)
 {
     /// <summary>Where blocks would end if lines did not matter.</summary>
-    public const int Length = 1 << 20;
+    public const int Length = 1 << 18;
 
     /// <summary>The longest block but for the rest.</summary>
     public const int Longest = Length + SearchLength;
