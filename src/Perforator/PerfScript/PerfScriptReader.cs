@@ -1,3 +1,4 @@
+using System.Buffers;
 using Perforator.Branches;
 using Perforator.Bytes;
 
@@ -86,26 +87,38 @@ public sealed class PerfScriptReader
     /// <summary>Reads a stream to its end.</summary>
     public void Read(Stream text)
     {
-        byte[] buffer = new byte[2 * MaxLine];
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(2 * MaxLine);
+        try
+        {
+            Read(text, buffer.AsSpan(0, 2 * MaxLine));
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    private void Read(Stream text, Span<byte> buffer)
+    {
         int filled = 0;
         bool skipping = false;
         while (true)
         {
-            int read = text.Read(buffer, filled, buffer.Length - filled);
+            int read = text.Read(buffer[filled..]);
             if (read == 0)
                 break;
             filled += read;
-            int end = buffer.AsSpan(0, filled).LastIndexOf((byte)'\n') + 1;
+            int end = buffer[..filled].LastIndexOf((byte)'\n') + 1;
             int start = 0;
             if (skipping && end > 0)
             {
-                start = buffer.AsSpan(0, end).IndexOf((byte)'\n') + 1;
+                start = buffer[..end].IndexOf((byte)'\n') + 1;
                 skipping = false;
             }
             if (end > 0)
             {
-                ReadLines(buffer.AsSpan(start, end - start));
-                buffer.AsSpan(end, filled - end).CopyTo(buffer);
+                ReadLines(buffer[start..end]);
+                buffer[end..filled].CopyTo(buffer);
                 filled -= end;
             }
             else if (skipping || filled >= MaxLine)
@@ -117,7 +130,7 @@ public sealed class PerfScriptReader
             }
         }
         if (filled > 0 && !skipping)
-            ReadLine(buffer.AsSpan(0, filled), filled);
+            ReadLine(buffer[..filled], filled);
         FlushFrames();
     }
 

@@ -137,7 +137,7 @@ public sealed class GenerateTests : IClassFixture<GenerateTests.Recording>, IDis
 
     [Theory]
     [InlineData("/tmp", "/tmp cannot be written: it is a folder")]
-    [InlineData("/proc/none/x", "cannot be written")]
+    [InlineData("/proc/none/x", "/proc/none/x cannot be written: there is no folder /proc/none")]
     [InlineData("/dev/full", "/dev/full cannot be written: No space left")]
     [InlineData("", "empty")]
     public void Where_nothing_can_be_written_is_said(string output, string words)

@@ -113,6 +113,9 @@ public sealed class PgoTests : IClassFixture<LoopProgram>, IDisposable
 
         Directory.CreateDirectory(folder["profiles"]);
         Assert.StartsWith(folder["profiles/loop."], OnlyLine(Pgo("loop", "-o", folder["profiles"])), StringComparison.Ordinal);
+        none = Pgo("loop", "-o", folder["none/"]);
+        Assert.Equal((1, false), (none.ExitCode, Directory.Exists(folder["none"])));
+        Assert.Contains($"cannot be written: there is no folder {folder["none"]}", none.Error, StringComparison.Ordinal);
         JsonElement json = JsonDocument.Parse(Pgo("loop", "--json").Succeeded().Error).RootElement;
         Assert.Equal((110UL, 2UL), (json.GetProperty("TotalSamples").GetUInt64(), json.GetProperty("TotalProfiles").GetUInt64()));
     }

@@ -93,6 +93,11 @@ public class RecordTests(TargetProgram program) : IClassFixture<TargetProgram>
     [InlineData("cannot run no-such-program: no such program on PATH", "--", "no-such-program")]
     [InlineData("cannot run /etc/passwd: it is not executable", "--", "/etc/passwd")]
     [InlineData("cannot run ./nothing: there is no such file", "--", "./nothing")]
+    [InlineData("cannot run /tmp: it is a folder", "--", "/tmp")]
+    [InlineData("/no/such/folder/x.branches cannot be written: there is no folder /no/such/folder", "-o", "/no/such/folder/x.branches", "--", "true")]
+    [InlineData("/no/such/folder/x.perf.data cannot be written: there is no folder /no/such/folder", "-o", "/no/such/folder/x.perf.data", "--", "true")]
+    [InlineData("/tmp cannot be written: it is a folder", "-o", "/tmp", "--", "true")]
+    [InlineData("/proc/x cannot be written: folder /proc: it takes no files", "-o", "/proc/x", "--", "true")]
     [InlineData("no process 2000000000 runs", "-p", "2000000000")]
     [InlineData("process 2 may not be looked into", "-p", "2")]
     public void What_cannot_be_recorded_is_said_in_one_line(string message, params string[] arguments)

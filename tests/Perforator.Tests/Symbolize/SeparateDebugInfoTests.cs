@@ -80,6 +80,8 @@ public class SeparateDebugInfoTests(SourcePrograms programs) : IClassFixture<Sou
     [InlineData("v4", "-gdwarf-4")]
     [InlineData("single", "-gsplit-dwarf=single")]
     [InlineData("no-inlining", "-fno-split-dwarf-inlining")]
+    [InlineData("types5", "-gdwarf-5 -fdebug-types-section")]
+    [InlineData("types4", "-gdwarf-4 -fdebug-types-section")]
     public void Split_units_are_found_in_dwo_files_and_in_packages(string name, string flags)
     {
         string folder = Directory.CreateDirectory(programs["split-" + name]).FullName;
