@@ -11,6 +11,8 @@ internal static class FuzzSeeds
         PERF_RECORD_MMAP2 41/41: [0x400000(0x2000) @ 0x1000 fd:01 12 0]: r-xp /usr/bin/search
                   401020  0x401043/0x401010/P/-/-/3  0x401030/0x401020/M/-/-/1  0x7f0000001000/0x401028/P/-/-/0
         search  41/41  12.345678:  1000  cycles:u:  401100  0x401120/0x4010f0/P/-/-/0 0x4010ff/0x4010f0/P/-/A/7
+        PERF_RECORD_MMAP2 41/41: [0x401000(0x1000) @ 0 00:00 0 0]: r-xp //anon
+                  401020  0x401043/0x401010/PN/-/-/3/COND/-  0x401030/0x401020/-/-/-/1/IRQ/SPEC_WRONG_PATH  0x0/0x0/-/-/-/0//-
         PERF_RECORD_COMM exec: search:41/41
 
         """;
