@@ -46,8 +46,13 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
     {
         branch = default;
         int at = 0;
-        if (!TryHexPrefixed(token, ref at, out ulong from) || at >= token.Length || token[at++] != '/' ||
-            !TryHexPrefixed(token, ref at, out ulong to) || (at < token.Length && token[at] != '/'))
+        if (!TryHexPrefixed(token, ref at, out ulong from))
+            return false;
+        SkipFile(token, ref at);
+        if (at >= token.Length || token[at++] != '/' || !TryHexPrefixed(token, ref at, out ulong to))
+            return false;
+        SkipFile(token, ref at);
+        if (at < token.Length && token[at] != '/')
             return false;
         ReadOnlySpan<byte> fields = token[at..];
         ReadOnlySpan<byte> prediction = NextField(ref fields);
@@ -61,6 +66,13 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
         NextField(ref fields); // cycles
         branch = new(new(from), new(to), flags | TypeAndSpeculation(fields));
         return true;
+    }
+
+    /// <summary>Where the fields asked for include dso, as they do by default, each address has its file behind it: <c>0x…(/bin/a)</c>.</summary>
+    private static void SkipFile(ReadOnlySpan<byte> token, ref int at)
+    {
+        if (at < token.Length && token[at] == '(' && token[at..].IndexOf(")/"u8) is > 0 and int end)
+            at += end + 1;
     }
 
     /// <summary>What follows the next slash, up to the one behind it.</summary>

@@ -31,6 +31,18 @@ public sealed class PerfScriptFormsTests : IDisposable
     }
 
     [Fact]
+    public void Files_behind_addresses_are_passed_over()
+    {
+        Read("""
+            server  7/7  0.000001:  1 cycles:u:  1040 main+0x10 (/bin/a) 0x1030(/bin/a)/0x1010(/bin/a)/M/-/-/3/COND/-  0x1020([unknown])/0x1000(/bin/a)/P/-/-/0
+                 1040 0x1030(/bin/a)/0x1010(inlined)/P/-/-/3/IRQ/SPEC_WRONG_PATH
+            """);
+        Assert.Equal(
+            ["sample 7/0 @0 0x0 0x1030>0x1010[Mispredicted] 0x1020>0x1000[Predicted]", "sample 0/0 @0 0x1040 0x1030>0x1010[Predicted, SpeculativeWrongPath, Interrupt]"], log.Lines);
+        Assert.Equal(0UL, log.Losses.Total);
+    }
+
+    [Fact]
     public void Symbols_beside_addresses_are_passed_over_and_alone_they_are_counted()
     {
         Read("""
