@@ -198,7 +198,8 @@ internal static class RecordCommand
     private static void Report(BranchProfileSet set, RecorderStatistics statistics)
     {
         string stopped = statistics.TargetStoppedTime == TimeSpan.Zero ? "" : $"; threads held stopped for {statistics.TargetStoppedTime.TotalSeconds:0.000} s in all";
-        Console.Error.WriteLine($"perforator: recorded {statistics.Samples:N0} branch stacks, {statistics.Branches:N0} branches{stopped}");
+        string moments = statistics.Bursts == 0 ? "" : $" at {statistics.Bursts:N0} moments";
+        Console.Error.WriteLine($"perforator: recorded {statistics.Samples:N0} branch stacks, {statistics.Branches:N0} branches{moments}{stopped}");
         foreach (BranchProfile profile in set.Profiles.Values.Where(p => p.BranchEntries != 0).OrderByDescending(p => p.BranchEntries).Take(5))
             Console.Error.WriteLine($"perforator:   {profile.BranchEntries,14:N0} in {profile.Path} ({profile.BuildId})");
         foreach ((string reason, ulong count) in set.Losses.ByReason)

@@ -8,23 +8,24 @@ namespace Perforator.Recording.Processes;
 public readonly record struct ProcessIdentity(int Id, ulong StartTime)
 {
     /// <summary>The identity of a process that runs; null when it has ended, zombies included.</summary>
-    public static ProcessIdentity? Of(int processId) => Read(processId)?.Identity;
+    public static ProcessIdentity? Of(int processId) => WithParent(processId)?.Identity;
 
     /// <summary>The id of a process's parent; null when the process has ended.</summary>
-    public static int? ParentOf(int processId) => Read(processId)?.Parent;
+    public static int? ParentOf(int processId) => WithParent(processId)?.Parent;
 
     /// <summary>The state letter of /proc/PID/stat (R, S, D, T, …); null when there is no such process.</summary>
     public static char? StateOf(int processId) => Fields(processId)?[0][0];
 
-    /// <summary>Every process of this pid namespace that runs, with its parent's id.</summary>
-    public static IEnumerable<(ProcessIdentity Identity, int Parent)> AllWithParents()
+    /// <summary>The ids of all processes of this pid namespace, those that have ended and are not waited for included.</summary>
+    public static IEnumerable<int> AllIds()
     {
         foreach (string folder in Directory.EnumerateDirectories("/proc"))
-            if (int.TryParse(Path.GetFileName(folder), NumberStyles.None, CultureInfo.InvariantCulture, out int id) && Read(id) is { } found)
-                yield return found;
+            if (int.TryParse(Path.GetFileName(folder.AsSpan()), NumberStyles.None, CultureInfo.InvariantCulture, out int id))
+                yield return id;
     }
 
-    private static (ProcessIdentity Identity, int Parent)? Read(int processId)
+    /// <summary>The identity of a process that runs, and its parent's id; null when it has ended, zombies included.</summary>
+    public static (ProcessIdentity Identity, int Parent)? WithParent(int processId)
     {
         if (Fields(processId) is not { } fields || fields[0] is "Z" or "X")
             return null;

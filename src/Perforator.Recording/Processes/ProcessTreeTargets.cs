@@ -8,9 +8,17 @@ public sealed class ProcessTreeTargets : IRecordingTargets
     /// <summary>How much longer the pause between two looks for new processes is than a look, so that looking takes little of a CPU.</summary>
     private const int PauseFactor = 20;
 
+    /// <summary>So many first looks say nothing of what one takes, as they have code compiled.</summary>
+    private const int FirstLooks = 3;
+
     private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(1);
 
     private readonly HashSet<ProcessIdentity> known;
+    private readonly NewestTask newest = new();
+
+    /// <summary>Processes that are none of the given ones' descendants.</summary>
+    private readonly HashSet<int> others = [];
+    private int looks;
     private TimeSpan lookTook;
     private long lookedAt;
 
@@ -23,26 +31,36 @@ public sealed class ProcessTreeTargets : IRecordingTargets
         known.RemoveWhere(p => ProcessIdentity.Of(p.Id) != p);
         HashSet<int> ids = [.. known.Select(p => p.Id)];
         TimeSpan pause = Stopwatch.GetElapsedTime(lookedAt);
-        if (lookedAt == 0 || pause >= lookTook * PauseFactor || pause >= MaxPause)
+        if (newest.HasChanged && (lookedAt == 0 || pause >= lookTook * PauseFactor || pause >= MaxPause))
         {
+            newest.Look();
             long begin = Stopwatch.GetTimestamp();
             AddChildren(ids);
             lookedAt = Stopwatch.GetTimestamp();
-            lookTook = Stopwatch.GetElapsedTime(begin, lookedAt);
+            if (++looks > FirstLooks)
+                lookTook = Stopwatch.GetElapsedTime(begin, lookedAt);
         }
         return ids.Count == 0 ? null : ids;
     }
 
+    /// <summary>Looks at each process once: whose it is does not change, but for those that lose their parents.</summary>
     private void AddChildren(HashSet<int> ids)
     {
-        List<(ProcessIdentity Identity, int Parent)> all = [.. ProcessIdentity.AllWithParents()];
-        // Children follow their parents in start time but not in /proc's order, so go over the list until nothing is added.
+        HashSet<int> present = [.. ProcessIdentity.AllIds()];
+        others.IntersectWith(present);
+        List<(ProcessIdentity Identity, int Parent)> fresh =
+            [.. present.Where(id => !ids.Contains(id) && !others.Contains(id)).Select(ProcessIdentity.WithParent).OfType<(ProcessIdentity, int)>()];
+        // Parents may come behind their children in /proc's order, so go over the list until nothing is added. One whose parent was not seen is looked at again.
         for (bool grown = true; grown;)
         {
             grown = false;
-            foreach ((ProcessIdentity identity, int parent) in all)
+            foreach ((ProcessIdentity identity, int parent) in fresh)
+            {
                 if (ids.Contains(parent) && known.Add(identity))
-                    grown = ids.Add(identity.Id);
+                    grown |= ids.Add(identity.Id);
+                else if (parent == 0 || others.Contains(parent))
+                    grown |= others.Add(identity.Id);
+            }
         }
     }
 }

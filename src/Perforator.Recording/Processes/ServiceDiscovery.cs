@@ -75,9 +75,9 @@ public sealed class ServiceDiscovery : IRecordingTargets
             return services;
         long begin = Stopwatch.GetTimestamp();
         Dictionary<ProcessIdentity, (string Executable, string? Service)> now = [];
-        foreach ((ProcessIdentity process, _) in ProcessIdentity.AllWithParents())
+        foreach (int id in ProcessIdentity.AllIds())
         {
-            if (process.Id == Environment.ProcessId || ProcessDescription.ExecutableOf(process.Id) is not { } executable)
+            if (id == Environment.ProcessId || ProcessIdentity.Of(id) is not { } process || ProcessDescription.ExecutableOf(process.Id) is not { } executable)
                 continue;
 
             // The service of a process changes only when it executes another program.

@@ -18,6 +18,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     public const string Diverged = "samples dropped: the thread took another path than the interpreter (memory shared with other threads or devices)";
     public const string Unreadable = "samples cut short at memory that cannot be read";
     public const string OutOfTime = "samples cut short by the time bound of a stop";
+    public const string Executed = "samples dropped: their process executed another program before its mappings were known";
 
     /// <summary>System calls that a stack does not span, as the thread does not come back from them to where it was.</summary>
     private const long ExecveCall = 59, ExitCall = 60, ExitGroupCall = 231, ExecveatCall = 322, SigreturnCall = 15, VforkCall = 58;
@@ -251,8 +252,9 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
             case BurstStage.Ending:
                 if (WasWaiting(registers))
                     sink.OnLost(LostRace, 1);
-                int? taken = (long)registers.OrigRax < 0 ? follower.Locate(burst, registers) : null;
-                window.Learn(beyond: taken is null);
+                bool beyond = true;
+                int? taken = (long)registers.OrigRax < 0 ? follower.Locate(burst, registers, window.Instructions, out beyond) : null;
+                window.Learn(beyond);
                 burst.BranchCount = taken ?? burst.BranchCount;
                 return false;
             default:
@@ -303,8 +305,11 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
             return;
         Span<BranchEntry> branches = burst.Buffer.Branches.AsSpan(0, burst.BranchCount);
         TargetProcess process = burst.Target.Process;
-        if (!process.Knows(branches))
-            process.ReportMappings(sink);
+        if (!process.Knows(branches) && process.ReportMappings(sink))
+        {
+            sink.OnLost(Executed, 1);
+            return;
+        }
         Branches += (ulong)branches.Length;
         while (branches.Length > 0)
         {

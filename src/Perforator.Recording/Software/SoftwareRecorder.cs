@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 using Perforator.Branches;
+using Perforator.Recording.Processes;
 using static Perforator.Recording.Syscalls;
 
 namespace Perforator.Recording.Software;
@@ -15,8 +16,17 @@ public sealed class SoftwareRecorder : IBranchRecorder
 {
     private static readonly TimeSpan RefreshInterval = TimeSpan.FromMilliseconds(200), LongestRefreshInterval = TimeSpan.FromSeconds(2);
 
-    /// <summary>Looking at all threads and mappings may take one part in so many of the time.</summary>
-    private const int RefreshShare = 250;
+    /// <summary>Once something was created that may be a target's new thread or process.</summary>
+    private static readonly TimeSpan ShortestRefreshInterval = TimeSpan.FromMilliseconds(10);
+
+    /// <summary>Looking at all threads and mappings may take one part in so many of the time; more while tasks are being created.</summary>
+    private const int RefreshShare = 250, RefreshShareOfChange = 100;
+
+    /// <summary>So many first refreshes say nothing of what one costs, as they have code compiled.</summary>
+    private const int FirstRefreshes = 5;
+
+    /// <summary>A nice value.</summary>
+    private const int Urgent = -10;
 
     private readonly IRecordingTargets targets;
     private readonly SoftwareRecorderOptions options;
@@ -89,6 +99,8 @@ public sealed class SoftwareRecorder : IBranchRecorder
     private void Record(IBranchSink sink, CancellationToken stop)
     {
         SilenceStopSignals();
+        // A recorder that waits for a CPU while it holds a thread stopped is the target's loss. Without CAP_SYS_NICE it goes without.
+        _ = setpriority(0, 0, Urgent);
         using BurstRunner runner = new(options);
         try
         {
@@ -97,16 +109,22 @@ public sealed class SoftwareRecorder : IBranchRecorder
             // What was spent until now is not the targets'.
             pacer.Forgive(ThreadCpuTime());
             long refreshed = 0;
-            TimeSpan interval = RefreshInterval;
+            int refreshes = 0;
+            TimeSpan cost = TimeSpan.Zero;
+            NewestTask newest = new();
             while (!stop.IsCancellationRequested)
             {
-                if (refreshed == 0 || Stopwatch.GetElapsedTime(refreshed) >= interval)
+                TimeSpan since = Stopwatch.GetElapsedTime(refreshed);
+                if (refreshed == 0 || since >= Clamp(cost * RefreshShare, RefreshInterval, LongestRefreshInterval)
+                    || (since >= Clamp(cost * RefreshShareOfChange, ShortestRefreshInterval, RefreshInterval) && newest.HasChanged))
                 {
+                    newest.Look();
                     TimeSpan before = ThreadCpuTime();
                     if (!Refresh(runner, sink))
                         break;
                     refreshed = Stopwatch.GetTimestamp();
-                    interval = TimeSpan.FromTicks(Math.Clamp(((ThreadCpuTime() - before) * RefreshShare).Ticks, RefreshInterval.Ticks, LongestRefreshInterval.Ticks));
+                    if (++refreshes > FirstRefreshes)
+                        cost = ThreadCpuTime() - before;
                 }
                 Sample(runner, sink, stop);
                 Wait(runner, sink, stop);
@@ -119,6 +137,8 @@ public sealed class SoftwareRecorder : IBranchRecorder
                 process.Dispose();
         }
     }
+
+    private static TimeSpan Clamp(TimeSpan time, TimeSpan least, TimeSpan most) => TimeSpan.FromTicks(Math.Clamp(time.Ticks, least.Ticks, most.Ticks));
 
     private bool Refresh(BurstRunner runner, IBranchSink sink)
     {

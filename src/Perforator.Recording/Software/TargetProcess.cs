@@ -78,14 +78,16 @@ internal sealed class TargetProcess : IDisposable
     }
 
     /// <summary>Tells the sink of executable mappings it does not know yet, and of an exec when nothing of the old image is left.</summary>
-    public void ReportMappings(IBranchSink sink)
+    /// <returns>Whether there was an exec.</returns>
+    public bool ReportMappings(IBranchSink sink)
     {
         IReadOnlyList<ProcessMap> maps = ProcessMap.Load(ProcessId);
         Code.SetMappings(maps);
         HashSet<Mapping> now = [.. maps.Where(map => map.IsExecutable && map.Path.Length > 0).Select(map => map.ToMapping(ProcessId))];
         if (now.Count == 0)
-            return;
-        if (reported.Count > 0 && !now.Overlaps(reported))
+            return false;
+        bool executed = reported.Count > 0 && !now.Overlaps(reported);
+        if (executed)
         {
             sink.OnExec(ProcessId);
             reported = [];
@@ -94,6 +96,7 @@ internal sealed class TargetProcess : IDisposable
             if (!reported.Contains(mapping))
                 sink.OnMapping(mapping);
         reported = now;
+        return executed;
     }
 
     public void Dispose()

@@ -11,8 +11,13 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
     /// <summary>SYSCALL is 0F 05.</summary>
     private const int SystemCallLength = 2;
 
-    private readonly Cpu cpu = new();
+    /// <summary>A thread that got beyond its path is looked for on so many more stretches of the path's length.</summary>
+    private const int MaxExtensions = 4;
+
+    private readonly Cpu cpu = new(), finder = new();
     private readonly BranchBuffer next = new(1);
+    /// <summary>Whose path the interpreter's registers and memory are at the end of, if that is where it can be followed on.</summary>
+    private Burst? followed;
     private readonly byte[] extended = new byte[ExtendedState.BufferSize];
 
     /// <summary>Shared by the block caches of all processes.</summary>
@@ -30,14 +35,15 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
     /// <param name="instructions">How far the whole burst may go.</param>
     public StopReason Follow(Burst burst, in UserRegisters registers, int instructions)
     {
-        Load(burst, registers);
+        Load(cpu, burst, registers);
         cpu.Memory.ReadAhead(burst.Target.WorkingSet.Likely);
         cpu.Begin(burst.Buffer.Branches, burst.Buffer.Fingerprints, burst.BranchCount);
-        long deadline = burst.Since + (long)(options.MaxStop.TotalSeconds * Stopwatch.Frequency);
+        long deadline = Deadline(burst);
         burst.StretchStart = burst.BranchCount;
         StopReason reason = cpu.Run(burst.Target.Process.Code, instructions - burst.InstructionCount, deadline);
         burst.BranchCount = cpu.BranchCount;
         burst.InstructionCount += cpu.InstructionCount;
+        followed = reason == StopReason.Done ? burst : null;
         burst.ExpectedInstructionPointer = cpu.InstructionPointer + SystemCallLength;
         burst.ExpectedStackPointer = cpu.Register(CpuState.Rsp);
         return reason;
@@ -46,26 +52,49 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
     /// <summary>Learns from the last <see cref="Follow"/>, once the thread runs on.</summary>
     public void Learn(TargetThread thread) => thread.WorkingSet.Learn(cpu.Memory.PageNumbers);
 
-    /// <summary>Finds where on its interpreted path the thread stands now: by the state after the branch it takes next.</summary>
-    /// <returns>How many branches of the burst it has taken; null when it is not on the path, or beyond its end.</returns>
-    public int? Locate(Burst burst, in UserRegisters registers)
+    /// <summary>
+    /// Finds where on its interpreted path the thread stands now: by the state after the branch it takes next. A thread that has got beyond is followed
+    /// on from the path's end; else code would be thin that is executed more quickly than what was executed before.
+    /// </summary>
+    /// <param name="instructions">How long the path is that suffices for most.</param>
+    /// <param name="beyond">Whether that path was too short.</param>
+    /// <returns>How many branches of the burst it has taken; null when it was not found.</returns>
+    public int? Locate(Burst burst, in UserRegisters registers, int instructions, out bool beyond)
     {
         const int LongestWay = 2000;
-        Load(burst, registers);
-        cpu.Begin(next.Branches, next.Fingerprints, 0);
-        _ = cpu.Run(burst.Target.Process.Code, LongestWay, long.MaxValue);
-        if (cpu.BranchCount == 0)
+        beyond = true;
+        Load(finder, burst, registers);
+        finder.Begin(next.Branches, next.Fingerprints, 0);
+        _ = finder.Run(burst.Target.Process.Code, LongestWay, long.MaxValue);
+        if (finder.BranchCount == 0)
             return null;
-        int at = burst.Buffer.Fingerprints.AsSpan(burst.StretchStart, burst.BranchCount - burst.StretchStart).IndexOf(next.Fingerprints[0]);
-        return at < 0 ? null : burst.StretchStart + at;
+        int searched = burst.StretchStart, end = burst.BranchCount;
+        long deadline = Deadline(burst);
+        for (int i = 0; i <= MaxExtensions; i++)
+        {
+            int at = burst.Buffer.Fingerprints.AsSpan(searched, end - searched).IndexOf(next.Fingerprints[0]);
+            beyond = i > 0 || at < 0;
+            if (at >= 0)
+                return searched + at;
+            if (followed != burst || end == burst.Buffer.Branches.Length)
+                return null;
+            searched = end;
+            cpu.Begin(burst.Buffer.Branches, burst.Buffer.Fingerprints, end);
+            if (cpu.Run(burst.Target.Process.Code, instructions, deadline) != StopReason.Done)
+                followed = null;
+            end = cpu.BranchCount;
+        }
+        return null;
     }
 
-    private void Load(Burst burst, in UserRegisters registers)
+    private long Deadline(Burst burst) => burst.Since + (long)(options.MaxStop.TotalSeconds * Stopwatch.Frequency);
+
+    private void Load(Cpu into, Burst burst, in UserRegisters registers)
     {
         BlockCache code = burst.Target.Process.Code;
-        cpu.Load(registers);
-        ExtendedState.Load(cpu.State, extended.AsSpan(0, burst.Thread.ReadRegisterSet(NT_X86_XSTATE, extended)));
-        cpu.Memory.Begin(burst.Thread.ProcessId, code.KernelPages);
+        into.Load(registers);
+        ExtendedState.Load(into.State, extended.AsSpan(0, burst.Thread.ReadRegisterSet(NT_X86_XSTATE, extended)));
+        into.Memory.Begin(burst.Thread.ProcessId, code.KernelPages);
         code.Begin();
     }
 
@@ -73,5 +102,6 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
     {
         Lowering.Dispose();
         cpu.Dispose();
+        finder.Dispose();
     }
 }
