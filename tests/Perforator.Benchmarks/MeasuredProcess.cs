@@ -27,7 +27,10 @@ internal static class MeasuredProcess
     /// GNU time stands between, since the kernel's record of a program's peak memory begins with the size of the process that started
     /// it: that of GNU time is next to nothing.
     /// </remarks>
-    public static Measurement Run(string program, params string[] arguments)
+    public static Measurement Run(string program, params string[] arguments) => Run(program, arguments, out _);
+
+    /// <param name="report">What it wrote to standard error.</param>
+    public static Measurement Run(string program, string[] arguments, out string report)
     {
         string figures = Path.GetTempFileName();
         try
@@ -41,6 +44,7 @@ internal static class MeasuredProcess
             double seconds = watch.Elapsed.TotalSeconds;
             if (process.ExitCode != 0)
                 throw new InvalidOperationException($"{program} {string.Join(' ', arguments)} failed: {error.Result}{output.Result}");
+            report = error.Result;
             double[] used = [.. File.ReadAllText(figures).Split().Where(word => word.Length > 0).Select(word => double.Parse(word, CultureInfo.InvariantCulture))];
             return new Measurement(seconds, used[0] + used[1], used[2] * 1024 / 1e6);
         }

@@ -1,8 +1,5 @@
-using System.Diagnostics;
 using System.Globalization;
-using Perforator.Recording;
-using Perforator.Recording.Processes;
-using Perforator.Recording.Software;
+using Perforator.Branches;
 
 namespace Perforator.Benchmarks;
 
@@ -14,7 +11,7 @@ namespace Perforator.Benchmarks;
 /// </summary>
 internal static class RecorderMeasurement
 {
-    private const double Unthrottled = 1;
+    private static readonly string[] Unthrottled = ["--max-overhead", "100%"];
 
     public static int Run(string[] arguments)
     {
@@ -35,27 +32,35 @@ internal static class RecorderMeasurement
         }
     }
 
-    /// <summary>Rate and slowdown at several bounds, the runs interleaved.</summary>
+    /// <summary>
+    /// Rate and slowdown at several bounds, by the program that people use and at the program's own pace. Each round also runs the target
+    /// twice without recording: how far those two are apart is what this machine does to any run.
+    /// </summary>
     private static void Cost(int rounds, string[] command)
     {
-        double usual = new SoftwareRecorderOptions().MaxOverhead;
-        List<Measured> alone = [];
-        Dictionary<double, List<Measured>> recorded = new() { [usual] = [], [0.01] = [], [Unthrottled] = [] };
-        _ = Measure(command, null);
+        (string Name, string[] Bound, int Rounds)[] bounds =
+            [("default", [], rounds), ("1%", ["--max-overhead", "1%"], rounds), ("unthrottled", Unthrottled, 1)];
+        List<double> alone = [], again = [];
+        Dictionary<string, List<RecordedRun>> recorded = bounds.ToDictionary(b => b.Name, _ => new List<RecordedRun>());
+        _ = RecordedRun.Alone(command);
         for (int round = 0; round < rounds; round++)
         {
-            alone.Add(Measure(command, null));
-            foreach ((double bound, List<Measured> runs) in recorded)
-                runs.Add(Measure(command, new SoftwareRecorderOptions { MaxOverhead = bound }));
+            double first = RecordedRun.Alone(command);
+            List<(string Name, RecordedRun Run)> runs = [.. bounds.Where(b => round < b.Rounds).Select(b => (b.Name, RecordedRun.Record(b.Bound, command)))];
+            double second = RecordedRun.Alone(command), mean = (first + second) / 2;
+            alone.Add(mean);
+            again.Add(second / first);
+            foreach ((string name, RecordedRun run) in runs)
+                recorded[name].Add(run with { Slowdown = (run.Seconds / mean) - 1 });
         }
-        double seconds = Median(alone.Select(r => r.Seconds));
-        Print("seconds", "F2", seconds);
-        foreach ((double bound, List<Measured> runs) in recorded)
+        Print("seconds", "F2", Median(alone));
+        Print("noise", "P1", Median(again.Select(r => Math.Abs(r - 1))));
+        foreach ((string name, List<RecordedRun> runs) in recorded)
         {
-            string name = bound == usual ? "default" : bound == Unthrottled ? "unthrottled" : "1%";
-            Print($"{name} rate", "N0", Median(runs.Select(r => r.BranchesPerSecond)));
-            Print($"{name} slowdown", "P1", (Median(runs.Select(r => r.Seconds)) / seconds) - 1);
-            Print($"{name} stopped", "P1", Median(runs.Select(r => r.Stopped)));
+            Print($"{name} rate", "N0", Median(runs.Select(r => r.Branches / r.Seconds)));
+            Print($"{name} slowdown", "P1", Median(runs.Select(r => r.Slowdown)));
+            Print($"{name} stopped", "P1", Median(runs.Select(r => r.Stopped / r.Seconds)));
+            Print($"{name} computed", "P1", Median(runs.Select(r => r.Computed / r.Seconds)));
         }
     }
 
@@ -64,16 +69,27 @@ internal static class RecorderMeasurement
     {
         Dictionary<(ulong From, ulong To), double> exact = CallgrindBranches.Load(callgrind, command[0]);
         HashSet<ulong> sources = [.. exact.Keys.Select(k => k.From)];
-        Dictionary<(ulong From, ulong To), double> recorded = [];
+        Dictionary<(ulong From, ulong To), double> recorded = [], even = [], odd = [];
+        string path = Path.GetFullPath(command[0]);
+        double moments = 0;
         for (int round = 0; round < rounds; round++)
         {
-            foreach (((ulong From, ulong To) key, long count) in Measure(command, new SoftwareRecorderOptions { MaxOverhead = Unthrottled }).Sink.Branches)
-                if (sources.Contains(key.From))
-                    recorded[key] = recorded.GetValueOrDefault(key) + count;
+            RecordedRun run = RecordedRun.RecordUntimed(Unthrottled, RecordedRun.Quietly(command));
+            moments += run.Moments;
+            foreach (PairCount branch in Of(run.Profiles, path).Branches.Sorted())
+            {
+                (ulong From, ulong To) key = (branch.First.Value, branch.Second.Value);
+                if (!sources.Contains(key.From) || branch.Second == BinaryAddress.External)
+                    continue;
+                foreach (Dictionary<(ulong From, ulong To), double> counts in new[] { recorded, round % 2 == 0 ? even : odd })
+                    counts[key] = counts.GetValueOrDefault(key) + branch.Count;
+            }
         }
-        double exactTotal = exact.Values.Sum(), total = recorded.Values.Sum();
-        Print("recorded branches", "N0", total);
-        Print("fidelity", "P1", exact.Sum(e => Math.Min(e.Value / exactTotal, recorded.GetValueOrDefault(e.Key) / total)));
+        Print("recorded branches", "N0", recorded.Values.Sum());
+        Print("moments", "N0", moments);
+        Print("fidelity", "P1", Overlap(exact, recorded));
+        // What chance makes of fewer samples: if each half of the rounds were exact, they would be equal.
+        Print("halves", "P1", Overlap(even, odd));
         FunctionNames functions = new(command[0]);
         Dictionary<string, double> exactShares = functions.Shares(exact), shares = functions.Shares(recorded);
         (string function, double share) = exactShares.MinBy(f => shares.GetValueOrDefault(f.Key) - f.Value);
@@ -82,53 +98,25 @@ internal static class RecorderMeasurement
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"thinnest: `{thin}` {shares.GetValueOrDefault(thin):P2} for {exactly:P2}"));
     }
 
-    /// <summary>The share of bursts that an instruction ended which is not interpreted.</summary>
-    private static void Coverage(string[] command)
+    private static BranchProfile Of(BranchProfileSet profiles, string path) => profiles.Profiles.Values.FirstOrDefault(p => p.Path == path)
+        ?? throw new InvalidOperationException($"nothing was recorded of {path}, but of {string.Join(", ", profiles.Profiles.Values.Select(p => p.Path))}");
+
+    private static double Overlap(Dictionary<(ulong From, ulong To), double> one, Dictionary<(ulong From, ulong To), double> other)
     {
-        Measured measured = Measure(command, new SoftwareRecorderOptions { MaxOverhead = Unthrottled });
-        const string Reason = "not interpreted: ";
-        KeyValuePair<string, ulong>[] ended = [.. measured.Sink.Losses.ByReason.Where(l => l.Key.Contains(Reason, StringComparison.Ordinal))];
-        Print("bursts", "N0", measured.Bursts);
-        Print("not interpreted", "P2", ended.Sum(l => (double)l.Value) / Math.Max(measured.Bursts, 1));
-        foreach ((string reason, ulong count) in ended)
-            Console.WriteLine($"by {reason[(reason.IndexOf(Reason, StringComparison.Ordinal) + Reason.Length)..]}: {count}");
+        double total = one.Values.Sum(), otherTotal = other.Values.Sum();
+        return one.Sum(e => Math.Min(e.Value / total, other.GetValueOrDefault(e.Key) / otherTotal));
     }
 
-    private sealed record Measured(double Seconds, double Stopped, double BranchesPerSecond, double Bursts, BranchCounter Sink);
-
-    private static Measured Measure(string[] command, SoftwareRecorderOptions? options)
+    /// <summary>The share of moments whose stack an instruction ended which is not interpreted.</summary>
+    private static void Coverage(string[] command)
     {
-        HeldCommand held = HeldCommand.Start(["sh", "-c", "exec \"$@\" >/dev/null 2>&1", "sh", .. command]);
-        long begin = 0;
-        void Release()
-        {
-            if (begin != 0)
-                return;
-            begin = Stopwatch.GetTimestamp();
-            held.Release();
-        }
-        // The recorder notices some tenths of a second later that its target has ended.
-        Task<long> end = Task.Factory.StartNew(
-            () =>
-            {
-                held.Process.WaitForExit(TimeSpan.FromHours(1));
-                return Stopwatch.GetTimestamp();
-            },
-            CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-        BranchCounter sink = new(Path.GetFullPath(command[0])) { Begun = Release };
-        RecorderStatistics statistics = new(0, 0, TimeSpan.Zero);
-        if (options is null)
-            Release();
-        else
-        {
-            using SoftwareRecorder recorder = new(new ProcessTreeTargets([held.Process.Id]), options);
-            recorder.Run(sink, CancellationToken.None);
-            statistics = recorder.Statistics;
-        }
-        double seconds = Stopwatch.GetElapsedTime(begin, end.Result).TotalSeconds;
-        if (held.Process.ExitCode != 0)
-            throw new InvalidOperationException($"{string.Join(' ', command)} ended with exit code {held.Process.ExitCode}");
-        return new(seconds, statistics.TargetStoppedTime.TotalSeconds / seconds, statistics.Branches / seconds, statistics.Bursts, sink);
+        const string Reason = "not interpreted: ";
+        RecordedRun run = RecordedRun.RecordUntimed(Unthrottled, RecordedRun.Quietly(command));
+        KeyValuePair<string, ulong>[] ended = [.. run.Profiles.Losses.ByReason.Where(l => l.Key.Contains(Reason, StringComparison.Ordinal))];
+        Print("moments for coverage", "N0", run.Moments);
+        Print("not interpreted", "P2", ended.Sum(l => (double)l.Value) / Math.Max(run.Moments, 1));
+        foreach ((string reason, ulong count) in ended)
+            Console.WriteLine($"by {reason[(reason.IndexOf(Reason, StringComparison.Ordinal) + Reason.Length)..]}: {count}");
     }
 
     private static void Print(string name, string format, double value) =>
