@@ -72,10 +72,6 @@ internal static partial class Syscalls
     [LibraryImport("libc")]
     public static partial int sched_yield();
 
-    /// <summary>With <paramref name="which"/> and <paramref name="who"/> 0 it sets the calling thread's nice value: on Linux each thread has its own.</summary>
-    [LibraryImport("libc", SetLastError = true)]
-    public static partial int setpriority(int which, int who, int nice);
-
     [LibraryImport("libc")]
     private static unsafe partial int nanosleep(long* duration, long* remaining);
 

@@ -6,7 +6,7 @@ namespace Perforator.Benchmarks;
 /// <summary>
 /// What the software recorder gives and costs, on programs that do a fixed amount of work. eng/bench recorder calls it and makes a table
 /// of the <c>name: value</c> lines that it prints:
-/// <c>recorder cost ROUNDS PROGRAM [ARGUMENT…]</c>, <c>recorder fidelity CALLGRIND-FILE ROUNDS PROGRAM [ARGUMENT…]</c> or
+/// <c>recorder cost ROUNDS PROGRAM [ARGUMENT…]</c>, <c>recorder fidelity CALLGRIND-FILE ROUNDS MAX-OVERHEAD PROGRAM [ARGUMENT…]</c> or
 /// <c>recorder coverage PROGRAM [ARGUMENT…]</c>.
 /// </summary>
 internal static class RecorderMeasurement
@@ -20,8 +20,8 @@ internal static class RecorderMeasurement
             case ["cost", string rounds, .. string[] command]:
                 Cost(int.Parse(rounds, CultureInfo.InvariantCulture), command);
                 return 0;
-            case ["fidelity", string callgrind, string rounds, .. string[] command]:
-                Fidelity(callgrind, int.Parse(rounds, CultureInfo.InvariantCulture), command);
+            case ["fidelity", string callgrind, string rounds, string bound, .. string[] command]:
+                Fidelity(callgrind, int.Parse(rounds, CultureInfo.InvariantCulture), bound, command);
                 return 0;
             case ["coverage", .. string[] command]:
                 Coverage(command);
@@ -65,7 +65,7 @@ internal static class RecorderMeasurement
     }
 
     /// <summary>The sum over branches of the smaller of the recorded and the exact share, and the function that came off worst.</summary>
-    private static void Fidelity(string callgrind, int rounds, string[] command)
+    private static void Fidelity(string callgrind, int rounds, string bound, string[] command)
     {
         Dictionary<(ulong From, ulong To), double> exact = CallgrindBranches.Load(callgrind, command[0]);
         HashSet<ulong> sources = [.. exact.Keys.Select(k => k.From)];
@@ -74,7 +74,7 @@ internal static class RecorderMeasurement
         double moments = 0;
         for (int round = 0; round < rounds; round++)
         {
-            RecordedRun run = RecordedRun.RecordUntimed(Unthrottled, RecordedRun.Quietly(command));
+            RecordedRun run = RecordedRun.RecordUntimed(["--max-overhead", bound], RecordedRun.Quietly(command));
             moments += run.Moments;
             foreach (PairCount branch in Of(run.Profiles, path).Branches.Sorted())
             {

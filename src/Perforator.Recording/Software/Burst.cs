@@ -49,7 +49,11 @@ internal sealed class Burst(TargetThread target, TracedThread thread, BranchBuff
     /// <summary>Where the last interpreted stretch begins among the branches.</summary>
     public int StretchStart { get; set; }
 
+    /// <summary>Branches on its interpreted path.</summary>
     public int BranchCount { get; set; }
+
+    /// <summary>How many of the branches the thread had taken when its window ended; null when that is not known.</summary>
+    public int? Taken { get; set; }
 
     public long InstructionCount { get; set; }
 

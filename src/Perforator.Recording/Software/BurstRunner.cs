@@ -18,7 +18,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     public const string Diverged = "samples dropped: the thread took another path than the interpreter (memory shared with other threads or devices)";
     public const string Unreadable = "samples cut short at memory that cannot be read";
     public const string OutOfTime = "samples cut short by the time bound of a stop";
-    public const string Executed = "samples dropped: their process executed another program before its mappings were known";
+    public const string Executed = "samples dropped: their process executed another program or ended before its mappings were known";
 
     /// <summary>System calls that a stack does not span, as the thread does not come back from them to where it was.</summary>
     private const long ExecveCall = 59, ExitCall = 60, ExitGroupCall = 231, ExecveatCall = 322, SigreturnCall = 15, VforkCall = 58;
@@ -78,7 +78,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                 sink.OnLost(AlreadyTraced, 1);
             return;
         }
-        Burst burst = new(target, thread, buffers.TryPop(out BranchBuffer? buffer) ? buffer : new BranchBuffer(options.BranchesPerBurst), window.Length);
+        Burst burst = new(target, thread, buffers.TryPop(out BranchBuffer? buffer) ? buffer : new BranchBuffer(options.BranchesPerBurst), ObservationWindow.Length);
         bool released = false;
         try
         {
@@ -181,7 +181,6 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     /// <summary>Lets the thread run by itself until it stops at a system call or the window ends, which begins when the thread has a CPU.</summary>
     private WaitResult RunWindow(Burst burst)
     {
-        follower.Learn(burst.Target);
         SchedulerStatistics scheduling = burst.Target.Scheduling;
         SchedulerReading? now = scheduling.Read();
         while (now?.Arrivals == burst.Standing.Arrivals && Stopwatch.GetElapsedTime(burst.Since) < ArrivalPatience)
@@ -246,16 +245,19 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                     return Leave(burst);
                 }
                 burst.Stage = BurstStage.InSystemCall;
-                return RunToSystemCall(burst);
+                if (!RunToSystemCall(burst))
+                    return false;
+                follower.Learn();
+                return true;
             case BurstStage.Leaving:
                 return false;
             case BurstStage.Ending:
                 if (WasWaiting(registers))
                     sink.OnLost(LostRace, 1);
                 bool beyond = true;
-                int? taken = (long)registers.OrigRax < 0 ? follower.Locate(burst, registers, window.Instructions, out beyond) : null;
-                window.Learn(beyond);
-                burst.BranchCount = taken ?? burst.BranchCount;
+                burst.Taken = (long)registers.OrigRax < 0 ? follower.Locate(burst, registers, window.Instructions, out beyond) : null;
+                burst.BranchCount = Math.Max(burst.BranchCount, burst.Taken ?? 0);
+                window.Learn(beyond || burst.BranchCount < ObservationWindow.Counted(burst.Taken ?? 0));
                 return false;
             default:
                 return Follow(burst, registers, sink);
@@ -300,10 +302,13 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     {
         buffers.Push(burst.Buffer);
         if (burst.InstructionCount > 0)
+        {
             Bursts++;
+            follower.Learn();
+        }
         if (burst.BranchCount == 0)
             return;
-        Span<BranchEntry> branches = burst.Buffer.Branches.AsSpan(0, burst.BranchCount);
+        Span<BranchEntry> branches = burst.Buffer.Branches.AsSpan(0, Math.Min(burst.BranchCount, ObservationWindow.Counted(burst.Taken ?? burst.BranchCount)));
         TargetProcess process = burst.Target.Process;
         if (!process.Knows(branches) && process.ReportMappings(sink))
         {

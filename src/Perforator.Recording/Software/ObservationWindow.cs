@@ -1,42 +1,45 @@
 namespace Perforator.Recording.Software;
 
 /// <summary>
-/// How far ahead a thread is followed, and how long it then runs by itself. What it executes in that time is the sample.
+/// How long a stopped thread then runs by itself, how far ahead it is followed before, and how much of that way counts.
 /// </summary>
 /// <remarks>
-/// Random moments alone meet slow code (cache misses, mispredictions) more often than quick code with as many branches. All that runs
-/// within windows of equal time, placed at random moments, is an unbiased count of what is executed, however quick it is. Window and way
-/// adapt, slowly against anything the program does, so that nine in ten windows end within the interpreted path: the window becomes shorter first,
-/// and where the machine needs longer to stop a thread than the thread for its path, the path becomes longer.
+/// As many branches from each random moment would give slow code (cache misses, mispredictions) too much weight, as it is met more often than quick code with as many
+/// branches. All that runs within windows of equal time would be right, if the windows were like the rest of the run. They are not: caches are cold after a
+/// pause (on virtual CPUs L2 is lost within 0.1 ms), which slows down code that touches much more than a tight loop. So what the
+/// window shows of a thread's speed is believed in part only, as with any reading that has an error: it counts with <see cref="Trust"/> as its power.
+/// docs/recorder.md has the figures behind that. The window itself never changes, or one part of a program's run would count for more than another; only the way
+/// followed ahead is adapted.
 /// </remarks>
-/// <param name="instructions">How far to follow a thread at first, and at least.</param>
+/// <param name="instructions">How far to follow a thread at first.</param>
 internal sealed class ObservationWindow(int instructions)
 {
-    private const double Shortest = 0.5, Longest = 100;
-    private const double MostInstructions = 200_000;
+    /// <summary>1 would count what was executed in the window, 0 as much at each moment.</summary>
+    private const double Trust = 0.6;
 
-    /// <summary>A step back for one window in ten that ends beyond the path weighs as much as nine small steps forward.</summary>
-    private const double Step = 0.0011, StepBack = 0.01;
+    /// <summary>Taken branches: what a window shows that says nothing of its thread being quicker or slower than others.</summary>
+    private const double Usual = 1500;
 
-    private double microseconds = 8;
+    /// <summary>Some windows end before the thread has left the kernel.</summary>
+    private const double Least = 30;
+
+    private const double FewestInstructions = 2_000, MostInstructions = 200_000;
+
+    /// <summary>A step on for one window in five that ends beyond the path weighs as much as four steps back.</summary>
+    private const double Step = 0.04, StepBack = 0.01;
+
     private double ahead = instructions;
 
-    /// <summary>From the thread's having a CPU to asking it to stop.</summary>
-    public TimeSpan Length => TimeSpan.FromMicroseconds(microseconds);
+    /// <summary>From the thread's having a CPU to asking it to stop. To stop it takes as long again, so shorter would gain little.</summary>
+    public static TimeSpan Length => TimeSpan.FromMicroseconds(4);
 
     /// <summary>How many instructions to follow a thread ahead.</summary>
     public int Instructions => (int)ahead;
 
-    /// <param name="beyond">The thread was found beyond the end of its interpreted path.</param>
-    public void Learn(bool beyond)
-    {
-        if (beyond && microseconds > Shortest)
-            microseconds = Math.Max(microseconds * (1 - StepBack), Shortest);
-        else if (beyond)
-            ahead = Math.Min(ahead * (1 + StepBack), MostInstructions);
-        else if (ahead > instructions)
-            ahead *= 1 - Step;
-        else
-            microseconds = Math.Min(microseconds * (1 + Step), Longest);
-    }
+    /// <summary>How many branches of its path count, of a thread that took so many in its window.</summary>
+    public static int Counted(int taken) => (int)(Math.Pow(Usual, 1 - Trust) * Math.Pow(taken + Least, Trust));
+
+    /// <param name="beyond">The interpreted path was too short: the thread was found beyond its end, or more of it was to count.</param>
+    public void Learn(bool beyond) =>
+        ahead = Math.Clamp(beyond ? ahead * (1 + Step) : ahead * (1 - StepBack), FewestInstructions, MostInstructions);
 }

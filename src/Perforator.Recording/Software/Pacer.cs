@@ -10,6 +10,9 @@ internal sealed class Pacer(double maxOverhead)
     /// <summary>Nanoseconds of the targets' CPU time that count as paid for at the start, so that one dear first sample does not silence the recorder.</summary>
     private const double Credit = 0.5e9;
 
+    /// <summary>Nanoseconds; the mean interval where nothing bounds what recording costs.</summary>
+    private const double UnboundedInterval = 400_000;
+
     private double meanCost = 1_000_000;
     private double totalCost;
     private double totalRun;
@@ -21,7 +24,7 @@ internal sealed class Pacer(double maxOverhead)
     public bool IsUnbounded => maxOverhead >= 1;
 
     /// <summary>Nanoseconds of a thread's CPU time between two of its samples, on average.</summary>
-    public double MeanInterval => meanCost / Share * Math.Max(1, totalCost / (Share * (totalRun + Credit)));
+    public double MeanInterval => IsUnbounded ? UnboundedInterval : meanCost / Share * Math.Max(1, totalCost / (Share * (totalRun + Credit)));
 
     private double Share => Math.Clamp(maxOverhead, 1e-4, 1);
 
@@ -54,7 +57,7 @@ internal sealed class Pacer(double maxOverhead)
     /// <summary>How long to wait before looking at the threads again: random, and several times in each interval.</summary>
     public TimeSpan NextLook()
     {
-        double mean = IsUnbounded ? 20_000 : Math.Clamp(MeanInterval / 4, 200_000, 20_000_000);
+        double mean = Math.Clamp(MeanInterval / 4, 20_000, 20_000_000);
         return TimeSpan.FromMicroseconds(Math.Min(ExponentialRandom.Next() * mean / 1000, 50_000));
     }
 }

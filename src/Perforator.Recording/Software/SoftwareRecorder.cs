@@ -25,13 +25,14 @@ public sealed class SoftwareRecorder : IBranchRecorder
     /// <summary>So many first refreshes say nothing of what one costs, as they have code compiled.</summary>
     private const int FirstRefreshes = 5;
 
-    /// <summary>A nice value.</summary>
-    private const int Urgent = -10;
+    /// <summary>Nanoseconds of a thread's CPU time.</summary>
+    private const double LongestBacklog = 10e6;
 
     private readonly IRecordingTargets targets;
     private readonly SoftwareRecorderOptions options;
     private readonly Dictionary<int, TargetProcess> processes = [];
     private readonly Pacer pacer;
+    private readonly Placement placement = new();
     private RecorderStatistics statistics = new(0, 0, TimeSpan.Zero);
 
     /// <param name="targets">The processes to record.</param>
@@ -99,8 +100,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
     private void Record(IBranchSink sink, CancellationToken stop)
     {
         SilenceStopSignals();
-        // A recorder that waits for a CPU while it holds a thread stopped is the target's loss. Without CAP_SYS_NICE it goes without.
-        _ = setpriority(0, 0, Urgent);
+        placement.Begin();
         using BurstRunner runner = new(options);
         try
         {
@@ -168,8 +168,9 @@ public sealed class SoftwareRecorder : IBranchRecorder
             {
                 if (stop.IsCancellationRequested)
                     return;
-                if (!IsDue(thread) || !thread.IsRunning())
+                if (!IsDue(thread) || !thread.IsRunning(out int cpu))
                     continue;
+                placement.LeaveTo(cpu);
                 thread.Due -= ExponentialRandom.Next();
                 runner.Begin(thread, sink);
                 Account(runner);
@@ -185,9 +186,9 @@ public sealed class SoftwareRecorder : IBranchRecorder
             return false;
         }
         pacer.Ran(times.Used, times.Waited);
-        // A backlog, as after a time without permission, is not made up for.
-        thread.Due = Math.Min(thread.Due + (times.Used / pacer.MeanInterval), 4);
-        return thread.Due >= 0 || pacer.IsUnbounded;
+        // What was missed for a moment is made up for, or that stretch of the program would be thin; not so what was missed for long, as without permission.
+        thread.Due = Math.Min(thread.Due + (times.Used / pacer.MeanInterval), Math.Max(4, LongestBacklog / pacer.MeanInterval));
+        return thread.Due >= 0;
     }
 
     private void Wait(BurstRunner runner, IBranchSink sink, CancellationToken stop)

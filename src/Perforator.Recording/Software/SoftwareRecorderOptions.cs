@@ -4,10 +4,9 @@ namespace Perforator.Recording.Software;
 public sealed record SoftwareRecorderOptions
 {
     /// <summary>
-    /// Instructions interpreted in one burst at first; more where threads get further meanwhile (<see cref="ObservationWindow"/>). The burst ends where
-    /// the real thread has got to a few microseconds later.
+    /// Instructions interpreted in one burst at first; more or fewer as threads get further meanwhile (<see cref="ObservationWindow"/>).
     /// </summary>
-    public int InstructionsPerBurst { get; init; } = 40_000;
+    public int InstructionsPerBurst { get; init; } = 16_000;
 
     /// <summary>Taken branches in one burst, at most.</summary>
     public int BranchesPerBurst { get; init; } = 32_768;

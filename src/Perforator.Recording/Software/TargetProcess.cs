@@ -78,14 +78,14 @@ internal sealed class TargetProcess : IDisposable
     }
 
     /// <summary>Tells the sink of executable mappings it does not know yet, and of an exec when nothing of the old image is left.</summary>
-    /// <returns>Whether there was an exec.</returns>
+    /// <returns>Whether there was an exec, or the process has no code any more as it ends; what was followed before then has no known mappings.</returns>
     public bool ReportMappings(IBranchSink sink)
     {
         IReadOnlyList<ProcessMap> maps = ProcessMap.Load(ProcessId);
         Code.SetMappings(maps);
         HashSet<Mapping> now = [.. maps.Where(map => map.IsExecutable && map.Path.Length > 0).Select(map => map.ToMapping(ProcessId))];
         if (now.Count == 0)
-            return false;
+            return true;
         bool executed = reported.Count > 0 && !now.Overlaps(reported);
         if (executed)
         {

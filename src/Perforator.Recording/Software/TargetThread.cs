@@ -1,10 +1,17 @@
+using System.Buffers.Text;
+using System.Diagnostics;
+
 namespace Perforator.Recording.Software;
 
 /// <summary>A thread of a target, with the CPU time it has used since it last gave a sample.</summary>
 internal sealed class TargetThread : IDisposable
 {
+    /// <summary>Nanoseconds: the longest time after which the kernel accounts for a running thread, at 100 ticks a second.</summary>
+    private const double LongestTick = 10e6;
+
     private readonly string folder;
     private SchedulerReading last;
+    private long accounted = Stopwatch.GetTimestamp(), taken;
 
     public TargetThread(TargetProcess process, int threadId)
     {
@@ -13,6 +20,7 @@ internal sealed class TargetThread : IDisposable
         folder = $"/proc/{process.ProcessId}/task/{threadId}";
         Scheduling = new SchedulerStatistics(folder);
         last = Scheduling.Read() ?? default;
+        taken = last.CpuTime;
     }
 
     public TargetProcess Process { get; }
@@ -30,22 +38,43 @@ internal sealed class TargetThread : IDisposable
     /// </summary>
     public double Due { get; set; }
 
-    /// <summary>Nanoseconds that it used a CPU, and that it waited for one, since the last call. Null when it has ended.</summary>
+    /// <summary>
+    /// Nanoseconds that it used a CPU, and that it waited for one, since the last call. Null when it has ended. A running thread's time is
+    /// estimated from the last it was accounted for, as the kernel does so at its ticks only; what was too much is taken off the next.
+    /// </summary>
     public (long Used, long Waited)? TakeTimes()
     {
         if (Scheduling.Read() is not { } now)
             return null;
-        SchedulerReading before = last;
+        if (now.CpuTime != last.CpuTime)
+            accounted = Stopwatch.GetTimestamp();
+        long estimate = now.CpuTime + (long)Math.Min(Stopwatch.GetElapsedTime(accounted).TotalNanoseconds, LongestTick), used = Math.Max(0, estimate - taken);
+        taken += used;
+        long waited = now.Waited - last.Waited;
         last = now;
-        return (now.CpuTime - before.CpuTime, now.Waited - before.Waited);
+        return (used, waited);
     }
 
-    /// <summary>Whether the thread runs or waits for a CPU, rather than sleeping in the kernel: state R of proc_pid_stat(5).</summary>
-    public bool IsRunning()
+    /// <summary>
+    /// Whether the thread runs or waits for a CPU, rather than sleeping in the kernel: state R of proc_pid_stat(5).
+    /// </summary>
+    /// <param name="cpu">The CPU it was given last; -1 when unknown.</param>
+    public bool IsRunning(out int cpu)
     {
-        ReadOnlySpan<byte> stat = ProcFile.Read($"{folder}/stat", stackalloc byte[512]);
+        const int ProcessorField = 39, StateField = 3;
+        cpu = -1;
+        ReadOnlySpan<byte> stat = ProcFile.Read($"{folder}/stat", stackalloc byte[1024]);
+        // The name before may hold anything.
         int name = stat.LastIndexOf((byte)')');
-        return name >= 0 && name + 2 < stat.Length && stat[name + 2] == 'R';
+        if (name < 0 || name + 2 >= stat.Length)
+            return false;
+        stat = stat[(name + 2)..];
+        bool running = stat[0] == 'R';
+        for (int field = StateField; field < ProcessorField && stat.Length > 0; field++)
+            stat = stat[(stat.IndexOf((byte)' ') + 1)..];
+        if (Utf8Parser.TryParse(stat, out int number, out _))
+            cpu = number;
+        return running;
     }
 
     public void Dispose() => Scheduling.Dispose();

@@ -11,13 +11,15 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
     /// <summary>SYSCALL is 0F 05.</summary>
     private const int SystemCallLength = 2;
 
-    /// <summary>A thread that got beyond its path is looked for on so many more stretches of the path's length.</summary>
+    /// <summary>A thread that got beyond its path is looked for on so many more stretches, the first as long as the path and each twice as long as the one before.</summary>
     private const int MaxExtensions = 4;
 
     private readonly Cpu cpu = new(), finder = new();
     private readonly BranchBuffer next = new(1);
     /// <summary>Whose path the interpreter's registers and memory are at the end of, if that is where it can be followed on.</summary>
     private Burst? followed;
+    /// <summary>Whose pages the interpreter's memory holds, if they are still to be learnt.</summary>
+    private TargetThread? unlearnt;
     private readonly byte[] extended = new byte[ExtendedState.BufferSize];
 
     /// <summary>Shared by the block caches of all processes.</summary>
@@ -40,6 +42,7 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
         cpu.Begin(burst.Buffer.Branches, burst.Buffer.Fingerprints, burst.BranchCount);
         long deadline = Deadline(burst);
         burst.StretchStart = burst.BranchCount;
+        unlearnt = burst.Target;
         StopReason reason = cpu.Run(burst.Target.Process.Code, instructions - burst.InstructionCount, deadline);
         burst.BranchCount = cpu.BranchCount;
         burst.InstructionCount += cpu.InstructionCount;
@@ -49,8 +52,12 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
         return reason;
     }
 
-    /// <summary>Learns from the last <see cref="Follow"/>, once the thread runs on.</summary>
-    public void Learn(TargetThread thread) => thread.WorkingSet.Learn(cpu.Memory.PageNumbers);
+    /// <summary>Learns from the last <see cref="Follow"/>; to be called once the thread runs on.</summary>
+    public void Learn()
+    {
+        unlearnt?.WorkingSet.Learn(cpu.Memory.PageNumbers);
+        unlearnt = null;
+    }
 
     /// <summary>
     /// Finds where on its interpreted path the thread stands now: by the state after the branch it takes next. A thread that has got beyond is followed
@@ -80,7 +87,7 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
                 return null;
             searched = end;
             cpu.Begin(burst.Buffer.Branches, burst.Buffer.Fingerprints, end);
-            if (cpu.Run(burst.Target.Process.Code, instructions, deadline) != StopReason.Done)
+            if (cpu.Run(burst.Target.Process.Code, (long)instructions << i, deadline) != StopReason.Done)
                 followed = null;
             end = cpu.BranchCount;
         }
