@@ -71,6 +71,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     {
         if (aside.Exists(b => b.Target == target))
             return;
+        follower.WarmUp(target.Process, window.Instructions);
         TracedThread? thread = TracedThread.Seize(target.Process.ProcessId, target.ThreadId, target.Process.IsOurChild, out int error);
         if (thread is null)
         {

@@ -18,15 +18,15 @@ internal sealed class ObservationWindow(int instructions)
     private const double Trust = 0.6;
 
     /// <summary>Taken branches: what a window shows that says nothing of its thread being quicker or slower than others.</summary>
-    private const double Usual = 1500;
+    private const double Usual = 2500;
 
     /// <summary>Some windows end before the thread has left the kernel.</summary>
     private const double Least = 30;
 
     private const double FewestInstructions = 2_000, MostInstructions = 200_000;
 
-    /// <summary>A step on for one window in five that ends beyond the path weighs as much as four steps back.</summary>
-    private const double Step = 0.04, StepBack = 0.01;
+    /// <summary>A step on for one window in three that ends beyond the path weighs as much as two steps back; the path of those is followed on.</summary>
+    private const double Step = 0.02, StepBack = 0.01;
 
     private double ahead = instructions;
 

@@ -22,6 +22,17 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
     private TargetThread? unlearnt;
     private readonly byte[] extended = new byte[ExtendedState.BufferSize];
 
+    /// <summary>After so long without work this thread's caches hold others' data.</summary>
+    private static readonly TimeSpan Idle = TimeSpan.FromMilliseconds(1);
+
+    /// <summary>How long to warm up at most.</summary>
+    private static readonly TimeSpan WarmUpTime = TimeSpan.FromMicroseconds(600);
+
+    private readonly BranchBuffer discarded = new(options.BranchesPerBurst);
+    private UserRegisters lastRegisters;
+    private TargetProcess? lastProcess;
+    private long lastWork;
+
     /// <summary>Shared by the block caches of all processes.</summary>
     public Lowering Lowering { get; } = new();
 
@@ -33,6 +44,21 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
     /// <summary>Gets everything compiled that following a thread needs.</summary>
     public void Rehearse() => Rehearsal.Run(cpu, Lowering);
 
+    /// <summary>
+    /// Goes the last path once more on what is left of its snapshot, for nothing but the caches of this CPU: a thread stands still for half as long when the code that it
+    /// mostly executes, as this program keeps it, is at hand. To be called while it still runs.
+    /// </summary>
+    public void WarmUp(TargetProcess process, int instructions)
+    {
+        if (lastProcess != process || Stopwatch.GetElapsedTime(lastWork) < Idle)
+            return;
+        followed = null;
+        cpu.Load(lastRegisters);
+        cpu.Begin(discarded.Branches, discarded.Fingerprints, 0);
+        process.Code.Begin();
+        _ = cpu.Run(process.Code, instructions, Stopwatch.GetTimestamp() + (long)(WarmUpTime.TotalSeconds * Stopwatch.Frequency));
+    }
+
     /// <summary>Adds the branches that the burst's thread takes next.</summary>
     /// <param name="instructions">How far the whole burst may go.</param>
     public StopReason Follow(Burst burst, in UserRegisters registers, int instructions)
@@ -42,7 +68,7 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
         cpu.Begin(burst.Buffer.Branches, burst.Buffer.Fingerprints, burst.BranchCount);
         long deadline = Deadline(burst);
         burst.StretchStart = burst.BranchCount;
-        unlearnt = burst.Target;
+        (unlearnt, lastProcess, lastRegisters) = (burst.Target, burst.Target.Process, registers);
         StopReason reason = cpu.Run(burst.Target.Process.Code, instructions - burst.InstructionCount, deadline);
         burst.BranchCount = cpu.BranchCount;
         burst.InstructionCount += cpu.InstructionCount;
@@ -57,6 +83,7 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
     {
         unlearnt?.WorkingSet.Learn(cpu.Memory.PageNumbers);
         unlearnt = null;
+        lastWork = Stopwatch.GetTimestamp();
     }
 
     /// <summary>
