@@ -66,12 +66,14 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     /// <summary>To be called before the first sample.</summary>
     public void Rehearse() => follower.Rehearse();
 
+    /// <inheritdoc cref="ThreadFollower.WarmUp"/>
+    public bool WarmUp(TargetProcess process) => follower.WarmUp(process, window.Instructions);
+
     /// <summary>Takes a sample of a running thread, or begins to.</summary>
     public void Begin(TargetThread target, IBranchSink sink)
     {
         if (aside.Exists(b => b.Target == target))
             return;
-        follower.WarmUp(target.Process, window.Instructions);
         TracedThread? thread = TracedThread.Seize(target.Process.ProcessId, target.ThreadId, target.Process.IsOurChild, out int error);
         if (thread is null)
         {

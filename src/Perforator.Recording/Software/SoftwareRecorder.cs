@@ -168,14 +168,25 @@ public sealed class SoftwareRecorder : IBranchRecorder
             {
                 if (stop.IsCancellationRequested)
                     return;
-                if (!IsDue(thread) || !thread.IsRunning(out int cpu))
+                if (!IsDue(thread) || !CanBeStopped(thread))
                     continue;
-                placement.LeaveTo(cpu);
+                // Warming up takes long enough for the thread to fall asleep.
+                if (runner.WarmUp(process) && !CanBeStopped(thread))
+                    continue;
                 thread.Due -= ExponentialRandom.Next();
                 runner.Begin(thread, sink);
                 Account(runner);
             }
         }
+    }
+
+    /// <summary>Whether a thread runs; if so, this one is off its CPU.</summary>
+    private bool CanBeStopped(TargetThread thread)
+    {
+        if (!thread.IsRunning(out int cpu))
+            return false;
+        placement.LeaveTo(cpu);
+        return true;
     }
 
     private bool IsDue(TargetThread thread)

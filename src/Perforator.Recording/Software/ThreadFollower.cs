@@ -48,15 +48,17 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
     /// Goes the last path once more on what is left of its snapshot, for nothing but the caches of this CPU: a thread stands still for half as long when the code that it
     /// mostly executes, as this program keeps it, is at hand. To be called while it still runs.
     /// </summary>
-    public void WarmUp(TargetProcess process, int instructions)
+    /// <returns>Whether there was a need and a path, and so time has passed.</returns>
+    public bool WarmUp(TargetProcess process, int instructions)
     {
         if (lastProcess != process || Stopwatch.GetElapsedTime(lastWork) < Idle)
-            return;
+            return false;
         followed = null;
         cpu.Load(lastRegisters);
         cpu.Begin(discarded.Branches, discarded.Fingerprints, 0);
         process.Code.Begin();
         _ = cpu.Run(process.Code, instructions, Stopwatch.GetTimestamp() + (long)(WarmUpTime.TotalSeconds * Stopwatch.Frequency));
+        return true;
     }
 
     /// <summary>Adds the branches that the burst's thread takes next.</summary>
