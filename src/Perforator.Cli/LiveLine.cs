@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Spectre.Console;
 
 namespace Perforator.Cli;
@@ -26,14 +25,11 @@ internal static class LiveLine
             });
             return;
         }
-        long shown = Stopwatch.GetTimestamp();
         while (!work.IsCompleted)
         {
-            await Task.WhenAny(work, Task.Delay(PollInterval));
-            if (work.IsCompleted || Stopwatch.GetElapsedTime(shown) < plainInterval)
-                continue;
-            Console.Error.WriteLine(text());
-            shown = Stopwatch.GetTimestamp();
+            await Task.WhenAny(work, Task.Delay(plainInterval));
+            if (!work.IsCompleted)
+                Console.Error.WriteLine(text());
         }
     }
 }

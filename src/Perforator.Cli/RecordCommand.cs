@@ -178,8 +178,7 @@ internal static class RecordCommand
 
     private static async Task WatchAsync(HeldCommand command, Task recording, CancellationTokenSource ending)
     {
-        while (!recording.IsCompleted && command.Process.ExitCode is null)
-            await Task.WhenAny(recording, Task.Delay(20));
+        await Task.WhenAny(recording, command.Process.WaitForExitAsync());
         await ending.CancelAsync();
     }
 

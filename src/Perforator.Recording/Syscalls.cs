@@ -28,6 +28,9 @@ internal static partial class Syscalls
     public const int SIGTERM = 15;
     public const int SIGCONT = 18;
 
+    /// <summary>The same on all architectures.</summary>
+    private const long PidfdOpenNumber = 434;
+
     public const ulong PERF_FLAG_FD_CLOEXEC = 8;
     public const ulong PERF_EVENT_IOC_ENABLE = 0x2400;
     public const ulong PERF_EVENT_IOC_DISABLE = 0x2401;
@@ -72,6 +75,12 @@ internal static partial class Syscalls
 
     [LibraryImport("libc", EntryPoint = "poll", SetLastError = true)]
     public static partial int Poll(Span<PollFd> fds, ulong count, int timeoutMilliseconds);
+
+    /// <summary>pidfd_open(2), since Linux 5.3: a file descriptor, readable once the process has ended, or -1.</summary>
+    public static int PidfdOpen(int processId) => (int)Syscall(PidfdOpenNumber, processId, 0);
+
+    [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
+    private static partial long Syscall(long number, long processId, long flags);
 
     [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
     public static partial int Close(int fd);

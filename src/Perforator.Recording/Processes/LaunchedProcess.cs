@@ -75,6 +75,23 @@ public sealed class LaunchedProcess
         return ExitCode;
     }
 
+    /// <summary>Completes when the process has ended. The kernel says when (pidfd, since Linux 5.3), so that waiting takes no CPU time from what is recorded.</summary>
+    public Task WaitForExitAsync() => Task.Factory.StartNew(
+        () =>
+        {
+            int fd = Syscalls.PidfdOpen(Id);
+            if (fd >= 0)
+            {
+                while (Poll([new PollFd { Fd = fd, Events = POLLIN }], 1, -1) < 0 && Marshal.GetLastPInvokeError() == EINTR)
+                {
+                }
+                _ = Close(fd);
+            }
+            while (ExitCode is null)
+                Thread.Sleep(20);
+        },
+        CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
     /// <summary>Sends a signal, unless the process has ended.</summary>
     public void Signal(int signal)
     {

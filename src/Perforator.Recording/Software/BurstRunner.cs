@@ -70,7 +70,8 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     public bool WarmUp(TargetProcess process) => follower.WarmUp(process, window.Instructions);
 
     /// <summary>Takes a sample of a running thread, or begins to.</summary>
-    public void Begin(TargetThread target, IBranchSink sink)
+    /// <param name="meanInterval">Nanoseconds of CPU time from one sample of a thread to the next.</param>
+    public void Begin(TargetThread target, double meanInterval, IBranchSink sink)
     {
         if (aside.Exists(b => b.Target == target))
             return;
@@ -81,7 +82,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                 sink.OnLost(AlreadyTraced, 1);
             return;
         }
-        Burst burst = new(target, thread, buffers.TryPop(out BranchBuffer? buffer) ? buffer : new BranchBuffer(options.BranchesPerBurst), ObservationWindow.Length);
+        Burst burst = new(target, thread, buffers.TryPop(out BranchBuffer? buffer) ? buffer : new BranchBuffer(options.BranchesPerBurst), ObservationWindow.Trust(meanInterval));
         bool released = false;
         try
         {
@@ -260,7 +261,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                 bool beyond = true;
                 burst.Taken = (long)registers.OrigRax < 0 ? follower.Locate(burst, registers, window.Instructions, out beyond) : null;
                 burst.BranchCount = Math.Max(burst.BranchCount, burst.Taken ?? 0);
-                window.Learn(beyond || burst.BranchCount < ObservationWindow.Counted(burst.Taken ?? 0));
+                window.Learn(beyond || burst.BranchCount < ObservationWindow.Counted(burst.Taken ?? 0, burst.Trust));
                 return false;
             default:
                 return Follow(burst, registers, sink);
@@ -311,7 +312,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         }
         if (burst.BranchCount == 0)
             return;
-        Span<BranchEntry> branches = burst.Buffer.Branches.AsSpan(0, Math.Min(burst.BranchCount, ObservationWindow.Counted(burst.Taken ?? burst.BranchCount)));
+        Span<BranchEntry> branches = burst.Buffer.Branches.AsSpan(0, Math.Min(burst.BranchCount, ObservationWindow.Counted(burst.Taken ?? burst.BranchCount, burst.Trust)));
         TargetProcess process = burst.Target.Process;
         if (!process.Knows(branches) && process.ReportMappings(sink))
         {

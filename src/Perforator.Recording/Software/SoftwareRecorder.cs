@@ -174,7 +174,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
                 if (runner.WarmUp(process) && !CanBeStopped(thread))
                     continue;
                 thread.Due -= ExponentialRandom.Next();
-                runner.Begin(thread, sink);
+                runner.Begin(thread, pacer.MeanInterval, sink);
                 Account(runner);
             }
         }
