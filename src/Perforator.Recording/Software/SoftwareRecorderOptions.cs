@@ -20,5 +20,5 @@ public sealed record SoftwareRecorderOptions
     /// <summary>
     /// The share of its CPU time that a target may lose to recording; 1 or more lifts the bound.
     /// </summary>
-    public double MaxOverhead { get; init; } = 0.03;
+    public double MaxOverhead { get; init; } = 0.02;
 }
