@@ -7,7 +7,8 @@ namespace Perforator.Tests.Infrastructure;
 internal static class PerfRecord
 {
     private const int Aborted = 128 + 6;
-    private const int Tries = 5;
+    private const int Tries = 12;
+    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
     /// <param name="folder">Where its cache of build ids goes.</param>
     /// <param name="arguments">Those of <c>perf record</c>.</param>
@@ -22,7 +23,11 @@ internal static class PerfRecord
     {
         ToolResult result = run();
         for (int left = Tries; left > 1 && result.ExitCode == Aborted; left--)
+        {
+            // Five tries at once have met the same busy moment.
+            Thread.Sleep(Pause);
             result = run();
+        }
         result.Succeeded();
     }
 }
