@@ -87,8 +87,7 @@ public sealed class LaunchedProcess
                 }
                 _ = Close(fd);
             }
-            while (ExitCode is null)
-                Thread.Sleep(20);
+            _ = WaitForExit(TimeSpan.MaxValue);
         },
         CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
