@@ -13,9 +13,6 @@ namespace Perforator.Benchmarks;
 /// <param name="Profiles">What it wrote.</param>
 internal sealed partial record RecordedRun(double Seconds, double Computed, double Branches, double Moments, double Stopped, BranchProfileSet Profiles)
 {
-    /// <summary>Wall time beyond that without the recorder, as a share of it.</summary>
-    public double Slowdown { get; init; }
-
     /// <returns>Wall time of the program without a recorder, in seconds.</returns>
     public static double Alone(string[] command) => Time(timed => MeasuredProcess.Run(timed[0], timed[1..]), command).Seconds;
 

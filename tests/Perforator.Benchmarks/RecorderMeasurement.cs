@@ -33,35 +33,46 @@ internal static class RecorderMeasurement
     }
 
     /// <summary>
-    /// Rate and slowdown at several bounds, by the program that people use and at the program's own pace. Each round also runs the target
-    /// twice without recording: how far those two are apart is what this machine does to any run.
+    /// Rate and slowdown at several bounds, by the program that people use and at the program's own pace. Each recorded run is compared with the unrecorded ones right before and
+    /// after it, and one that is not recorded either ("again") in the same way: what it seems to lose is what this machine does to any run.
     /// </summary>
     private static void Cost(int rounds, string[] command)
     {
-        (string Name, string[] Bound, int Rounds)[] bounds =
-            [("default", [], rounds), ("1%", ["--max-overhead", "1%"], rounds), ("unthrottled", Unthrottled, 1)];
-        List<double> alone = [], again = [];
-        Dictionary<string, List<RecordedRun>> recorded = bounds.ToDictionary(b => b.Name, _ => new List<RecordedRun>());
+        (string Name, string[]? Bound, int Rounds)[] bounds =
+            [("default", [], rounds), ("1%", ["--max-overhead", "1%"], rounds), ("again", null, rounds), ("unthrottled", Unthrottled, 1)];
+        List<double> alone = [];
+        Dictionary<string, List<RecordedRun>> recorded = bounds.Where(b => b.Bound is not null).ToDictionary(b => b.Name, _ => new List<RecordedRun>());
+        Dictionary<string, List<double>> slowdowns = bounds.ToDictionary(b => b.Name, _ => new List<double>());
         _ = RecordedRun.Alone(command);
+        double before = RecordedRun.Alone(command);
         for (int round = 0; round < rounds; round++)
         {
-            double first = RecordedRun.Alone(command);
-            List<(string Name, RecordedRun Run)> runs = [.. bounds.Where(b => round < b.Rounds).Select(b => (b.Name, RecordedRun.Record(b.Bound, command)))];
-            double second = RecordedRun.Alone(command), mean = (first + second) / 2;
-            alone.Add(mean);
-            again.Add(second / first);
-            foreach ((string name, RecordedRun run) in runs)
-                recorded[name].Add(run with { Slowdown = (run.Seconds / mean) - 1 });
+            foreach ((string name, string[]? bound, _) in bounds.Where(b => round < b.Rounds))
+            {
+                RecordedRun? run = bound is null ? null : RecordedRun.Record(bound, command);
+                double seconds = run?.Seconds ?? RecordedRun.Alone(command), after = RecordedRun.Alone(command);
+                slowdowns[name].Add((seconds / ((before + after) / 2)) - 1);
+                alone.Add(before = after);
+                if (run is not null)
+                    recorded[name].Add(run);
+            }
         }
         Print("seconds", "F2", Median(alone));
-        Print("noise", "P1", Median(again.Select(r => Math.Abs(r - 1))));
+        foreach ((string name, _, _) in bounds)
+            Console.WriteLine($"{name} slowdown: {Percentage(slowdowns[name])}");
         foreach ((string name, List<RecordedRun> runs) in recorded)
         {
             Print($"{name} rate", "N0", Median(runs.Select(r => r.Branches / r.Seconds)));
-            Print($"{name} slowdown", "P1", Median(runs.Select(r => r.Slowdown)));
             Print($"{name} stopped", "P1", Median(runs.Select(r => r.Stopped / r.Seconds)));
             Print($"{name} computed", "P1", Median(runs.Select(r => r.Computed / r.Seconds)));
         }
+    }
+
+    /// <summary>The mean with its standard error.</summary>
+    private static string Percentage(List<double> shares)
+    {
+        double mean = shares.Average(), error = Math.Sqrt(shares.Sum(s => (s - mean) * (s - mean)) / Math.Max(1, shares.Count - 1) / shares.Count);
+        return string.Create(CultureInfo.InvariantCulture, $"{mean:P1}{(shares.Count > 1 ? $" ± {100 * error:F1}" : "")}");
     }
 
     /// <summary>The sum over branches of the smaller of the recorded and the exact share, and the function that came off worst.</summary>

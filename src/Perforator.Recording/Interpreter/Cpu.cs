@@ -44,12 +44,13 @@ internal sealed unsafe class Cpu : IDisposable
     /// <summary>The status flags are in <see cref="CpuState.ReplayFlags"/>, as native code left them, and not in <see cref="Flags"/>.</summary>
     private bool flagsAreNative;
 
-    public Cpu()
+    /// <param name="keepsOriginals">Whether the memory is to know <see cref="MemorySnapshot.ChangedPages"/>.</param>
+    public Cpu(bool keepsOriginals = false)
     {
         State = CpuState.Allocate();
         *(uint*)(State + CpuState.HostMxcsr) = MxcsrDefault;
         ExtendedState.LoadDefaults(State);
-        Memory = new MemorySnapshot(State);
+        Memory = new MemorySnapshot(State, keepsOriginals);
     }
 
     /// <summary>The registers, laid out as <see cref="CpuState"/> says.</summary>

@@ -24,18 +24,23 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     // By the low bits of the page number, shared with native code: see CpuState.PageAddresses.
     private readonly ulong* addresses;
     private readonly byte** copies;
-    private readonly byte* storage = (byte*)NativeMemory.AlignedAlloc(MaxPages * (nuint)PageSize, PageSize);
+    private readonly byte* storage = Allocate();
     private readonly Dictionary<ulong, nint> pages = [];
     private readonly Dictionary<ulong, nint> untouched = [];
     private readonly IoVector* local = (IoVector*)NativeMemory.Alloc(MaxVectors, (nuint)sizeof(IoVector));
     private readonly IoVector* remote = (IoVector*)NativeMemory.Alloc(MaxVectors, (nuint)sizeof(IoVector));
+    private readonly List<ChangedPage> changed = [];
+    /// <summary>The pages of <see cref="storage"/> as they were at first; null where nobody asks for them.</summary>
+    private readonly byte* originals;
     private int stored;
     private int processId;
     private SharedKernelPages kernelPages = SharedKernelPages.None;
 
     /// <param name="state">The <see cref="CpuState"/>.</param>
-    public MemorySnapshot(byte* state)
+    /// <param name="keepsOriginals">Whether <see cref="ChangedPages"/> is to be known.</param>
+    public MemorySnapshot(byte* state, bool keepsOriginals = false)
     {
+        originals = keepsOriginals ? Allocate() : null;
         addresses = (ulong*)(state + CpuState.PageAddresses);
         copies = (byte**)(state + CpuState.PageData);
         Begin(0, SharedKernelPages.None);
@@ -81,6 +86,19 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         for (int vector = 0; vector < vectors; vector++)
             for (nint offset = 0; offset < remote[vector].Length && stored < read; offset += PageSize, stored++)
                 untouched.Add((ulong)(remote[vector].Base + offset) >> PageShift, (nint)(storage + (stored * (long)PageSize)));
+    }
+
+    /// <summary>The pages that are not as they were; valid until the next <see cref="Begin"/>.</summary>
+    public IReadOnlyList<ChangedPage> ChangedPages()
+    {
+        changed.Clear();
+        foreach ((ulong number, nint page) in pages)
+        {
+            byte* original = Original((byte*)page);
+            if (!new ReadOnlySpan<byte>((byte*)page, PageSize).SequenceEqual(new(original, PageSize)))
+                changed.Add(new(number << PageShift, (int*)original, (int*)page));
+        }
+        return changed;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -167,9 +185,14 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     public void Dispose()
     {
         NativeMemory.AlignedFree(storage);
+        NativeMemory.AlignedFree(originals);
         NativeMemory.Free(local);
         NativeMemory.Free(remote);
     }
+
+    private static byte* Allocate() => (byte*)NativeMemory.AlignedAlloc(MaxPages * (nuint)PageSize, PageSize);
+
+    private byte* Original(byte* page) => originals + (page - storage);
 
     private T ReadSlow<T>(ulong address)
         where T : unmanaged
@@ -201,6 +224,8 @@ internal sealed unsafe class MemorySnapshot : IDisposable
                 stored++;
             }
             pages.Add(page, data);
+            if (originals is not null)
+                Buffer.MemoryCopy((byte*)data, Original((byte*)data), PageSize, PageSize);
         }
         addresses[slot] = page << PageShift;
         return copies[slot] = (byte*)data;
@@ -209,3 +234,13 @@ internal sealed unsafe class MemorySnapshot : IDisposable
 
 /// <summary>The interpreted instruction touches memory that cannot be read; the real thread may get a signal there.</summary>
 internal sealed class UnreadableMemoryException(ulong address) : Exception($"memory at 0x{address:x} cannot be read");
+
+/// <summary>A page that an interpreted path writes to: its address, and its words before the path and behind it.</summary>
+internal readonly unsafe struct ChangedPage(ulong address, int* before, int* after)
+{
+    public ulong Address => address;
+
+    public int* Before => before;
+
+    public int* After => after;
+}

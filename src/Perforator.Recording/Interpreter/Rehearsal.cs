@@ -54,7 +54,7 @@ internal static unsafe class Rehearsal
     private static void Prepare()
     {
         const BindingFlags All = BindingFlags.Instance | BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
-        foreach (Type type in (Type[])[typeof(BurstRunner), typeof(ThreadFollower), typeof(TracedThread), typeof(Burst), typeof(BranchBuffer), typeof(ObservationWindow),
+        foreach (Type type in (Type[])[typeof(BurstRunner), typeof(ThreadFollower), typeof(TracedThread), typeof(Burst), typeof(BranchBuffer), typeof(ObservationWindow), typeof(Odometer), typeof(SampleLength), typeof(SampleTime),
             typeof(SchedulerStatistics), typeof(WorkingSet), typeof(TargetMemory), typeof(MemorySnapshot), typeof(BlockCache), typeof(Cpu), typeof(ExtendedState), typeof(Lowering), typeof(ReplayCompiler), typeof(StubAssembler)])
         {
             foreach (MethodBase method in type.GetMethods(All).Cast<MethodBase>().Concat(type.GetConstructors(All)))

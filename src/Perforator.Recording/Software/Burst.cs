@@ -32,7 +32,7 @@ internal sealed class BranchBuffer(int capacity)
 }
 
 /// <summary>One sample in the making: the thread that is traced for it and the branches followed so far.</summary>
-internal sealed class Burst(TargetThread target, TracedThread thread, BranchBuffer buffer, double trust)
+internal sealed class Burst(TargetThread target, TracedThread thread, BranchBuffer buffer)
 {
     public TargetThread Target { get; } = target;
 
@@ -42,9 +42,6 @@ internal sealed class Burst(TargetThread target, TracedThread thread, BranchBuff
 
     /// <summary>How much longer the thread is to run by itself.</summary>
     public TimeSpan Window { get; set; } = ObservationWindow.Length;
-
-    /// <inheritdoc cref="ObservationWindow.Trust"/>
-    public double Trust { get; } = trust;
 
     /// <summary>Whether the interpreted path ends at a system call.</summary>
     public bool ReachedSystemCall { get; set; }

@@ -47,6 +47,9 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     private readonly List<Burst> aside = [];
     private readonly Stack<BranchBuffer> buffers = [];
     private readonly ObservationWindow window = new(options.InstructionsPerBurst);
+    private readonly Odometer odometer = new();
+    /// <summary>Whose thread's counters are being read, so that its sample is still to be handed over.</summary>
+    private Burst? watched;
     private TimeSpan wakeUp;
 
     public Lowering Lowering => follower.Lowering;
@@ -63,6 +66,9 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     /// <summary>Whether any thread is being waited for.</summary>
     public bool IsWaiting => aside.Count > 0;
 
+    /// <summary>Whether a thread that runs on is being watched.</summary>
+    public bool IsWatching => watched is not null;
+
     /// <summary>To be called before the first sample.</summary>
     public void Rehearse() => follower.Rehearse();
 
@@ -70,9 +76,9 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     public bool WarmUp(TargetProcess process) => follower.WarmUp(process, window.Instructions);
 
     /// <summary>Takes a sample of a running thread, or begins to.</summary>
-    /// <param name="meanInterval">Nanoseconds of CPU time from one sample of a thread to the next.</param>
-    public void Begin(TargetThread target, double meanInterval, IBranchSink sink)
+    public void Begin(TargetThread target, IBranchSink sink)
     {
+        EndWatch(sink);
         if (aside.Exists(b => b.Target == target))
             return;
         TracedThread? thread = TracedThread.Seize(target.Process.ProcessId, target.ThreadId, target.Process.IsOurChild, out int error);
@@ -82,7 +88,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                 sink.OnLost(AlreadyTraced, 1);
             return;
         }
-        Burst burst = new(target, thread, buffers.TryPop(out BranchBuffer? buffer) ? buffer : new BranchBuffer(options.BranchesPerBurst), ObservationWindow.Trust(meanInterval));
+        Burst burst = new(target, thread, buffers.TryPop(out BranchBuffer? buffer) ? buffer : new BranchBuffer(options.BranchesPerBurst));
         bool released = false;
         try
         {
@@ -98,7 +104,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         }
     }
 
-    /// <summary>Looks after the threads that are being waited for.</summary>
+    /// <summary>Looks after the threads that are being waited for, or watched.</summary>
     public void Poll(IBranchSink sink)
     {
         foreach (Burst burst in aside.ToArray())
@@ -109,12 +115,27 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
             aside.Remove(burst);
             Continue(burst, state, sink);
         }
+        if (watched is not null && odometer.Read(watched.Target.Process.ProcessId))
+            EndWatch(sink);
+    }
+
+    /// <summary>Hands over the sample whose thread is being watched.</summary>
+    public void EndWatch(IBranchSink sink)
+    {
+        if (watched is not { } burst)
+            return;
+        watched = null;
+        if (odometer.Speed() is { } speed)
+            burst.Target.SampleLength.Learn(speed, burst.Taken ?? burst.BranchCount);
+        Deliver(burst, sink);
     }
 
     /// <summary>How soon the next <see cref="Poll"/> is wanted: a thread should wait for it no more than an eighth of what its call took.</summary>
     public TimeSpan PollInterval()
     {
         TimeSpan interval = TimeSpan.FromMilliseconds(1);
+        if (watched is not null && odometer.Due < interval)
+            interval = odometer.Due;
         foreach (Burst burst in aside)
         {
             TimeSpan due = Stopwatch.GetElapsedTime(burst.Since) / 8;
@@ -127,6 +148,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     /// <summary>Hands over what is there of unfinished samples. Their threads are let go by the end of this OS thread, which wakes none.</summary>
     public void Finish(IBranchSink sink)
     {
+        EndWatch(sink);
         foreach (Burst burst in aside)
             Deliver(burst, sink);
         aside.Clear();
@@ -155,7 +177,16 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
             Stopped += wakeUp;
             burst.Thread.Detach();
         }
-        Deliver(burst, sink);
+        if (burst.InstructionCount > 0)
+        {
+            Bursts++;
+            follower.Learn();
+        }
+        EndWatch(sink);
+        if (state == WaitResult.Stopped && burst.BranchCount > 0 && follower.HasOdometer(burst, odometer))
+            watched = burst;
+        else
+            Deliver(burst, sink);
     }
 
     /// <summary>Waits for a stop that was asked for. What it takes beyond the usual is charged: perhaps the thread stood still and this one had no CPU to see it.</summary>
@@ -261,7 +292,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                 bool beyond = true;
                 burst.Taken = (long)registers.OrigRax < 0 ? follower.Locate(burst, registers, window.Instructions, out beyond) : null;
                 burst.BranchCount = Math.Max(burst.BranchCount, burst.Taken ?? 0);
-                window.Learn(beyond || burst.BranchCount < ObservationWindow.Counted(burst.Taken ?? 0, burst.Trust));
+                window.Learn(beyond || burst.BranchCount < burst.Target.SampleLength.Counted(burst.Taken ?? 0));
                 return false;
             default:
                 return Follow(burst, registers, sink);
@@ -305,14 +336,9 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     private void Deliver(Burst burst, IBranchSink sink)
     {
         buffers.Push(burst.Buffer);
-        if (burst.InstructionCount > 0)
-        {
-            Bursts++;
-            follower.Learn();
-        }
         if (burst.BranchCount == 0)
             return;
-        Span<BranchEntry> branches = burst.Buffer.Branches.AsSpan(0, Math.Min(burst.BranchCount, ObservationWindow.Counted(burst.Taken ?? burst.BranchCount, burst.Trust)));
+        Span<BranchEntry> branches = burst.Buffer.Branches.AsSpan(0, Math.Min(burst.BranchCount, burst.Target.SampleLength.Counted(burst.Taken ?? burst.BranchCount)));
         TargetProcess process = burst.Target.Process;
         if (!process.Knows(branches) && process.ReportMappings(sink))
         {

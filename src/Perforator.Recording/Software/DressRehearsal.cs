@@ -38,7 +38,7 @@ internal static class DressRehearsal
             {
                 process.ReportMappings(audience);
                 foreach (TargetThread thread in process.Threads)
-                    runner.Begin(thread, 0, audience);
+                    runner.Begin(thread, audience);
                 for (int block = 0; block < 20 && process.Code.HasUnexplored; block++)
                     process.Code.Explore();
                 runner.Poll(audience);

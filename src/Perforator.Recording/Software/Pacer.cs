@@ -7,11 +7,14 @@ internal sealed class Pacer(double maxOverhead)
     /// <summary>A new sample counts at least as much as this share of the mean so far.</summary>
     private const double Weight = 0.02;
 
+    /// <summary>So many samples at the assumed cost stand at the start, or a cheap beginning (the dynamic linker's short calls) would be met more often than the rest.</summary>
+    private const int Assumed = 25;
+
     /// <summary>Nanoseconds of the targets' CPU time that count as paid for at the start, so that one dear first sample does not silence the recorder.</summary>
     private const double Credit = 0.5e9;
 
     /// <summary>Nanoseconds; the mean interval where nothing bounds what recording costs.</summary>
-    private const double UnboundedInterval = 400_000;
+    private const double UnboundedInterval = 1_000_000;
 
     private double meanCost = 1_000_000;
     private double totalCost;
@@ -51,7 +54,7 @@ internal sealed class Pacer(double maxOverhead)
         (stoppedCharged, cpuTimeCharged, waited) = (stopped, cpuTime, 0);
         totalCost += cost;
         // One sample that met new code or a busy machine says little of the next.
-        meanCost += (Math.Min(cost, 3 * meanCost) - meanCost) * Math.Max(Weight, 1.0 / ++samples);
+        meanCost += (Math.Min(cost, 3 * meanCost) - meanCost) * Math.Max(Weight, 1.0 / (++samples + Assumed));
     }
 
     /// <summary>How long to wait before looking at the threads again: random, and several times in each interval.</summary>

@@ -142,6 +142,8 @@ public sealed class SoftwareRecorder : IBranchRecorder
 
     private bool Refresh(BurstRunner runner, IBranchSink sink)
     {
+        // It may be of a process that has ended.
+        runner.EndWatch(sink);
         IReadOnlySet<int>? wanted = targets.Refresh();
         foreach (int ended in processes.Keys.Where(id => wanted?.Contains(id) != true).ToArray())
         {
@@ -174,8 +176,9 @@ public sealed class SoftwareRecorder : IBranchRecorder
                 if (runner.WarmUp(process) && !CanBeStopped(thread))
                     continue;
                 thread.Due -= ExponentialRandom.Next();
-                runner.Begin(thread, pacer.MeanInterval, sink);
-                Account(runner);
+                runner.Begin(thread, sink);
+                pacer.Charge(runner.Stopped, ThreadCpuTime());
+                Publish(runner);
             }
         }
     }
@@ -207,14 +210,16 @@ public sealed class SoftwareRecorder : IBranchRecorder
         long end = Stopwatch.GetTimestamp() + (long)(pacer.NextLook().TotalSeconds * Stopwatch.Frequency);
         while (!stop.IsCancellationRequested && Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), end) is { Ticks: > 0 } left)
         {
-            if (!runner.IsWaiting && Explore(end))
-                continue;
-            TimeSpan step = runner.IsWaiting ? runner.PollInterval() : left;
-            Sleep(step < left ? step : left);
-            if (runner.IsWaiting)
+            if (runner.IsWaiting || !Explore(end))
             {
+                TimeSpan step = runner.IsWaiting || runner.IsWatching ? runner.PollInterval() : left;
+                Sleep(step < left ? step : left);
+            }
+            if (runner.IsWaiting || runner.IsWatching)
+            {
+                // What that costs is charged with the next sample.
                 runner.Poll(sink);
-                Account(runner);
+                Publish(runner);
             }
         }
     }
@@ -239,9 +244,6 @@ public sealed class SoftwareRecorder : IBranchRecorder
         return true;
     }
 
-    private void Account(BurstRunner runner)
-    {
-        pacer.Charge(runner.Stopped, ThreadCpuTime());
+    private void Publish(BurstRunner runner) =>
         Volatile.Write(ref statistics, new(runner.Samples, runner.Branches, runner.Stopped) { Bursts = runner.Bursts });
-    }
 }

@@ -26,6 +26,8 @@ internal sealed class TargetProcess : IDisposable
     /// <summary>Started by this very process.</summary>
     public bool IsOurChild { get; }
 
+    public SampleTime SampleTime { get; } = new();
+
     /// <summary>Its decoded code.</summary>
     public BlockCache Code { get; }
 

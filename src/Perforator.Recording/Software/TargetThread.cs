@@ -16,6 +16,7 @@ internal sealed class TargetThread : IDisposable
     public TargetThread(TargetProcess process, int threadId)
     {
         Process = process;
+        SampleLength = new(process.SampleTime);
         ThreadId = threadId;
         folder = $"/proc/{process.ProcessId}/task/{threadId}";
         Scheduling = new SchedulerStatistics(folder);
@@ -28,6 +29,8 @@ internal sealed class TargetThread : IDisposable
     public int ThreadId { get; }
 
     public SchedulerStatistics Scheduling { get; }
+
+    public SampleLength SampleLength { get; }
 
     /// <summary>The pages it is likely to touch next.</summary>
     public WorkingSet WorkingSet { get; } = new();

@@ -14,10 +14,12 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
     /// <summary>A thread that got beyond its path is looked for on so many more stretches, the first as long as the path and each twice as long as the one before.</summary>
     private const int MaxExtensions = 4;
 
-    private readonly Cpu cpu = new(), finder = new();
+    private readonly Cpu cpu = new(keepsOriginals: true), finder = new();
     private readonly BranchBuffer next = new(1);
     /// <summary>Whose path the interpreter's registers and memory are at the end of, if that is where it can be followed on.</summary>
     private Burst? followed;
+    /// <summary>Whose path the interpreter's memory is of.</summary>
+    private Burst? interpreted;
     /// <summary>Whose pages the interpreter's memory holds, if they are still to be learnt.</summary>
     private TargetThread? unlearnt;
     private readonly byte[] extended = new byte[ExtendedState.BufferSize];
@@ -53,7 +55,7 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
     {
         if (lastProcess != process || Stopwatch.GetElapsedTime(lastWork) < Idle)
             return false;
-        followed = null;
+        followed = interpreted = null;
         cpu.Load(lastRegisters);
         cpu.Begin(discarded.Branches, discarded.Fingerprints, 0);
         process.Code.Begin();
@@ -70,6 +72,7 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
         cpu.Begin(burst.Buffer.Branches, burst.Buffer.Fingerprints, burst.BranchCount);
         long deadline = Deadline(burst);
         burst.StretchStart = burst.BranchCount;
+        interpreted = burst;
         (unlearnt, lastProcess, lastRegisters) = (burst.Target, burst.Target.Process, registers);
         StopReason reason = cpu.Run(burst.Target.Process.Code, instructions - burst.InstructionCount, deadline);
         burst.BranchCount = cpu.BranchCount;
@@ -87,6 +90,10 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
         unlearnt = null;
         lastWork = Stopwatch.GetTimestamp();
     }
+
+    /// <summary>Looks for an odometer on the burst's last interpreted stretch; to be called once its thread runs on.</summary>
+    /// <returns>False also when another thread was followed meanwhile.</returns>
+    public bool HasOdometer(Burst burst, Odometer odometer) => interpreted == burst && odometer.Begin(cpu.Memory, cpu.BranchCount - burst.StretchStart);
 
     /// <summary>
     /// Finds where on its interpreted path the thread stands now: by the state after the branch it takes next. A thread that has got beyond is followed

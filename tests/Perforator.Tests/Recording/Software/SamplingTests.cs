@@ -91,24 +91,60 @@ public sealed class SamplingTests
     }
 
     [Fact]
-    public void Quick_code_counts_for_more_but_not_in_proportion()
+    public void A_sample_counts_what_its_thread_takes_undisturbed_in_a_time()
     {
-        double close = ObservationWindow.Trust(400_000), sparse = ObservationWindow.Trust(50_000_000);
-        Assert.InRange(ObservationWindow.Counted(2500, close), 2500, 2550);
-        Assert.InRange(Ratio(close), 3.8, 4.1);
-        Assert.InRange(Ratio(sparse), 1.9, 2.1);
-        Assert.True(ObservationWindow.Counted(0, sparse) > 0);
-
-        static double Ratio(double trust) => (double)ObservationWindow.Counted(20_000, trust) / ObservationWindow.Counted(2_000, trust);
+        SampleTime time = new();
+        SampleLength quick = new(time), slow = new(time), unknown = new(time);
+        Assert.InRange(quick.Counted(3500), 3490, 3520);
+        // The first reading is believed, further ones are averaged.
+        quick.Learn(1000, 2500);
+        slow.Learn(200, 2500);
+        Assert.Equal(5, (double)quick.Counted(2500) / slow.Counted(2500), 0.05);
+        Assert.Equal(slow.Counted(2500), unknown.Counted(2500));
+        slow.Learn(800, 2500);
+        Assert.Equal(2.5, (double)quick.Counted(2500) / slow.Counted(2500), 0.05);
+        // Windows tell one moment from the next, but not in proportion.
+        Assert.InRange((double)quick.Counted(20_000) / quick.Counted(2_000), 1.9, 2.1);
+        Assert.True(quick.Counted(0) > 0);
     }
 
     [Fact]
-    public void The_longer_between_samples_the_less_a_window_is_believed()
+    public void The_time_a_sample_stands_for_is_fixed_once_it_is_known_what_makes_3500_branches()
     {
-        double[] trust = [.. new[] { 0.1e6, 1e6, 2e6, 3e6, 4e6, 100e6 }.Select(ObservationWindow.Trust)];
-        Assert.Equal(trust[0], trust[1]);
-        Assert.True(trust[1] > trust[2] && trust[2] > trust[3] && trust[3] > trust[4]);
-        Assert.Equal(trust[4], trust[5]);
+        SampleTime time = new();
+        SampleLength length = new(time);
+        Assert.Equal(5, time.Microseconds);
+        for (int i = 0; i < 8; i++)
+            length.Learn(500, 1000);
+        Assert.Equal(7, time.Microseconds, 1e-9);
+        Assert.InRange(length.Counted(1000), 3480, 3520);
+        for (int i = 0; i < 100; i++)
+            length.Learn(50, 1000);
+        Assert.Equal(7, time.Microseconds, 1e-9);
+        Assert.InRange(length.Counted(1000), 340, 360);
+    }
+
+    [Fact]
+    public void A_cheap_beginning_does_not_bring_samples_close_together()
+    {
+        Pacer pacer = new(0.02);
+        double first = pacer.MeanInterval;
+        TimeSpan stopped = TimeSpan.Zero;
+        for (int i = 0; i < 10; i++)
+        {
+            pacer.Ran((long)pacer.MeanInterval, 0);
+            stopped += TimeSpan.FromMicroseconds(100);
+            pacer.Charge(stopped, stopped);
+        }
+        Assert.InRange(pacer.MeanInterval, 0.6 * first, first);
+        for (int i = 0; i < 1000; i++)
+        {
+            pacer.Ran((long)pacer.MeanInterval, 0);
+            stopped += TimeSpan.FromMicroseconds(100);
+            pacer.Charge(stopped, stopped);
+        }
+        // 100 µs are 2 % of 5 ms.
+        Assert.InRange(pacer.MeanInterval, 4.9e6, 5.1e6);
     }
 
     [Fact]

@@ -1,0 +1,129 @@
+using System.Diagnostics;
+using Perforator.Recording.Interpreter;
+using static Perforator.Recording.Syscalls;
+
+namespace Perforator.Recording.Software;
+
+/// <summary>
+/// Tells how quick a thread is that nobody disturbs: by counters in its own memory, read while it runs. Interpreting its path shows which words of memory go up or down steadily
+/// and by how much a branch (counters of rows, positions in buffers, statistics); how far they get in a while says how many branches
+/// that while had. A stop would tell no more than how quick the thread is after a stop, with cold caches.
+/// </summary>
+internal sealed unsafe class Odometer
+{
+    /// <summary>Words watched at most, in all and of one page: a buffer being filled is to leave room for others.</summary>
+    private const int MaxWords = 192, MaxWordsOfPage = 32;
+
+    private const int Readings = 4;
+
+    /// <summary>Branches on a path; fewer tell nothing.</summary>
+    private const int FewestBranches = 200;
+
+    /// <summary>A word is to change by so much on the path: it may be counted once too often or too seldom.</summary>
+    private const long LeastChange = 3;
+
+    /// <summary>How often as much a word may change per microsecond in one interval between readings as in another.</summary>
+    private const double Tolerance = 2;
+
+    /// <summary>Branches a microsecond that are believed: no CPU takes more than two in a cycle or so.</summary>
+    private const double Slowest = 10, Quickest = 8000;
+
+    /// <summary>From its being let go until a thread is about as quick as before.</summary>
+    private static readonly TimeSpan WarmUp = TimeSpan.FromMicroseconds(100);
+
+    private static readonly TimeSpan Interval = TimeSpan.FromMicroseconds(50);
+
+    private readonly ulong[] addresses = new ulong[MaxWords];
+    private readonly double[] slopes = new double[MaxWords], speeds = new double[MaxWords];
+    private readonly int[] values = new int[MaxWords * Readings];
+    private readonly long[] times = new long[Readings];
+    private readonly IoVector[] remote = new IoVector[MaxWords];
+    private int words, readings;
+    private long due;
+
+    /// <summary>How long until the next reading.</summary>
+    public TimeSpan Due => Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), due);
+
+    /// <summary>Looks for counters on a path that was interpreted, to be called when the thread runs again.</summary>
+    /// <param name="memory">As it is at the path's end.</param>
+    /// <param name="branches">Taken on the path.</param>
+    /// <returns>Whether there are any.</returns>
+    public bool Begin(MemorySnapshot memory, int branches)
+    {
+        (words, readings) = (0, 0);
+        if (branches < FewestBranches)
+            return false;
+        foreach (ChangedPage page in memory.ChangedPages())
+        {
+            int most = Math.Min(words + MaxWordsOfPage, MaxWords);
+            for (int i = 0; i < MemorySnapshot.PageSize / sizeof(int) && words < most; i++)
+            {
+                // Modulo 2^32, as the low halves of 64-bit counters and pointers overflow.
+                int change = page.After[i] - page.Before[i];
+                if (Math.Abs((long)change) < LeastChange)
+                    continue;
+                addresses[words] = page.Address + ((ulong)i * sizeof(int));
+                slopes[words++] = change / (double)branches;
+            }
+        }
+        due = Stopwatch.GetTimestamp() + Ticks(WarmUp);
+        return words > 0;
+    }
+
+    /// <summary>Reads the counters if that is due.</summary>
+    /// <returns>Whether the last reading is done, or none is possible any more.</returns>
+    public bool Read(int processId)
+    {
+        if (Due > TimeSpan.Zero)
+            return false;
+        for (int i = 0; i < words; i++)
+            remote[i] = new() { Base = (nint)addresses[i], Length = sizeof(int) };
+        long before = Stopwatch.GetTimestamp();
+        fixed (int* into = &values[readings * MaxWords])
+        fixed (IoVector* from = remote)
+        {
+            IoVector local = new() { Base = (nint)into, Length = words * sizeof(int) };
+            if (process_vm_readv(processId, &local, 1, from, (ulong)words, 0) != local.Length)
+            {
+                words = 0;
+                return true;
+            }
+        }
+        long after = Stopwatch.GetTimestamp();
+        times[readings++] = before + ((after - before) / 2);
+        due = after + Ticks(Interval);
+        return readings == Readings;
+    }
+
+    /// <summary>
+    /// Branches a microsecond from the first reading to the last: the median of the words that have gone on steadily. Null where none has, as when all have started
+    /// anew meanwhile or the thread has not run.
+    /// </summary>
+    public double? Speed()
+    {
+        if (readings < Readings)
+            return null;
+        int steady = 0;
+        for (int word = 0; word < words; word++)
+        {
+            double least = double.MaxValue, most = 0;
+            for (int i = 1; i < Readings; i++)
+            {
+                double speed = Between(word, i - 1, i);
+                (least, most) = (Math.Min(least, speed), Math.Max(most, speed));
+            }
+            double all = Between(word, 0, Readings - 1);
+            if (least > 0 && most <= Tolerance * least && all is >= Slowest and <= Quickest)
+                speeds[steady++] = all;
+        }
+        if (steady == 0)
+            return null;
+        Array.Sort(speeds, 0, steady);
+        return steady % 2 == 1 ? speeds[steady / 2] : Math.Sqrt(speeds[(steady / 2) - 1] * speeds[steady / 2]);
+    }
+
+    private double Between(int word, int first, int last) =>
+        (values[(last * MaxWords) + word] - values[(first * MaxWords) + word]) / slopes[word] / Stopwatch.GetElapsedTime(times[first], times[last]).TotalMicroseconds;
+
+    private static long Ticks(TimeSpan time) => (long)(time.TotalSeconds * Stopwatch.Frequency);
+}

@@ -1,0 +1,152 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Perforator.Recording.Interpreter;
+using Perforator.Recording.Software;
+
+namespace Perforator.Tests.Recording.Software;
+
+/// <summary>
+/// Counters in memory tell how quick a thread is. The process watched is this one: its "thread" keeps words at what a clock says, so its speed is known.
+/// </summary>
+public sealed unsafe class OdometerTests : IDisposable
+{
+    private const int Words = MemorySnapshot.PageSize / sizeof(int);
+
+    private readonly int* page = (int*)NativeMemory.AlignedAlloc(MemorySnapshot.PageSize, MemorySnapshot.PageSize);
+    private readonly byte* state = CpuState.Allocate();
+    private readonly MemorySnapshot memory;
+
+    public OdometerTests()
+    {
+        new Span<int>(page, Words).Clear();
+        memory = new MemorySnapshot(state, keepsOriginals: true);
+        memory.Begin(Environment.ProcessId, SharedKernelPages.None);
+    }
+
+    public void Dispose()
+    {
+        memory.Dispose();
+        CpuState.Free(state);
+        NativeMemory.AlignedFree(page);
+    }
+
+    [Fact]
+    public void Steady_words_tell_the_speed_whatever_the_others_do()
+    {
+        // 100 branches an iteration, of which there are 20 on the path, and then one each microsecond.
+        Interpret(iteration =>
+        {
+            Write(0, iteration);
+            Write(100, -4096 * iteration);
+            // Overflows on the way.
+            Write(200, int.MaxValue - 5 + iteration);
+            Write(300, iteration * 7 % 10);
+            Write(400, iteration > 15 ? 1000 : 0);
+        });
+        // The machine may take the CPU from one of the two threads, and for long: one undisturbed time is enough.
+        Assert.True(Watch(TimeSpan.FromSeconds(20), speed => speed is >= 90 and <= 110, microseconds =>
+        {
+            page[0] = microseconds;
+            page[100] = -4096 * microseconds;
+            page[200] = int.MaxValue - 5 + microseconds;
+            page[300] = microseconds * 7919 % 10;
+            page[400] = microseconds % 3 * 1000;
+        }));
+    }
+
+    [Fact]
+    public void A_thread_that_stands_still_has_no_speed()
+    {
+        Interpret(iteration => Write(0, iteration));
+        Assert.False(Watch(TimeSpan.FromMilliseconds(20), speed => speed is not null, _ => { }));
+    }
+
+    [Fact]
+    public void Words_that_start_anew_all_the_time_have_no_speed()
+    {
+        Interpret(iteration => Write(0, iteration));
+        // Every reading finds it lower than the last.
+        Assert.False(Watch(TimeSpan.FromMilliseconds(20), speed => speed is not null, microseconds => page[0] = -microseconds));
+    }
+
+    [Fact]
+    public void Memory_that_is_gone_has_no_speed()
+    {
+        Odometer odometer = new();
+        Interpret(iteration => Write(0, iteration));
+        Assert.True(odometer.Begin(memory, 2000));
+        // There is no such process.
+        while (!odometer.Read(int.MaxValue))
+            Thread.Sleep(1);
+        Assert.Null(odometer.Speed());
+    }
+
+    [Fact]
+    public void A_path_must_be_long_enough_and_a_word_change_on_it()
+    {
+        Odometer odometer = new();
+        Interpret(_ => { });
+        Assert.False(odometer.Begin(memory, 2000));
+        Interpret(iteration => Write(0, iteration / 10));
+        Assert.False(odometer.Begin(memory, 2000));
+        Interpret(iteration => Write(0, iteration));
+        Assert.False(odometer.Begin(memory, 100));
+        Assert.True(odometer.Begin(memory, 2000));
+    }
+
+    [Fact]
+    public void Changed_pages_are_those_that_differ_from_before()
+    {
+        memory.Write((ulong)page, 1);
+        ChangedPage changed = Assert.Single(memory.ChangedPages());
+        Assert.Equal(((ulong)page, 0, 1), (changed.Address, changed.Before[0], changed.After[0]));
+        memory.Write((ulong)page, 0);
+        Assert.Empty(memory.ChangedPages());
+        memory.Write((ulong)page, 2);
+        memory.Begin(Environment.ProcessId, SharedKernelPages.None);
+        Assert.Empty(memory.ChangedPages());
+    }
+
+    private void Write(int word, int value) => memory.Write((ulong)(page + word), value);
+
+    /// <summary>Goes a path of twenty iterations.</summary>
+    private void Interpret(Action<int> iterate)
+    {
+        memory.Begin(Environment.ProcessId, SharedKernelPages.None);
+        page[200] = int.MaxValue - 5;
+        for (int i = 1; i <= 20; i++)
+            iterate(i);
+    }
+
+    /// <param name="limit">How long to try.</param>
+    /// <param name="isWanted">Ends it before.</param>
+    /// <param name="run">Sets the words as they are after so many microseconds.</param>
+    /// <returns>Whether a wanted speed was seen.</returns>
+    private bool Watch(TimeSpan limit, Predicate<double?> isWanted, Action<int> run)
+    {
+        using CancellationTokenSource end = new();
+        using ManualResetEventSlim runs = new();
+        Thread thread = new(() =>
+        {
+            long begin = Stopwatch.GetTimestamp();
+            while (!end.IsCancellationRequested)
+            {
+                run((int)Stopwatch.GetElapsedTime(begin).TotalMicroseconds);
+                runs.Set();
+            }
+        });
+        thread.Start();
+        runs.Wait();
+        bool seen = false;
+        Odometer odometer = new();
+        for (long begin = Stopwatch.GetTimestamp(); !seen && Stopwatch.GetElapsedTime(begin) < limit; seen = isWanted(odometer.Speed()))
+        {
+            Assert.True(odometer.Begin(memory, 2000));
+            while (!odometer.Read(Environment.ProcessId))
+                Thread.Yield();
+        }
+        end.Cancel();
+        thread.Join();
+        return seen;
+    }
+}
