@@ -33,16 +33,17 @@ internal sealed unsafe class Odometer
 
     private static readonly TimeSpan Interval = TimeSpan.FromMicroseconds(50);
 
-    private readonly ulong[] addresses = new ulong[MaxWords];
     private readonly double[] slopes = new double[MaxWords], speeds = new double[MaxWords];
     private readonly int[] values = new int[MaxWords * Readings];
     private readonly long[] times = new long[Readings];
+    /// <summary>Where the words are.</summary>
     private readonly IoVector[] remote = new IoVector[MaxWords];
     private int words, readings;
-    private long due;
+    private long since;
+    private TimeSpan pause;
 
     /// <summary>How long until the next reading.</summary>
-    public TimeSpan Due => Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), due);
+    public TimeSpan Due => pause - Stopwatch.GetElapsedTime(since);
 
     /// <summary>Looks for counters on a path that was interpreted, to be called when the thread runs again.</summary>
     /// <param name="memory">As it is at the path's end.</param>
@@ -62,11 +63,11 @@ internal sealed unsafe class Odometer
                 int change = page.After[i] - page.Before[i];
                 if (Math.Abs((long)change) < LeastChange)
                     continue;
-                addresses[words] = page.Address + ((ulong)i * sizeof(int));
+                remote[words] = new() { Base = (nint)page.Address + (i * sizeof(int)), Length = sizeof(int) };
                 slopes[words++] = change / (double)branches;
             }
         }
-        due = Stopwatch.GetTimestamp() + Ticks(WarmUp);
+        (since, pause) = (Stopwatch.GetTimestamp(), WarmUp);
         return words > 0;
     }
 
@@ -76,8 +77,6 @@ internal sealed unsafe class Odometer
     {
         if (Due > TimeSpan.Zero)
             return false;
-        for (int i = 0; i < words; i++)
-            remote[i] = new() { Base = (nint)addresses[i], Length = sizeof(int) };
         long before = Stopwatch.GetTimestamp();
         fixed (int* into = &values[readings * MaxWords])
         fixed (IoVector* from = remote)
@@ -89,9 +88,8 @@ internal sealed unsafe class Odometer
                 return true;
             }
         }
-        long after = Stopwatch.GetTimestamp();
-        times[readings++] = before + ((after - before) / 2);
-        due = after + Ticks(Interval);
+        (since, pause) = (Stopwatch.GetTimestamp(), Interval);
+        times[readings++] = before + ((since - before) / 2);
         return readings == Readings;
     }
 
@@ -124,6 +122,4 @@ internal sealed unsafe class Odometer
 
     private double Between(int word, int first, int last) =>
         (values[(last * MaxWords) + word] - values[(first * MaxWords) + word]) / slopes[word] / Stopwatch.GetElapsedTime(times[first], times[last]).TotalMicroseconds;
-
-    private static long Ticks(TimeSpan time) => (long)(time.TotalSeconds * Stopwatch.Frequency);
 }

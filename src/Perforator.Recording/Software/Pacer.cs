@@ -19,7 +19,7 @@ internal sealed class Pacer(double maxOverhead)
     private double meanCost = 1_000_000;
     private double totalCost;
     private double totalRun;
-    private int samples;
+    private int samples = Assumed;
     private TimeSpan cpuTimeCharged;
     private TimeSpan stoppedCharged;
     private double waited;
@@ -54,7 +54,7 @@ internal sealed class Pacer(double maxOverhead)
         (stoppedCharged, cpuTimeCharged, waited) = (stopped, cpuTime, 0);
         totalCost += cost;
         // One sample that met new code or a busy machine says little of the next.
-        meanCost += (Math.Min(cost, 3 * meanCost) - meanCost) * Math.Max(Weight, 1.0 / (++samples + Assumed));
+        meanCost += (Math.Min(cost, 3 * meanCost) - meanCost) * Math.Max(Weight, 1.0 / ++samples);
     }
 
     /// <summary>How long to wait before looking at the threads again: random, and several times in each interval.</summary>

@@ -12,7 +12,7 @@ namespace Perforator.Recording.Software;
 internal sealed class SampleLength(SampleTime time)
 {
     /// <summary>How far to believe a window: 1 would take its branches as they are, 0 all windows as equal.</summary>
-    private const double Trust = 0.3;
+    public const double Trust = 0.3;
 
     /// <summary>Some windows end before the thread has left the kernel.</summary>
     private const double Least = 30;
@@ -58,7 +58,7 @@ internal sealed class SampleTime
     public double Microseconds { get; private set; } = Usually;
 
     /// <summary>What any thread of the process has shown last; at first, that windows are like the rest of the run.</summary>
-    public double Factor { get; private set; } = 0.7 * Math.Log(Usual) - Math.Log(Usually);
+    public double Factor { get; private set; } = ((1 - SampleLength.Trust) * Math.Log(Usual)) - Math.Log(Usually);
 
     public void Learn(double branchesPerMicrosecond, double factor)
     {
