@@ -23,9 +23,12 @@ internal static class RecordingOptions
         },
     };
 
+    private static readonly SoftwareRecorderOptions Default = new();
+
     public static Option<double?> MaxOverhead() => new("--max-overhead")
     {
-        Description = $"How much of its CPU time the software recorder may cost a process; 100% lifts the bound. Default: {new SoftwareRecorderOptions().MaxOverhead * 100:0.#}%.",
+        Description = $"How much of its CPU time the software recorder may cost a process, to record as much as it can for that; 100% lifts the bound. "
+            + $"Default: what {Default.BranchesPerSecond:N0} taken branches per second of CPU time cost, at most {Default.MaxOverhead * 100:0.#}%.",
         HelpName = "PERCENT",
         CustomParser = static result =>
             double.TryParse(result.Tokens[0].Value.TrimEnd('%'), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double percent)
@@ -36,7 +39,7 @@ internal static class RecordingOptions
 
     /// <summary>The software recorder's options, given the value of --max-overhead if there is one.</summary>
     public static SoftwareRecorderOptions Recorder(double? maxOverhead) =>
-        maxOverhead is { } bound ? new SoftwareRecorderOptions { MaxOverhead = bound } : new SoftwareRecorderOptions();
+        maxOverhead is { } bound ? Default with { MaxOverhead = bound, BranchesPerSecond = double.PositiveInfinity } : Default;
 
     /// <summary>A time such as 30, 30s, 5m or 2h.</summary>
     public static TimeSpan ParseTime(ArgumentResult result, string option)

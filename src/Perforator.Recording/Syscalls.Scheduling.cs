@@ -20,6 +20,9 @@ internal static partial class Syscalls
         public ulong Flags;
         [FieldOffset(16)]
         public int Nice;
+        /// <summary>For an ordinary thread the slice in nanoseconds, since Linux 6.12.</summary>
+        [FieldOffset(24)]
+        public ulong Runtime;
     }
 
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]

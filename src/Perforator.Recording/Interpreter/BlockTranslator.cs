@@ -203,7 +203,7 @@ internal sealed class BlockTranslator : IDisposable
         code.Move(page, address);
         code.Add(Instruction.Create(Code.Shr_rm64_imm8, page, MemorySnapshot.PageShift));
         code.Add(Instruction.Create(Code.Movzx_r32_rm8, Narrow(page, 4), Narrow(page, 1)));
-        code.Add(Instruction.Create(Code.Xor_r64_rm64, address, new IcedMemoryOperand(state, page, 8, CpuState.PageAddresses, 1)));
+        code.Add(Instruction.Create(Code.Xor_r64_rm64, address, new IcedMemoryOperand(state, page, 8, instruction.WritesMemory ? CpuState.WritableAddresses : CpuState.PageAddresses, 1)));
         code.Add(Instruction.Create(Code.Cmp_rm64_imm32, address, MemorySnapshot.PageSize - instruction.AccessSize));
         exits.Add((code.Jump(0x0F, 0x87), op));
         if (instruction.NeedsAlignment)
@@ -239,7 +239,7 @@ internal sealed class BlockTranslator : IDisposable
         instruction.Length = 0;
         switch (translatable.Kind)
         {
-            case TranslationKind.Nothing:
+            case TranslationKind.Nothing or TranslationKind.Prefetch:
                 return;
             case TranslationKind.Push:
                 code.Store(new IcedMemoryOperand(address), Substitute(instruction.Op0Register));

@@ -38,7 +38,10 @@ internal static class CpuState
     /// <summary>The snapshot's lookaside, by the low 8 bits of the page number: the page's address and its copy's.</summary>
     public const int PageAddresses = X87 + 512, PageData = PageAddresses + (8 * MemorySnapshot.LookasideSlots);
 
-    public const int Size = PageData + (8 * MemorySnapshot.LookasideSlots);
+    /// <summary>Like <see cref="PageAddresses"/>, of the pages that may be written to; <see cref="PageData"/> is of both.</summary>
+    public const int WritableAddresses = PageData + (8 * MemorySnapshot.LookasideSlots);
+
+    public const int Size = WritableAddresses + (8 * MemorySnapshot.LookasideSlots);
 
     /// <summary>Zeroed memory aligned for every vector move; freed with <see cref="Free"/>.</summary>
     public static unsafe byte* Allocate()

@@ -184,10 +184,11 @@ internal sealed unsafe class Lowering : IDisposable
             case Mnemonic.Cqo:
                 return &MoveOps.Cqo;
             case Mnemonic.Nop or Mnemonic.Endbr64 or Mnemonic.Endbr32 or Mnemonic.Pause or Mnemonic.Lfence or Mnemonic.Mfence or Mnemonic.Sfence
-                or Mnemonic.Prefetcht0 or Mnemonic.Prefetcht1 or Mnemonic.Prefetcht2 or Mnemonic.Prefetchnta or Mnemonic.Prefetchw
-                or Mnemonic.Prefetch or Mnemonic.Reservednop or Mnemonic.Wait or Mnemonic.Clflush or Mnemonic.Clflushopt or Mnemonic.Clwb or Mnemonic.Cldemote
+                or Mnemonic.Reservednop or Mnemonic.Wait or Mnemonic.Clflush or Mnemonic.Clflushopt or Mnemonic.Clwb or Mnemonic.Cldemote
                 or Mnemonic.Rdsspd or Mnemonic.Rdsspq:
                 return &MoveOps.Nothing;
+            case Mnemonic.Prefetcht0 or Mnemonic.Prefetcht1 or Mnemonic.Prefetcht2 or Mnemonic.Prefetchnta or Mnemonic.Prefetchw or Mnemonic.Prefetch:
+                return &MoveOps.Prefetch;
             case Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc when form is { Destination: OperandKind.Memory, Source: OperandKind.Register }:
                 op->Immediate = instruction.Mnemonic switch { Mnemonic.Bt => 0u, Mnemonic.Bts => 1u, Mnemonic.Btr => 2u, _ => 3u };
                 return RareOps.TestBitInMemory(form.Bytes);
@@ -334,6 +335,7 @@ internal sealed unsafe class Lowering : IDisposable
         op->Size = (byte)size;
         op->Needs = (ReplayPolicy.ReadsFlags(instruction) ? ReplayNeeds.ReadsFlags : 0)
             | (ReplayPolicy.WritesFlags(instruction) ? ReplayNeeds.WritesFlags : 0)
+            | (hasMemory && instruction.Op0Kind == OpKind.Memory ? ReplayNeeds.WritesMemory : 0)
             | (hasMemory && ReplayPolicy.NeedsAlignment(instruction, size) ? ReplayNeeds.Aligned : 0)
             | (instruction.Mnemonic == Mnemonic.Fldenv ? ReplayNeeds.LoadsX87Control : 0);
         return hasMemory ? &ReplayOps.OnMemory : &ReplayOps.OnRegisters;

@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using Perforator.Recording.Software;
 using static Perforator.Recording.Syscalls;
 
 namespace Perforator.Recording.Interpreter;
@@ -18,30 +17,37 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     /// <summary>More pages than one burst may touch; a burst that wants more ends.</summary>
     private const int MaxPages = 1024;
 
+    /// <summary>Pages announced at a time; no program is further ahead of itself.</summary>
+    private const int MaxExpected = 64;
+
     /// <summary>Stretches of pages read ahead at once; IOV_MAX is 1024.</summary>
     private const int MaxVectors = 256;
 
     // By the low bits of the page number, shared with native code: see CpuState.PageAddresses.
-    private readonly ulong* addresses;
+    private readonly ulong* addresses, writable;
     private readonly byte** copies;
     private readonly byte* storage = Allocate();
     private readonly Dictionary<ulong, nint> pages = [];
     private readonly Dictionary<ulong, nint> untouched = [];
     private readonly IoVector* local = (IoVector*)NativeMemory.Alloc(MaxVectors, (nuint)sizeof(IoVector));
     private readonly IoVector* remote = (IoVector*)NativeMemory.Alloc(MaxVectors, (nuint)sizeof(IoVector));
-    private readonly List<ChangedPage> changed = [];
-    /// <summary>The pages of <see cref="storage"/> as they were at first; null where nobody asks for them.</summary>
+    private readonly List<WrittenPage> writtenPages = [];
+    /// <summary>The pages of <see cref="storage"/> that were written to as they were before; null where nobody asks for them.</summary>
     private readonly byte* originals;
+    private readonly bool[] written = new bool[MaxPages];
+    /// <summary>Pages that the program has announced with PREFETCH and that are not here yet.</summary>
+    private readonly List<ulong> expected = new(MaxExpected);
     private int stored;
     private int processId;
     private SharedKernelPages kernelPages = SharedKernelPages.None;
 
     /// <param name="state">The <see cref="CpuState"/>.</param>
-    /// <param name="keepsOriginals">Whether <see cref="ChangedPages"/> is to be known.</param>
+    /// <param name="keepsOriginals">Whether <see cref="WrittenPages"/> are to be known.</param>
     public MemorySnapshot(byte* state, bool keepsOriginals = false)
     {
         originals = keepsOriginals ? Allocate() : null;
         addresses = (ulong*)(state + CpuState.PageAddresses);
+        writable = (ulong*)(state + CpuState.WritableAddresses);
         copies = (byte**)(state + CpuState.PageData);
         Begin(0, SharedKernelPages.None);
     }
@@ -59,10 +65,11 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         kernelPages = shared;
         pages.Clear();
         untouched.Clear();
+        expected.Clear();
+        written.AsSpan(0, stored).Clear();
         stored = 0;
-        // The addresses in an empty slot belong to another slot, so that no page is found there.
-        new Span<ulong>(addresses, LookasideSlots).Clear();
-        addresses[0] = PageSize;
+        for (int slot = 0; slot < LookasideSlots; slot++)
+            addresses[slot] = writable[slot] = Elsewhere(slot);
     }
 
     /// <summary>Copies pages in one go that will probably be touched.</summary>
@@ -88,24 +95,31 @@ internal sealed unsafe class MemorySnapshot : IDisposable
                 untouched.Add((ulong)(remote[vector].Base + offset) >> PageShift, (nint)(storage + (stored * (long)PageSize)));
     }
 
-    /// <summary>The pages that are not as they were; valid until the next <see cref="Begin"/>.</summary>
-    public IReadOnlyList<ChangedPage> ChangedPages()
+    /// <summary>Notes that the page at an address is about to be touched: it is copied along with the next page that is not here, for a third of what it costs alone.</summary>
+    public void Expect(ulong address)
     {
-        changed.Clear();
+        ulong page = address >> PageShift;
+        if (pages.TryGetValue(page, out nint data))
+            Show(page, data);
+        else if (expected.Count < MaxExpected && !untouched.ContainsKey(page) && !expected.Contains(page))
+            expected.Add(page);
+    }
+
+    /// <summary>The pages that were written to; valid until the next <see cref="Begin"/>.</summary>
+    public IReadOnlyList<WrittenPage> WrittenPages()
+    {
+        writtenPages.Clear();
         foreach ((ulong number, nint page) in pages)
-        {
-            byte* original = Original((byte*)page);
-            if (!new ReadOnlySpan<byte>((byte*)page, PageSize).SequenceEqual(new(original, PageSize)))
-                changed.Add(new(number << PageShift, (int*)original, (int*)page));
-        }
-        return changed;
+            if (written[Index(page)])
+                writtenPages.Add(new(number << PageShift, Original((byte*)page), (byte*)page));
+        return writtenPages;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public T Read<T>(ulong address)
         where T : unmanaged
     {
-        int slot = (int)(address >> PageShift) & (LookasideSlots - 1);
+        int slot = Slot(address);
         ulong offset = address ^ addresses[slot];
         if (offset <= (ulong)(PageSize - sizeof(T)))
             return *(T*)(copies[slot] + offset);
@@ -116,8 +130,8 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     public void Write<T>(ulong address, T value)
         where T : unmanaged
     {
-        int slot = (int)(address >> PageShift) & (LookasideSlots - 1);
-        ulong offset = address ^ addresses[slot];
+        int slot = Slot(address);
+        ulong offset = address ^ writable[slot];
         if (offset <= (ulong)(PageSize - sizeof(T)))
             *(T*)(copies[slot] + offset) = value;
         else
@@ -125,13 +139,14 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     }
 
     /// <summary>Where <paramref name="size"/> bytes at an address lie in one page's copy; null when they cross into the next page.</summary>
-    public byte* Contiguous(ulong address, int size)
+    /// <param name="writes">Whether they may be written to.</param>
+    public byte* Contiguous(ulong address, int size, bool writes)
     {
         int offset = (int)(address & (PageSize - 1));
-        return offset <= PageSize - size ? Page(address) + offset : null;
+        return offset > PageSize - size ? null : offset + (writes ? WritablePage(address) : Page(address));
     }
 
-    /// <summary>How many bytes from an address on lie in the same page, and where.</summary>
+    /// <summary>How many bytes from an address on lie in the same page, and where to read them.</summary>
     public int Run(ulong address, out byte* data)
     {
         int offset = (int)(address & (PageSize - 1));
@@ -154,8 +169,8 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     {
         while (bytes.Length > 0)
         {
-            int run = Math.Min(Run(address, out byte* data), bytes.Length);
-            bytes[..run].CopyTo(new Span<byte>(data, run));
+            int offset = (int)(address & (PageSize - 1)), run = Math.Min(PageSize - offset, bytes.Length);
+            bytes[..run].CopyTo(new Span<byte>(WritablePage(address) + offset, run));
             bytes = bytes[run..];
             address += (ulong)run;
         }
@@ -192,7 +207,14 @@ internal sealed unsafe class MemorySnapshot : IDisposable
 
     private static byte* Allocate() => (byte*)NativeMemory.AlignedAlloc(MaxPages * (nuint)PageSize, PageSize);
 
+    private static int Slot(ulong address) => (int)(address >> PageShift) & (LookasideSlots - 1);
+
     private byte* Original(byte* page) => originals + (page - storage);
+
+    private int Index(nint page) => (int)((page - (nint)storage) / PageSize);
+
+    /// <summary>An address of another slot: no page is found in one that has it.</summary>
+    private static ulong Elsewhere(int slot) => (ulong)(slot ^ 1) << PageShift;
 
     private T ReadSlow<T>(ulong address)
         where T : unmanaged
@@ -205,29 +227,64 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     private byte* Page(ulong address) =>
         TryPage(address) is var data && data is not null ? data : throw new UnreadableMemoryException(address);
 
+    private byte* WritablePage(ulong address)
+    {
+        byte* data = Page(address);
+        int slot = Slot(address);
+        if (writable[slot] == addresses[slot])
+            return data;
+        if (originals is not null && !written[Index((nint)data)])
+            Buffer.MemoryCopy(data, Original(data), PageSize, PageSize);
+        written[Index((nint)data)] = true;
+        writable[slot] = addresses[slot];
+        return data;
+    }
+
     private byte* TryPage(ulong address)
     {
         ulong page = address >> PageShift;
-        int slot = (int)page & (LookasideSlots - 1);
+        int slot = Slot(address);
         if (addresses[slot] == page << PageShift)
             return copies[slot];
         if (!pages.TryGetValue(page, out nint data))
         {
-            if (!untouched.Remove(page, out data))
-            {
-                if (stored == MaxPages)
-                    return null;
-                data = (nint)(storage + (stored * (long)PageSize));
-                Span<byte> copy = new((void*)data, PageSize);
-                if (TargetMemory.Read(processId, page << PageShift, copy) != PageSize && !kernelPages.TryCopy(page << PageShift, copy))
-                    return null;
-                stored++;
-            }
+            if (!untouched.Remove(page, out data) && (data = Fetch(page)) == 0)
+                return null;
             pages.Add(page, data);
-            if (originals is not null)
-                Buffer.MemoryCopy((byte*)data, Original((byte*)data), PageSize, PageSize);
         }
+        return Show(page, data);
+    }
+
+    /// <summary>Copies a page, and those expected along with it.</summary>
+    /// <returns>Where it is; 0 when it cannot be read, or there is no room.</returns>
+    private nint Fetch(ulong page)
+    {
+        if (stored == MaxPages)
+            return 0;
+        int vectors = 0;
+        expected.Remove(page);
+        remote[vectors++] = new() { Base = (nint)(page << PageShift), Length = PageSize };
+        for (int i = 0; i < expected.Count && stored + vectors < MaxPages; i++)
+            remote[vectors++] = new() { Base = (nint)(expected[i] << PageShift), Length = PageSize };
+        nint data = (nint)(storage + (stored * (long)PageSize));
+        *local = new() { Base = data, Length = vectors * PageSize };
+        int read = (int)(process_vm_readv(processId, local, 1, remote, (ulong)vectors, 0) / PageSize);
+        if (read < 1 && !kernelPages.TryCopy(page << PageShift, new((void*)data, PageSize)))
+            return 0;
+        stored++;
+        for (int vector = 1; vector < read; vector++, stored++)
+            untouched.Add((ulong)remote[vector].Base >> PageShift, (nint)(storage + (stored * (long)PageSize)));
+        // An address that cannot be read ends the reading: whatever is announced again is tried again.
+        expected.Clear();
+        return data;
+    }
+
+    /// <summary>Makes a page the one in its slot.</summary>
+    private byte* Show(ulong page, nint data)
+    {
+        int slot = Slot(page << PageShift);
         addresses[slot] = page << PageShift;
+        writable[slot] = written[Index(data)] ? addresses[slot] : Elsewhere(slot);
         return copies[slot] = (byte*)data;
     }
 }
@@ -236,11 +293,11 @@ internal sealed unsafe class MemorySnapshot : IDisposable
 internal sealed class UnreadableMemoryException(ulong address) : Exception($"memory at 0x{address:x} cannot be read");
 
 /// <summary>A page that an interpreted path writes to: its address, and its words before the path and behind it.</summary>
-internal readonly unsafe struct ChangedPage(ulong address, int* before, int* after)
+internal readonly unsafe struct WrittenPage(ulong address, byte* before, byte* after)
 {
     public ulong Address => address;
 
-    public int* Before => before;
+    public ReadOnlySpan<int> Before => new(before, MemorySnapshot.PageSize / sizeof(int));
 
-    public int* After => after;
+    public ReadOnlySpan<int> After => new(after, MemorySnapshot.PageSize / sizeof(int));
 }

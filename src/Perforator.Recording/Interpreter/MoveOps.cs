@@ -77,6 +77,9 @@ internal static unsafe class MoveOps
     {
     }
 
+    /// <summary>The program says what it is about to read, so the snapshot can fetch it along with the next page that it has to.</summary>
+    public static void Prefetch(Cpu cpu, Op* op) => cpu.Memory.Expect(cpu.Address(op));
+
     public static void ReadFsBase(Cpu cpu, Op* op) => cpu.Register(op->Destination) = cpu.Register(CpuState.FsBase);
 
     private static delegate*<Cpu, Op*, void> Move<TSize>(OperandForm form)

@@ -54,4 +54,7 @@ internal enum ReplayNeeds : byte
 
     /// <summary>It may unmask x87 exceptions, which must not trap in this process.</summary>
     LoadsX87Control = 8,
+
+    /// <summary>Its memory operand is the destination.</summary>
+    WritesMemory = 16,
 }

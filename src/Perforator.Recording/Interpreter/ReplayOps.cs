@@ -16,7 +16,7 @@ internal static unsafe class ReplayOps
         bool aligned = (address & (ulong)(size - 1)) == 0;
         if (!aligned && (op->Needs & ReplayNeeds.Aligned) != 0)
             throw new UnreadableMemoryException(address);
-        byte* data = cpu.Memory.Contiguous(address, size);
+        byte* data = cpu.Memory.Contiguous(address, size, (op->Needs & ReplayNeeds.WritesMemory) != 0);
         if (data is not null)
         {
             Call(cpu, op, data);
@@ -27,7 +27,8 @@ internal static unsafe class ReplayOps
         Span<byte> bytes = new(copy, size);
         cpu.Memory.ReadLeniently(address, bytes);
         Call(cpu, op, copy);
-        cpu.Memory.WriteLeniently(address, bytes);
+        if ((op->Needs & ReplayNeeds.WritesMemory) != 0)
+            cpu.Memory.WriteLeniently(address, bytes);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -187,8 +187,7 @@ internal static unsafe class StringOps
                 count--;
                 continue;
             }
-            cpu.Memory.Run(destination, out byte* data);
-            new Span<byte>(data, run).Fill((byte)cpu.Register(CpuState.Rax));
+            new Span<byte>(cpu.Memory.Contiguous(destination, run, writes: true), run).Fill((byte)cpu.Register(CpuState.Rax));
             destination += (ulong)run;
             count -= (ulong)run;
         }

@@ -9,6 +9,9 @@ internal enum TranslationKind
 
     /// <summary>NOP and its like.</summary>
     Nothing,
+
+    /// <summary>Touches nothing, but says that a page is about to be touched.</summary>
+    Prefetch,
     Push,
     Pop,
 
@@ -71,6 +74,8 @@ internal sealed class TranslatableInstruction
     /// <summary>Bytes of memory touched; 0 for none.</summary>
     public int AccessSize { get; private init; }
 
+    public bool WritesMemory { get; private set; }
+
     /// <summary>From RSP to the memory that PUSH or POP touches.</summary>
     public int AddressOffset => Kind == TranslationKind.Push ? -8 : 0;
 
@@ -96,16 +101,19 @@ internal sealed class TranslatableInstruction
     {
         if (KindOf(instruction) is not { } kind)
             return null;
-        bool accesses = kind is TranslationKind.Push or TranslationKind.Pop || (kind == TranslationKind.Itself && HasMemory(instruction) && instruction.Mnemonic != Mnemonic.Lea);
+        bool accesses = kind is TranslationKind.Push or TranslationKind.Pop or TranslationKind.Prefetch || (kind == TranslationKind.Itself && HasMemory(instruction) && instruction.Mnemonic != Mnemonic.Lea);
         TranslatableInstruction result = new(instruction, kind)
         {
-            AccessSize = !accesses ? 0 : kind == TranslationKind.Itself ? instruction.MemorySize.GetSize() : 8,
+            AccessSize = !accesses ? 0 : kind == TranslationKind.Itself ? instruction.MemorySize.GetSize() : kind == TranslationKind.Prefetch ? 1 : 8,
         };
         if (accesses && result.AccessSize is 0 or > 64)
             return null;
         if (kind == TranslationKind.Nothing)
             return result;
-        foreach (UsedRegister used in InfoFactory.GetInfo(instruction).GetUsedRegisters())
+        InstructionInfo info = InfoFactory.GetInfo(instruction);
+        foreach (UsedMemory used in info.GetUsedMemory())
+            result.WritesMemory |= IsWrite(used.Access);
+        foreach (UsedRegister used in info.GetUsedRegisters())
         {
             Register full = used.Register.GetFullRegister();
             if (full.IsSegmentRegister() || full is Register.RIP)
@@ -118,7 +126,7 @@ internal sealed class TranslatableInstruction
                 result.Others.Add(full);
             else
                 return null;
-            if (used.Access is OpAccess.Write or OpAccess.ReadWrite or OpAccess.CondWrite or OpAccess.ReadCondWrite)
+            if (IsWrite(used.Access))
                 result.Written.Add(full);
         }
         return result;
@@ -130,8 +138,10 @@ internal sealed class TranslatableInstruction
             return null;
         switch (instruction.Mnemonic)
         {
-            case Mnemonic.Nop or Mnemonic.Endbr64 or Mnemonic.Pause or Mnemonic.Prefetcht0 or Mnemonic.Prefetcht1 or Mnemonic.Prefetcht2 or Mnemonic.Prefetchnta or Mnemonic.Prefetchw:
+            case Mnemonic.Nop or Mnemonic.Endbr64 or Mnemonic.Pause:
                 return TranslationKind.Nothing;
+            case Mnemonic.Prefetcht0 or Mnemonic.Prefetcht1 or Mnemonic.Prefetcht2 or Mnemonic.Prefetchnta or Mnemonic.Prefetchw:
+                return OperandsAreOrdinary(instruction) ? TranslationKind.Prefetch : null;
             case Mnemonic.Push or Mnemonic.Pop:
                 bool plain = instruction.Op0Kind == OpKind.Register && instruction.Op0Register.IsGPR64() && (instruction.Mnemonic == Mnemonic.Push || instruction.Op0Register != Register.RSP);
                 return !plain ? null : instruction.Mnemonic == Mnemonic.Push ? TranslationKind.Push : TranslationKind.Pop;
@@ -177,6 +187,8 @@ internal sealed class TranslatableInstruction
         }
         return true;
     }
+
+    private static bool IsWrite(OpAccess access) => access is OpAccess.Write or OpAccess.ReadWrite or OpAccess.CondWrite or OpAccess.ReadCondWrite;
 
     private static bool HasMemory(in Instruction instruction)
     {

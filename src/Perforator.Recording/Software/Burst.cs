@@ -62,7 +62,7 @@ internal sealed class Burst(TargetThread target, TracedThread thread, BranchBuff
     /// <summary>The <see cref="System.Diagnostics.Stopwatch"/> time stamp at which the thread was last found stopped, or was let go.</summary>
     public long Since { get; set; }
 
-    /// <summary>The scheduler's account of the thread as it stood still.</summary>
+    /// <summary>The scheduler's account of the thread when it was last asked to stop, stood still or was given a CPU.</summary>
     public SchedulerReading Standing { get; set; }
 
     /// <summary>Where the thread must come by if its path is the interpreted one.</summary>

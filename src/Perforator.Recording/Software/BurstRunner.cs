@@ -40,6 +40,8 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     /// <summary>How long to watch for a thread that was let go to be given a CPU.</summary>
     private static readonly TimeSpan ArrivalPatience = TimeSpan.FromMilliseconds(2);
 
+    private static readonly TimeSpan ShortSleep = TimeSpan.FromMicroseconds(20);
+
     private static readonly TimeSpan StopPatience = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan SystemCallPatience = TimeSpan.FromMicroseconds(100);
 
@@ -92,6 +94,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         bool released = false;
         try
         {
+            burst.Standing = target.Scheduling.Read() ?? default;
             if (thread.Interrupt())
                 Continue(burst, AwaitStop(burst), sink);
             released = true;
@@ -189,12 +192,17 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
             Deliver(burst, sink);
     }
 
-    /// <summary>Waits for a stop that was asked for. What it takes beyond the usual is charged: perhaps the thread stood still and this one had no CPU to see it.</summary>
+    /// <summary>
+    /// Waits for a stop that was asked for. What it takes beyond the usual is charged, but for what the thread itself waited for a CPU: perhaps it stood still and this one had no CPU
+    /// to see it.
+    /// </summary>
     private WaitResult AwaitStop(Burst burst)
     {
         long asked = Stopwatch.GetTimestamp();
         WaitResult state = burst.Thread.Wait(StopPatience);
         TimeSpan late = Stopwatch.GetElapsedTime(asked) - UsualStop;
+        if (late > TimeSpan.Zero && burst.Target.Scheduling.Read() is { } now)
+            late -= TimeSpan.FromMicroseconds((now.Waited - burst.Standing.Waited) / 1000.0);
         if (late > TimeSpan.Zero)
             Stopped += late;
         return state;
@@ -218,11 +226,17 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     {
         SchedulerStatistics scheduling = burst.Target.Scheduling;
         SchedulerReading? now = scheduling.Read();
-        while (now?.Arrivals == burst.Standing.Arrivals && Stopwatch.GetElapsedTime(burst.Since) < ArrivalPatience)
+        while (now?.Arrivals == burst.Standing.Arrivals && Stopwatch.GetElapsedTime(burst.Since) is var passed && passed < ArrivalPatience)
+        {
+            // It may be this thread's CPU that it waits for.
+            if (passed.TotalMicroseconds > LongestWakeUp)
+                Sleep(ShortSleep);
             now = scheduling.Read();
+        }
         long arrival = Stopwatch.GetTimestamp();
         // Seen late, when this thread had to wait for a CPU itself, it is what the thread waited and the usual way to a CPU.
         double seen = Stopwatch.GetElapsedTime(burst.Since, arrival).TotalMicroseconds, waited = (now?.Waited - burst.Standing.Waited ?? 0) / 1000.0;
+        burst.Standing = now ?? burst.Standing;
         wakeUp = TimeSpan.FromMicroseconds(Math.Min(seen, waited + LongestWakeUp));
         Stopped += wakeUp;
         while (true)

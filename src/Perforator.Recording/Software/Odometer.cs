@@ -16,6 +16,11 @@ internal sealed unsafe class Odometer
 
     private const int Readings = 4;
 
+    /// <summary>Words apart that words may be to be read along with what is between them, which is cheaper than reading each by itself.</summary>
+    private const int WidestGap = 64;
+
+    private const int MaxRead = MaxWords * WidestGap;
+
     /// <summary>Branches on a path; fewer tell nothing.</summary>
     private const int FewestBranches = 200;
 
@@ -34,11 +39,15 @@ internal sealed unsafe class Odometer
     private static readonly TimeSpan Interval = TimeSpan.FromMicroseconds(50);
 
     private readonly double[] slopes = new double[MaxWords], speeds = new double[MaxWords];
-    private readonly int[] values = new int[MaxWords * Readings];
+    /// <summary>Where each of the words is in what a reading reads.</summary>
+    private readonly int[] positions = new int[MaxWords];
+    private readonly int[] values = new int[MaxRead * Readings];
     private readonly long[] times = new long[Readings];
-    /// <summary>Where the words are.</summary>
+    /// <summary>The stretches of memory that the words are in.</summary>
     private readonly IoVector[] remote = new IoVector[MaxWords];
-    private int words, readings;
+    /// <summary>How many words, stretches, and words' length of all stretches.</summary>
+    private int words, stretches, length;
+    private int readings;
     private long since;
     private TimeSpan pause;
 
@@ -51,19 +60,29 @@ internal sealed unsafe class Odometer
     /// <returns>Whether there are any.</returns>
     public bool Begin(MemorySnapshot memory, int branches)
     {
-        (words, readings) = (0, 0);
+        (words, stretches, length, readings) = (0, 0, 0, 0);
         if (branches < FewestBranches)
             return false;
-        foreach (ChangedPage page in memory.ChangedPages())
+        foreach (WrittenPage page in memory.WrittenPages())
         {
-            int most = Math.Min(words + MaxWordsOfPage, MaxWords);
-            for (int i = 0; i < MemorySnapshot.PageSize / sizeof(int) && words < most; i++)
+            int most = Math.Min(words + MaxWordsOfPage, MaxWords), last = -WidestGap;
+            ReadOnlySpan<int> before = page.Before, after = page.After;
+            for (int i = 0; words < most && (i += after[i..].CommonPrefixLength(before[i..])) < after.Length; i++)
             {
                 // Modulo 2^32, as the low halves of 64-bit counters and pointers overflow.
-                int change = page.After[i] - page.Before[i];
+                int change = after[i] - before[i];
                 if (Math.Abs((long)change) < LeastChange)
                     continue;
-                remote[words] = new() { Base = (nint)page.Address + (i * sizeof(int)), Length = sizeof(int) };
+                int gap = i - last;
+                if (gap >= WidestGap)
+                {
+                    remote[stretches++] = new() { Base = (nint)page.Address + (i * sizeof(int)) };
+                    gap = 1;
+                }
+                remote[stretches - 1].Length += gap * sizeof(int);
+                length += gap;
+                last = i;
+                positions[words] = length - 1;
                 slopes[words++] = change / (double)branches;
             }
         }
@@ -78,11 +97,11 @@ internal sealed unsafe class Odometer
         if (Due > TimeSpan.Zero)
             return false;
         long before = Stopwatch.GetTimestamp();
-        fixed (int* into = &values[readings * MaxWords])
+        fixed (int* into = &values[readings * MaxRead])
         fixed (IoVector* from = remote)
         {
-            IoVector local = new() { Base = (nint)into, Length = words * sizeof(int) };
-            if (process_vm_readv(processId, &local, 1, from, (ulong)words, 0) != local.Length)
+            IoVector local = new() { Base = (nint)into, Length = length * sizeof(int) };
+            if (process_vm_readv(processId, &local, 1, from, (ulong)stretches, 0) != local.Length)
             {
                 words = 0;
                 return true;
@@ -121,5 +140,5 @@ internal sealed unsafe class Odometer
     }
 
     private double Between(int word, int first, int last) =>
-        (values[(last * MaxWords) + word] - values[(first * MaxWords) + word]) / slopes[word] / Stopwatch.GetElapsedTime(times[first], times[last]).TotalMicroseconds;
+        (values[(last * MaxRead) + positions[word]] - values[(first * MaxRead) + positions[word]]) / slopes[word] / Stopwatch.GetElapsedTime(times[first], times[last]).TotalMicroseconds;
 }

@@ -2,7 +2,8 @@ namespace Perforator.Recording.Software;
 
 /// <summary>Turns what recording costs into how often to record.</summary>
 /// <param name="maxOverhead">The share of its CPU time that a target may lose; 1 or more lifts the bound.</param>
-internal sealed class Pacer(double maxOverhead)
+/// <param name="branchesPerSecond">So many taken branches in a second of the targets' CPU time suffice; infinite where the overhead alone is to decide.</param>
+internal sealed class Pacer(double maxOverhead, double branchesPerSecond = double.PositiveInfinity)
 {
     /// <summary>A new sample counts at least as much as this share of the mean so far.</summary>
     private const double Weight = 0.02;
@@ -17,9 +18,12 @@ internal sealed class Pacer(double maxOverhead)
     private const double UnboundedInterval = 1_000_000;
 
     private double meanCost = 1_000_000;
+    /// <summary>Taken branches of a sample.</summary>
+    private double meanBranches = 3_000;
     private double totalCost;
     private double totalRun;
     private int samples = Assumed;
+    private ulong branchesCounted;
     private TimeSpan cpuTimeCharged;
     private TimeSpan stoppedCharged;
     private double waited;
@@ -27,7 +31,8 @@ internal sealed class Pacer(double maxOverhead)
     public bool IsUnbounded => maxOverhead >= 1;
 
     /// <summary>Nanoseconds of a thread's CPU time between two of its samples, on average.</summary>
-    public double MeanInterval => IsUnbounded ? UnboundedInterval : meanCost / Share * Math.Max(1, totalCost / (Share * (totalRun + Credit)));
+    public double MeanInterval => IsUnbounded ? UnboundedInterval
+        : Math.Max(meanBranches / branchesPerSecond * 1e9, meanCost / Share * Math.Max(1, totalCost / (Share * (totalRun + Credit))));
 
     private double Share => Math.Clamp(maxOverhead, 1e-4, 1);
 
@@ -47,14 +52,18 @@ internal sealed class Pacer(double maxOverhead)
     /// </summary>
     /// <param name="stopped">Time stopped since recording began.</param>
     /// <param name="cpuTime">CPU time of the recorder.</param>
-    public void Charge(TimeSpan stopped, TimeSpan cpuTime)
+    /// <param name="branches">Taken branches recorded since recording began.</param>
+    public void Charge(TimeSpan stopped, TimeSpan cpuTime, ulong branches)
     {
         double stood = (stopped - stoppedCharged).TotalNanoseconds, computed = (cpuTime - cpuTimeCharged).TotalNanoseconds;
         double cost = stood + Math.Clamp(computed - stood, 0, waited);
         (stoppedCharged, cpuTimeCharged, waited) = (stopped, cpuTime, 0);
         totalCost += cost;
+        double weight = Math.Max(Weight, 1.0 / ++samples);
         // One sample that met new code or a busy machine says little of the next.
-        meanCost += (Math.Min(cost, 3 * meanCost) - meanCost) * Math.Max(Weight, 1.0 / ++samples);
+        meanCost += (Math.Min(cost, 3 * meanCost) - meanCost) * weight;
+        meanBranches += (branches - branchesCounted - meanBranches) * weight;
+        branchesCounted = branches;
     }
 
     /// <summary>How long to wait before looking at the threads again: random, and several times in each interval.</summary>

@@ -47,10 +47,10 @@ internal sealed class SampleTime
     /// <summary>Microseconds, for the first samples.</summary>
     private const double Usually = 5;
 
-    private const double Shortest = 2, Longest = 12;
+    private const double Shortest = 2, Longest = 20;
 
     /// <summary>Then the time is fixed: were it to change all the time, parts of a program's run would count for more than others.</summary>
-    private const int Readings = 8;
+    private const int Readings = 16;
 
     private double speeds;
     private int readings;

@@ -20,7 +20,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
     private static readonly TimeSpan ShortestRefreshInterval = TimeSpan.FromMilliseconds(10);
 
     /// <summary>Looking at all threads and mappings may take one part in so many of the time; more while tasks are being created.</summary>
-    private const int RefreshShare = 250, RefreshShareOfChange = 100;
+    private const int RefreshShare = 1000, RefreshShareOfChange = 100;
 
     /// <summary>So many first refreshes say nothing of what one costs, as they have code compiled.</summary>
     private const int FirstRefreshes = 5;
@@ -44,7 +44,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
                 $"the software recorder follows x86-64 code only and this host is {RuntimeInformation.ProcessArchitecture}: record with hardware branch stacks (--source lbr), or on an x86-64 host");
         this.targets = targets;
         this.options = options ?? new SoftwareRecorderOptions();
-        pacer = new Pacer(this.options.MaxOverhead);
+        pacer = new Pacer(this.options.MaxOverhead, this.options.BranchesPerSecond);
     }
 
     /// <inheritdoc/>
@@ -177,7 +177,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
                     continue;
                 thread.Due -= ExponentialRandom.Next();
                 runner.Begin(thread, sink);
-                pacer.Charge(runner.Stopped, ThreadCpuTime());
+                pacer.Charge(runner.Stopped, ThreadCpuTime(), runner.Branches);
                 Publish(runner);
             }
         }

@@ -28,7 +28,7 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
     private static readonly TimeSpan Idle = TimeSpan.FromMilliseconds(1);
 
     /// <summary>How long to warm up at most.</summary>
-    private static readonly TimeSpan WarmUpTime = TimeSpan.FromMicroseconds(600);
+    private static readonly TimeSpan WarmUpTime = TimeSpan.FromMicroseconds(200);
 
     private readonly BranchBuffer discarded = new(options.BranchesPerBurst);
     private UserRegisters lastRegisters;

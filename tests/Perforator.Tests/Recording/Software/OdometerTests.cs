@@ -95,16 +95,18 @@ public sealed unsafe class OdometerTests : IDisposable
     }
 
     [Fact]
-    public void Changed_pages_are_those_that_differ_from_before()
+    public void Written_pages_are_known_as_they_were_and_as_they_are()
     {
+        page[1] = 7;
+        Assert.Equal(7, memory.Read<int>((ulong)(page + 1)));
+        Assert.Empty(memory.WrittenPages());
         memory.Write((ulong)page, 1);
-        ChangedPage changed = Assert.Single(memory.ChangedPages());
-        Assert.Equal(((ulong)page, 0, 1), (changed.Address, changed.Before[0], changed.After[0]));
-        memory.Write((ulong)page, 0);
-        Assert.Empty(memory.ChangedPages());
         memory.Write((ulong)page, 2);
+        WrittenPage written = Assert.Single(memory.WrittenPages());
+        Assert.Equal(((ulong)page, 0, 2, 7, 7), (written.Address, written.Before[0], written.After[0], written.Before[1], written.After[1]));
+        Assert.Equal(0, page[0]);
         memory.Begin(Environment.ProcessId, SharedKernelPages.None);
-        Assert.Empty(memory.ChangedPages());
+        Assert.Empty(memory.WrittenPages());
     }
 
     private void Write(int word, int value) => memory.Write((ulong)(page + word), value);

@@ -114,7 +114,7 @@ public sealed class SamplingTests
         SampleTime time = new();
         SampleLength length = new(time);
         Assert.Equal(5, time.Microseconds);
-        for (int i = 0; i < 8; i++)
+        for (int i = 0; i < 16; i++)
             length.Learn(500, 1000);
         Assert.Equal(7, time.Microseconds, 1e-9);
         Assert.InRange(length.Counted(1000), 3480, 3520);
@@ -134,17 +134,34 @@ public sealed class SamplingTests
         {
             pacer.Ran((long)pacer.MeanInterval, 0);
             stopped += TimeSpan.FromMicroseconds(100);
-            pacer.Charge(stopped, stopped);
+            pacer.Charge(stopped, stopped, 0);
         }
         Assert.InRange(pacer.MeanInterval, 0.6 * first, first);
         for (int i = 0; i < 1000; i++)
         {
             pacer.Ran((long)pacer.MeanInterval, 0);
             stopped += TimeSpan.FromMicroseconds(100);
-            pacer.Charge(stopped, stopped);
+            pacer.Charge(stopped, stopped, 0);
         }
         // 100 µs are 2 % of 5 ms.
         Assert.InRange(pacer.MeanInterval, 4.9e6, 5.1e6);
+    }
+
+    [Theory]
+    // 2,000 branches a sample are 40,000 a second at intervals of 50 ms, of which 100 µs are 0.2 %; 5 ms would be 10 %.
+    [InlineData(100, 50)]
+    [InlineData(5000, 125)]
+    public void Samples_are_no_closer_than_the_branches_wanted_ask_for_and_the_overhead_allows(int microseconds, double interval)
+    {
+        Pacer pacer = new(0.04, branchesPerSecond: 40_000);
+        TimeSpan stopped = TimeSpan.Zero;
+        for (uint i = 1; i <= 1000; i++)
+        {
+            pacer.Ran((long)pacer.MeanInterval, 0);
+            stopped += TimeSpan.FromMicroseconds(microseconds);
+            pacer.Charge(stopped, stopped, i * 2000);
+        }
+        Assert.InRange(pacer.MeanInterval / 1e6, 0.97 * interval, 1.03 * interval);
     }
 
     [Fact]
