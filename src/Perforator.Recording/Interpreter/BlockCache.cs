@@ -24,8 +24,12 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
     /// <summary>Code is decoded ahead of its execution up to so many blocks from code that was executed, and up to so many ops in all.</summary>
     private const int ExploredDepth = 16, MaxExploredOps = MaxOps / 2;
 
+    private const int MaxCodePages = 1024;
+
     private readonly Block?[] direct = new Block?[DirectSlots];
     private readonly Dictionary<ulong, Block> blocks = [];
+    /// <summary>By page number: to read code block by block would cost a system call for each.</summary>
+    private readonly Dictionary<ulong, byte[]> codePages = [];
     private readonly byte[] code = new byte[LongestInstruction * 64];
     private readonly Op[] scratch = new Op[longestBlock + 1];
     private readonly Queue<(ulong Address, int Depth)> unexplored = [];
@@ -126,7 +130,7 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
     {
         if (ops > MaxOps)
             Clear();
-        int length = TargetMemory.Read(processId, address, code);
+        int length = ReadCode(address);
         Decoder decoder = Decoder.Create(64, new ByteArrayCodeReader(code, 0, length), address);
         int count = 0, instructions = 0;
         bool closed = false;
@@ -172,11 +176,42 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
         }
     }
 
+    /// <summary>Reads as much code as a block may have.</summary>
+    /// <returns>How many bytes there are.</returns>
+    private int ReadCode(ulong address)
+    {
+        int length = 0;
+        while (length < code.Length && CodePage(address + (ulong)length) is { } page)
+        {
+            int offset = (int)(address + (ulong)length) & (MemorySnapshot.PageSize - 1), run = Math.Min(page.Length - offset, code.Length - length);
+            page.AsSpan(offset, run).CopyTo(code.AsSpan(length));
+            length += run;
+        }
+        return length == code.Length ? length : TargetMemory.Read(processId, address, code);
+    }
+
+    /// <summary>A page of code that does not change; null for any other.</summary>
+    private byte[]? CodePage(ulong address)
+    {
+        ulong number = address >> MemorySnapshot.PageShift;
+        if (codePages.TryGetValue(number, out byte[]? page))
+            return page;
+        if (!IsStable(address, address))
+            return null;
+        page = new byte[MemorySnapshot.PageSize];
+        if (TargetMemory.Read(processId, number << MemorySnapshot.PageShift, page) != page.Length)
+            return null;
+        if (codePages.Count == MaxCodePages)
+            codePages.Clear();
+        codePages.Add(number, page);
+        return page;
+    }
+
     private void Translate(Block block)
     {
         Span<byte> bytes = block.VolatileCode;
         if (block.VolatileCode.Length == 0)
-            bytes = code.AsSpan(0, TargetMemory.Read(processId, block.Address, code));
+            bytes = code.AsSpan(0, ReadCode(block.Address));
         Decoder decoder = Decoder.Create(64, new ByteArrayCodeReader(bytes.ToArray()), block.Address);
         for (int i = 0; i < block.InstructionCount; i++)
         {
@@ -216,6 +251,7 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
         foreach (Block block in blocks.Values)
             NativeMemory.Free(block.Ops);
         blocks.Clear();
+        codePages.Clear();
         unexplored.Clear();
         untranslated.Clear();
         translator?.Clear();

@@ -57,6 +57,9 @@ internal sealed class Burst(TargetThread target, TracedThread thread, BranchBuff
 
     public long InstructionCount { get; set; }
 
+    /// <summary>Whether the time of a stop ended its path.</summary>
+    public bool RanOutOfTime { get; set; }
+
     public BurstStage Stage { get; set; } = BurstStage.Stopping;
 
     /// <summary>The <see cref="System.Diagnostics.Stopwatch"/> time stamp at which the thread was last found stopped, or was let go.</summary>

@@ -40,6 +40,9 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     /// <summary>How long to watch for a thread that was let go to be given a CPU.</summary>
     private static readonly TimeSpan ArrivalPatience = TimeSpan.FromMilliseconds(2);
 
+    /// <summary>Longer than a thread takes to run again that need not wait for a CPU.</summary>
+    private static readonly TimeSpan UsualArrival = TimeSpan.FromMicroseconds(200);
+
     private static readonly TimeSpan ShortSleep = TimeSpan.FromMicroseconds(20);
 
     private static readonly TimeSpan StopPatience = TimeSpan.FromMilliseconds(20);
@@ -228,8 +231,8 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         SchedulerReading? now = scheduling.Read();
         while (now?.Arrivals == burst.Standing.Arrivals && Stopwatch.GetElapsedTime(burst.Since) is var passed && passed < ArrivalPatience)
         {
-            // It may be this thread's CPU that it waits for.
-            if (passed.TotalMicroseconds > LongestWakeUp)
+            // It may be this thread's CPU that it waits for. Asleep, this one would see its arrival late.
+            if (passed > UsualArrival)
                 Sleep(ShortSleep);
             now = scheduling.Read();
         }
@@ -305,8 +308,10 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                     sink.OnLost(LostRace, 1);
                 bool beyond = true;
                 burst.Taken = (long)registers.OrigRax < 0 ? follower.Locate(burst, registers, window.Instructions, out beyond) : null;
-                burst.BranchCount = Math.Max(burst.BranchCount, burst.Taken ?? 0);
-                window.Learn(beyond || burst.BranchCount < burst.Target.SampleLength.Counted(burst.Taken ?? 0));
+                int counted = burst.Target.SampleLength.Counted(burst.Taken ?? burst.BranchCount);
+                window.Learn(beyond || burst.BranchCount < counted);
+                if (burst.Taken is not null)
+                    follower.FollowOn(burst, counted);
                 return false;
             default:
                 return Follow(burst, registers, sink);
@@ -336,10 +341,8 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
             case StopReason.UnreadableMemory:
                 sink.OnLost(Unreadable, 1);
                 return false;
-            case StopReason.TimeUp:
-                sink.OnLost(OutOfTime, 1);
-                break;
             default:
+                burst.RanOutOfTime |= reason == StopReason.TimeUp;
                 break;
         }
         burst.Stage = BurstStage.Running;
@@ -352,7 +355,10 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         buffers.Push(burst.Buffer);
         if (burst.BranchCount == 0)
             return;
-        Span<BranchEntry> branches = burst.Buffer.Branches.AsSpan(0, Math.Min(burst.BranchCount, burst.Target.SampleLength.Counted(burst.Taken ?? burst.BranchCount)));
+        int counted = burst.Target.SampleLength.Counted(burst.Taken ?? burst.BranchCount);
+        if (burst.RanOutOfTime && burst.BranchCount < counted)
+            sink.OnLost(OutOfTime, 1);
+        Span<BranchEntry> branches = burst.Buffer.Branches.AsSpan(0, Math.Min(burst.BranchCount, counted));
         TargetProcess process = burst.Target.Process;
         if (!process.Knows(branches) && process.ReportMappings(sink))
         {

@@ -45,13 +45,14 @@ internal sealed class SampleTime
     private const double Usual = 3500;
 
     /// <summary>Microseconds, for the first samples.</summary>
-    private const double Usually = 5;
+    private const double Usually = 3;
 
-    private const double Shortest = 2, Longest = 20;
+    private const double Shortest = 2, Longest = 12;
 
     /// <summary>Then the time is fixed: were it to change all the time, parts of a program's run would count for more than others.</summary>
-    private const int Readings = 16;
+    private const int Readings = 4;
 
+    /// <summary>Sum of the logarithms of what was read.</summary>
     private double speeds;
     private int readings;
 
@@ -63,8 +64,8 @@ internal sealed class SampleTime
     public void Learn(double branchesPerMicrosecond, double factor)
     {
         Factor = factor;
-        speeds += branchesPerMicrosecond;
+        speeds += Math.Log(branchesPerMicrosecond);
         if (++readings == Readings)
-            Microseconds = Math.Clamp(Usual * Readings / speeds, Shortest, Longest);
+            Microseconds = Math.Clamp(Usual / Math.Exp(speeds / Readings), Shortest, Longest);
     }
 }

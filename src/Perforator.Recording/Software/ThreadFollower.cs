@@ -24,6 +24,8 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
     private TargetThread? unlearnt;
     private readonly byte[] extended = new byte[ExtendedState.BufferSize];
 
+    private const long UsualInstructionsPerBranch = 8;
+
     /// <summary>After so long without work this thread's caches hold others' data.</summary>
     private static readonly TimeSpan Idle = TimeSpan.FromMilliseconds(1);
 
@@ -77,7 +79,7 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
         StopReason reason = cpu.Run(burst.Target.Process.Code, instructions - burst.InstructionCount, deadline);
         burst.BranchCount = cpu.BranchCount;
         burst.InstructionCount += cpu.InstructionCount;
-        followed = reason == StopReason.Done ? burst : null;
+        followed = reason is StopReason.Done or StopReason.TimeUp ? burst : null;
         burst.ExpectedInstructionPointer = cpu.InstructionPointer + SystemCallLength;
         burst.ExpectedStackPointer = cpu.Register(CpuState.Rsp);
         return reason;
@@ -111,23 +113,47 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
         _ = finder.Run(burst.Target.Process.Code, LongestWay, long.MaxValue);
         if (finder.BranchCount == 0)
             return null;
-        int searched = burst.StretchStart, end = burst.BranchCount;
+        int searched = burst.StretchStart, before = burst.BranchCount;
         long deadline = Deadline(burst);
         for (int i = 0; i <= MaxExtensions; i++)
         {
-            int at = burst.Buffer.Fingerprints.AsSpan(searched, end - searched).IndexOf(next.Fingerprints[0]);
+            int at = burst.Buffer.Fingerprints.AsSpan(searched, burst.BranchCount - searched).IndexOf(next.Fingerprints[0]);
             beyond = i > 0 || at < 0;
             if (at >= 0)
                 return searched + at;
-            if (followed != burst || end == burst.Buffer.Branches.Length)
-                return null;
-            searched = end;
-            cpu.Begin(burst.Buffer.Branches, burst.Buffer.Fingerprints, end);
-            if (cpu.Run(burst.Target.Process.Code, (long)instructions << i, deadline) != StopReason.Done)
-                followed = null;
-            end = cpu.BranchCount;
+            searched = burst.BranchCount;
+            if (!Extend(burst, (long)instructions << i, deadline))
+                break;
         }
+        // Perhaps it is not on this path at all; of one that was cut short it is the more likely that it has got beyond.
+        if (!burst.RanOutOfTime)
+            burst.BranchCount = before;
         return null;
+    }
+
+    /// <summary>
+    /// Follows a thread on from its path's end, as far as the time of its second stop allows. What the path has not touched is as it will be at the path's end, as the thread has
+    /// not got there yet; and code and data are at hand now that took the time of the first stop.
+    /// </summary>
+    /// <param name="branches">How many of them to make it.</param>
+    public void FollowOn(Burst burst, int branches)
+    {
+        long deadline = Deadline(burst);
+        while (burst.BranchCount < branches && Extend(burst, (branches - burst.BranchCount) * UsualInstructionsPerBranch, deadline))
+        {
+        }
+    }
+
+    /// <returns>False when there is no following it any further.</returns>
+    private bool Extend(Burst burst, long instructions, long deadline)
+    {
+        if (followed != burst || burst.BranchCount == burst.Buffer.Branches.Length)
+            return false;
+        cpu.Begin(burst.Buffer.Branches, burst.Buffer.Fingerprints, burst.BranchCount);
+        if (cpu.Run(burst.Target.Process.Code, instructions, deadline) != StopReason.Done)
+            followed = null;
+        burst.BranchCount = cpu.BranchCount;
+        return true;
     }
 
     private long Deadline(Burst burst) => burst.Since + (long)(options.MaxStop.TotalSeconds * Stopwatch.Frequency);

@@ -113,10 +113,13 @@ public sealed class SamplingTests
     {
         SampleTime time = new();
         SampleLength length = new(time);
-        Assert.Equal(5, time.Microseconds);
-        for (int i = 0; i < 16; i++)
-            length.Learn(500, 1000);
+        Assert.Equal(3, time.Microseconds);
+        // 500 on geometric average.
+        for (int i = 0; i < 4; i++)
+            length.Learn(i < 2 ? 250 : 1000, 1000);
         Assert.Equal(7, time.Microseconds, 1e-9);
+        for (int i = 0; i < 100; i++)
+            length.Learn(500, 1000);
         Assert.InRange(length.Counted(1000), 3480, 3520);
         for (int i = 0; i < 100; i++)
             length.Learn(50, 1000);
