@@ -119,15 +119,20 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
         {
             int at = burst.Buffer.Fingerprints.AsSpan(searched, burst.BranchCount - searched).IndexOf(next.Fingerprints[0]);
             beyond = i > 0 || at < 0;
+            if (at >= 0 && i > 0)
+            {
+                // Pages first touched on the way here were read as this thread had written to them since: its way so far is right, but not what may be made of it.
+                burst.BranchCount = searched + at;
+                followed = null;
+            }
             if (at >= 0)
                 return searched + at;
             searched = burst.BranchCount;
             if (!Extend(burst, (long)instructions << i, deadline))
                 break;
         }
-        // Perhaps it is not on this path at all; of one that was cut short it is the more likely that it has got beyond.
-        if (!burst.RanOutOfTime)
-            burst.BranchCount = before;
+        // What it has written meanwhile may have led the way astray.
+        burst.BranchCount = before;
         return null;
     }
 
