@@ -55,6 +55,6 @@ internal enum ReplayNeeds : byte
     /// <summary>It may unmask x87 exceptions, which must not trap in this process.</summary>
     LoadsX87Control = 8,
 
-    /// <summary>Its memory operand is the destination.</summary>
+    /// <summary>Its memory operand comes first, so that it may be written to.</summary>
     WritesMemory = 16,
 }

@@ -12,7 +12,7 @@ internal sealed class Pacer(double maxOverhead, double branchesPerSecond = doubl
     private const int Assumed = 25;
 
     /// <summary>So many samples at the assumed length stand at the start.</summary>
-    private const int FirstBranches = 5;
+    private const int AssumedLengths = 5;
 
     /// <summary>Nanoseconds of the targets' CPU time that count as paid for at the start, so that one dear first sample does not silence the recorder.</summary>
     private const double Credit = 0.5e9;
@@ -65,7 +65,7 @@ internal sealed class Pacer(double maxOverhead, double branchesPerSecond = doubl
         double weight = Math.Max(Weight, 1.0 / ++samples);
         // One sample that met new code or a busy machine says little of the next.
         meanCost += (Math.Min(cost, 3 * meanCost) - meanCost) * weight;
-        meanBranches += (branches - branchesCounted - meanBranches) * Math.Max(Weight, 1.0 / (samples - Assumed + FirstBranches));
+        meanBranches += (branches - branchesCounted - meanBranches) * Math.Max(Weight, 1.0 / (samples - Assumed + AssumedLengths));
         branchesCounted = branches;
     }
 

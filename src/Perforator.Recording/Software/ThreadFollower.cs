@@ -119,14 +119,16 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
         {
             int at = burst.Buffer.Fingerprints.AsSpan(searched, burst.BranchCount - searched).IndexOf(next.Fingerprints[0]);
             beyond = i > 0 || at < 0;
-            if (at >= 0 && i > 0)
-            {
-                // Pages first touched on the way here were read as this thread had written to them since: its way so far is right, but not what may be made of it.
-                burst.BranchCount = searched + at;
-                followed = null;
-            }
             if (at >= 0)
+            {
+                if (beyond)
+                {
+                    // Pages first touched on the way here were read as this thread had written to them since: its way so far is right, but not what may be made of it.
+                    burst.BranchCount = searched + at;
+                    followed = null;
+                }
                 return searched + at;
+            }
             searched = burst.BranchCount;
             if (!Extend(burst, (long)instructions << i, deadline))
                 break;

@@ -97,7 +97,7 @@ internal sealed unsafe class SideBySide : IDisposable
 
     private bool IsUnrepeatable(Mnemonic mnemonic) =>
         mnemonic is Mnemonic.Rdtsc or Mnemonic.Rdtscp or Mnemonic.Rdrand or Mnemonic.Rdseed or Mnemonic.Cpuid or Mnemonic.Rdpid
-        // x87 instruction pointers are not kept from one instruction to the next, and XSAVE remembers instead of writing.
+        // Whole blocks may use what FNSTENV wrote, and XSAVE remembers instead of writing.
         || (natively && mnemonic is Mnemonic.Fnstenv or Mnemonic.Xsave or Mnemonic.Xsavec or Mnemonic.Xsaveopt or Mnemonic.Xrstor);
 
     /// <summary>Whether the instruction read a page of the kernel's clock, which cannot be read from outside and changes at any time.</summary>
@@ -168,15 +168,30 @@ internal sealed unsafe class SideBySide : IDisposable
         CompareState(text, "x87 status", CpuState.X87, 5, 1);
         CompareState(text, "x87", CpuState.X87 + 32, 16, 8);
         CompareState(text, "MXCSR", CpuState.Mxcsr, 4, 1);
+        ulong[] unkeptBytes = [.. stepped.Where(s => s.Mnemonic == Mnemonic.Fnstenv).SelectMany(UnkeptBytes)];
         foreach (ulong address in cpu.Memory.Pages)
         {
             if (TargetMemory.Read(thread.ProcessId, address, page) != page.Length)
                 continue;
             cpu.Memory.Run(address, out byte* data);
+            foreach (ulong unkept in unkeptBytes)
+                if (unkept - address < (ulong)page.Length)
+                    page[unkept - address] = data[unkept - address];
             int at = new ReadOnlySpan<byte>(data, page.Length).CommonPrefixLength(page);
             if (at < page.Length)
                 Differences.Add($"{text}: memory at 0x{address + (ulong)at:x} 0x{data[at]:x2}, really 0x{page[at]:x2}");
         }
+    }
+
+    /// <summary>
+    /// Where FNSTENV writes the last x87 instruction's pointers (AMD64 manual vol. 5, FNSTENV; 28 bytes with 32-bit operands). XSAVE of an AMD CPU does not keep them, so that the real ones depend on whether the kernel
+    /// gave the CPU to another thread since.
+    /// </summary>
+    private IEnumerable<ulong> UnkeptBytes(Instruction store)
+    {
+        const int First = 12, Size = 28;
+        ulong address = store.GetVirtualAddress(0, 0, (register, _, _) => real.Register((register - Register.RAX) * 8));
+        return Enumerable.Range(First, Size - First).Select(i => address + (ulong)i);
     }
 
     private void CompareState(string text, string what, int offset, int size, int count)
