@@ -9,14 +9,14 @@ namespace Perforator.Cli;
 internal sealed class PipeInterrupt : IDisposable
 {
     private readonly PosixSignalRegistration registration;
-    private bool isSecond;
+    private int signals;
 
     private PipeInterrupt() => registration = PosixSignalRegistration.Create(PosixSignal.SIGINT, context =>
     {
-        context.Cancel = !isSecond;
-        if (!isSecond)
+        // Signals are handled side by side: the second may come while the first is still being answered.
+        context.Cancel = Interlocked.Increment(ref signals) == 1;
+        if (context.Cancel)
             Console.Error.WriteLine("perforator: reading the pipe to its end; Ctrl-C again gives up");
-        isSecond = true;
     });
 
     /// <summary>Holds while a stream is read, if it is a pipe; null for files.</summary>
