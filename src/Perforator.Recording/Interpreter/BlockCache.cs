@@ -26,6 +26,9 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
 
     private const int MaxCodePages = 1024;
 
+    /// <summary>Not canonical, so no instruction can be there.</summary>
+    private const ulong NoAddress = 1UL << 63;
+
     private readonly Block?[] direct = new Block?[DirectSlots];
     private readonly Dictionary<ulong, Block> blocks = [];
     /// <summary>By page number: to read code block by block would cost a system call for each.</summary>
@@ -170,6 +173,9 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
                 Ops = kept,
                 OpCount = count,
                 InstructionCount = instructions,
+                LastInstruction = kept[count - 1].InstructionPointer,
+                Target = kept[count - 1].Immediate,
+                FallThrough = kept[count - 1].Next,
                 VolatileCode = isStable ? [] : code.AsSpan(0, bytes).ToArray(),
                 Checked = burst,
             };
@@ -219,7 +225,7 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
             if (instructions[i].IP != block.Ops[i].InstructionPointer || instructions[i].NextIP != block.Ops[i].Next)
                 return;
         }
-        block.Native = (translator ??= new BlockTranslator()).Translate(instructions.AsSpan(0, block.InstructionCount));
+        block.SetNative((translator ??= new BlockTranslator()).Translate(instructions.AsSpan(0, block.InstructionCount)));
     }
 
     /// <summary>Queues where a block's last instruction leads, as far as its code says.</summary>
@@ -243,13 +249,20 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
     {
         blocks.Remove(block.Address);
         ops -= block.OpCount;
+        Forget(block);
+    }
+
+    /// <summary>Others may still lead to it.</summary>
+    private static void Forget(Block block)
+    {
+        block.Address = NoAddress;
         NativeMemory.Free(block.Ops);
     }
 
     private void Clear()
     {
         foreach (Block block in blocks.Values)
-            NativeMemory.Free(block.Ops);
+            Forget(block);
         blocks.Clear();
         codePages.Clear();
         unexplored.Clear();

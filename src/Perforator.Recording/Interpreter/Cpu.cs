@@ -39,7 +39,7 @@ internal sealed unsafe class Cpu : IDisposable
     public Flags Flags;
 
     private BranchEntry[] branches = [];
-    private ulong[] fingerprints = [];
+    private int limit;
 
     /// <summary>The status flags are in <see cref="CpuState.ReplayFlags"/>, as native code left them, and not in <see cref="Flags"/>.</summary>
     private bool flagsAreNative;
@@ -91,33 +91,44 @@ internal sealed unsafe class Cpu : IDisposable
         InstructionPointer = r.Rip;
     }
 
-    /// <summary>Says where taken branches go from here on; how many fit bounds the burst.</summary>
+    /// <summary>Says where taken branches go from here on.</summary>
     /// <param name="into">Filled from <paramref name="count"/> on.</param>
-    /// <param name="states">As long; gets the <see cref="Fingerprint"/> after each of them.</param>
-    public void Begin(BranchEntry[] into, ulong[] states, int count)
+    public void Begin(BranchEntry[] into, int count)
     {
         branches = into;
-        fingerprints = states;
         BranchCount = count;
         InstructionCount = 0;
         SavedStates.Clear();
     }
 
     /// <summary>Follows the thread until something stops it.</summary>
+    /// <param name="maxBranches">Done when there are so many, counted like <see cref="BranchCount"/>.</param>
     /// <param name="maxInstructions">Done after this many since <see cref="Begin"/> (at the end of a block).</param>
     /// <param name="deadline">Time is up at this <see cref="Stopwatch"/> time stamp.</param>
     // The loops that stops wait for are compiled once and fully: precompiled code calls native code by a long way.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public StopReason Run(BlockCache code, long maxInstructions, long deadline)
+    public StopReason Run(BlockCache code, int maxBranches, long maxInstructions, long deadline)
     {
+        limit = Math.Min(maxBranches, branches.Length);
         Stop = StopReason.None;
         long clockAt = InstructionCount + ClockInterval;
         try
         {
+            Block? previous = null;
             while (Stop == StopReason.None)
             {
-                Block block = code.Find(this);
-                if (block.Native.Length > 0)
+                Block block;
+                if (previous?.Next is { } next && next.Address == InstructionPointer)
+                    block = next;
+                else if (previous?.OtherNext is { } other && other.Address == InstructionPointer)
+                    block = other;
+                else
+                {
+                    block = code.Find(this);
+                    previous?.LeadsTo(block);
+                }
+                previous = block;
+                if (block.FirstRun.Code != 0)
                     ExecuteNative(block);
                 else
                 {
@@ -132,7 +143,7 @@ internal sealed unsafe class Cpu : IDisposable
                     if (Stop == StopReason.None && Stopwatch.GetTimestamp() >= deadline)
                         Stop = StopReason.TimeUp;
                 }
-                if (Stop == StopReason.None && (InstructionCount >= maxInstructions || BranchCount == branches.Length))
+                if (Stop == StopReason.None && (InstructionCount >= maxInstructions || BranchCount >= limit))
                     Stop = StopReason.Done;
             }
         }
@@ -158,7 +169,8 @@ internal sealed unsafe class Cpu : IDisposable
     private void ExecuteNative(Block block)
     {
         Op* op = block.Ops, end = op + block.OpCount;
-        foreach (NativeRun run in block.Native)
+        NativeRun run = block.FirstRun;
+        for (int next = 0; ; run = block.MoreRuns[next++])
         {
             if (op < block.Ops + run.First)
             {
@@ -175,16 +187,16 @@ internal sealed unsafe class Cpu : IDisposable
             int done = *(int*)(State + CpuState.Progress);
             op = block.Ops + run.First + done;
             NativeCount += done;
-            if (done < run.Count)
-                break;
-            if (run.Decides)
+            if (run.Decides && done == run.Count)
             {
                 if (*(State + CpuState.Taken) != 0)
-                    Branch(op, op->Immediate);
+                    Branch(block.LastInstruction, block.Target);
                 else
-                    InstructionPointer = op->Next;
+                    InstructionPointer = block.FallThrough;
                 return;
             }
+            if (done < run.Count || next == block.MoreRuns.Length)
+                break;
         }
         if (Stop != StopReason.None)
             return;
@@ -215,26 +227,14 @@ internal sealed unsafe class Cpu : IDisposable
 
     /// <summary>Goes to a taken branch's target.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Branch(Op* op, ulong target)
+    public void Branch(Op* op, ulong target) => Branch(op->InstructionPointer, target);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Branch(ulong from, ulong target)
     {
         InstructionPointer = target;
-        if (BranchCount < branches.Length)
-        {
-            fingerprints[BranchCount] = Fingerprint();
-            branches[BranchCount++] = new(new(op->InstructionPointer), new(target));
-        }
-    }
-
-    /// <summary>A hash of the general registers and the instruction pointer: tells states along one path apart.</summary>
-    public ulong Fingerprint()
-    {
-        // Multilinear with odd factors, so that the multiplications do not wait for one another.
-        ulong* g = (ulong*)State;
-        return (InstructionPointer * 0x9E3779B97F4A7C15)
-            + (g[0] * 0xD6E8FEB86659FD93) + (g[1] * 0xBF58476D1CE4E5B9) + (g[2] * 0x94D049BB133111EB) + (g[3] * 0xFF51AFD7ED558CCD)
-            + (g[4] * 0xC4CEB9FE1A85EC53) + (g[5] * 0x87C37B91114253D5) + (g[6] * 0x4CF5AD432745937F) + (g[7] * 0x52DCE729DA3C1B21)
-            + (g[8] * 0x38495AB5A2F6C8E3) + (g[9] * 0xA0761D6478BD642F) + (g[10] * 0xE7037ED1A0B428DB) + (g[11] * 0x8EBC6AF09C88C6E3)
-            + (g[12] * 0x589965CC75374CC3) + (g[13] * 0x1D8E4E27C47D124F) + (g[14] * 0xEB44ACCAB455D165) + (g[15] * 0x9C6E6877736C46E3);
+        if (BranchCount < limit)
+            branches[BranchCount++] = new(new(from), new(target));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

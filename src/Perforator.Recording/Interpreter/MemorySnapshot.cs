@@ -105,7 +105,15 @@ internal sealed unsafe class MemorySnapshot : IDisposable
             expected.Add(page);
     }
 
-    /// <summary>The pages that were written to; valid until the next <see cref="Begin"/>.</summary>
+    /// <summary>Has <see cref="WrittenPages"/> say what is written to from here on.</summary>
+    public void Mark()
+    {
+        written.AsSpan(0, stored).Clear();
+        for (int slot = 0; slot < LookasideSlots; slot++)
+            writable[slot] = Elsewhere(slot);
+    }
+
+    /// <summary>The pages that were written to since <see cref="Begin"/> or <see cref="Mark"/>; valid until the next <see cref="Begin"/>.</summary>
     public IReadOnlyList<WrittenPage> WrittenPages()
     {
         writtenPages.Clear();
@@ -144,6 +152,14 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     {
         int offset = (int)(address & (PageSize - 1));
         return offset > PageSize - size ? null : offset + (writes ? WritablePage(address) : Page(address));
+    }
+
+    /// <summary>Whether a page can be read and has nothing but zeroes.</summary>
+    public bool IsBlank(ulong address)
+    {
+        const ulong NeverMapped = 1 << 16;
+        byte* data = address < NeverMapped ? null : TryPage(address);
+        return data is not null && !new ReadOnlySpan<ulong>(data, PageSize / sizeof(ulong)).ContainsAnyExcept(0UL);
     }
 
     /// <summary>How many bytes from an address on lie in the same page, and where to read them.</summary>

@@ -54,7 +54,7 @@ internal static unsafe class Rehearsal
     private static void Prepare()
     {
         const BindingFlags All = BindingFlags.Instance | BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
-        foreach (Type type in (Type[])[typeof(BurstRunner), typeof(ThreadFollower), typeof(TracedThread), typeof(Burst), typeof(BranchBuffer), typeof(ObservationWindow), typeof(Odometer), typeof(SampleLength), typeof(SampleTime),
+        foreach (Type type in (Type[])[typeof(BurstRunner), typeof(ThreadFollower), typeof(TracedThread), typeof(Burst), typeof(Odometer), typeof(PathSpeed),
             typeof(SchedulerStatistics), typeof(WorkingSet), typeof(TargetMemory), typeof(MemorySnapshot), typeof(BlockCache), typeof(Cpu), typeof(ExtendedState), typeof(Lowering), typeof(ReplayCompiler), typeof(StubAssembler)])
         {
             foreach (MethodBase method in type.GetMethods(All).Cast<MethodBase>().Concat(type.GetConstructors(All)))
@@ -83,7 +83,7 @@ internal static unsafe class Rehearsal
         cpu.Load(registers);
         cpu.Memory.Begin(Environment.ProcessId, code.KernelPages);
         code.Begin();
-        cpu.Begin(new BranchEntry[4096], new ulong[4096], 0);
-        cpu.Run(code, 20_000, long.MaxValue);
+        cpu.Begin(new BranchEntry[4096], 0);
+        cpu.Run(code, 4096, 20_000, long.MaxValue);
     }
 }

@@ -8,11 +8,8 @@ internal enum BurstStage
     /// <summary>Asked to stop.</summary>
     Stopping,
 
-    /// <summary>Running by itself along the interpreted path, for the rest of the window or to the system call at the path's end.</summary>
+    /// <summary>Running by itself along the interpreted path to the system call at the path's end.</summary>
     Running,
-
-    /// <summary>Asked to stop again at the end of the window.</summary>
-    Ending,
 
     /// <summary>In the system call.</summary>
     InSystemCall,
@@ -21,41 +18,45 @@ internal enum BurstStage
     Leaving,
 }
 
-/// <summary>Room for the branches of one burst.</summary>
-internal sealed class BranchBuffer(int capacity)
-{
-    /// <summary>Oldest first.</summary>
-    public BranchEntry[] Branches { get; } = new BranchEntry[capacity];
-
-    /// <summary>The thread's state after each of them; see <see cref="Interpreter.Cpu.Fingerprint"/>.</summary>
-    public ulong[] Fingerprints { get; } = new ulong[capacity];
-}
-
 /// <summary>One sample in the making: the thread that is traced for it and the branches followed so far.</summary>
-internal sealed class Burst(TargetThread target, TracedThread thread, BranchBuffer buffer)
+/// <param name="target">Whose sample it is.</param>
+/// <param name="thread">The thread as traced.</param>
+/// <param name="branches">Filled with the branches, oldest first.</param>
+internal sealed class Burst(TargetThread target, TracedThread thread, BranchEntry[] branches)
 {
+    /// <summary>
+    /// Branches that are followed first and not counted where there are enough. A random moment meets slow places (a cache miss, a page fault) more often than others: right behind it
+    /// they would weigh too much, and what happens there seldom would look as if it happened all the time.
+    /// </summary>
+    public const int LeadIn = 1000;
+
     public TargetThread Target { get; } = target;
 
     public TracedThread Thread { get; } = thread;
 
-    public BranchBuffer Buffer { get; } = buffer;
+    public BranchEntry[] Branches { get; } = branches;
 
-    /// <summary>How much longer the thread is to run by itself.</summary>
-    public TimeSpan Window { get; set; } = ObservationWindow.Length;
+    /// <summary>How many branches to follow, the <see cref="LeadIn"/> included.</summary>
+    public int MaxBranches { get; init; }
 
-    /// <summary>Whether the interpreted path ends at a system call.</summary>
-    public bool ReachedSystemCall { get; set; }
+    /// <summary>How many times the usual time this sample stands for, when samples are rarer or denser for a while.</summary>
+    public double Weight { get; init; } = 1;
 
-    /// <summary>Where the last interpreted stretch begins among the branches.</summary>
+    /// <summary>The thread's <see cref="TargetThread.MinorFaults"/> before it was asked to stop.</summary>
+    public long MinorFaults { get; init; }
+
+    /// <summary>Where the last interpreted stretch begins among the branches, behind the <see cref="LeadIn"/>.</summary>
     public int StretchStart { get; set; }
 
     /// <summary>Branches on its interpreted path.</summary>
     public int BranchCount { get; set; }
 
-    /// <summary>How many of the branches the thread had taken when its window ended; null when that is not known.</summary>
-    public int? Taken { get; set; }
-
     public long InstructionCount { get; set; }
+
+    /// <summary>Pages that its stretches touched up to the end of the <see cref="LeadIn"/>.</summary>
+    public int PageCount { get; set; }
+
+    public PathShape Shape => new(BranchCount, InstructionCount, PageCount);
 
     /// <summary>Whether the time of a stop ended its path.</summary>
     public bool RanOutOfTime { get; set; }
@@ -65,11 +66,19 @@ internal sealed class Burst(TargetThread target, TracedThread thread, BranchBuff
     /// <summary>The <see cref="System.Diagnostics.Stopwatch"/> time stamp at which the thread was last found stopped, or was let go.</summary>
     public long Since { get; set; }
 
-    /// <summary>The scheduler's account of the thread when it was last asked to stop, stood still or was given a CPU.</summary>
+    /// <summary>The scheduler's account of the thread when it was last asked to stop, or stood still.</summary>
     public SchedulerReading Standing { get; set; }
 
     /// <summary>Where the thread must come by if its path is the interpreted one.</summary>
     public ulong ExpectedInstructionPointer { get; set; }
 
     public ulong ExpectedStackPointer { get; set; }
+
+    /// <summary>The branches that count.</summary>
+    /// <param name="wanted">As many as there are, at most.</param>
+    public Span<BranchEntry> Counted(int wanted)
+    {
+        int first = Math.Clamp(BranchCount - wanted, 0, LeadIn);
+        return Branches.AsSpan(first, Math.Min(wanted, BranchCount - first));
+    }
 }

@@ -13,7 +13,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
 {
     public const string AlreadyTraced = "threads not recorded: another tracer (debugger, strace) has them, or ptrace is not permitted (perforator doctor tells)";
     public const string NotX64 = "threads not recorded: they run 32-bit code";
-    public const string InKernel = "stops that met a thread in the kernel: no sample, as user time is what is sampled";
+    public const string InKernel = "stops that met a thread in the kernel (system call, page fault): tried again a moment later";
     public const string LostRace = "stops that met a thread waiting in a system call, which the kernel restarts or ends with EINTR";
     public const string Diverged = "samples dropped: the thread took another path than the interpreter (memory shared with other threads or devices)";
     public const string Unreadable = "samples cut short at memory that cannot be read";
@@ -40,6 +40,9 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     /// <summary>How long to watch for a thread that was let go to be given a CPU.</summary>
     private static readonly TimeSpan ArrivalPatience = TimeSpan.FromMilliseconds(2);
 
+    /// <summary>A sample is followed so many times as far as the one before it of its thread was to count, within bounds: the next may be of quicker code.</summary>
+    private const int Ahead = 2, LeastAhead = 4000;
+
     /// <summary>Longer than a thread takes to run again that need not wait for a CPU.</summary>
     private static readonly TimeSpan UsualArrival = TimeSpan.FromMicroseconds(200);
 
@@ -50,18 +53,19 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
 
     private readonly ThreadFollower follower = new(options);
     private readonly List<Burst> aside = [];
-    private readonly Stack<BranchBuffer> buffers = [];
-    private readonly ObservationWindow window = new(options.InstructionsPerBurst);
+    private readonly Stack<BranchEntry[]> buffers = [];
     private readonly Odometer odometer = new();
     /// <summary>Whose thread's counters are being read, so that its sample is still to be handed over.</summary>
     private Burst? watched;
-    private TimeSpan wakeUp;
 
     public Lowering Lowering => follower.Lowering;
 
     public ulong Samples { get; private set; }
 
     public ulong Branches { get; private set; }
+
+    /// <summary>As many as there would be if all samples had the usual weight.</summary>
+    public double BranchesUnweighted { get; private set; }
 
     /// <summary>How often a thread was stopped and followed.</summary>
     public ulong Bursts { get; private set; }
@@ -74,16 +78,21 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     /// <summary>Whether a thread that runs on is being watched.</summary>
     public bool IsWatching => watched is not null;
 
+    /// <summary>Whether the last stop met a thread in the kernel, and so gave no sample.</summary>
+    public bool MetKernel { get; private set; }
+
     /// <summary>To be called before the first sample.</summary>
     public void Rehearse() => follower.Rehearse();
 
     /// <inheritdoc cref="ThreadFollower.WarmUp"/>
-    public bool WarmUp(TargetProcess process) => follower.WarmUp(process, window.Instructions);
+    public bool WarmUp(TargetProcess process) => follower.WarmUp(process);
 
     /// <summary>Takes a sample of a running thread, or begins to.</summary>
-    public void Begin(TargetThread target, IBranchSink sink)
+    /// <param name="weight">How many times the usual time it stands for.</param>
+    public void Begin(TargetThread target, IBranchSink sink, double weight = 1)
     {
         EndWatch(sink);
+        MetKernel = false;
         if (aside.Exists(b => b.Target == target))
             return;
         TracedThread? thread = TracedThread.Seize(target.Process.ProcessId, target.ThreadId, target.Process.IsOurChild, out int error);
@@ -93,7 +102,12 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                 sink.OnLost(AlreadyTraced, 1);
             return;
         }
-        Burst burst = new(target, thread, buffers.TryPop(out BranchBuffer? buffer) ? buffer : new BranchBuffer(options.BranchesPerBurst));
+        Burst burst = new(target, thread, buffers.TryPop(out BranchEntry[]? buffer) ? buffer : new BranchEntry[options.BranchesPerBurst])
+        {
+            Weight = weight,
+            MinorFaults = target.MinorFaults,
+            MaxBranches = Math.Min(Burst.LeadIn + Math.Max((int)(Ahead * weight * target.LastLength), LeastAhead), options.BranchesPerBurst),
+        };
         bool released = false;
         try
         {
@@ -131,9 +145,10 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         if (watched is not { } burst)
             return;
         watched = null;
-        if (odometer.Speed() is { } speed)
-            burst.Target.SampleLength.Learn(speed, burst.Taken ?? burst.BranchCount);
-        Deliver(burst, sink);
+        double? speed = odometer.Speed();
+        if (speed is not null)
+            burst.Target.Process.Speed.Learn(burst.Shape, speed.Value);
+        Deliver(burst, sink, speed);
     }
 
     /// <summary>How soon the next <see cref="Poll"/> is wanted: a thread should wait for it no more than an eighth of what its call took.</summary>
@@ -167,7 +182,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         burst.Since = Stopwatch.GetTimestamp();
         while (state == WaitResult.Stopped && Advance(burst, sink))
         {
-            state = burst.Stage == BurstStage.Running ? RunWindow(burst) : burst.Thread.Wait(SystemCallPatience);
+            state = burst.Thread.Wait(SystemCallPatience);
             if (state == WaitResult.Stopped)
                 burst.Since = Stopwatch.GetTimestamp();
         }
@@ -178,10 +193,9 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         }
         if (state == WaitResult.Stopped)
         {
-            // What the kernel does until the thread runs again is charged as it was seen last.
             Charge(burst);
-            Stopped += wakeUp;
             burst.Thread.Detach();
+            AwaitArrival(burst);
         }
         if (burst.InstructionCount > 0)
         {
@@ -189,7 +203,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
             follower.Learn();
         }
         EndWatch(sink);
-        if (state == WaitResult.Stopped && burst.BranchCount > 0 && follower.HasOdometer(burst, odometer))
+        if (state == WaitResult.Stopped && follower.HasOdometer(burst, odometer))
             watched = burst;
         else
             Deliver(burst, sink);
@@ -215,6 +229,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     private void Charge(Burst burst)
     {
         Stopped += Stopwatch.GetElapsedTime(burst.Since) + StopLatency;
+        burst.Standing = burst.Target.Scheduling.Read() ?? default;
         burst.Since = Stopwatch.GetTimestamp();
     }
 
@@ -224,8 +239,8 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         return burst.Thread.RunToSystemCall();
     }
 
-    /// <summary>Lets the thread run by itself until it stops at a system call or the window ends, which begins when the thread has a CPU.</summary>
-    private WaitResult RunWindow(Burst burst)
+    /// <summary>Waits until a thread that was let go has a CPU again, and charges that.</summary>
+    private void AwaitArrival(Burst burst)
     {
         SchedulerStatistics scheduling = burst.Target.Scheduling;
         SchedulerReading? now = scheduling.Read();
@@ -236,24 +251,9 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                 Sleep(ShortSleep);
             now = scheduling.Read();
         }
-        long arrival = Stopwatch.GetTimestamp();
         // Seen late, when this thread had to wait for a CPU itself, it is what the thread waited and the usual way to a CPU.
-        double seen = Stopwatch.GetElapsedTime(burst.Since, arrival).TotalMicroseconds, waited = (now?.Waited - burst.Standing.Waited ?? 0) / 1000.0;
-        burst.Standing = now ?? burst.Standing;
-        wakeUp = TimeSpan.FromMicroseconds(Math.Min(seen, waited + LongestWakeUp));
-        Stopped += wakeUp;
-        while (true)
-        {
-            WaitResult state = burst.Thread.Poll();
-            TimeSpan ran = Stopwatch.GetElapsedTime(arrival);
-            if (state == WaitResult.StillRunning && ran < burst.Window)
-                continue;
-            burst.Window -= ran;
-            if (state != WaitResult.StillRunning)
-                return state;
-            burst.Stage = BurstStage.Ending;
-            return burst.Thread.Interrupt() ? AwaitStop(burst) : WaitResult.Gone;
-        }
+        double seen = Stopwatch.GetElapsedTime(burst.Since).TotalMicroseconds, waited = (now?.Waited - burst.Standing.Waited ?? 0) / 1000.0;
+        Stopped += TimeSpan.FromMicroseconds(Math.Min(seen, waited + LongestWakeUp));
     }
 
     /// <summary>Whether a stop broke off a system call: it is to return ERESTARTSYS … ERESTART_RESTARTBLOCK or EINTR.</summary>
@@ -265,15 +265,9 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     private bool Advance(Burst burst, IBranchSink sink)
     {
         TracedThread thread = burst.Thread;
-        bool expected = burst.Stage is BurstStage.Stopping or BurstStage.Ending
+        bool expected = burst.Stage == BurstStage.Stopping
             ? thread.StopEvent == PTRACE_EVENT_STOP && thread.StopSignal == SIGTRAP
             : thread.IsSystemCallStop;
-        if (burst.Stage == BurstStage.Ending && thread.IsSystemCallStop)
-        {
-            // The interrupt that was to end the window came as the thread entered the call, which may now end with EINTR.
-            sink.OnLost(LostRace, 1);
-            return Leave(burst);
-        }
         // Anything else is a signal to be delivered or a group stop: the path ends here.
         if (!expected || !thread.ReadRegisters(out UserRegisters registers))
             return false;
@@ -285,11 +279,10 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         switch (burst.Stage)
         {
             case BurstStage.Stopping when (long)registers.OrigRax >= 0:
-                sink.OnLost(WasWaiting(registers) ? LostRace : InKernel, 1);
+                MetKernel = !WasWaiting(registers);
+                sink.OnLost(MetKernel ? InKernel : LostRace, 1);
                 return false;
             case BurstStage.Running:
-                if (!burst.ReachedSystemCall)
-                    return Leave(burst);
                 if (registers.Rip != burst.ExpectedInstructionPointer || registers.Rsp != burst.ExpectedStackPointer)
                 {
                     sink.OnLost(Diverged, 1);
@@ -302,16 +295,6 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                 follower.Learn();
                 return true;
             case BurstStage.Leaving:
-                return false;
-            case BurstStage.Ending:
-                if (WasWaiting(registers))
-                    sink.OnLost(LostRace, 1);
-                bool beyond = true;
-                burst.Taken = (long)registers.OrigRax < 0 ? follower.Locate(burst, registers, window.Instructions, out beyond) : null;
-                int counted = burst.Target.SampleLength.Counted(burst.Taken ?? burst.BranchCount);
-                window.Learn(beyond || burst.BranchCount < counted);
-                if (burst.Taken is not null)
-                    follower.FollowOn(burst, counted);
                 return false;
             default:
                 return Follow(burst, registers, sink);
@@ -330,11 +313,23 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
 
     private bool Follow(Burst burst, in UserRegisters registers, IBranchSink sink)
     {
-        StopReason reason = follower.Follow(burst, registers, window.Instructions);
-        burst.ReachedSystemCall = reason == StopReason.SystemCall && aside.Count < MaxAside
-            && follower.SystemCall is not (ExecveCall or ExitCall or ExitGroupCall or ExecveatCall or SigreturnCall or VforkCall);
+        follower.Load(burst, registers);
+        if (burst.Stage == BurstStage.Stopping && follower.IsAtBlankPage(burst) && burst.Target.IsRunning(out _) && burst.Target.MinorFaults > burst.MinorFaults)
+        {
+            MetKernel = true;
+            sink.OnLost(InKernel, 1);
+            return false;
+        }
+        StopReason reason = follower.Follow(burst);
         switch (reason)
         {
+            case StopReason.SystemCall when burst.BranchCount < burst.MaxBranches && aside.Count < MaxAside
+                && follower.SystemCall is not (ExecveCall or ExitCall or ExitGroupCall or ExecveatCall or SigreturnCall or VforkCall):
+                burst.Stage = BurstStage.Running;
+                bool runs = RunToSystemCall(burst);
+                if (runs)
+                    AwaitArrival(burst);
+                return runs;
             case StopReason.NotInterpreted:
                 sink.OnLost($"samples cut short at an instruction that is not interpreted: {follower.NotInterpreted.ToString().ToUpperInvariant()}", 1);
                 return false;
@@ -342,30 +337,31 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
                 sink.OnLost(Unreadable, 1);
                 return false;
             default:
-                burst.RanOutOfTime |= reason == StopReason.TimeUp;
-                break;
+                burst.RanOutOfTime = reason == StopReason.TimeUp;
+                return false;
         }
-        burst.Stage = BurstStage.Running;
-        burst.Standing = burst.Target.Scheduling.Read() ?? default;
-        return RunToSystemCall(burst);
     }
 
-    private void Deliver(Burst burst, IBranchSink sink)
+    /// <param name="speed">Branches a microsecond, as its odometer says.</param>
+    private void Deliver(Burst burst, IBranchSink sink, double? speed = null)
     {
-        buffers.Push(burst.Buffer);
+        buffers.Push(burst.Branches);
         if (burst.BranchCount == 0)
             return;
-        int counted = burst.Target.SampleLength.Counted(burst.Taken ?? burst.BranchCount);
+        TargetProcess process = burst.Target.Process;
+        double length = (speed ?? process.Speed.Estimate(burst.Shape)) * PathSpeed.SampleTime;
+        burst.Target.LastLength = (int)length;
+        int counted = (int)(length * burst.Weight);
         if (burst.RanOutOfTime && burst.BranchCount < counted)
             sink.OnLost(OutOfTime, 1);
-        Span<BranchEntry> branches = burst.Buffer.Branches.AsSpan(0, Math.Min(burst.BranchCount, counted));
-        TargetProcess process = burst.Target.Process;
+        Span<BranchEntry> branches = burst.Counted(counted);
         if (!process.Knows(branches) && process.ReportMappings(sink))
         {
             sink.OnLost(Executed, 1);
             return;
         }
         Branches += (ulong)branches.Length;
+        BranchesUnweighted += branches.Length / burst.Weight;
         while (branches.Length > 0)
         {
             Span<BranchEntry> stack = branches[..Math.Min(branches.Length, options.LongestStack)];

@@ -28,7 +28,7 @@ internal sealed unsafe class Odometer
     private const long LeastChange = 3;
 
     /// <summary>How often as much a word may change per microsecond in one interval between readings as in another.</summary>
-    private const double Tolerance = 2;
+    private const double Tolerance = 3;
 
     /// <summary>Branches a microsecond that are believed: no CPU takes more than two in a cycle or so.</summary>
     private const double Slowest = 10, Quickest = 8000;
@@ -36,7 +36,7 @@ internal sealed unsafe class Odometer
     /// <summary>From its being let go until a thread is about as quick as before.</summary>
     private static readonly TimeSpan WarmUp = TimeSpan.FromMicroseconds(100);
 
-    private static readonly TimeSpan Interval = TimeSpan.FromMicroseconds(50);
+    private static readonly TimeSpan Interval = TimeSpan.FromMicroseconds(150);
 
     private readonly double[] slopes = new double[MaxWords], speeds = new double[MaxWords];
     /// <summary>Where each of the words is in what a reading reads.</summary>

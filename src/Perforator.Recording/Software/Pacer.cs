@@ -18,15 +18,22 @@ internal sealed class Pacer(double maxOverhead, double branchesPerSecond = doubl
     private const double Credit = 0.5e9;
 
     /// <summary>Nanoseconds; the mean interval where nothing bounds what recording costs.</summary>
-    private const double UnboundedInterval = 1_000_000;
+    private const double UnboundedInterval = 4_000_000;
 
+    /// <summary>How quickly the usual interval follows, for each sample.</summary>
+    private const double ReferenceWeight = 0.005;
+
+    /// <summary>Bounds of <see cref="TakeWeight"/>.</summary>
+    private const double LeastWeight = 0.25, MostWeight = 4;
+
+    private double reference;
     private double meanCost = 1_000_000;
     /// <summary>Taken branches of a sample.</summary>
     private double meanBranches = 3_000;
     private double totalCost;
     private double totalRun;
     private int samples = Assumed;
-    private ulong branchesCounted;
+    private double branchesCounted;
     private TimeSpan cpuTimeCharged;
     private TimeSpan stoppedCharged;
     private double waited;
@@ -36,6 +43,17 @@ internal sealed class Pacer(double maxOverhead, double branchesPerSecond = doubl
     /// <summary>Nanoseconds of a thread's CPU time between two of its samples, on average.</summary>
     public double MeanInterval => IsUnbounded ? UnboundedInterval
         : Math.Max(meanBranches / branchesPerSecond * 1e9, meanCost / Share * Math.Max(1, totalCost / (Share * (totalRun + Credit))));
+
+    /// <summary>
+    /// How many times the usual interval the present one is, to be asked once for each sample: that sample is to count for so much, or code that is dear to follow, and is so sampled
+    /// less often, would be thin.
+    /// </summary>
+    public double TakeWeight()
+    {
+        double interval = MeanInterval;
+        reference += (reference == 0 ? 1 : ReferenceWeight) * (interval - reference);
+        return Math.Clamp(interval / reference, LeastWeight, MostWeight);
+    }
 
     private double Share => Math.Clamp(maxOverhead, 1e-4, 1);
 
@@ -55,8 +73,8 @@ internal sealed class Pacer(double maxOverhead, double branchesPerSecond = doubl
     /// </summary>
     /// <param name="stopped">Time stopped since recording began.</param>
     /// <param name="cpuTime">CPU time of the recorder.</param>
-    /// <param name="branches">Taken branches recorded since recording began.</param>
-    public void Charge(TimeSpan stopped, TimeSpan cpuTime, ulong branches)
+    /// <param name="branches">Taken branches recorded since recording began, as many as there would be if all samples had the usual weight.</param>
+    public void Charge(TimeSpan stopped, TimeSpan cpuTime, double branches)
     {
         double stood = (stopped - stoppedCharged).TotalNanoseconds, computed = (cpuTime - cpuTimeCharged).TotalNanoseconds;
         double cost = stood + Math.Clamp(computed - stood, 0, waited);

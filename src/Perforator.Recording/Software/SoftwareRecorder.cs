@@ -28,6 +28,13 @@ public sealed class SoftwareRecorder : IBranchRecorder
     /// <summary>Nanoseconds of a thread's CPU time.</summary>
     private const double LongestBacklog = 10e6;
 
+    /// <summary>Mean intervals that a sample may be late for an odometer to be read to its end.</summary>
+    private const double LateAfter = 3;
+
+    /// <summary>How often to try to meet a thread outside the kernel, and the mean time between.</summary>
+    private const int Tries = 4;
+    private static readonly TimeSpan RetryAfter = TimeSpan.FromMicroseconds(50);
+
     private readonly IRecordingTargets targets;
     private readonly SoftwareRecorderOptions options;
     private readonly Dictionary<int, TargetProcess> processes = [];
@@ -170,16 +177,33 @@ public sealed class SoftwareRecorder : IBranchRecorder
             {
                 if (stop.IsCancellationRequested)
                     return;
-                if (!IsDue(thread) || !CanBeStopped(thread))
+                // Watching is to be done before the next sample, unless that is late already.
+                if (!IsDue(thread) || (runner.IsWatching && thread.Due < LateAfter) || !CanBeStopped(thread))
                     continue;
                 // Warming up takes long enough for the thread to fall asleep.
                 if (runner.WarmUp(process) && !CanBeStopped(thread))
                     continue;
                 thread.Due -= ExponentialRandom.Next();
-                runner.Begin(thread, sink);
-                pacer.Charge(runner.Stopped, ThreadCpuTime(), runner.Branches);
+                TakeSample(thread, runner, sink);
+                pacer.Charge(runner.Stopped, ThreadCpuTime(), runner.BranchesUnweighted);
                 Publish(runner);
             }
+        }
+    }
+
+    /// <summary>
+    /// Takes a sample of a running thread. Where it is met in the kernel it is tried again a moment later: its time there belongs to the code around, whose speed counts it too.
+    /// </summary>
+    private void TakeSample(TargetThread thread, BurstRunner runner, IBranchSink sink)
+    {
+        double weight = pacer.TakeWeight();
+        runner.Begin(thread, sink, weight);
+        for (int i = 1; i < Tries && runner.MetKernel; i++)
+        {
+            Sleep(RetryAfter * ExponentialRandom.Next());
+            if (!CanBeStopped(thread))
+                break;
+            runner.Begin(thread, sink, weight);
         }
     }
 
@@ -210,7 +234,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
         long end = Stopwatch.GetTimestamp() + (long)(pacer.NextLook().TotalSeconds * Stopwatch.Frequency);
         while (!stop.IsCancellationRequested && Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), end) is { Ticks: > 0 } left)
         {
-            if (runner.IsWaiting || !Explore(end))
+            if (runner.IsWaiting || runner.IsWatching || !Explore(end))
             {
                 TimeSpan step = runner.IsWaiting || runner.IsWatching ? runner.PollInterval() : left;
                 Sleep(step < left ? step : left);

@@ -4,12 +4,12 @@ namespace Perforator.Recording.Software;
 public sealed record SoftwareRecorderOptions
 {
     /// <summary>
-    /// Instructions interpreted in one burst at first; more or fewer as threads get further meanwhile (<see cref="ObservationWindow"/>).
+    /// Instructions interpreted in one burst, at most.
     /// </summary>
-    public int InstructionsPerBurst { get; init; } = 16_000;
+    public int InstructionsPerBurst { get; init; } = 200_000;
 
     /// <summary>Taken branches in one burst, at most.</summary>
-    public int BranchesPerBurst { get; init; } = 32_768;
+    public int BranchesPerBurst { get; init; } = 16_384;
 
     /// <summary>The longest branch stack handed over; a burst with more branches gives several stacks.</summary>
     public int LongestStack { get; init; } = 256;

@@ -26,7 +26,7 @@ internal sealed class TargetProcess : IDisposable
     /// <summary>Started by this very process.</summary>
     public bool IsOurChild { get; }
 
-    public SampleTime SampleTime { get; } = new();
+    public PathSpeed Speed { get; } = new();
 
     /// <summary>Its decoded code.</summary>
     public BlockCache Code { get; }

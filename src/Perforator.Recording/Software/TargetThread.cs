@@ -16,7 +16,6 @@ internal sealed class TargetThread : IDisposable
     public TargetThread(TargetProcess process, int threadId)
     {
         Process = process;
-        SampleLength = new(process.SampleTime);
         ThreadId = threadId;
         folder = $"/proc/{process.ProcessId}/task/{threadId}";
         Scheduling = new SchedulerStatistics(folder);
@@ -30,7 +29,11 @@ internal sealed class TargetThread : IDisposable
 
     public SchedulerStatistics Scheduling { get; }
 
-    public SampleLength SampleLength { get; }
+    /// <summary>Branches that its last sample was to count.</summary>
+    public int LastLength { get; set; }
+
+    /// <summary>How many page faults it had that needed no I/O, when it was last asked whether it runs.</summary>
+    public long MinorFaults { get; private set; }
 
     /// <summary>The pages it is likely to touch next.</summary>
     public WorkingSet WorkingSet { get; } = new();
@@ -64,7 +67,7 @@ internal sealed class TargetThread : IDisposable
     /// <param name="cpu">The CPU it was given last; -1 when unknown.</param>
     public bool IsRunning(out int cpu)
     {
-        const int ProcessorField = 39, StateField = 3;
+        const int ProcessorField = 39, MinorFaultsField = 10, StateField = 3;
         cpu = -1;
         ReadOnlySpan<byte> stat = ProcFile.Read($"{folder}/stat", stackalloc byte[1024]);
         // The name before may hold anything.
@@ -74,7 +77,11 @@ internal sealed class TargetThread : IDisposable
         stat = stat[(name + 2)..];
         bool running = stat[0] == 'R';
         for (int field = StateField; field < ProcessorField && stat.Length > 0; field++)
+        {
+            if (field == MinorFaultsField && Utf8Parser.TryParse(stat, out long faults, out _))
+                MinorFaults = faults;
             stat = stat[(stat.IndexOf((byte)' ') + 1)..];
+        }
         if (Utf8Parser.TryParse(stat, out int number, out _))
             cpu = number;
         return running;

@@ -111,8 +111,8 @@ internal sealed unsafe class SideBySide : IDisposable
         foreach (ulong page in pages ?? [])
             cpu.Memory.Run(page << MemorySnapshot.PageShift, out _);
         code.Begin();
-        cpu.Begin(branches, new ulong[branches.Length], 0);
-        return cpu.Run(code, 1, long.MaxValue);
+        cpu.Begin(branches, 0);
+        return cpu.Run(code, branches.Length, 1, long.MaxValue);
     }
 
     /// <summary>Lets the real CPU execute so many instructions, and notes which.</summary>

@@ -105,8 +105,27 @@ public sealed unsafe class OdometerTests : IDisposable
         WrittenPage written = Assert.Single(memory.WrittenPages());
         Assert.Equal(((ulong)page, 0, 2, 7, 7), (written.Address, written.Before[0], written.After[0], written.Before[1], written.After[1]));
         Assert.Equal(0, page[0]);
+        memory.Mark();
+        Assert.Empty(memory.WrittenPages());
+        Assert.Equal(2, memory.Read<int>((ulong)page));
+        memory.Write((ulong)page, 3);
+        written = Assert.Single(memory.WrittenPages());
+        Assert.Equal((2, 3), (written.Before[0], written.After[0]));
         memory.Begin(Environment.ProcessId, SharedKernelPages.None);
         Assert.Empty(memory.WrittenPages());
+    }
+
+    [Fact]
+    public void A_page_that_nothing_was_written_to_is_blank()
+    {
+        Assert.True(memory.IsBlank((ulong)page + 8));
+        memory.Begin(Environment.ProcessId, SharedKernelPages.None);
+        page[Words - 1] = 1;
+        Assert.False(memory.IsBlank((ulong)page));
+        // Nothing is mapped there: an instruction without memory operand has an address near 0.
+        Assert.False(memory.IsBlank(0));
+        Assert.False(memory.IsBlank(0x10));
+        Assert.False(memory.IsBlank(1UL << 46));
     }
 
     private void Write(int word, int value) => memory.Write((ulong)(page + word), value);

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Perforator.Branches;
 using Perforator.Recording;
 using Perforator.Recording.Interpreter;
 using Perforator.Recording.Processes;
@@ -90,41 +91,92 @@ public sealed class SamplingTests
         Assert.Equal(0, seen.Sum());
     }
 
+    private static readonly PathShape Usual = new(4000, 28_000, 19);
+
     [Fact]
-    public void A_sample_counts_what_its_thread_takes_undisturbed_in_a_time()
+    public void Speeds_are_learnt_from_odometers_by_what_paths_are_like()
     {
-        SampleTime time = new();
-        SampleLength quick = new(time), slow = new(time), unknown = new(time);
-        Assert.InRange(quick.Counted(3500), 3490, 3520);
-        // The first reading is believed, further ones are averaged.
-        quick.Learn(1000, 2500);
-        slow.Learn(200, 2500);
-        Assert.Equal(5, (double)quick.Counted(2500) / slow.Counted(2500), 0.05);
-        Assert.Equal(slow.Counted(2500), unknown.Counted(2500));
-        slow.Learn(800, 2500);
-        Assert.Equal(2.5, (double)quick.Counted(2500) / slow.Counted(2500), 0.05);
-        // Windows tell one moment from the next, but not in proportion.
-        Assert.InRange((double)quick.Counted(20_000) / quick.Counted(2_000), 1.9, 2.1);
-        Assert.True(quick.Counted(0) > 0);
+        PathSpeed speed = new();
+        PathShape wide = new(4000, 28_000, 199), dense = new(4000, 56_000, 19);
+        // Unlearnt: 1,000 branches a microsecond, fewer where more pages are touched and where branches are rarer.
+        Assert.Equal(1000, speed.Estimate(Usual), 0.5);
+        Assert.Equal(Math.Sqrt(10), speed.Estimate(Usual) / speed.Estimate(wide), 0.001);
+        Assert.Equal(Math.Pow(2, 0.7), speed.Estimate(Usual) / speed.Estimate(dense), 0.001);
+        // Here a page costs next to nothing, and a branch as much however many instructions it stands for.
+        for (int i = 0; i < 300; i++)
+            speed.Learn(i % 3 == 0 ? Usual : i % 3 == 1 ? wide : dense, 400);
+        foreach (PathShape shape in (PathShape[])[Usual, wide, dense])
+            Assert.InRange(speed.Estimate(shape), 360, 440);
     }
 
     [Fact]
-    public void The_time_a_sample_stands_for_is_fixed_once_it_is_known_what_makes_3500_branches()
+    public void A_reading_far_off_the_others_counts_little()
     {
-        SampleTime time = new();
-        SampleLength length = new(time);
-        Assert.Equal(3, time.Microseconds);
-        // 500 on geometric average.
-        for (int i = 0; i < 4; i++)
-            length.Learn(i < 2 ? 250 : 1000, 1000);
-        Assert.Equal(7, time.Microseconds, 1e-9);
+        PathSpeed speed = new(), misled = new();
         for (int i = 0; i < 100; i++)
-            length.Learn(500, 1000);
-        Assert.InRange(length.Counted(1000), 3480, 3520);
+        {
+            speed.Learn(Usual, 800 + i);
+            misled.Learn(Usual, i % 10 == 5 ? 8 : 800 + i);
+        }
+        Assert.InRange(misled.Estimate(Usual) / speed.Estimate(Usual), 0.85, 1);
+    }
+
+    [Fact]
+    public void Estimates_are_as_high_as_what_was_measured_on_average()
+    {
+        PathSpeed speed = new();
+        for (int i = 0; i < 1000; i++)
+            speed.Learn(Usual, i % 2 == 0 ? 400 : 1000);
+        Assert.InRange(speed.Estimate(Usual), 660, 740);
+    }
+
+    [Fact]
+    public void A_path_too_short_to_tell_is_taken_for_a_usual_one()
+    {
+        PathSpeed speed = new();
         for (int i = 0; i < 100; i++)
-            length.Learn(50, 1000);
-        Assert.Equal(7, time.Microseconds, 1e-9);
-        Assert.InRange(length.Counted(1000), 340, 360);
+            speed.Learn(Usual, 800);
+        Assert.Equal(speed.Estimate(Usual), speed.Estimate(new PathShape(150, 150, 100)), 0.5);
+        Assert.Equal(speed.Estimate(Usual), speed.Estimate(default), 0.5);
+    }
+
+    [Theory]
+    // Behind the lead-in as long as there are enough, and otherwise the last there are.
+    [InlineData(8000, 3000, 1000, 3000)]
+    [InlineData(3500, 3000, 500, 3000)]
+    [InlineData(2000, 3000, 0, 2000)]
+    [InlineData(8000, 0, 1000, 0)]
+    [InlineData(0, 3000, 0, 0)]
+    public void What_is_counted_of_a_path_begins_behind_the_lead_in(int followed, int wanted, int first, int count)
+    {
+        BranchEntry[] branches = [.. Enumerable.Range(0, 8000).Select(i => new BranchEntry(new((ulong)i), new((ulong)i + 1)))];
+        Burst burst = new(null!, null!, branches) { BranchCount = followed };
+        Span<BranchEntry> counted = burst.Counted(wanted);
+        Assert.Equal(count, counted.Length);
+        if (count > 0)
+            Assert.Equal((ulong)first, counted[0].From.Value);
+    }
+
+    [Fact]
+    public void A_sample_counts_for_more_while_samples_are_rarer_than_usual()
+    {
+        Pacer pacer = new(0.04, branchesPerSecond: 40_000);
+        Assert.Equal(1, pacer.TakeWeight());
+        TimeSpan stopped = TimeSpan.Zero;
+        double branches = 0;
+        List<double> weights = [];
+        for (int i = 0; i < 3000; i++)
+        {
+            pacer.Ran((long)pacer.MeanInterval, 0);
+            // 100 µs for some time, and then 8 ms: at most 4 % make intervals of 200 ms of the 75 ms before.
+            stopped += TimeSpan.FromMicroseconds(i < 500 ? 100 : 8000);
+            pacer.Charge(stopped, stopped, branches += 3000);
+            weights.Add(pacer.TakeWeight());
+        }
+        Assert.InRange(weights[499], 0.9, 1.1);
+        Assert.InRange(weights[500..800].Max(), 1.8, 3);
+        // What lasts is usual.
+        Assert.InRange(weights[^1], 0.95, 1.05);
     }
 
     [Fact]
@@ -165,21 +217,5 @@ public sealed class SamplingTests
             pacer.Charge(stopped, stopped, i * 2000);
         }
         Assert.InRange(pacer.MeanInterval / 1e6, 0.97 * interval, 1.03 * interval);
-    }
-
-    [Fact]
-    public void The_way_followed_ahead_grows_until_it_suffices_two_times_in_three()
-    {
-        // Threads that get between no and a hundred thousand instructions far.
-        Random random = new(1);
-        ObservationWindow window = new(16_000);
-        int beyond = 0;
-        for (int i = 0; i < 20_000; i++)
-        {
-            bool further = random.Next(100_000) > window.Instructions;
-            window.Learn(further);
-            beyond += further && i >= 10_000 ? 1 : 0;
-        }
-        Assert.InRange(beyond / 10_000.0, 0.31, 0.36);
     }
 }

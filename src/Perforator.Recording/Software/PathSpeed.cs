@@ -1,0 +1,117 @@
+namespace Perforator.Recording.Software;
+
+/// <summary>What the code on an interpreted path is like to a CPU.</summary>
+/// <param name="Branches">Taken branches on it.</param>
+/// <param name="Instructions">Instructions on it.</param>
+/// <param name="Pages">Pages of memory, code included, that its first <see cref="Burst.LeadIn"/> branches touch, or all where there are fewer.</param>
+internal readonly record struct PathShape(int Branches, long Instructions, int Pages);
+
+/// <summary>
+/// How quick a process's threads are when nobody disturbs them, by what their paths are like, and so how many branches each sample is to count: as many as its thread takes in a time
+/// that is the same for all samples.
+/// </summary>
+/// <remarks>
+/// As many branches from each random moment would give slow code (cache misses, mispredictions) too much weight, as it is met more often than quick code with as many branches.
+/// Where an <see cref="Odometer"/> told the speed, that counts. The others are estimated: the logarithm of branches a microsecond is taken to be linear in those of instructions a branch
+/// and of pages (the wider code ranges, the more it misses the caches), with coefficients fitted to the odometers read so far. docs/recorder.md has the figures behind that.
+/// </remarks>
+internal sealed class PathSpeed
+{
+    /// <summary>
+    /// Microseconds of its thread's undisturbed time that each sample stands for: some thousands of branches, which are worth a stop and mostly followed in the time that one may last. It is
+    /// the same everywhere, so that samples of different processes, hosts and hours add up.
+    /// </summary>
+    public const double SampleTime = 4;
+
+    /// <summary>The first readings are believed whatever is estimated.</summary>
+    private const int FirstReadings = 4;
+
+    /// <summary>Branches a microsecond, instructions a branch and pages that are about usual: logarithms are of multiples of these.</summary>
+    private const double UsualSpeed = 1000, UsualInstructions = 7, UsualPages = 20;
+
+    /// <summary>Twice as many branches touch this power of two times as many pages, or so.</summary>
+    private const double Spread = 0.6;
+
+    /// <summary>On a shorter path, pages touched say nothing.</summary>
+    private const int FewestBranches = 200;
+
+    /// <summary>What is assumed of the coefficients, and as how many readings that counts.</summary>
+    private static readonly double[] Assumed = [0, -0.7, -0.5], Readiness = [0.5, 4, 4];
+
+    /// <summary>A reading that is further off the estimate (in logarithms) counts less.</summary>
+    private const double Usable = 0.5;
+
+    /// <summary>What readings count when another one has come: the last two hundred rule.</summary>
+    private const double Memory = 0.995;
+
+    /// <summary>The normal equations of the fit, for the difference to what is assumed.</summary>
+    private readonly double[,] products = new double[3, 3];
+    private readonly double[] sums = new double[3], coefficients = [.. Assumed];
+    /// <summary>Of all readings, and of what was estimated for them, since an estimate of logarithms is too low for the mean.</summary>
+    private double measured = UsualSpeed, estimated = UsualSpeed;
+    private int readings;
+
+    /// <param name="shape">Of the path.</param>
+    /// <param name="branchesPerMicrosecond">What the odometer says of its thread.</param>
+    public void Learn(in PathShape shape, double branchesPerMicrosecond)
+    {
+        Span<double> features = stackalloc double[3];
+        Describe(shape, features);
+        double before = Product(coefficients, features), seen = Math.Log(branchesPerMicrosecond / UsualSpeed);
+        double weight = ++readings <= FirstReadings ? 1 : Math.Min(1, Usable / Math.Abs(seen - before)), rest = seen - Product(Assumed, features);
+        for (int row = 0; row < 3; row++)
+        {
+            sums[row] = (sums[row] * Memory) + (weight * features[row] * rest);
+            for (int column = 0; column < 3; column++)
+                products[row, column] = (products[row, column] * Memory) + (weight * features[row] * features[column]);
+        }
+        Fit();
+        double now = Math.Exp(Product(coefficients, features)) * UsualSpeed;
+        (measured, estimated) = ((measured * Memory) + (weight * branchesPerMicrosecond), (estimated * Memory) + (weight * now));
+    }
+
+    /// <summary>Branches a microsecond of a thread whose odometer is not known.</summary>
+    public double Estimate(in PathShape shape)
+    {
+        Span<double> features = stackalloc double[3];
+        Describe(shape, features);
+        return Math.Exp(Product(coefficients, features)) * UsualSpeed * measured / estimated;
+    }
+
+    private static void Describe(in PathShape shape, Span<double> features)
+    {
+        features[0] = 1;
+        (features[1], features[2]) = shape.Branches < FewestBranches ? (0, 0)
+            : (Math.Log(shape.Instructions / (double)shape.Branches / UsualInstructions), Math.Log((shape.Pages + 1) / UsualPages * Math.Pow(Burst.LeadIn / (double)Math.Min(shape.Branches, Burst.LeadIn), Spread)));
+    }
+
+    private static double Product(ReadOnlySpan<double> one, ReadOnlySpan<double> other) => (one[0] * other[0]) + (one[1] * other[1]) + (one[2] * other[2]);
+
+    /// <summary>Solves the normal equations by elimination; what is assumed keeps them regular and the pivots positive.</summary>
+    private void Fit()
+    {
+        Span<double> m = stackalloc double[12];
+        for (int row = 0; row < 3; row++)
+        {
+            for (int column = 0; column < 3; column++)
+                m[(row * 4) + column] = products[row, column] + (row == column ? Readiness[row] : 0);
+            m[(row * 4) + 3] = sums[row];
+        }
+        for (int pivot = 0; pivot < 3; pivot++)
+        {
+            for (int row = pivot + 1; row < 3; row++)
+            {
+                double factor = m[(row * 4) + pivot] / m[(pivot * 4) + pivot];
+                for (int column = pivot; column < 4; column++)
+                    m[(row * 4) + column] -= factor * m[(pivot * 4) + column];
+            }
+        }
+        for (int row = 2; row >= 0; row--)
+        {
+            double value = m[(row * 4) + 3];
+            for (int column = row + 1; column < 3; column++)
+                value -= m[(row * 4) + column] * (coefficients[column] - Assumed[column]);
+            coefficients[row] = Assumed[row] + (value / m[(row * 4) + row]);
+        }
+    }
+}
