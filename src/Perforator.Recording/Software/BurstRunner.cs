@@ -349,7 +349,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         if (burst.BranchCount == 0)
             return;
         TargetProcess process = burst.Target.Process;
-        double length = (speed ?? process.Speed.Estimate(burst.Shape)) * PathSpeed.SampleTime;
+        double length = (speed ?? process.Speed.Estimate(burst.Shape)) * process.Speed.SampleTime;
         burst.Target.LastLength = (int)length;
         int counted = (int)(length * burst.Weight);
         if (burst.RanOutOfTime && burst.BranchCount < counted)

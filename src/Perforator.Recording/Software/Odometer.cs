@@ -27,18 +27,21 @@ internal sealed unsafe class Odometer
     /// <summary>A word is to change by so much on the path: it may be counted once too often or too seldom.</summary>
     private const long LeastChange = 3;
 
+    /// <summary>A word that changes by more on the path is hardly counting: what it does between is not known.</summary>
+    private const double MostCounted = 300;
+
     /// <summary>How often as much a word may change per microsecond in one interval between readings as in another.</summary>
     private const double Tolerance = 3;
 
-    /// <summary>Branches a microsecond that are believed: no CPU takes more than two in a cycle or so.</summary>
-    private const double Slowest = 10, Quickest = 8000;
+    /// <summary>Branches a microsecond that are believed, and instructions: no CPU does more than some four in a cycle for long.</summary>
+    private const double Slowest = 10, QuickestInstructions = 20_000;
 
     /// <summary>From its being let go until a thread is about as quick as before.</summary>
     private static readonly TimeSpan WarmUp = TimeSpan.FromMicroseconds(100);
 
     private static readonly TimeSpan Interval = TimeSpan.FromMicroseconds(150);
 
-    private readonly double[] slopes = new double[MaxWords], speeds = new double[MaxWords];
+    private readonly double[] slopes = new double[MaxWords], speeds = new double[MaxWords], weights = new double[MaxWords];
     /// <summary>Where each of the words is in what a reading reads.</summary>
     private readonly int[] positions = new int[MaxWords];
     private readonly int[] values = new int[MaxRead * Readings];
@@ -46,8 +49,9 @@ internal sealed unsafe class Odometer
     /// <summary>The stretches of memory that the words are in.</summary>
     private readonly IoVector[] remote = new IoVector[MaxWords];
     /// <summary>How many words, stretches, and words' length of all stretches.</summary>
-    private int words, stretches, length;
+    private int words, stretches, length, branchesOnPath;
     private int readings;
+    private double quickest;
     private long since;
     private TimeSpan pause;
 
@@ -57,10 +61,12 @@ internal sealed unsafe class Odometer
     /// <summary>Looks for counters on a path that was interpreted, to be called when the thread runs again.</summary>
     /// <param name="memory">As it is at the path's end.</param>
     /// <param name="branches">Taken on the path.</param>
+    /// <param name="instructionsPerBranch">Of the path.</param>
     /// <returns>Whether there are any.</returns>
-    public bool Begin(MemorySnapshot memory, int branches)
+    public bool Begin(MemorySnapshot memory, int branches, double instructionsPerBranch)
     {
-        (words, stretches, length, readings) = (0, 0, 0, 0);
+        quickest = QuickestInstructions / instructionsPerBranch;
+        (words, stretches, length, readings, branchesOnPath) = (0, 0, 0, 0, branches);
         if (branches < FewestBranches)
             return false;
         foreach (WrittenPage page in memory.WrittenPages())
@@ -113,8 +119,8 @@ internal sealed unsafe class Odometer
     }
 
     /// <summary>
-    /// Branches a microsecond from the first reading to the last: the median of the words that have gone on steadily. Null where none has, as when all have started
-    /// anew meanwhile or the thread has not run.
+    /// Branches a microsecond from the first reading to the last: the median of the words that have gone on steadily, each with what it counted on the path for a weight, as it may have
+    /// counted once too often or too seldom. Null where none has, as when all have started anew meanwhile or the thread has not run.
     /// </summary>
     public double? Speed()
     {
@@ -130,13 +136,23 @@ internal sealed unsafe class Odometer
                 (least, most) = (Math.Min(least, speed), Math.Max(most, speed));
             }
             double all = Between(word, 0, Readings - 1);
-            if (least > 0 && most <= Tolerance * least && all is >= Slowest and <= Quickest)
+            if (least > 0 && most <= Tolerance * least && all >= Slowest && all <= quickest)
+            {
+                double change = Math.Abs(slopes[word] * branchesOnPath);
+                weights[steady] = change <= MostCounted ? change : 1;
                 speeds[steady++] = all;
+            }
         }
         if (steady == 0)
             return null;
-        Array.Sort(speeds, 0, steady);
-        return steady % 2 == 1 ? speeds[steady / 2] : Math.Sqrt(speeds[(steady / 2) - 1] * speeds[steady / 2]);
+        Array.Sort(speeds, weights, 0, steady);
+        double rest = 0;
+        for (int i = 0; i < steady; i++)
+            rest += weights[i] / 2;
+        int median = 0;
+        while (median < steady - 1 && (rest -= weights[median]) > 0)
+            median++;
+        return speeds[median];
     }
 
     private double Between(int word, int first, int last) =>

@@ -8,7 +8,7 @@ internal readonly record struct PathShape(int Branches, long Instructions, int P
 
 /// <summary>
 /// How quick a process's threads are when nobody disturbs them, by what their paths are like, and so how many branches each sample is to count: as many as its thread takes in a time
-/// that is the same for all samples.
+/// that is the same for all samples of the process.
 /// </summary>
 /// <remarks>
 /// As many branches from each random moment would give slow code (cache misses, mispredictions) too much weight, as it is met more often than quick code with as many branches.
@@ -17,14 +17,23 @@ internal readonly record struct PathShape(int Branches, long Instructions, int P
 /// </remarks>
 internal sealed class PathSpeed
 {
-    /// <summary>
-    /// Microseconds of its thread's undisturbed time that each sample stands for: some thousands of branches, which are worth a stop and mostly followed in the time that one may last. It is
-    /// the same everywhere, so that samples of different processes, hosts and hours add up.
-    /// </summary>
-    public const double SampleTime = 4;
+    /// <summary>Taken branches: as many as a sample is to count on average. Fewer show mostly what is slow around the moment, more are not followed in the time that a stop may last.</summary>
+    private const double UsualLength = 3500;
 
-    /// <summary>The first readings are believed whatever is estimated.</summary>
-    private const int FirstReadings = 4;
+    /// <summary>Pages that are read in the time of a stop, or so: where a path needs more, samples are to be shorter, or those that need the most would be cut the most.</summary>
+    private const double PagesOfStop = 200;
+
+    /// <summary>Paths with twice as many pages are shorter by two to this power.</summary>
+    private const double Shortening = 1.25;
+
+    /// <summary>Microseconds.</summary>
+    private const double FirstTime = 4, ShortestTime = 2, LongestTime = 64;
+
+    /// <summary>
+    /// So many readings are believed whatever is estimated. Then the time that samples stand for is fixed: were it to change all the time, parts of a program's run would count for more
+    /// than others.
+    /// </summary>
+    private const int FirstReadings = 8;
 
     /// <summary>Branches a microsecond, instructions a branch and pages that are about usual: logarithms are of multiples of these.</summary>
     private const double UsualSpeed = 1000, UsualInstructions = 7, UsualPages = 20;
@@ -36,7 +45,13 @@ internal sealed class PathSpeed
     private const int FewestBranches = 200;
 
     /// <summary>What is assumed of the coefficients, and as how many readings that counts.</summary>
-    private static readonly double[] Assumed = [0, -0.7, -0.5], Readiness = [0.5, 4, 4];
+    private static readonly double[] Assumed = [0, -0.3, -0.2], Readiness = [0.5, 4, 4];
+
+    /// <summary>Bounds of the coefficients: what readings of a part of the code suggest for the rest is not believed beyond.</summary>
+    private static readonly double[] Least = [-10, -1.5, -1], Most = [10, 0, 0];
+
+    /// <summary>An estimate is at most so many times more or less than what was measured on average: where few samples have an odometer, those that have one are of some code more than of other.</summary>
+    private const double Furthest = 1.3;
 
     /// <summary>A reading that is further off the estimate (in logarithms) counts less.</summary>
     private const double Usable = 0.5;
@@ -49,7 +64,14 @@ internal sealed class PathSpeed
     private readonly double[] sums = new double[3], coefficients = [.. Assumed];
     /// <summary>Of all readings, and of what was estimated for them, since an estimate of logarithms is too low for the mean.</summary>
     private double measured = UsualSpeed, estimated = UsualSpeed;
+    /// <summary>Sums of logarithms over the first readings, of speeds and of pages.</summary>
+    private double firstSpeeds, firstPages;
+    /// <summary>How many readings there are, of which the last count.</summary>
+    private double counted = 1;
     private int readings;
+
+    /// <summary>Microseconds of its thread's undisturbed time that each sample stands for.</summary>
+    public double SampleTime { get; private set; } = FirstTime;
 
     /// <param name="shape">Of the path.</param>
     /// <param name="branchesPerMicrosecond">What the odometer says of its thread.</param>
@@ -57,6 +79,11 @@ internal sealed class PathSpeed
     {
         Span<double> features = stackalloc double[3];
         Describe(shape, features);
+        if (readings < FirstReadings)
+        {
+            firstSpeeds += Math.Log(branchesPerMicrosecond);
+            firstPages += features[2];
+        }
         double before = Product(coefficients, features), seen = Math.Log(branchesPerMicrosecond / UsualSpeed);
         double weight = ++readings <= FirstReadings ? 1 : Math.Min(1, Usable / Math.Abs(seen - before)), rest = seen - Product(Assumed, features);
         for (int row = 0; row < 3; row++)
@@ -65,9 +92,14 @@ internal sealed class PathSpeed
             for (int column = 0; column < 3; column++)
                 products[row, column] = (products[row, column] * Memory) + (weight * features[row] * features[column]);
         }
+        if (readings == FirstReadings)
+        {
+            double pages = UsualPages * Math.Exp(firstPages / FirstReadings), length = Math.Min(UsualLength, Burst.LeadIn * Math.Pow(PagesOfStop / pages, Shortening));
+            SampleTime = Math.Clamp(length / Math.Exp(firstSpeeds / FirstReadings), ShortestTime, LongestTime);
+        }
         Fit();
         double now = Math.Exp(Product(coefficients, features)) * UsualSpeed;
-        (measured, estimated) = ((measured * Memory) + (weight * branchesPerMicrosecond), (estimated * Memory) + (weight * now));
+        (counted, measured, estimated) = ((counted * Memory) + weight, (measured * Memory) + (weight * branchesPerMicrosecond), (estimated * Memory) + (weight * now));
     }
 
     /// <summary>Branches a microsecond of a thread whose odometer is not known.</summary>
@@ -75,7 +107,8 @@ internal sealed class PathSpeed
     {
         Span<double> features = stackalloc double[3];
         Describe(shape, features);
-        return Math.Exp(Product(coefficients, features)) * UsualSpeed * measured / estimated;
+        double mean = measured / counted;
+        return Math.Clamp(Math.Exp(Product(coefficients, features)) * UsualSpeed * measured / estimated, mean / Furthest, mean * Furthest);
     }
 
     private static void Describe(in PathShape shape, Span<double> features)
@@ -111,7 +144,7 @@ internal sealed class PathSpeed
             double value = m[(row * 4) + 3];
             for (int column = row + 1; column < 3; column++)
                 value -= m[(row * 4) + column] * (coefficients[column] - Assumed[column]);
-            coefficients[row] = Assumed[row] + (value / m[(row * 4) + row]);
+            coefficients[row] = Math.Clamp(Assumed[row] + (value / m[(row * 4) + row]), Least[row], Most[row]);
         }
     }
 }

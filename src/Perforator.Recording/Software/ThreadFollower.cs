@@ -117,7 +117,7 @@ internal sealed unsafe class ThreadFollower(SoftwareRecorderOptions options) : I
 
     /// <summary>Looks for an odometer on the burst's last interpreted stretch; to be called once its thread runs on.</summary>
     /// <returns>False also when another thread was followed meanwhile.</returns>
-    public bool HasOdometer(Burst burst, Odometer odometer) => interpreted == burst && odometer.Begin(cpu.Memory, burst.BranchCount - burst.StretchStart);
+    public bool HasOdometer(Burst burst, Odometer odometer) => interpreted == burst && odometer.Begin(cpu.Memory, burst.BranchCount - burst.StretchStart, burst.InstructionCount / (double)Math.Max(burst.BranchCount, 1));
 
     public void Dispose()
     {

@@ -55,6 +55,35 @@ public sealed unsafe class OdometerTests : IDisposable
     }
 
     [Fact]
+    public void Words_that_counted_more_on_the_path_say_more()
+    {
+        // Five words that counted thrice are outweighed by one that counted twenty times, and so are those whose changes are no counts.
+        Interpret(iteration =>
+        {
+            for (int word = 0; word < 5; word++)
+                Write(word, iteration / 6);
+            Write(100, iteration);
+            Write(200, 1000 * iteration);
+            Write(201, 1000 * iteration);
+        });
+        Assert.True(Watch(TimeSpan.FromSeconds(20), speed => speed is >= 90 and <= 110, microseconds =>
+        {
+            for (int word = 0; word < 5; word++)
+                page[word] = microseconds / 3;
+            page[100] = microseconds;
+            page[200] = page[201] = 10 * microseconds;
+        }));
+    }
+
+    [Fact]
+    public void No_cpu_is_quicker_than_twenty_instructions_a_nanosecond()
+    {
+        // 100 branches a microsecond of 300 instructions each.
+        Interpret(iteration => Write(0, iteration));
+        Assert.False(Watch(TimeSpan.FromMilliseconds(20), speed => speed > 70, microseconds => page[0] = microseconds, instructionsPerBranch: 300));
+    }
+
+    [Fact]
     public void A_thread_that_stands_still_has_no_speed()
     {
         Interpret(iteration => Write(0, iteration));
@@ -74,7 +103,7 @@ public sealed unsafe class OdometerTests : IDisposable
     {
         Odometer odometer = new();
         Interpret(iteration => Write(0, iteration));
-        Assert.True(odometer.Begin(memory, 2000));
+        Assert.True(odometer.Begin(memory, 2000, 5));
         // There is no such process.
         while (!odometer.Read(int.MaxValue))
             Thread.Sleep(1);
@@ -86,12 +115,12 @@ public sealed unsafe class OdometerTests : IDisposable
     {
         Odometer odometer = new();
         Interpret(_ => { });
-        Assert.False(odometer.Begin(memory, 2000));
+        Assert.False(odometer.Begin(memory, 2000, 5));
         Interpret(iteration => Write(0, iteration / 10));
-        Assert.False(odometer.Begin(memory, 2000));
+        Assert.False(odometer.Begin(memory, 2000, 5));
         Interpret(iteration => Write(0, iteration));
-        Assert.False(odometer.Begin(memory, 100));
-        Assert.True(odometer.Begin(memory, 2000));
+        Assert.False(odometer.Begin(memory, 100, 5));
+        Assert.True(odometer.Begin(memory, 2000, 5));
     }
 
     [Fact]
@@ -143,7 +172,7 @@ public sealed unsafe class OdometerTests : IDisposable
     /// <param name="isWanted">Ends it before.</param>
     /// <param name="run">Sets the words as they are after so many microseconds.</param>
     /// <returns>Whether a wanted speed was seen.</returns>
-    private bool Watch(TimeSpan limit, Predicate<double?> isWanted, Action<int> run)
+    private bool Watch(TimeSpan limit, Predicate<double?> isWanted, Action<int> run, double instructionsPerBranch = 5)
     {
         using CancellationTokenSource end = new();
         using ManualResetEventSlim runs = new();
@@ -162,7 +191,7 @@ public sealed unsafe class OdometerTests : IDisposable
         Odometer odometer = new();
         for (long begin = Stopwatch.GetTimestamp(); !seen && Stopwatch.GetElapsedTime(begin) < limit; seen = isWanted(odometer.Speed()))
         {
-            Assert.True(odometer.Begin(memory, 2000));
+            Assert.True(odometer.Begin(memory, 2000, instructionsPerBranch));
             while (!odometer.Read(Environment.ProcessId))
                 Thread.Yield();
         }
