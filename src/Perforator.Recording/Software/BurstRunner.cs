@@ -314,7 +314,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     private bool Follow(Burst burst, in UserRegisters registers, IBranchSink sink)
     {
         follower.Load(burst, registers);
-        if (burst.Stage == BurstStage.Stopping && follower.IsAtBlankPage(burst) && burst.Target.IsRunning(out _) && burst.Target.MinorFaults > burst.MinorFaults)
+        if (burst.Stage == BurstStage.Stopping && follower.IsAtBlankPage(burst) && burst.Target.HasFaultedSince(burst.MinorFaults))
         {
             MetKernel = true;
             sink.OnLost(InKernel, 1);

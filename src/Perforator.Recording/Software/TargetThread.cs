@@ -32,7 +32,7 @@ internal sealed class TargetThread : IDisposable
     /// <summary>Branches that its last sample was to count.</summary>
     public int LastLength { get; set; }
 
-    /// <summary>How many page faults it had that needed no I/O, when it was last asked whether it runs.</summary>
+    /// <summary>How many page faults it had that needed no I/O, when it was last looked at.</summary>
     public long MinorFaults { get; private set; }
 
     /// <summary>The pages it is likely to touch next.</summary>
@@ -85,6 +85,13 @@ internal sealed class TargetThread : IDisposable
         if (Utf8Parser.TryParse(stat, out int number, out _))
             cpu = number;
         return running;
+    }
+
+    /// <summary>Whether it had page faults since there were so many; also while it is stopped.</summary>
+    public bool HasFaultedSince(long minorFaults)
+    {
+        _ = IsRunning(out _);
+        return MinorFaults > minorFaults;
     }
 
     public void Dispose() => Scheduling.Dispose();

@@ -64,6 +64,27 @@ public sealed class SamplingTests
         }
     }
 
+    [Fact]
+    public void Page_faults_are_told_of_a_thread_that_stands_still()
+    {
+        LaunchedProcess child = LaunchedProcess.Start(["/bin/sleep", "60"]);
+        try
+        {
+            using TargetProcess process = new(child.Id, new Lowering());
+            Assert.True(process.RefreshThreads());
+            TargetThread thread = process.Threads.Single();
+            // It has started, and sleeps from then on.
+            Assert.True(SpinWait.SpinUntil(() => thread.HasFaultedSince(0) && !thread.IsRunning(out _), TimeSpan.FromSeconds(20)));
+            Assert.True(thread.HasFaultedSince(0));
+            Assert.False(thread.HasFaultedSince(thread.MinorFaults));
+        }
+        finally
+        {
+            child.Signal(Syscalls.SIGKILL);
+            _ = child.WaitForExit(TimeSpan.FromSeconds(5));
+        }
+    }
+
     [SkippableFact]
     public void The_recorder_leaves_the_cpu_of_the_thread_it_is_about_to_stop()
     {
