@@ -53,6 +53,8 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
 
     private readonly ThreadFollower follower = new(options);
     private readonly List<Burst> aside = [];
+    /// <summary>Threads killed while they stood still: to be waited for, or their processes could not end.</summary>
+    private readonly List<TracedThread> dying = [];
     private readonly Stack<BranchEntry[]> buffers = [];
     private readonly Odometer odometer = new();
     /// <summary>Whose thread's counters are being read, so that its sample is still to be handed over.</summary>
@@ -73,7 +75,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     public TimeSpan Stopped { get; private set; }
 
     /// <summary>Whether any thread is being waited for.</summary>
-    public bool IsWaiting => aside.Count > 0;
+    public bool IsWaiting => aside.Count > 0 || dying.Count > 0;
 
     /// <summary>Whether a thread that runs on is being watched.</summary>
     public bool IsWatching => watched is not null;
@@ -114,19 +116,37 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
             burst.Standing = target.Scheduling.Read() ?? default;
             if (thread.Interrupt())
                 Continue(burst, AwaitStop(burst), sink);
+            else
+                dying.Add(thread);
             released = true;
         }
         finally
         {
             // An exception of the sink or of ours must not leave the thread behind stopped.
             if (!released)
-                thread.Detach();
+                _ = LetGo(thread);
         }
     }
+
+    private bool LetGo(TracedThread thread)
+    {
+        bool runs = thread.Detach();
+        if (!runs && thread.Wait(SystemCallPatience) != WaitResult.Gone)
+            dying.Add(thread);
+        return runs;
+    }
+
+    private static bool HasEnded(TracedThread thread) => thread.Poll() switch
+    {
+        WaitResult.Gone => true,
+        WaitResult.Stopped => thread.Detach(),
+        _ => false,
+    };
 
     /// <summary>Looks after the threads that are being waited for, or watched.</summary>
     public void Poll(IBranchSink sink)
     {
+        dying.RemoveAll(HasEnded);
         foreach (Burst burst in aside.ToArray())
         {
             WaitResult state = burst.Thread.Poll();
@@ -194,8 +214,8 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         if (state == WaitResult.Stopped)
         {
             Charge(burst);
-            burst.Thread.Detach();
-            AwaitArrival(burst);
+            if (LetGo(burst.Thread))
+                AwaitArrival(burst);
         }
         if (burst.InstructionCount > 0)
         {

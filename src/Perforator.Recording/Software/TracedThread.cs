@@ -64,7 +64,11 @@ internal sealed class TracedThread
     public bool RunToSystemCall(int signal = 0) => ptrace(PTRACE_SYSCALL, ThreadId, 0, signal) == 0;
 
     /// <summary>Ends tracing of the stopped thread, which runs on; a signal it stopped for is delivered.</summary>
-    public void Detach() => _ = ptrace(PTRACE_DETACH, ThreadId, 0, IsSignalDelivery ? StopSignal : 0);
+    /// <returns>
+    /// False when the thread is not stopped any more: it is being killed, and is still traced. Then it must be waited for until it is <see cref="WaitResult.Gone"/>, since
+    /// neither its process can end nor another thread of it execute a program before (ptrace(2), "Death under ptrace").
+    /// </returns>
+    public bool Detach() => ptrace(PTRACE_DETACH, ThreadId, 0, IsSignalDelivery ? StopSignal : 0) == 0;
 
     /// <summary>Reads a register set of the stopped thread.</summary>
     /// <returns>How many bytes the kernel gave; 0 when the thread is gone.</returns>
