@@ -27,6 +27,7 @@ internal static partial class Syscalls
     public const int SIGKILL = 9;
     public const int SIGTERM = 15;
     public const int SIGCONT = 18;
+    public const int SIGSTOP = 19;
 
     /// <summary>The same on all architectures.</summary>
     private const long PidfdOpenNumber = 434;

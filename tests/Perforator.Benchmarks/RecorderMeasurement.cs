@@ -33,46 +33,39 @@ internal static class RecorderMeasurement
     }
 
     /// <summary>
-    /// Rate and slowdown at several bounds, by the program that people use and at the program's own pace. Each recorded run is compared with the unrecorded ones right before and
-    /// after it, and one that is not recorded either ("again") in the same way: what it seems to lose is what this machine does to any run.
+    /// Rate and slowdown at several bounds, by the program that people use and at the program's own pace, next to a copy that is not recorded. Another that is not recorded either
+    /// ("again") tells what such a comparison is worth.
     /// </summary>
     private static void Cost(int rounds, string[] command)
     {
-        (string Name, string[]? Bound, int Rounds)[] bounds =
-            [("default", [], rounds), ("1%", ["--max-overhead", "1%"], rounds), ("again", null, rounds), ("unthrottled", Unthrottled, 1)];
+        (string Name, string[]? Bound)[] bounds = [("default", []), ("1%", ["--max-overhead", "1%"]), ("unthrottled", Unthrottled), ("again", null)];
         List<double> alone = [];
-        Dictionary<string, List<RecordedRun>> recorded = bounds.Where(b => b.Bound is not null).ToDictionary(b => b.Name, _ => new List<RecordedRun>());
-        Dictionary<string, List<double>> slowdowns = bounds.ToDictionary(b => b.Name, _ => new List<double>());
-        _ = RecordedRun.Alone(command);
-        double before = RecordedRun.Alone(command);
+        Dictionary<string, List<RecordedRun>> runs = bounds.ToDictionary(b => b.Name, _ => new List<RecordedRun>());
         for (int round = 0; round < rounds; round++)
         {
-            foreach ((string name, string[]? bound, _) in bounds.Where(b => round < b.Rounds))
-            {
-                RecordedRun? run = bound is null ? null : RecordedRun.Record(bound, command);
-                double seconds = run?.Seconds ?? RecordedRun.Alone(command), after = RecordedRun.Alone(command);
-                slowdowns[name].Add((seconds / ((before + after) / 2)) - 1);
-                alone.Add(before = after);
-                if (run is not null)
-                    recorded[name].Add(run);
-            }
+            RecordedRun[] taken = TurnTaking.Run([null, .. bounds.Select(b => b.Bound)], command, round);
+            alone.Add(taken[0].Seconds);
+            for (int i = 0; i < bounds.Length; i++)
+                runs[bounds[i].Name].Add(taken[i + 1]);
         }
         Print("seconds", "F2", Median(alone));
-        foreach ((string name, _, _) in bounds)
-            Console.WriteLine($"{name} slowdown: {Percentage(slowdowns[name])}");
-        foreach ((string name, List<RecordedRun> runs) in recorded)
+        foreach ((string name, List<RecordedRun> recorded) in runs)
+            Console.WriteLine($"{name} slowdown: {Percentage([.. recorded.Select((r, i) => (r.Seconds / alone[i]) - 1)])}");
+        foreach ((string name, string[]? bound) in bounds)
         {
-            Print($"{name} rate", "N0", Median(runs.Select(r => r.Branches / r.Seconds)));
-            Print($"{name} stopped", "P1", Median(runs.Select(r => r.Stopped / r.Seconds)));
-            Print($"{name} computed", "P1", Median(runs.Select(r => r.Computed / r.Seconds)));
+            if (bound is null)
+                continue;
+            Print($"{name} rate", "N0", Median(runs[name].Select(r => r.Branches / r.Seconds)));
+            Print($"{name} stopped", "P1", Median(runs[name].Select(r => r.Stopped / r.Seconds)));
+            Print($"{name} computed", "P1", Median(runs[name].Select(r => r.Computed / r.Seconds)));
         }
     }
 
-    /// <summary>The mean with its standard error.</summary>
+    /// <summary>The median, with the standard error of the mean.</summary>
     private static string Percentage(List<double> shares)
     {
         double mean = shares.Average(), error = Math.Sqrt(shares.Sum(s => (s - mean) * (s - mean)) / Math.Max(1, shares.Count - 1) / shares.Count);
-        return string.Create(CultureInfo.InvariantCulture, $"{mean:P1}{(shares.Count > 1 ? $" ± {100 * error:F1}" : "")}");
+        return string.Create(CultureInfo.InvariantCulture, $"{Median(shares):P1}{(shares.Count > 1 ? $" ± {100 * error:F1}" : "")}");
     }
 
     /// <summary>The sum over branches of the smaller of the recorded and the exact share, and the function that came off worst.</summary>
@@ -85,7 +78,7 @@ internal static class RecorderMeasurement
         double moments = 0;
         for (int round = 0; round < rounds; round++)
         {
-            RecordedRun run = RecordedRun.RecordUntimed(["--max-overhead", bound], RecordedRun.Quietly(command));
+            RecordedRun run = RecordedRun.Record(["--max-overhead", bound], command);
             moments += run.Moments;
             foreach (PairCount branch in Of(run.Profiles, path).Branches.Sorted())
             {
@@ -122,7 +115,7 @@ internal static class RecorderMeasurement
     private static void Coverage(string[] command)
     {
         const string Reason = "not interpreted: ";
-        RecordedRun run = RecordedRun.RecordUntimed(Unthrottled, RecordedRun.Quietly(command));
+        RecordedRun run = RecordedRun.Record(Unthrottled, command);
         KeyValuePair<string, ulong>[] ended = [.. run.Profiles.Losses.ByReason.Where(l => l.Key.Contains(Reason, StringComparison.Ordinal))];
         Print("moments for coverage", "N0", run.Moments);
         Print("not interpreted", "P2", ended.Sum(l => (double)l.Value) / Math.Max(run.Moments, 1));
