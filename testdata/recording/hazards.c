@@ -30,8 +30,9 @@ static void threads(void) { pthread_t t[8]; for (int i = 0; i < 8; i++) pthread_
 
 static void forks(void) { pid_t child = fork(); if (child == 0) { check(); _exit(wrong ? 1 : 7); } int status; if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 7) wrong++; check(); }
 
-// Children that end while other threads of theirs work: a recorder meets them as they go. A thread killed in a stop that its tracer then forgets would keep its process from ending.
 static long milliseconds(void) { struct timespec now; clock_gettime(CLOCK_MONOTONIC, &now); return now.tv_sec * 1000 + now.tv_nsec / 1000000; }
+
+// Children that end while other threads of theirs work: a recorder meets them as they go. A thread killed in a stop that its tracer then forgets would keep its process from ending.
 static void *endless(void *argument) { for (;;) check(); return argument; }
 static void exits(void) {
   for (int i = 0; i < 4; i++) {

@@ -15,20 +15,29 @@ internal static class RecorderMeasurement
 
     public static int Run(string[] arguments)
     {
-        switch (arguments)
+        try
         {
-            case ["cost", string rounds, .. string[] command]:
-                Cost(int.Parse(rounds, CultureInfo.InvariantCulture), command);
-                return 0;
-            case ["fidelity", string callgrind, string rounds, string bound, .. string[] command]:
-                Fidelity(callgrind, int.Parse(rounds, CultureInfo.InvariantCulture), bound, command);
-                return 0;
-            case ["coverage", .. string[] command]:
-                Coverage(command);
-                return 0;
-            default:
-                Console.Error.WriteLine("recorder: cost, fidelity or coverage");
-                return 2;
+            switch (arguments)
+            {
+                case ["cost", string rounds, .. string[] command]:
+                    Cost(int.Parse(rounds, CultureInfo.InvariantCulture), command);
+                    return 0;
+                case ["fidelity", string callgrind, string rounds, string bound, .. string[] command]:
+                    Fidelity(callgrind, int.Parse(rounds, CultureInfo.InvariantCulture), bound, command);
+                    return 0;
+                case ["coverage", .. string[] command]:
+                    Coverage(command);
+                    return 0;
+                default:
+                    Console.Error.WriteLine("recorder: cost, fidelity or coverage");
+                    return 2;
+            }
+        }
+        catch (InvalidOperationException e)
+        {
+            // Caught, or .NET would not dispose of what is under way: programs held stopped.
+            Console.Error.WriteLine($"recorder: {e.Message}");
+            return 1;
         }
     }
 

@@ -33,20 +33,11 @@ internal sealed class TurnTaking : IDisposable
     public static RecordedRun[] Run(IReadOnlyList<string[]?> bounds, string[] command, int round)
     {
         using TurnTaking turns = new();
-        try
-        {
-            for (int i = 0; i < bounds.Count; i++)
-                turns.copies.Add(new Copy(Path.Combine(turns.folder, $"{i}"), bounds[i], command));
-            turns.copies.ForEach(c => c.Begin());
-            turns.TakeTurns(round);
-            return [.. turns.copies.Select(c => c.End())];
-        }
-        catch
-        {
-            // Nobody catches this, and then .NET disposes of nothing.
-            turns.copies.ForEach(c => c.Dispose());
-            throw;
-        }
+        for (int i = 0; i < bounds.Count; i++)
+            turns.copies.Add(new Copy(Path.Combine(turns.folder, $"{i}"), bounds[i], command));
+        turns.copies.ForEach(c => c.Begin());
+        turns.TakeTurns(round);
+        return [.. turns.copies.Select(c => c.End())];
     }
 
     public void Dispose()
@@ -143,7 +134,6 @@ internal sealed class TurnTaking : IDisposable
         {
             if (targetFd >= 0)
                 _ = Syscalls.Close(targetFd);
-            targetFd = -1;
             if (process is null)
                 return;
             if (!process.HasExited)
@@ -154,7 +144,6 @@ internal sealed class TurnTaking : IDisposable
                 process.WaitForExit();
             }
             process.Dispose();
-            process = null;
         }
 
         private unsafe void Allow(params int[] cpus)

@@ -3,6 +3,7 @@ using System.Globalization;
 using Perforator.Recording.Processes;
 using Perforator.Recording.Software;
 using Perforator.Tests.Infrastructure;
+using static Perforator.Recording.Syscalls;
 
 namespace Perforator.Tests.Recording.Software;
 
@@ -10,8 +11,6 @@ namespace Perforator.Tests.Recording.Software;
 [Collection(AloneCollection.Name)]
 public sealed class HazardTests : IClassFixture<HazardTests.Binary>
 {
-    private const int SIGSTOP = 19, SIGCONT = 18, SIGKILL = 9;
-
     private readonly string program;
 
     public HazardTests(Binary binary) => program = binary.Path;
@@ -35,17 +34,17 @@ public sealed class HazardTests : IClassFixture<HazardTests.Binary>
     [Theory]
     [InlineData("threads")]
     [InlineData("forks")]
-    [InlineData("exits")]
+    [InlineData("exits", 2000)]
     [InlineData("execs")]
     [InlineData("signals")]
     [InlineData("sandbox")]
     [InlineData("jit")]
     [InlineData("locks")]
     [InlineData("pipes")]
-    public void The_target_works_rightly_while_it_is_recorded(string mode)
+    public void The_target_works_rightly_while_it_is_recorded(string mode, int samples = 100)
     {
         using Target target = new(program, mode);
-        RecordedBranches recorded = Record(target, r => r.Samples >= (mode == "exits" ? 2000 : 100));
+        RecordedBranches recorded = Record(target, r => r.Samples >= samples);
 
         Assert.True(recorded.Branches > 0, "nothing was recorded");
         // Code made at run time is in no file's mapping.

@@ -8,8 +8,6 @@ namespace Perforator.Tests.Recording.Software;
 /// <summary>A program being recorded: started by the test, and ended with it. Its input stays open until <see cref="CloseInput"/>.</summary>
 internal sealed class Target : IRecordingTargets, IDisposable
 {
-    private const int SIGKILL = 9;
-
     private readonly TemporaryFolder folder = new();
     private readonly LaunchedProcess process;
     private readonly FileStream input;
@@ -56,7 +54,7 @@ internal sealed class Target : IRecordingTargets, IDisposable
     public void Dispose()
     {
         input.Dispose();
-        process.Signal(SIGKILL);
+        process.Signal(Syscalls.SIGKILL);
         process.WaitForExit(TimeSpan.FromSeconds(10));
         folder.Dispose();
     }
