@@ -44,7 +44,7 @@ internal sealed unsafe class Cpu : IDisposable
     /// <summary>The status flags are in <see cref="CpuState.ReplayFlags"/>, as native code left them, and not in <see cref="Flags"/>.</summary>
     private bool flagsAreNative;
 
-    /// <param name="keepsOriginals">Whether the memory is to know <see cref="MemorySnapshot.WrittenPages"/>.</param>
+    /// <param name="keepsOriginals">Whether the memory is to know <see cref="MemorySnapshot.WrittenGranules"/>.</param>
     public Cpu(bool keepsOriginals = false)
     {
         State = CpuState.Allocate();

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using static Perforator.Recording.Syscalls;
@@ -5,25 +6,37 @@ using static Perforator.Recording.Syscalls;
 namespace Perforator.Recording.Interpreter;
 
 /// <summary>
-/// A process's memory as it was while its thread stood still: pages are copied at first touch, and writes go to the copies. Nothing
+/// A process's memory as it was while its thread stood still: it is copied at first touch, and writes go to the copies. Nothing
 /// reaches the process.
 /// </summary>
+/// <remarks>
+/// Copies are of whole pages, but for those that the program announces with PREFETCH, as one does that is to touch a few bytes here and there: of these only a part, a granule, is
+/// copied. Reading and writing look for granules.
+/// </remarks>
 internal sealed unsafe class MemorySnapshot : IDisposable
 {
-    public const int PageSize = 4096;
+    public const int PageSize = 1 << PageShift;
     public const int PageShift = 12;
+    public const int GranuleSize = 1 << GranuleShift;
+    public const int GranuleShift = 9;
     public const int LookasideSlots = 256;
+
+    private const int GranulesOfPage = PageSize / GranuleSize;
+    private const byte AllPresent = (1 << GranulesOfPage) - 1;
 
     /// <summary>More pages than one burst may touch; a burst that wants more ends.</summary>
     private const int MaxPages = 1024;
 
-    /// <summary>Pages announced at a time; no program is further ahead of itself.</summary>
+    /// <summary>Granules announced at a time; no program is further ahead of itself.</summary>
     private const int MaxExpected = 64;
 
-    /// <summary>Stretches of pages read ahead at once; IOV_MAX is 1024.</summary>
+    /// <summary>What a PREFETCH announces: that much from its address on.</summary>
+    private const int CacheLine = 64;
+
+    /// <summary>Stretches of memory read at once; IOV_MAX is 1024.</summary>
     private const int MaxVectors = 256;
 
-    // By the low bits of the page number, shared with native code: see CpuState.PageAddresses.
+    // By the low bits of the granule's number, shared with native code: see CpuState.GranuleAddresses.
     private readonly ulong* addresses, writable;
     private readonly byte** copies;
     private readonly byte* storage = Allocate();
@@ -31,24 +44,25 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     private readonly Dictionary<ulong, nint> untouched = [];
     private readonly IoVector* local = (IoVector*)NativeMemory.Alloc(MaxVectors, (nuint)sizeof(IoVector));
     private readonly IoVector* remote = (IoVector*)NativeMemory.Alloc(MaxVectors, (nuint)sizeof(IoVector));
-    private readonly List<WrittenPage> writtenPages = [];
-    /// <summary>The pages of <see cref="storage"/> that were written to as they were before; null where nobody asks for them.</summary>
+    private readonly List<WrittenGranule> writtenGranules = [];
+    /// <summary>The granules of <see cref="storage"/> that were written to as they were before; null where nobody asks for them.</summary>
     private readonly byte* originals;
-    private readonly bool[] written = new bool[MaxPages];
-    /// <summary>Pages that the program has announced with PREFETCH and that are not here yet.</summary>
+    /// <summary>By a page's place in <see cref="storage"/>, a bit for each of its granules.</summary>
+    private readonly byte[] present = new byte[MaxPages], written = new byte[MaxPages];
+    /// <summary>Granules that the program has announced and that are not here yet.</summary>
     private readonly List<ulong> expected = new(MaxExpected);
     private int stored;
     private int processId;
     private SharedKernelPages kernelPages = SharedKernelPages.None;
 
     /// <param name="state">The <see cref="CpuState"/>.</param>
-    /// <param name="keepsOriginals">Whether <see cref="WrittenPages"/> are to be known.</param>
+    /// <param name="keepsOriginals">Whether <see cref="WrittenGranules"/> are to be known.</param>
     public MemorySnapshot(byte* state, bool keepsOriginals = false)
     {
         originals = keepsOriginals ? Allocate() : null;
-        addresses = (ulong*)(state + CpuState.PageAddresses);
+        addresses = (ulong*)(state + CpuState.GranuleAddresses);
         writable = (ulong*)(state + CpuState.WritableAddresses);
-        copies = (byte**)(state + CpuState.PageData);
+        copies = (byte**)(state + CpuState.GranuleData);
         Begin(0, SharedKernelPages.None);
     }
 
@@ -66,6 +80,7 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         pages.Clear();
         untouched.Clear();
         expected.Clear();
+        present.AsSpan(0, stored).Clear();
         written.AsSpan(0, stored).Clear();
         stored = 0;
         for (int slot = 0; slot < LookasideSlots; slot++)
@@ -91,21 +106,24 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         *local = new() { Base = (nint)storage, Length = MaxPages / 2 * PageSize };
         int read = (int)(Math.Max(process_vm_readv(processId, local, 1, remote, (ulong)vectors, 0), 0) / PageSize);
         for (int vector = 0; vector < vectors; vector++)
-            for (nint offset = 0; offset < remote[vector].Length && stored < read; offset += PageSize, stored++)
-                untouched.Add((ulong)(remote[vector].Base + offset) >> PageShift, (nint)(storage + (stored * (long)PageSize)));
+        {
+            for (nint offset = 0; offset < remote[vector].Length && stored < read; offset += PageSize)
+            {
+                present[stored] = AllPresent;
+                untouched.Add((ulong)(remote[vector].Base + offset) >> PageShift, Place(stored++));
+            }
+        }
     }
 
-    /// <summary>Notes that the page at an address is about to be touched: it is copied along with the next page that is not here, for a third of what it costs alone.</summary>
+    /// <summary>Notes that an address is about to be touched: what is there is copied along with the next that is not here, for a third of what it costs alone.</summary>
     public void Expect(ulong address)
     {
-        ulong page = address >> PageShift;
-        if (pages.TryGetValue(page, out nint data))
-            Show(page, data);
-        else if (expected.Count < MaxExpected && !untouched.ContainsKey(page) && !expected.Contains(page))
-            expected.Add(page);
+        ExpectGranule(address >> GranuleShift);
+        if (((address + CacheLine - 1) ^ address) >> GranuleShift != 0)
+            ExpectGranule((address + CacheLine - 1) >> GranuleShift);
     }
 
-    /// <summary>Has <see cref="WrittenPages"/> say what is written to from here on.</summary>
+    /// <summary>Has <see cref="WrittenGranules"/> say what is written to from here on.</summary>
     public void Mark()
     {
         written.AsSpan(0, stored).Clear();
@@ -113,14 +131,20 @@ internal sealed unsafe class MemorySnapshot : IDisposable
             writable[slot] = Elsewhere(slot);
     }
 
-    /// <summary>The pages that were written to since <see cref="Begin"/> or <see cref="Mark"/>; valid until the next <see cref="Begin"/>.</summary>
-    public IReadOnlyList<WrittenPage> WrittenPages()
+    /// <summary>What was written to since <see cref="Begin"/> or <see cref="Mark"/>, granules of a page one after the other; valid until the next <see cref="Begin"/>.</summary>
+    public IReadOnlyList<WrittenGranule> WrittenGranules()
     {
-        writtenPages.Clear();
+        writtenGranules.Clear();
         foreach ((ulong number, nint page) in pages)
-            if (written[Index(page)])
-                writtenPages.Add(new(number << PageShift, Original((byte*)page), (byte*)page));
-        return writtenPages;
+        {
+            for (int bits = written[Index(page)]; bits != 0; bits &= bits - 1)
+            {
+                int offset = BitOperations.TrailingZeroCount(bits) * GranuleSize;
+                byte* granule = (byte*)page + offset;
+                writtenGranules.Add(new((number << PageShift) + (ulong)offset, Original(granule), granule));
+            }
+        }
+        return writtenGranules;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -129,7 +153,7 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     {
         int slot = Slot(address);
         ulong offset = address ^ addresses[slot];
-        if (offset <= (ulong)(PageSize - sizeof(T)))
+        if (offset <= (ulong)(GranuleSize - sizeof(T)))
             return *(T*)(copies[slot] + offset);
         return ReadSlow<T>(address);
     }
@@ -140,34 +164,39 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     {
         int slot = Slot(address);
         ulong offset = address ^ writable[slot];
-        if (offset <= (ulong)(PageSize - sizeof(T)))
+        if (offset <= (ulong)(GranuleSize - sizeof(T)))
             *(T*)(copies[slot] + offset) = value;
         else
             Write(address, new ReadOnlySpan<byte>(&value, sizeof(T)));
     }
 
-    /// <summary>Where <paramref name="size"/> bytes at an address lie in one page's copy; null when they cross into the next page.</summary>
+    /// <summary>Where <paramref name="size"/> bytes at an address lie in one granule's copy; null when they cross into the next.</summary>
     /// <param name="writes">Whether they may be written to.</param>
     public byte* Contiguous(ulong address, int size, bool writes)
     {
-        int offset = (int)(address & (PageSize - 1));
-        return offset > PageSize - size ? null : offset + (writes ? WritablePage(address) : Page(address));
+        int offset = OffsetInGranule(address);
+        return offset > GranuleSize - size ? null : offset + (writes ? Writable(address) : Granule(address));
     }
 
     /// <summary>Whether a page can be read and has nothing but zeroes.</summary>
     public bool IsBlank(ulong address)
     {
         const ulong NeverMapped = 1 << 16;
-        byte* data = address < NeverMapped ? null : TryPage(address);
-        return data is not null && !new ReadOnlySpan<ulong>(data, PageSize / sizeof(ulong)).ContainsAnyExcept(0UL);
+        if (address < NeverMapped)
+            return false;
+        ulong first = address & ~(ulong)(PageSize - 1);
+        for (ulong offset = 0; offset < PageSize; offset += GranuleSize)
+            if (TryGranule(first + offset) is var data && (data is null || new ReadOnlySpan<ulong>(data, GranuleSize / sizeof(ulong)).ContainsAnyExcept(0UL)))
+                return false;
+        return true;
     }
 
-    /// <summary>How many bytes from an address on lie in the same page, and where to read them.</summary>
+    /// <summary>How many bytes from an address on lie in the same granule, and where to read them.</summary>
     public int Run(ulong address, out byte* data)
     {
-        int offset = (int)(address & (PageSize - 1));
-        data = Page(address) + offset;
-        return PageSize - offset;
+        int offset = OffsetInGranule(address);
+        data = Granule(address) + offset;
+        return GranuleSize - offset;
     }
 
     public void Read(ulong address, Span<byte> buffer)
@@ -185,8 +214,8 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     {
         while (bytes.Length > 0)
         {
-            int offset = (int)(address & (PageSize - 1)), run = Math.Min(PageSize - offset, bytes.Length);
-            bytes[..run].CopyTo(new Span<byte>(WritablePage(address) + offset, run));
+            int offset = OffsetInGranule(address), run = Math.Min(GranuleSize - offset, bytes.Length);
+            bytes[..run].CopyTo(new Span<byte>(Writable(address) + offset, run));
             bytes = bytes[run..];
             address += (ulong)run;
         }
@@ -195,21 +224,21 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     /// <summary>Reads what can be read and leaves zeroes for the rest: masked loads do not fault on lanes they skip.</summary>
     public void ReadLeniently(ulong address, Span<byte> buffer)
     {
-        int run = Math.Min(PageSize - (int)(address & (PageSize - 1)), buffer.Length);
+        int run = Math.Min(GranuleSize - OffsetInGranule(address), buffer.Length);
         buffer.Clear();
-        if (TryPage(address) is not null)
+        if (TryGranule(address) is not null)
             Read(address, buffer[..run]);
-        if (run < buffer.Length && TryPage(address + (ulong)run) is not null)
+        if (run < buffer.Length && TryGranule(address + (ulong)run) is not null)
             Read(address + (ulong)run, buffer[run..]);
     }
 
-    /// <summary>Writes what has a page and drops the rest, the counterpart of <see cref="ReadLeniently"/>.</summary>
+    /// <summary>Writes what can be read and drops the rest, the counterpart of <see cref="ReadLeniently"/>.</summary>
     public void WriteLeniently(ulong address, ReadOnlySpan<byte> bytes)
     {
-        int run = Math.Min(PageSize - (int)(address & (PageSize - 1)), bytes.Length);
-        if (TryPage(address) is not null)
+        int run = Math.Min(GranuleSize - OffsetInGranule(address), bytes.Length);
+        if (TryGranule(address) is not null)
             Write(address, bytes[..run]);
-        if (run < bytes.Length && TryPage(address + (ulong)run) is not null)
+        if (run < bytes.Length && TryGranule(address + (ulong)run) is not null)
             Write(address + (ulong)run, bytes[run..]);
     }
 
@@ -223,14 +252,23 @@ internal sealed unsafe class MemorySnapshot : IDisposable
 
     private static byte* Allocate() => (byte*)NativeMemory.AlignedAlloc(MaxPages * (nuint)PageSize, PageSize);
 
-    private static int Slot(ulong address) => (int)(address >> PageShift) & (LookasideSlots - 1);
+    private static int Slot(ulong address) => (int)(address >> GranuleShift) & (LookasideSlots - 1);
 
-    private byte* Original(byte* page) => originals + (page - storage);
+    private static int OffsetInGranule(ulong address) => (int)(address & (GranuleSize - 1));
 
-    private int Index(nint page) => (int)((page - (nint)storage) / PageSize);
+    /// <summary>A granule's bit among those of its page.</summary>
+    private static int Bit(ulong granule) => 1 << (int)(granule & (GranulesOfPage - 1));
 
-    /// <summary>An address of another slot: no page is found in one that has it.</summary>
-    private static ulong Elsewhere(int slot) => (ulong)(slot ^ 1) << PageShift;
+    private static ulong PageOf(ulong granule) => granule >> (PageShift - GranuleShift);
+
+    private nint Place(int index) => (nint)(storage + (index * (long)PageSize));
+
+    private int Index(nint place) => (int)((place - (nint)storage) / PageSize);
+
+    private byte* Original(byte* copy) => originals + (copy - storage);
+
+    /// <summary>An address of another slot: nothing is found in one that has it.</summary>
+    private static ulong Elsewhere(int slot) => (ulong)(slot ^ 1) << GranuleShift;
 
     private T ReadSlow<T>(ulong address)
         where T : unmanaged
@@ -240,80 +278,138 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         return value;
     }
 
-    private byte* Page(ulong address) =>
-        TryPage(address) is var data && data is not null ? data : throw new UnreadableMemoryException(address);
+    private byte* Granule(ulong address) =>
+        TryGranule(address) is var data && data is not null ? data : throw new UnreadableMemoryException(address);
 
-    private byte* WritablePage(ulong address)
+    private byte* Writable(ulong address)
     {
-        byte* data = Page(address);
+        byte* data = Granule(address);
         int slot = Slot(address);
         if (writable[slot] == addresses[slot])
             return data;
-        if (originals is not null && !written[Index((nint)data)])
-            Buffer.MemoryCopy(data, Original(data), PageSize, PageSize);
-        written[Index((nint)data)] = true;
+        ref byte bits = ref written[Index((nint)data)];
+        int bit = Bit(address >> GranuleShift);
+        if (originals is not null && (bits & bit) == 0)
+            Buffer.MemoryCopy(data, Original(data), GranuleSize, GranuleSize);
+        bits |= (byte)bit;
         writable[slot] = addresses[slot];
         return data;
     }
 
-    private byte* TryPage(ulong address)
+    private byte* TryGranule(ulong address)
     {
-        ulong page = address >> PageShift;
+        ulong granule = address >> GranuleShift, page = address >> PageShift;
         int slot = Slot(address);
-        if (addresses[slot] == page << PageShift)
+        if (addresses[slot] == granule << GranuleShift)
             return copies[slot];
-        if (!pages.TryGetValue(page, out nint data))
+        if (!pages.TryGetValue(page, out nint place))
         {
-            if (!untouched.Remove(page, out data) && (data = Fetch(page)) == 0)
+            if (!untouched.Remove(page, out place) && (place = NextPlace()) == 0)
                 return null;
-            pages.Add(page, data);
+            if (!IsPresent(place, granule) && !Fetch(page, place))
+            {
+                untouched.Add(page, place);
+                return null;
+            }
+            pages.Add(page, place);
         }
-        return Show(page, data);
+        else if (!IsPresent(place, granule) && !Fetch(page, place))
+        {
+            return null;
+        }
+        return Show(granule, place);
     }
 
-    /// <summary>Copies a page, and those expected along with it.</summary>
-    /// <returns>Where it is; 0 when it cannot be read, or there is no room.</returns>
-    private nint Fetch(ulong page)
+    private bool IsPresent(nint place, ulong granule) => (present[Index(place)] & Bit(granule)) != 0;
+
+    /// <summary>Where another page may be copied to; 0 when there is no room.</summary>
+    private nint NextPlace() => stored == MaxPages ? 0 : Place(stored++);
+
+    private void ExpectGranule(ulong granule)
     {
-        if (stored == MaxPages)
-            return 0;
+        ulong page = PageOf(granule);
+        bool touched = pages.TryGetValue(page, out nint place);
+        if ((touched || untouched.TryGetValue(page, out place)) && IsPresent(place, granule))
+        {
+            if (touched)
+                _ = Show(granule, place);
+        }
+        else if (expected.Count < MaxExpected && !expected.Contains(granule))
+        {
+            expected.Add(granule);
+        }
+    }
+
+    /// <summary>Copies what is missing of a page, and what is expected along with it.</summary>
+    /// <returns>False when it cannot be read.</returns>
+    private bool Fetch(ulong page, nint place)
+    {
         int vectors = 0;
-        expected.Remove(page);
-        remote[vectors++] = new() { Base = (nint)(page << PageShift), Length = PageSize };
-        for (int i = 0; i < expected.Count && stored + vectors < MaxPages; i++)
-            remote[vectors++] = new() { Base = (nint)(expected[i] << PageShift), Length = PageSize };
-        nint data = (nint)(storage + (stored * (long)PageSize));
-        *local = new() { Base = data, Length = vectors * PageSize };
-        int read = (int)(process_vm_readv(processId, local, 1, remote, (ulong)vectors, 0) / PageSize);
-        if (read < 1 && !kernelPages.TryCopy(page << PageShift, new((void*)data, PageSize)))
-            return 0;
-        stored++;
-        for (int vector = 1; vector < read; vector++, stored++)
-            untouched.Add((ulong)remote[vector].Base >> PageShift, (nint)(storage + (stored * (long)PageSize)));
+        int missing = AllPresent & ~present[Index(place)];
+        // What is here already may have been written to.
+        for (int first = 0; first < GranulesOfPage; first++)
+        {
+            int count = BitOperations.TrailingZeroCount(~(missing >> first));
+            if (count == 0)
+                continue;
+            Request(vectors++, (page << PageShift) + (ulong)(first * GranuleSize), place + (first * GranuleSize), count * GranuleSize);
+            first += count;
+        }
+        int own = vectors;
+        foreach (ulong granule in expected)
+        {
+            ulong its = PageOf(granule);
+            if (its == page)
+                continue;
+            if (!pages.TryGetValue(its, out nint to) && !untouched.TryGetValue(its, out to))
+            {
+                if ((to = NextPlace()) == 0)
+                    break;
+                untouched.Add(its, to);
+            }
+            if (!IsPresent(to, granule))
+                Request(vectors++, granule << GranuleShift, to + (nint)(granule % GranulesOfPage * GranuleSize), GranuleSize);
+        }
+        nint read = process_vm_readv(processId, local, (ulong)vectors, remote, (ulong)vectors, 0);
         // An address that cannot be read ends the reading: whatever is announced again is tried again.
         expected.Clear();
-        return data;
+        for (int vector = 0; vector < vectors && (read -= local[vector].Length) >= 0; vector++)
+            if (vector >= own)
+                present[Index(local[vector].Base)] |= (byte)Bit((ulong)remote[vector].Base >> GranuleShift);
+            else if (vector == own - 1)
+                present[Index(place)] = AllPresent;
+        if (present[Index(place)] != AllPresent && kernelPages.TryCopy(page << PageShift, new((void*)place, PageSize)))
+            present[Index(place)] = AllPresent;
+        return present[Index(place)] == AllPresent;
     }
 
-    /// <summary>Makes a page the one in its slot.</summary>
-    private byte* Show(ulong page, nint data)
+    private void Request(int vector, ulong from, nint to, int length)
     {
-        int slot = Slot(page << PageShift);
-        addresses[slot] = page << PageShift;
-        writable[slot] = written[Index(data)] ? addresses[slot] : Elsewhere(slot);
-        return copies[slot] = (byte*)data;
+        remote[vector] = new() { Base = (nint)from, Length = length };
+        local[vector] = new() { Base = to, Length = length };
+    }
+
+    /// <summary>Makes a granule the one in its slot.</summary>
+    /// <param name="place">Of its page's copy.</param>
+    private byte* Show(ulong granule, nint place)
+    {
+        ulong address = granule << GranuleShift;
+        int slot = Slot(address);
+        addresses[slot] = address;
+        writable[slot] = (written[Index(place)] & Bit(granule)) != 0 ? address : Elsewhere(slot);
+        return copies[slot] = (byte*)place + (address & (PageSize - 1));
     }
 }
 
 /// <summary>The interpreted instruction touches memory that cannot be read; the real thread may get a signal there.</summary>
 internal sealed class UnreadableMemoryException(ulong address) : Exception($"memory at 0x{address:x} cannot be read");
 
-/// <summary>A page that an interpreted path writes to: its address, and its words before the path and behind it.</summary>
-internal readonly unsafe struct WrittenPage(ulong address, byte* before, byte* after)
+/// <summary>Memory that an interpreted path writes to: its address, and its words before the path and behind it.</summary>
+internal readonly unsafe struct WrittenGranule(ulong address, byte* before, byte* after)
 {
     public ulong Address => address;
 
-    public ReadOnlySpan<int> Before => new(before, MemorySnapshot.PageSize / sizeof(int));
+    public ReadOnlySpan<int> Before => new(before, MemorySnapshot.GranuleSize / sizeof(int));
 
-    public ReadOnlySpan<int> After => new(after, MemorySnapshot.PageSize / sizeof(int));
+    public ReadOnlySpan<int> After => new(after, MemorySnapshot.GranuleSize / sizeof(int));
 }

@@ -9,7 +9,7 @@ namespace Perforator.Recording.Software;
 /// Takes one sample after another: stops the thread, has it followed, lets it through its system calls and follows it on, hands
 /// over the branch stack. Threads inside long system calls are kept aside meanwhile.
 /// </summary>
-internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
+internal sealed class BurstRunner(SoftwareRecorderOptions options, Placement placement) : IDisposable
 {
     public const string AlreadyTraced = "threads not recorded: another tracer (debugger, strace) has them, or ptrace is not permitted (perforator doctor tells)";
     public const string NotX64 = "threads not recorded: they run 32-bit code";
@@ -202,7 +202,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         burst.Since = Stopwatch.GetTimestamp();
         while (state == WaitResult.Stopped && Advance(burst, sink))
         {
-            state = burst.Thread.Wait(SystemCallPatience);
+            state = burst.Thread.Wait(SystemCallPatience, placement.SharesCpu);
             if (state == WaitResult.Stopped)
                 burst.Since = Stopwatch.GetTimestamp();
         }
@@ -236,7 +236,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
     private WaitResult AwaitStop(Burst burst)
     {
         long asked = Stopwatch.GetTimestamp();
-        WaitResult state = burst.Thread.Wait(StopPatience);
+        WaitResult state = burst.Thread.Wait(StopPatience, placement.SharesCpu);
         TimeSpan late = Stopwatch.GetElapsedTime(asked) - UsualStop;
         if (late > TimeSpan.Zero && burst.Target.Scheduling.Read() is { } now)
             late -= TimeSpan.FromMicroseconds((now.Waited - burst.Standing.Waited) / 1000.0);
@@ -259,9 +259,11 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options) : IDisposable
         return burst.Thread.RunToSystemCall();
     }
 
-    /// <summary>Waits until a thread that was let go has a CPU again, and charges that.</summary>
+    /// <summary>Waits until a thread that was let go has a CPU again, and charges that. Where it needs this thread's, what it waits is charged with what this one computes.</summary>
     private void AwaitArrival(Burst burst)
     {
+        if (placement.SharesCpu)
+            return;
         SchedulerStatistics scheduling = burst.Target.Scheduling;
         SchedulerReading? now = scheduling.Read();
         while (now?.Arrivals == burst.Standing.Arrivals && Stopwatch.GetElapsedTime(burst.Since) is var passed && passed < ArrivalPatience)

@@ -30,7 +30,8 @@ internal static class DressRehearsal
         }
         try
         {
-            using BurstRunner runner = new(options);
+            using Placement placement = new();
+            using BurstRunner runner = new(options, placement);
             using TargetProcess process = new(child.Id, runner.Lowering);
             Audience audience = new();
             long begin = Stopwatch.GetTimestamp();

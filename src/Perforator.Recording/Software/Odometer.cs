@@ -69,10 +69,14 @@ internal sealed unsafe class Odometer
         (words, stretches, length, readings, branchesOnPath) = (0, 0, 0, 0, branches);
         if (branches < FewestBranches)
             return false;
-        foreach (WrittenPage page in memory.WrittenPages())
+        ulong page = 0;
+        int most = 0;
+        foreach (WrittenGranule granule in memory.WrittenGranules())
         {
-            int most = Math.Min(words + MaxWordsOfPage, MaxWords), last = -WidestGap;
-            ReadOnlySpan<int> before = page.Before, after = page.After;
+            if (granule.Address >> MemorySnapshot.PageShift is var number && number != page)
+                (page, most) = (number, Math.Min(words + MaxWordsOfPage, MaxWords));
+            int last = -WidestGap;
+            ReadOnlySpan<int> before = granule.Before, after = granule.After;
             for (int i = 0; words < most && (i += after[i..].CommonPrefixLength(before[i..])) < after.Length; i++)
             {
                 // Modulo 2^32, as the low halves of 64-bit counters and pointers overflow.
@@ -82,7 +86,7 @@ internal sealed unsafe class Odometer
                 int gap = i - last;
                 if (gap >= WidestGap)
                 {
-                    remote[stretches++] = new() { Base = (nint)page.Address + (i * sizeof(int)) };
+                    remote[stretches++] = new() { Base = (nint)granule.Address + (i * sizeof(int)) };
                     gap = 1;
                 }
                 remote[stretches - 1].Length += gap * sizeof(int);

@@ -87,9 +87,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
         failure?.Throw();
     }
 
-    public void Dispose()
-    {
-    }
+    public void Dispose() => placement.Dispose();
 
     /// <summary>
     /// Keeps the stops of traced threads from raising SIGCHLD here: System.Diagnostics.Process handles it by asking waitid(2) after
@@ -108,7 +106,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
     {
         SilenceStopSignals();
         placement.Begin();
-        using BurstRunner runner = new(options);
+        using BurstRunner runner = new(options, placement);
         try
         {
             runner.Rehearse();
@@ -207,12 +205,12 @@ public sealed class SoftwareRecorder : IBranchRecorder
         }
     }
 
-    /// <summary>Whether a thread runs; if so, this one is off its CPU.</summary>
+    /// <summary>Whether a thread runs; if so, this one has moved to where it may be stopped from.</summary>
     private bool CanBeStopped(TargetThread thread)
     {
         if (!thread.IsRunning(out int cpu))
             return false;
-        placement.LeaveTo(cpu);
+        placement.MoveFor(cpu);
         return true;
     }
 

@@ -15,7 +15,8 @@ internal sealed class TargetProcess : IDisposable
     {
         ProcessId = processId;
         Code = new BlockCache(processId, lowering);
-        ReadOnlySpan<byte> status = ProcFile.Read($"/proc/{processId}/status", stackalloc byte[1024]);
+        using ProcFile file = new($"/proc/{processId}/status");
+        ReadOnlySpan<byte> status = file.Read(stackalloc byte[1024]);
         int parent = status.IndexOf("PPid:\t"u8);
         IsOurChild = parent >= 0
             && System.Buffers.Text.Utf8Parser.TryParse(status[(parent + 6)..], out int id, out _) && id == Environment.ProcessId;

@@ -10,6 +10,8 @@ internal sealed class TargetThread : IDisposable
     private const double LongestTick = 10e6;
 
     private readonly string folder;
+    /// <summary>Opened once it is wanted: threads that mostly sleep do without.</summary>
+    private ProcFile? statFile;
     private SchedulerReading last;
     private long accounted = Stopwatch.GetTimestamp(), taken;
 
@@ -69,7 +71,7 @@ internal sealed class TargetThread : IDisposable
     {
         const int ProcessorField = 39, MinorFaultsField = 10, StateField = 3;
         cpu = -1;
-        ReadOnlySpan<byte> stat = ProcFile.Read($"{folder}/stat", stackalloc byte[1024]);
+        ReadOnlySpan<byte> stat = (statFile ??= new ProcFile($"{folder}/stat")).Read(stackalloc byte[1024]);
         // The name before may hold anything.
         int name = stat.LastIndexOf((byte)')');
         if (name < 0 || name + 2 >= stat.Length)
@@ -94,5 +96,9 @@ internal sealed class TargetThread : IDisposable
         return MinorFaults > minorFaults;
     }
 
-    public void Dispose() => Scheduling.Dispose();
+    public void Dispose()
+    {
+        Scheduling.Dispose();
+        statFile?.Dispose();
+    }
 }

@@ -23,6 +23,8 @@ internal enum WaitResult
 /// </summary>
 internal sealed class TracedThread
 {
+    private static readonly TimeSpan Eagerness = TimeSpan.FromMicroseconds(100);
+
     private readonly bool isOurChild;
 
     private TracedThread(int processId, int threadId, bool isOurChild)
@@ -89,7 +91,9 @@ internal sealed class TracedThread
     /// Waits up to <paramref name="patience"/> for the next stop. A thread the kernel cannot stop at once (in disk sleep) must not
     /// hold up the recorder, so this polls: first eagerly, as the usual stop takes some 10 µs, then with short sleeps.
     /// </summary>
-    public WaitResult Wait(TimeSpan patience)
+    /// <param name="patience">How long to wait at most.</param>
+    /// <param name="needsThisCpu">Whether the thread can only run while this one sleeps.</param>
+    public WaitResult Wait(TimeSpan patience, bool needsThisCpu = false)
     {
         long begin = Stopwatch.GetTimestamp();
         while (true)
@@ -100,10 +104,12 @@ internal sealed class TracedThread
             TimeSpan waited = Stopwatch.GetElapsedTime(begin);
             if (waited >= patience)
                 return WaitResult.StillRunning;
-            if (waited < TimeSpan.FromMicroseconds(100))
-                _ = sched_yield();
-            else
+            if (waited >= Eagerness)
                 Sleep(TimeSpan.FromMicroseconds(50));
+            else if (needsThisCpu)
+                Sleep(TimeSpan.FromMicroseconds(5));
+            else
+                _ = sched_yield();
         }
     }
 

@@ -22,7 +22,7 @@ internal sealed unsafe class SideBySide : IDisposable
     private readonly Lowering lowering = new();
     private readonly BlockCache code;
     private readonly byte[] extended = new byte[ExtendedState.BufferSize];
-    private readonly byte[] page = new byte[MemorySnapshot.PageSize];
+    private readonly byte[] page = new byte[MemorySnapshot.PageSize], data = new byte[MemorySnapshot.PageSize];
     private readonly byte[] bytes = new byte[15];
     private readonly BranchEntry[] branches = new BranchEntry[4];
     private readonly List<Instruction> stepped = [];
@@ -109,7 +109,7 @@ internal sealed unsafe class SideBySide : IDisposable
         ExtendedState.Load(cpu.State, extended.AsSpan(0, thread.ReadRegisterSet(Syscalls.NT_X86_XSTATE, extended)));
         cpu.Memory.Begin(thread.ProcessId, code.KernelPages);
         foreach (ulong page in pages ?? [])
-            cpu.Memory.Run(page << MemorySnapshot.PageShift, out _);
+            cpu.Memory.Read(page << MemorySnapshot.PageShift, this.page);
         code.Begin();
         cpu.Begin(branches, 0);
         return cpu.Run(code, branches.Length, 1, long.MaxValue);
@@ -173,11 +173,11 @@ internal sealed unsafe class SideBySide : IDisposable
         {
             if (TargetMemory.Read(thread.ProcessId, address, page) != page.Length)
                 continue;
-            cpu.Memory.Run(address, out byte* data);
+            cpu.Memory.Read(address, data);
             foreach (ulong unkept in unkeptBytes)
                 if (unkept - address < (ulong)page.Length)
                     page[unkept - address] = data[unkept - address];
-            int at = new ReadOnlySpan<byte>(data, page.Length).CommonPrefixLength(page);
+            int at = data.AsSpan().CommonPrefixLength(page);
             if (at < page.Length)
                 Differences.Add($"{text}: memory at 0x{address + (ulong)at:x} 0x{data[at]:x2}, really 0x{page[at]:x2}");
         }

@@ -128,20 +128,20 @@ public sealed unsafe class OdometerTests : IDisposable
     {
         page[1] = 7;
         Assert.Equal(7, memory.Read<int>((ulong)(page + 1)));
-        Assert.Empty(memory.WrittenPages());
+        Assert.Empty(memory.WrittenGranules());
         memory.Write((ulong)page, 1);
         memory.Write((ulong)page, 2);
-        WrittenPage written = Assert.Single(memory.WrittenPages());
+        WrittenGranule written = Assert.Single(memory.WrittenGranules());
         Assert.Equal(((ulong)page, 0, 2, 7, 7), (written.Address, written.Before[0], written.After[0], written.Before[1], written.After[1]));
         Assert.Equal(0, page[0]);
         memory.Mark();
-        Assert.Empty(memory.WrittenPages());
+        Assert.Empty(memory.WrittenGranules());
         Assert.Equal(2, memory.Read<int>((ulong)page));
         memory.Write((ulong)page, 3);
-        written = Assert.Single(memory.WrittenPages());
+        written = Assert.Single(memory.WrittenGranules());
         Assert.Equal((2, 3), (written.Before[0], written.After[0]));
         memory.Begin(Environment.ProcessId, SharedKernelPages.None);
-        Assert.Empty(memory.WrittenPages());
+        Assert.Empty(memory.WrittenGranules());
     }
 
     [Fact]

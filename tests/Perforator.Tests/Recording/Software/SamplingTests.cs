@@ -86,30 +86,39 @@ public sealed class SamplingTests
     }
 
     [SkippableFact]
-    public void The_recorder_leaves_the_cpu_of_the_thread_it_is_about_to_stop()
+    public void The_recorder_leaves_the_cpu_of_the_thread_it_is_about_to_stop_and_joins_it_where_all_are_busy()
     {
         Skip.If(Environment.ProcessorCount < 2, "one CPU only");
+        string load = Path.GetTempFileName();
+        List<bool> left = [], shared = [], leftAgain = [];
         // Affinity and priority stay with a thread: not with one of the test runner's.
-        int[] seen = [];
         Thread thread = new(() =>
         {
-            Placement placement = new();
+            using Placement placement = new(load);
             placement.Begin();
-            List<int> cpus = [];
             for (int i = 0; i < 20; i++)
             {
                 int cpu = Syscalls.sched_getcpu();
-                placement.LeaveTo(cpu);
-                cpus.Add(cpu == Syscalls.sched_getcpu() ? 1 : 0);
+                File.WriteAllText(load, "0.50 1.25 1.00 2/300 4711\n");
+                placement.MoveFor(cpu);
+                int other = Syscalls.sched_getcpu();
+                left.Add(other != cpu && !placement.SharesCpu);
+                File.WriteAllText(load, "0.50 1.25 1.00 2000/3000 4711\n");
+                placement.MoveFor(cpu);
+                shared.Add(Syscalls.sched_getcpu() == cpu && placement.SharesCpu);
+                File.WriteAllText(load, "");
+                placement.MoveFor(other);
+                leftAgain.Add(Syscalls.sched_getcpu() != other && !placement.SharesCpu);
             }
-            placement.LeaveTo(-1);
-            placement.LeaveTo(1 << 20);
-            seen = [.. cpus];
+            placement.MoveFor(-1);
+            placement.MoveFor(1 << 20);
         });
         thread.Start();
         thread.Join();
-        Assert.Equal(20, seen.Length);
-        Assert.Equal(0, seen.Sum());
+        File.Delete(load);
+        Assert.Equal(Enumerable.Repeat(true, 20), left);
+        Assert.Equal(Enumerable.Repeat(true, 20), shared);
+        Assert.Equal(Enumerable.Repeat(true, 20), leftAgain);
     }
 
     private static readonly PathShape Usual = new(4000, 28_000, 19);
