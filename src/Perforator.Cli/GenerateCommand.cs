@@ -34,6 +34,7 @@ internal static class GenerateCommand
         {
             Description = "Add the names of all functions, so that the compiler knows those without samples as cold (extbinary only).",
         };
+        LateInliningOption late = new();
         Option<bool> json = new("--json") { Description = "Report as JSON." };
         Command command = new("generate",
             """
@@ -45,7 +46,7 @@ internal static class GenerateCommand
               perforator generate --binary ./server --perf-script perf.txt -o server.afdo
               perf record -j any,u -o - -- ./server | perforator generate --binary ./server --perf-data - -o server.afdo
             """)
-        { binary, debugFile, perfScripts, branches, perfData, pprofs, format, output, md5, symbols, json };
+        { binary, debugFile, perfScripts, branches, perfData, pprofs, format, output, md5, symbols, late.Option, json };
         command.Check(result =>
         {
             if (new[] { perfScripts, branches, perfData, pprofs }.All(option => result.GetValue(option) is not { Length: > 0 }))
@@ -78,6 +79,7 @@ internal static class GenerateCommand
                     $"{opened.Path} is not the build that was recorded: {100.0 * (checks.NotOnBoundary + checks.BetweenInstructions) / checks.RangeSamples:0} % of the samples do not fit its instructions; name the binary that ran"));
             if (parsed.GetValue(symbols))
                 profile.Symbols.UnionWith(opened.FunctionNames());
+            late.Apply(parsed, profile);
             Write(profile, parsed.GetValue(format)!, parsed.GetValue(md5), parsed.GetValue(output));
             GenerationReport report = GenerationReport.Create(inputs.Branches, opened, profile, checks, inputs.Profiles, inputs.Losses, notes: inputs.Notes);
             Console.Error.Write(parsed.GetValue(json) ? report.ToJson() + "\n" : report.ToText());

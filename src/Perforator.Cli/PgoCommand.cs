@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Perforator.Branches;
@@ -40,6 +41,7 @@ internal static class PgoCommand
             Description = "Exit with 3, and give no profile, when TakenBranchesToExecutableBytesRatio is below this.",
             HelpName = "R",
         };
+        LateInliningOption late = new();
         Option<bool> json = new("--json") { Description = "Report as JSON." };
         Command command = new("pgo",
             """
@@ -47,12 +49,22 @@ internal static class PgoCommand
 
             Example: clang++ -O2 -g -fprofile-sample-use="$(perforator pgo search --min-ratio 1)" …
             """)
-        { service, server, buildId, binary, since, until, format, output, minRatio, json };
+        { service, server, buildId, binary, since, until, format, output, minRatio, late.Option, json };
         command.SetAction((parsed, stop) => RunAsync(
             ServerOption.Resolve(parsed.GetValue(server)),
             new Request(parsed.GetValue(service)!, parsed.GetValue(buildId), parsed.GetValue(since), parsed.GetValue(until), parsed.GetValue(format)!),
-            parsed.GetValue(binary), parsed.GetValue(output), parsed.GetValue(minRatio), parsed.GetValue(json), stop));
+            parsed.GetValue(binary), parsed.GetValue(output), parsed.GetValue(minRatio), parsed.GetValue(json), result => Late(result, late, parsed), stop));
         return command;
+    }
+
+    private static Result Late(Result result, LateInliningOption late, ParseResult parsed)
+    {
+        if (!parsed.GetValue(late.Option))
+            return result;
+        SampleProfile profile = SampleProfileReader.Parse(result.Bytes);
+        late.Apply(parsed, profile);
+        byte[] bytes = SampleProfileWriter.ToBytes(profile, SampleProfileReader.Detect(result.Bytes));
+        return result with { Hash = Convert.ToHexStringLower(SHA256.HashData(bytes)), Bytes = bytes };
     }
 
     private sealed record Request(string Service, string? BuildId, DateTimeOffset? Since, DateTimeOffset? Until, string Format);
@@ -61,10 +73,10 @@ internal static class PgoCommand
     private sealed record Result(string Hash, byte[] Bytes, double Ratio, JsonObject Report, string ReportText, IReadOnlyList<OtherBuild> OtherBuilds);
 
     private static async Task<int> RunAsync(
-        Uri server, Request request, string? binary, string? output, double? minRatio, bool json, CancellationToken stop)
+        Uri server, Request request, string? binary, string? output, double? minRatio, bool json, Func<Result, Result> change, CancellationToken stop)
     {
         using ServerClient client = new(server);
-        Result result = binary is null ? await AskAsync(client, request, stop) : await GenerateHereAsync(client, request, binary, stop);
+        Result result = change(binary is null ? await AskAsync(client, request, stop) : await GenerateHereAsync(client, request, binary, stop));
         bool good = minRatio is null || result.Ratio >= minRatio;
         string? path = good ? ContentAddressedFile.Write(output, request.Service, result.Hash, result.Bytes) : null;
         if (json)

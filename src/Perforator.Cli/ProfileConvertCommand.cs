@@ -8,6 +8,7 @@ internal static class ProfileConvertCommand
 {
     private static readonly Argument<string> File = new("profile") { Description = "A sample profile in any format; '-' is standard input." };
     private static readonly Option<bool> Flatten = new("--flatten") { Description = "Count what was inlined for the inlined function itself." };
+    private static readonly LateInliningOption Late = new();
     private static readonly ProfileOutput Output = new();
 
     public static Command Create()
@@ -18,11 +19,12 @@ internal static class ProfileConvertCommand
 
             Example: perforator profile convert search.afdo --format text
             """)
-        { File, Flatten };
+        { File, Flatten, Late.Option };
         Output.AddTo(command);
         command.SetAction(static parsed =>
         {
             SampleProfile profile = ProfileCommand.Load(parsed.GetValue(File)!);
+            Late.Apply(parsed, profile);
             Output.Write(parsed, parsed.GetValue(Flatten) ? ProfileFlattening.Flatten(profile) : profile);
             return ExitCodes.Ok;
         });

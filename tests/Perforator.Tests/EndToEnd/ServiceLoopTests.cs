@@ -48,9 +48,22 @@ public sealed class ServiceLoopTests : IDisposable
         Assert.Empty(compiled.Error);
         Assert.Contains("!\"SampleProfile\"", compiled.Output);
         Assert.Contains("!\"function_entry_count\"", compiled.Output);
+        LeavesCalleesToTheOrdinaryInliner(server, profile);
     }
 
     public void Dispose() => folder.Dispose();
+
+    private void LeavesCalleesToTheOrdinaryInliner(ServerProcess server, string profile)
+    {
+        ToolResult pgo = server.Cli("pgo", "logquery", "--late-inlining", "-o", folder.Path).Succeeded();
+        string late = pgo.Output.TrimEnd();
+        Assert.Matches(@"/logquery\.[0-9a-f]+\.afdo$", late);
+        Assert.NotEqual(profile, late);
+        Assert.Matches("[1-9][0-9,]* inlined copies are left to clang's ordinary inliner", pgo.Error);
+        Tool.Cli("profile", "convert", profile, "--late-inlining", "-o", folder["converted"]).Succeeded();
+        Assert.Equal(File.ReadAllBytes(folder["converted"]), File.ReadAllBytes(late));
+        Tool.Run("llvm-profdata-19", ["show", "--sample", late]).Succeeded();
+    }
 
     /// <summary>From the branch stacks really recorded of the service, llvm-profgen makes the same profile.</summary>
     private void EqualsPeer(string binary, BackgroundProgram service)

@@ -1,0 +1,142 @@
+using System.Text;
+using Perforator.SampleProfiles;
+using Perforator.Tests.Infrastructure;
+
+namespace Perforator.Tests.SampleProfiles;
+
+/// <summary>What is left to clang's ordinary inliner, and that nothing else of a profile changes.</summary>
+public sealed class LateInliningTests
+{
+    private static SampleProfile Parse(string text) => SampleProfileReader.Parse(Encoding.UTF8.GetBytes(text));
+
+    private static string Text(SampleProfile profile) => Encoding.UTF8.GetString(SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Text));
+
+    [Fact]
+    public void Callees_without_a_choice_become_calls()
+    {
+        SampleProfile profile = Parse("""
+            outer:1000:10
+             1: 100
+             2: 100
+             3: rotate:299
+              1: 100
+              2: 99
+              3: 100
+             4: chooser:250
+              1: 100
+              2: 50
+              3: 100
+             5: nested:100
+              1: leaf:100
+               1: 100
+             6: never:0
+              1: 0
+             7: long:500
+              1: 100
+              2: 100
+              3: 100
+              4: 100
+              5: 100
+
+            """);
+        Assert.Equal(2, LateInlining.Apply(profile));
+        Assert.Equal("""
+            outer:801:10
+             1: 100
+             2: 100
+             3: 100 rotate:100
+             4: chooser:250
+              1: 100
+              2: 50
+              3: 100
+             5: nested:100
+              1: 100 leaf:100
+             6: never:0
+              1: 0
+             7: long:500
+              1: 100
+              2: 100
+              3: 100
+              4: 100
+              5: 100
+            rotate:299:100
+             1: 100
+             2: 99
+             3: 100
+            leaf:100:100
+             1: 100
+
+            """, Text(profile));
+    }
+
+    [Fact]
+    public void Callees_that_call_their_caller_become_calls_with_all_that_is_inlined_into_them()
+    {
+        SampleProfile profile = Parse("""
+            value:500:50
+             1: 50
+             2: list:260
+              1: 20
+              2: element:200
+               1: 90
+               2: 110 value:110
+             3: other:60
+              1: 10
+              2: 50 list:50
+            list:30:3
+             1: 3
+
+            """);
+        Assert.Equal(1, LateInlining.Apply(profile));
+        Assert.Equal("""
+            list:290:23
+             1: 23
+             2: element:200
+              1: 90
+              2: 110 value:110
+            value:260:50
+             1: 50
+             2: 20 list:20
+             3: other:60
+              1: 10
+              2: 50 list:50
+
+            """, Text(profile));
+    }
+
+    [Fact]
+    public void Of_several_callees_at_one_place_none_is_without_a_choice()
+    {
+        SampleProfile profile = Parse("""
+            outer:200:1
+             1: one:100
+              1: 100
+             1: two:100
+              1: 100
+
+            """);
+        string before = Text(profile);
+        Assert.Equal(0, LateInlining.Apply(profile));
+        Assert.Equal(before, Text(profile));
+    }
+
+    [SkippableFact]
+    public void Llvm_reads_what_is_left_and_probes_are_left_alone()
+    {
+        Tool.Require(Profdata.Program);
+        using TemporaryFolder folder = new();
+        foreach (int seed in Enumerable.Range(1, 10))
+        {
+            SampleProfile profile = Profdata.Random(seed, functions: 200);
+            _ = LateInlining.Apply(profile);
+            SampleProfileWriter.Save(folder["late"], profile, SampleProfileFormat.ExtBinary);
+            StringWriter ours = new();
+            SampleProfileText.Write(ours, profile);
+            Assert.Equal(Profdata.Run("show", "--sample", folder["late"]), ours.ToString());
+        }
+        SampleProfile probes = SampleProfileReader.Load(Profdata.TestData("probes.txt"));
+        string before = Text(probes);
+        Assert.Equal(0, LateInlining.Apply(probes));
+        Assert.Equal(before, Text(probes));
+    }
+}
