@@ -2,9 +2,10 @@ namespace Perforator.SampleProfiles;
 
 /// <summary>
 /// Takes some inlined copies out of a profile. What a profile says was inlined, clang's profile loader inlines first of all, before anything of the callee is simplified; what it does not
-/// say is left to the ordinary inliner, which comes later and meets simplified callees. For most copies the former is better, as each then has counts of its own. Not so for
+/// say is left to the ordinary inliner, which comes later and meets simplified callees. For most copies the former is better, as each then has counts of its own.
 /// </summary>
 /// <remarks>
+/// The latter is better for
 /// <list type="bullet">
 /// <item>callees without a choice, a few lines that all run equally often: they have no counts to lose, and simplified by themselves they may become one instruction (a rotation, say) that
 /// is not found any more among the caller's code;</item>
@@ -49,8 +50,9 @@ public static class LateInlining
                 // Of several callees of one place, promoted from an indirect call, none is without a choice: the place has one.
                 if ((!inner || isOnly) && isWanted(callee))
                 {
-                    BecomeCall(function, location, callee, profile);
+                    // First, or a copy of a function inside itself would be merged into what it is merged from.
                     callees.Remove(callee.Name);
+                    BecomeCall(function, location, callee, profile);
                     taken++;
                 }
                 else if (!inner)

@@ -105,6 +105,31 @@ public sealed class LateInliningTests
     }
 
     [Fact]
+    public void A_function_inlined_into_itself_loses_nothing()
+    {
+        SampleProfile profile = Parse("""
+            walk:175:9
+             1: 100
+             2: walk:75
+              1: 40
+              2: walk:35
+               1: 20
+               3: 15 walk:15
+
+            """);
+        Assert.Equal(1, LateInlining.Apply(profile));
+        Assert.Equal("""
+            walk:215:49
+             1: 140
+             2: 40 walk:40
+             2: walk:35
+              1: 20
+              3: 15 walk:15
+
+            """, Text(profile));
+    }
+
+    [Fact]
     public void Of_several_callees_at_one_place_none_is_without_a_choice()
     {
         SampleProfile profile = Parse("""
