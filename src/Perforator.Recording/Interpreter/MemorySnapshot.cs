@@ -250,7 +250,15 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         NativeMemory.Free(remote);
     }
 
-    private static byte* Allocate() => (byte*)NativeMemory.AlignedAlloc(MaxPages * (nuint)PageSize, PageSize);
+    /// <summary>On huge pages where the kernel has some, as samples go all over it, and touched before the first of them.</summary>
+    private static byte* Allocate()
+    {
+        const nuint Size = MaxPages * PageSize, HugePage = 1 << 21;
+        byte* memory = (byte*)NativeMemory.AlignedAlloc(Size, HugePage);
+        _ = madvise((nint)memory, Size, MADV_HUGEPAGE);
+        NativeMemory.Clear(memory, Size);
+        return memory;
+    }
 
     private static int Slot(ulong address) => (int)(address >> GranuleShift) & (LookasideSlots - 1);
 
@@ -345,8 +353,8 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     private bool Fetch(ulong page, nint place)
     {
         int vectors = 0;
-        int missing = AllPresent & ~present[Index(place)];
-        // What is here already may have been written to.
+        // What is here already may have been written to. Where nothing was it is copied once more: one stretch costs less than two.
+        int missing = written[Index(place)] == 0 ? AllPresent : AllPresent & ~present[Index(place)];
         for (int first = 0; first < GranulesOfPage; first++)
         {
             int count = BitOperations.TrailingZeroCount(~(missing >> first));
@@ -367,17 +375,25 @@ internal sealed unsafe class MemorySnapshot : IDisposable
                     break;
                 untouched.Add(its, to);
             }
-            if (!IsPresent(to, granule))
-                Request(vectors++, granule << GranuleShift, to + (nint)(granule % GranulesOfPage * GranuleSize), GranuleSize);
+            if (IsPresent(to, granule))
+                continue;
+            nint copy = to + (nint)(granule % GranulesOfPage * GranuleSize);
+            // A line announced at a granule's end wants the next as well.
+            if (vectors > own && local[vectors - 1].Base + local[vectors - 1].Length == copy && granule % GranulesOfPage != 0)
+                Request(vectors - 1, (ulong)remote[vectors - 1].Base, local[vectors - 1].Base, (int)local[vectors - 1].Length + GranuleSize);
+            else
+                Request(vectors++, granule << GranuleShift, copy, GranuleSize);
         }
         nint read = process_vm_readv(processId, local, (ulong)vectors, remote, (ulong)vectors, 0);
         // An address that cannot be read ends the reading: whatever is announced again is tried again.
         expected.Clear();
         for (int vector = 0; vector < vectors && (read -= local[vector].Length) >= 0; vector++)
-            if (vector >= own)
-                present[Index(local[vector].Base)] |= (byte)Bit((ulong)remote[vector].Base >> GranuleShift);
-            else if (vector == own - 1)
+        {
+            if (vector == own - 1)
                 present[Index(place)] = AllPresent;
+            for (nint copied = 0; vector >= own && copied < local[vector].Length; copied += GranuleSize)
+                present[Index(local[vector].Base)] |= (byte)Bit((ulong)(remote[vector].Base + copied) >> GranuleShift);
+        }
         if (present[Index(place)] != AllPresent && kernelPages.TryCopy(page << PageShift, new((void*)place, PageSize)))
             present[Index(place)] = AllPresent;
         return present[Index(place)] == AllPresent;

@@ -1,4 +1,5 @@
 using Perforator.Branches;
+using Perforator.Recording.Interpreter;
 
 namespace Perforator.Recording.Software;
 
@@ -30,6 +31,12 @@ internal sealed class Burst(TargetThread target, TracedThread thread, BranchEntr
     /// </summary>
     public const int LeadIn = 1000;
 
+    /// <summary>Where there are too few branches, one part in so many of them is the lead-in.</summary>
+    private const int LeadInOfCut = 5;
+
+    /// <summary>How many times a branch counts at most.</summary>
+    private const double MostTimes = 4;
+
     public TargetThread Target { get; } = target;
 
     public TracedThread Thread { get; } = thread;
@@ -58,8 +65,8 @@ internal sealed class Burst(TargetThread target, TracedThread thread, BranchEntr
 
     public PathShape Shape => new(BranchCount, InstructionCount, PageCount);
 
-    /// <summary>Whether the time of a stop ended its path.</summary>
-    public bool RanOutOfTime { get; set; }
+    /// <summary>What ended its path.</summary>
+    public StopReason End { get; set; }
 
     public BurstStage Stage { get; set; } = BurstStage.Stopping;
 
@@ -76,9 +83,16 @@ internal sealed class Burst(TargetThread target, TracedThread thread, BranchEntr
 
     /// <summary>The branches that count.</summary>
     /// <param name="wanted">As many as there are, at most.</param>
-    public Span<BranchEntry> Counted(int wanted)
+    /// <param name="times">
+    /// How many times each counts: more than once where there are too few because following them took too long. That takes longest where a path touches many pages, and such code
+    /// would be thin.
+    /// </param>
+    public Span<BranchEntry> Counted(int wanted, out double times)
     {
-        int first = Math.Clamp(BranchCount - wanted, 0, LeadIn);
-        return Branches.AsSpan(first, Math.Min(wanted, BranchCount - first));
+        bool isCut = BranchCount < wanted + LeadIn && End is (StopReason.TimeUp or StopReason.Done);
+        int first = Math.Clamp(BranchCount - wanted, isCut ? Math.Min(BranchCount / LeadInOfCut, LeadIn) : 0, LeadIn);
+        Span<BranchEntry> counted = Branches.AsSpan(first, Math.Min(wanted, BranchCount - first));
+        times = isCut && counted.Length > 0 ? Math.Clamp(wanted / (double)counted.Length, 1, MostTimes) : 1;
+        return counted;
     }
 }

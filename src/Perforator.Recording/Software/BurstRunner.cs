@@ -17,7 +17,7 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options, Placement pla
     public const string LostRace = "stops that met a thread waiting in a system call, which the kernel restarts or ends with EINTR";
     public const string Diverged = "samples dropped: the thread took another path than the interpreter (memory shared with other threads or devices)";
     public const string Unreadable = "samples cut short at memory that cannot be read";
-    public const string OutOfTime = "samples cut short by the time bound of a stop";
+    public const string OutOfTime = "samples cut short by the time bound of a stop (what there is of them counts for more)";
     public const string Executed = "samples dropped: their process executed another program or ended before its mappings were known";
 
     /// <summary>System calls that a stack does not span, as the thread does not come back from them to where it was.</summary>
@@ -342,8 +342,8 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options, Placement pla
             sink.OnLost(InKernel, 1);
             return false;
         }
-        StopReason reason = follower.Follow(burst);
-        switch (reason)
+        burst.End = follower.Follow(burst);
+        switch (burst.End)
         {
             case StopReason.SystemCall when burst.BranchCount < burst.MaxBranches && aside.Count < MaxAside
                 && follower.SystemCall is not (ExecveCall or ExitCall or ExitGroupCall or ExecveatCall or SigreturnCall or VforkCall):
@@ -359,7 +359,6 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options, Placement pla
                 sink.OnLost(Unreadable, 1);
                 return false;
             default:
-                burst.RanOutOfTime = reason == StopReason.TimeUp;
                 return false;
         }
     }
@@ -374,9 +373,9 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options, Placement pla
         double length = (speed ?? process.Speed.Estimate(burst.Shape)) * process.Speed.SampleTime;
         burst.Target.LastLength = (int)length;
         int counted = (int)(length * burst.Weight);
-        if (burst.RanOutOfTime && burst.BranchCount < counted)
+        Span<BranchEntry> branches = burst.Counted(counted, out double times);
+        if (burst.End == StopReason.TimeUp && times > 1)
             sink.OnLost(OutOfTime, 1);
-        Span<BranchEntry> branches = burst.Counted(counted);
         if (!process.Knows(branches) && process.ReportMappings(sink))
         {
             sink.OnLost(Executed, 1);
@@ -390,7 +389,8 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options, Placement pla
             branches = branches[stack.Length..];
             stack.Reverse();
             Samples++;
-            sink.OnSample(new BranchSample { ProcessId = process.ProcessId, ThreadId = burst.Target.ThreadId, Stack = stack });
+            ulong weight = (ulong)(times + Random.Shared.NextDouble());
+            sink.OnSample(new BranchSample { ProcessId = process.ProcessId, ThreadId = burst.Target.ThreadId, Stack = stack, Weight = weight });
         }
     }
 }

@@ -21,7 +21,7 @@ internal sealed class PathSpeed
     private const double UsualLength = 3500;
 
     /// <summary>Pages that are read in the time of a stop, or so: where a path needs more, samples are to be shorter, or those that need the most would be cut the most.</summary>
-    private const double PagesOfStop = 200;
+    private const double PagesOfStop = 300;
 
     /// <summary>Paths with twice as many pages are shorter by two to this power.</summary>
     private const double Shortening = 1.25;
@@ -30,10 +30,10 @@ internal sealed class PathSpeed
     private const double FirstTime = 4, ShortestTime = 2, LongestTime = 64;
 
     /// <summary>
-    /// So many readings are believed whatever is estimated. Then the time that samples stand for is fixed: were it to change all the time, parts of a program's run would count for more
-    /// than others.
+    /// So many readings are believed whatever is estimated. Then the time that samples stand for is set, and anew whenever there are twice as many, but not for ever: were it to change
+    /// all the time, parts of a program's run would count for more than others.
     /// </summary>
-    private const int FirstReadings = 8;
+    private const int FirstReadings = 8, LastReadings = 64;
 
     /// <summary>Branches a microsecond, instructions a branch and pages that are about usual: logarithms are of multiples of these.</summary>
     private const double UsualSpeed = 1000, UsualInstructions = 7, UsualPages = 20;
@@ -79,7 +79,7 @@ internal sealed class PathSpeed
     {
         Span<double> features = stackalloc double[3];
         Describe(shape, features);
-        if (readings < FirstReadings)
+        if (readings < LastReadings)
         {
             firstSpeeds += Math.Log(branchesPerMicrosecond);
             firstPages += features[2];
@@ -92,10 +92,10 @@ internal sealed class PathSpeed
             for (int column = 0; column < 3; column++)
                 products[row, column] = (products[row, column] * Memory) + (weight * features[row] * features[column]);
         }
-        if (readings == FirstReadings)
+        if (readings is >= FirstReadings and <= LastReadings && int.IsPow2(readings))
         {
-            double pages = UsualPages * Math.Exp(firstPages / FirstReadings), length = Math.Min(UsualLength, Burst.LeadIn * Math.Pow(PagesOfStop / pages, Shortening));
-            SampleTime = Math.Clamp(length / Math.Exp(firstSpeeds / FirstReadings), ShortestTime, LongestTime);
+            double pages = UsualPages * Math.Exp(firstPages / readings), length = Math.Min(UsualLength, Burst.LeadIn * Math.Pow(PagesOfStop / pages, Shortening));
+            SampleTime = Math.Clamp(length / Math.Exp(firstSpeeds / readings), ShortestTime, LongestTime);
         }
         Fit();
         double now = Math.Exp(Product(coefficients, features)) * UsualSpeed;

@@ -55,6 +55,8 @@ public readonly ref struct BranchSample
     /// <summary>Taken branches, newest first; empty when the event carried none.</summary>
     public required ReadOnlySpan<BranchEntry> Stack { get; init; }
 
-    /// <summary>How many times this very stack was seen; more than 1 only for pre-aggregated inputs.</summary>
+    /// <summary>
+    /// How many times this very stack counts: more than 1 where pre-aggregated inputs saw it so often, and where it stands for more branches than the software recorder could follow.
+    /// </summary>
     public ulong Weight { get; init; }
 }

@@ -164,11 +164,11 @@ public sealed class SamplingTests
 
     [Theory]
     [InlineData(19, 500, 7)]
-    // 200 pages are what a stop has time for, and here a thousand branches take as many.
-    [InlineData(199, 500, 2)]
+    // 300 pages are what a stop has time for, and here a thousand branches take twice as many.
+    [InlineData(599, 140.14940254228574, 3)]
     [InlineData(19, 50, 64)]
     [InlineData(19, 5000, 2)]
-    public void The_time_a_sample_stands_for_is_fixed_once_it_is_known_what_makes_3500_branches(int pages, double speed, double expected)
+    public void The_time_a_sample_stands_for_is_set_once_it_is_known_what_makes_3500_branches(int pages, double speed, double expected)
     {
         PathSpeed paths = new();
         Assert.Equal(4, paths.SampleTime);
@@ -176,9 +176,23 @@ public sealed class SamplingTests
         for (int i = 0; i < 8; i++)
             paths.Learn(Usual with { Pages = pages }, speed * (i % 2 == 0 ? 2 : 0.5));
         Assert.Equal(expected, paths.SampleTime, 1e-9);
-        for (int i = 0; i < 100; i++)
-            paths.Learn(Usual, 50);
-        Assert.Equal(expected, paths.SampleTime, 1e-9);
+    }
+
+    [Fact]
+    public void The_time_a_sample_stands_for_is_set_three_times_more()
+    {
+        PathSpeed paths = new();
+        List<double> times = [];
+        for (int i = 1; i <= 500; i++)
+        {
+            // The second eight are a quarter as quick as the first, the geometric mean of all is half.
+            paths.Learn(Usual, i <= 8 ? 1000 : i <= 16 ? 250 : i <= 64 ? 500 : 50);
+            times.Add(paths.SampleTime);
+        }
+        Assert.Equal(3.5, times[7], 1e-9);
+        Assert.Equal(3.5, times[14], 1e-9);
+        Assert.Equal(7, times[15], 1e-9);
+        Assert.All(times[15..], time => Assert.Equal(7, time, 1e-9));
     }
 
     [Fact]
@@ -205,17 +219,25 @@ public sealed class SamplingTests
 
     [Theory]
     // Behind the lead-in as long as there are enough, and otherwise the last there are.
-    [InlineData(8000, 3000, 1000, 3000)]
-    [InlineData(3500, 3000, 500, 3000)]
-    [InlineData(2000, 3000, 0, 2000)]
-    [InlineData(8000, 0, 1000, 0)]
-    [InlineData(0, 3000, 0, 0)]
-    public void What_is_counted_of_a_path_begins_behind_the_lead_in(int followed, int wanted, int first, int count)
+    [InlineData(8000, 3000, "TimeUp", 1000, 3000, 1)]
+    [InlineData(3500, 3000, "NotInterpreted", 500, 3000, 1)]
+    [InlineData(2000, 3000, "NotInterpreted", 0, 2000, 1)]
+    // Where following them was given up, a fifth is the lead-in and the others count for those that are missing too, within bounds.
+    [InlineData(3500, 3000, "TimeUp", 700, 2800, 3000.0 / 2800)]
+    [InlineData(3500, 3000, "Done", 700, 2800, 3000.0 / 2800)]
+    [InlineData(1000, 2000, "TimeUp", 200, 800, 2.5)]
+    [InlineData(100, 2000, "TimeUp", 20, 80, 4)]
+    [InlineData(1200, 200, "TimeUp", 1000, 200, 1)]
+    [InlineData(600, 100, "TimeUp", 500, 100, 1)]
+    [InlineData(8000, 0, "TimeUp", 1000, 0, 1)]
+    [InlineData(0, 3000, "TimeUp", 0, 0, 1)]
+    public void What_is_counted_of_a_path_begins_behind_the_lead_in(int followed, int wanted, string end, int first, int count, double times)
     {
         BranchEntry[] branches = [.. Enumerable.Range(0, 8000).Select(i => new BranchEntry(new((ulong)i), new((ulong)i + 1)))];
-        Burst burst = new(null!, null!, branches) { BranchCount = followed };
-        Span<BranchEntry> counted = burst.Counted(wanted);
+        Burst burst = new(null!, null!, branches) { BranchCount = followed, End = Enum.Parse<StopReason>(end) };
+        Span<BranchEntry> counted = burst.Counted(wanted, out double counts);
         Assert.Equal(count, counted.Length);
+        Assert.Equal(times, counts, 1e-9);
         if (count > 0)
             Assert.Equal((ulong)first, counted[0].From.Value);
     }
