@@ -6,14 +6,14 @@ using Perforator.Recording.Processes;
 namespace Perforator.Benchmarks;
 
 /// <summary>
-/// Runs several copies of a program in turns of some 50 ms, each with a recorder of its own or with none, and adds up the wall time of each copy's turns. A machine whose speed
+/// Runs several copies of a program in turns of some 100 ms, each with a recorder of its own or with none, and adds up the wall time of each copy's turns. A machine whose speed
 /// changes from second to second does so for all copies alike; and as one CPU may be slower than another for a minute, all copies begin their turns on the same. So a
 /// slowdown of one per cent can be told where runs one after the other differ by twenty.
 /// </summary>
 /// <remarks>A recorder that is not having its turn is stopped (SIGSTOP) with its program: whatever it does, it does in its own turns.</remarks>
 internal sealed class TurnTaking : IDisposable
 {
-    private const double MeanTurnMilliseconds = 50;
+    private const double MeanTurnMilliseconds = 100;
 
     /// <summary>The shell says who it is, stops, and becomes the program when its first turn comes.</summary>
     private const string Script = "echo $$ >\"$0\"; kill -STOP $$; exec \"$@\" >/dev/null 2>&1";

@@ -32,7 +32,7 @@ internal sealed class Burst(TargetThread target, TracedThread thread, BranchEntr
     public const int LeadIn = 1000;
 
     /// <summary>Where there are too few branches, one part in so many of them is the lead-in.</summary>
-    private const int LeadInOfCut = 5;
+    private const int LeadInOfCut = 8;
 
     /// <summary>How many times a branch counts at most.</summary>
     private const double MostTimes = 4;

@@ -27,6 +27,9 @@ internal sealed unsafe class Odometer
     /// <summary>A word is to change by so much on the path: it may be counted once too often or too seldom.</summary>
     private const long LeastChange = 3;
 
+    /// <summary>A word that changes by more per branch is no counter but was overwritten, as those of a hash table are; to read so many of them would cost more than the others.</summary>
+    private const long MostPerBranch = 64;
+
     /// <summary>A word that changes by more on the path is hardly counting: what it does between is not known.</summary>
     private const double MostCounted = 300;
 
@@ -81,7 +84,7 @@ internal sealed unsafe class Odometer
             {
                 // Modulo 2^32, as the low halves of 64-bit counters and pointers overflow.
                 int change = after[i] - before[i];
-                if (Math.Abs((long)change) < LeastChange)
+                if (Math.Abs((long)change) < LeastChange || Math.Abs((long)change) > MostPerBranch * branches)
                     continue;
                 int gap = i - last;
                 if (gap >= WidestGap)

@@ -20,8 +20,11 @@ internal sealed class PathSpeed
     /// <summary>Taken branches: as many as a sample is to count on average. Fewer show mostly what is slow around the moment, more are not followed in the time that a stop may last.</summary>
     private const double UsualLength = 3500;
 
-    /// <summary>Pages that are read in the time of a stop, or so: where a path needs more, samples are to be shorter, or those that need the most would be cut the most.</summary>
-    private const double PagesOfStop = 300;
+    /// <summary>
+    /// Where the first <see cref="Burst.LeadIn"/> branches of a path touch more pages, samples are to be shorter than those. A stop has time for some 250 pages; what a sample lacks then is made
+    /// up for (<see cref="Burst.Counted"/>), but should not be most of it.
+    /// </summary>
+    private const double PagesOfStop = 400;
 
     /// <summary>Paths with twice as many pages are shorter by two to this power.</summary>
     private const double Shortening = 1.25;

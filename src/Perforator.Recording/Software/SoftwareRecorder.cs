@@ -247,7 +247,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
     }
 
     /// <summary>
-    /// Gets to know code that may be met next, for a fifth of the time until <paramref name="end"/>. That costs once, and nobody waits for it.
+    /// Gets to know code that may be met next, for a fifth of the time until <paramref name="end"/>. That costs once, and nobody waits for it where a CPU is free.
     /// </summary>
     /// <returns>False when there was none.</returns>
     private bool Explore(long end)
@@ -259,7 +259,9 @@ public sealed class SoftwareRecorder : IBranchRecorder
         long begin = Stopwatch.GetTimestamp(), until = Math.Min(end, begin + (Stopwatch.Frequency / 5000));
         while (process.Code.HasUnexplored && Stopwatch.GetTimestamp() < until)
             process.Code.Explore();
-        pacer.Forgive(ThreadCpuTime() - before);
+        // Where all CPUs are busy the targets wait meanwhile.
+        if (!placement.SharesCpu)
+            pacer.Forgive(ThreadCpuTime() - before);
         TimeSpan rest = 4 * Stopwatch.GetElapsedTime(begin), left = Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), end);
         if (left > TimeSpan.Zero)
             Sleep(rest < left ? rest : left);

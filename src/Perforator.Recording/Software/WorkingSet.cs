@@ -22,7 +22,7 @@ internal sealed class WorkingSet
 
     /// <summary>By page number.</summary>
     private readonly Dictionary<ulong, Touches> touches = [];
-    private readonly List<ulong> candidates = [], likely = [];
+    private readonly List<ulong> candidates = [], likely = [], fresh = [];
     /// <summary>
     /// The share of candidates that the next sample touches, by how many of the seven before did. Of a large table that is looked up at random (zstd's), hundreds of pages have
     /// been touched a few times lately, and hardly any of them are touched next.
@@ -37,23 +37,25 @@ internal sealed class WorkingSet
     public void Learn(IReadOnlyCollection<ulong> touched)
     {
         samples++;
+        fresh.Clear();
         foreach (ulong page in touched)
         {
             ref Touches known = ref CollectionsMarshal.GetValueRefOrAddDefault(touches, page, out _);
             known = new((byte)(known.At(samples) | Touches.Latest), samples);
+            if (known.MakeCandidate(samples))
+                fresh.Add(page);
         }
-        foreach (ulong page in candidates)
-            Judge(touches[page]);
-        candidates.RemoveAll(page => !touches[page].MakeCandidate(samples));
-        int kept = candidates.Count;
-        foreach (ulong page in touched)
-            if (candidates.Count < MaxPages && touches[page].MakeCandidate(samples) && candidates.BinarySearch(0, kept, page, null) < 0)
-                candidates.Add(page);
-        candidates.Sort();
         likely.Clear();
-        foreach (ulong page in candidates)
-            if (hits[Touches.Count(touches[page].At(samples))] >= WorthReading)
-                likely.Add(page);
+        candidates.RemoveAll(IsOutdated);
+        int kept = candidates.Count;
+        foreach (ulong page in fresh)
+            if (candidates.Count < MaxPages && candidates.BinarySearch(0, kept, page, null) < 0)
+            {
+                candidates.Add(page);
+                ReadIfWorth(page, touches[page].At(samples));
+            }
+        candidates.Sort();
+        likely.Sort();
         if (samples % SweepInterval != 0)
             return;
         foreach ((ulong page, Touches known) in touches)
@@ -61,11 +63,24 @@ internal sealed class WorkingSet
                 touches.Remove(page);
     }
 
-    /// <summary>Notes whether a page that was a candidate was touched by the latest sample.</summary>
-    private void Judge(Touches page)
+    /// <summary>Notes whether the latest sample touched a candidate, and has it read ahead if that is worth while.</summary>
+    /// <returns>Whether it is no candidate any more.</returns>
+    private bool IsOutdated(ulong page)
     {
-        ref double share = ref hits[Touches.Count(page.At(samples) << 1)];
-        share += ((page.Sample == samples ? 1 : 0) - share) * Newest;
+        Touches known = touches[page];
+        int history = known.At(samples);
+        ref double share = ref hits[Touches.Count(history << 1)];
+        share += ((known.Sample == samples ? 1 : 0) - share) * Newest;
+        if (!known.MakeCandidate(samples))
+            return true;
+        ReadIfWorth(page, history);
+        return false;
+    }
+
+    private void ReadIfWorth(ulong page, int history)
+    {
+        if (hits[Touches.Count(history)] >= WorthReading)
+            likely.Add(page);
     }
 
     /// <param name="History">One bit for each of the last eight samples, the latest the highest.</param>

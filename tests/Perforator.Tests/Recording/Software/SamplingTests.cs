@@ -164,8 +164,8 @@ public sealed class SamplingTests
 
     [Theory]
     [InlineData(19, 500, 7)]
-    // 300 pages are what a stop has time for, and here a thousand branches take twice as many.
-    [InlineData(599, 140.14940254228574, 3)]
+    // Here a thousand branches take twice the pages of a sample as long.
+    [InlineData(799, 140.14940254228574, 3)]
     [InlineData(19, 50, 64)]
     [InlineData(19, 5000, 2)]
     public void The_time_a_sample_stands_for_is_set_once_it_is_known_what_makes_3500_branches(int pages, double speed, double expected)
@@ -222,11 +222,12 @@ public sealed class SamplingTests
     [InlineData(8000, 3000, "TimeUp", 1000, 3000, 1)]
     [InlineData(3500, 3000, "NotInterpreted", 500, 3000, 1)]
     [InlineData(2000, 3000, "NotInterpreted", 0, 2000, 1)]
-    // Where following them was given up, a fifth is the lead-in and the others count for those that are missing too, within bounds.
-    [InlineData(3500, 3000, "TimeUp", 700, 2800, 3000.0 / 2800)]
-    [InlineData(3500, 3000, "Done", 700, 2800, 3000.0 / 2800)]
-    [InlineData(1000, 2000, "TimeUp", 200, 800, 2.5)]
-    [InlineData(100, 2000, "TimeUp", 20, 80, 4)]
+    // Where following them was given up, an eighth is the lead-in and the others count for those that are missing too, within bounds.
+    [InlineData(3500, 3000, "TimeUp", 500, 3000, 1)]
+    [InlineData(3200, 3000, "TimeUp", 400, 2800, 3000.0 / 2800)]
+    [InlineData(3200, 3000, "Done", 400, 2800, 3000.0 / 2800)]
+    [InlineData(1000, 1750, "TimeUp", 125, 875, 2)]
+    [InlineData(80, 2000, "TimeUp", 10, 70, 4)]
     [InlineData(1200, 200, "TimeUp", 1000, 200, 1)]
     [InlineData(600, 100, "TimeUp", 500, 100, 1)]
     [InlineData(8000, 0, "TimeUp", 1000, 0, 1)]
