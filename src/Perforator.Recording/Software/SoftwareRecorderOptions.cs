@@ -20,7 +20,7 @@ public sealed record SoftwareRecorderOptions
     /// <summary>
     /// The share of its CPU time that a target may lose to recording; 1 or more lifts the bound.
     /// </summary>
-    public double MaxOverhead { get; init; } = 0.037;
+    public double MaxOverhead { get; init; } = 0.035;
 
     /// <summary>
     /// Taken branches to record in a second of the targets' CPU time, where <see cref="MaxOverhead"/> allows as many: a profile wants no more, and most programs give them for less.
