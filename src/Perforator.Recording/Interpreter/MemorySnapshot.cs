@@ -353,8 +353,8 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     private bool Fetch(ulong page, nint place)
     {
         int vectors = 0;
-        // What is here already may have been written to. Where nothing was it is copied once more: one stretch costs less than two.
-        int missing = written[Index(place)] == 0 ? AllPresent : AllPresent & ~present[Index(place)];
+        // What is here already may have been written to, before a Mark too.
+        int missing = AllPresent & ~present[Index(place)];
         for (int first = 0; first < GranulesOfPage; first++)
         {
             int count = BitOperations.TrailingZeroCount(~(missing >> first));

@@ -34,19 +34,26 @@ public sealed unsafe class MemorySnapshotTests : IDisposable
     public void Whatever_was_announced_or_read_ahead_what_was_written_is_read_and_the_rest_is_as_it_was()
     {
         Random random = new(2);
-        byte[] buffer = new byte[64], expected = new byte[Size], original = new byte[Size];
+        byte[] buffer = new byte[64], expected = new byte[Size], original = new byte[Size], before = new byte[Size];
         for (int page = 0; page < PageCount; page++)
             if (page != Unreadable)
                 new Span<byte>(memory + (page * MemorySnapshot.PageSize), MemorySnapshot.PageSize).CopyTo(original.AsSpan(page * MemorySnapshot.PageSize));
         for (int round = 0; round < 300; round++)
         {
             original.CopyTo(expected, 0);
+            original.CopyTo(before, 0);
             HashSet<int> written = [];
             snapshot.Begin(Environment.ProcessId, SharedKernelPages.None);
             if (random.Next(3) == 0)
                 snapshot.ReadAhead([.. Enumerable.Range(0, PageCount).Where(_ => random.Next(4) == 0).Select(page => ((ulong)memory >> MemorySnapshot.PageShift) + (ulong)page)]);
             for (int step = 0; step < 200; step++)
             {
+                if (step == 40 && round % 2 == 1)
+                {
+                    snapshot.Mark();
+                    written.Clear();
+                    expected.CopyTo(before, 0);
+                }
                 int length = random.Next(1, 65), at = random.Next(Size - length);
                 ulong address = (ulong)(memory + at);
                 bool canBeRead = (at + length - 1) / MemorySnapshot.PageSize < Unreadable || at / MemorySnapshot.PageSize > Unreadable;
@@ -79,10 +86,24 @@ public sealed unsafe class MemorySnapshotTests : IDisposable
             foreach (WrittenGranule granule in snapshot.WrittenGranules())
             {
                 int at = (int)(granule.Address - (ulong)memory);
-                Assert.Equal(original.AsSpan(at, MemorySnapshot.GranuleSize), MemoryMarshal.AsBytes(granule.Before));
+                Assert.Equal(before.AsSpan(at, MemorySnapshot.GranuleSize), MemoryMarshal.AsBytes(granule.Before));
                 Assert.Equal(expected.AsSpan(at, MemorySnapshot.GranuleSize), MemoryMarshal.AsBytes(granule.After));
             }
         }
+    }
+
+    [Fact]
+    public void What_was_written_before_a_mark_stays_when_the_rest_of_its_page_is_read()
+    {
+        snapshot.Begin(Environment.ProcessId, SharedKernelPages.None);
+        ulong page = (ulong)memory + MemorySnapshot.PageSize;
+        snapshot.Expect(page);
+        _ = snapshot.Read<byte>((ulong)memory);
+        byte other = (byte)(memory[MemorySnapshot.PageSize] + 1);
+        snapshot.Write(page, other);
+        snapshot.Mark();
+        _ = snapshot.Read<byte>(page + MemorySnapshot.GranuleSize);
+        Assert.Equal(other, snapshot.Read<byte>(page));
     }
 
     [Fact]
