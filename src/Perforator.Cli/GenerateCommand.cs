@@ -30,10 +30,7 @@ internal static class GenerateCommand
         format.AcceptOnlyFromAmong("extbinary", "text", "binary");
         Option<string?> output = new("--output", "-o") { Description = "Where to write the profile; standard output when not given, or '-'.", HelpName = "FILE" };
         Option<bool> md5 = new("--use-md5") { Description = "Store hashes instead of names (extbinary only)." };
-        Option<bool> symbols = new("--symbol-list")
-        {
-            Description = "Add the names of all functions, so that the compiler knows those without samples as cold (extbinary only).",
-        };
+        Option<bool> symbols = SymbolListOption.Create();
         LateInliningOption late = new();
         Option<bool> json = new("--json") { Description = "Report as JSON." };
         Command command = new("generate",

@@ -14,10 +14,7 @@ internal sealed class LateInliningOption
     /// <summary>Changes the profile when the option is given, and says what it did.</summary>
     public void Apply(ParseResult parsed, SampleProfile profile)
     {
-        if (!parsed.GetValue(Option))
-            return;
-        Console.Error.WriteLine(profile.IsProbeBased
-            ? "perforator: --late-inlining leaves a probe-based profile as it is"
-            : $"perforator: {LateInlining.Apply(profile):N0} inlined copies are left to clang's ordinary inliner");
+        if (parsed.GetValue(Option))
+            Console.Error.WriteLine($"perforator: {LateInlining.Apply(profile):N0} inlined copies are left to clang's ordinary inliner");
     }
 }

@@ -41,6 +41,7 @@ internal static class PgoCommand
             Description = "Exit with 3, and give no profile, when TakenBranchesToExecutableBytesRatio is below this.",
             HelpName = "R",
         };
+        Option<bool> symbols = SymbolListOption.Create();
         LateInliningOption late = new();
         Option<bool> json = new("--json") { Description = "Report as JSON." };
         Command command = new("pgo",
@@ -49,10 +50,15 @@ internal static class PgoCommand
 
             Example: clang++ -O2 -g -fprofile-sample-use="$(perforator pgo search --min-ratio 1)" …
             """)
-        { service, server, buildId, binary, since, until, format, output, minRatio, late.Option, json };
+        { service, server, buildId, binary, since, until, format, output, minRatio, symbols, late.Option, json };
+        command.Check(result =>
+        {
+            if (result.GetValue(symbols) && result.GetValue(format) == "text")
+                result.AddError("--symbol-list needs --format extbinary.");
+        });
         command.SetAction((parsed, stop) => RunAsync(
             ServerOption.Resolve(parsed.GetValue(server)),
-            new Request(parsed.GetValue(service)!, parsed.GetValue(buildId), parsed.GetValue(since), parsed.GetValue(until), parsed.GetValue(format)!),
+            new Request(parsed.GetValue(service)!, parsed.GetValue(buildId), parsed.GetValue(since), parsed.GetValue(until), parsed.GetValue(format)!, parsed.GetValue(symbols)),
             parsed.GetValue(binary), parsed.GetValue(output), parsed.GetValue(minRatio), parsed.GetValue(json), result => Late(result, late, parsed), stop));
         return command;
     }
@@ -67,7 +73,7 @@ internal static class PgoCommand
         return result with { Hash = Convert.ToHexStringLower(SHA256.HashData(bytes)), Bytes = bytes };
     }
 
-    private sealed record Request(string Service, string? BuildId, DateTimeOffset? Since, DateTimeOffset? Until, string Format);
+    private sealed record Request(string Service, string? BuildId, DateTimeOffset? Since, DateTimeOffset? Until, string Format, bool SymbolList);
 
     /// <summary>A profile, from wherever it was generated.</summary>
     private sealed record Result(string Hash, byte[] Bytes, double Ratio, JsonObject Report, string ReportText, IReadOnlyList<OtherBuild> OtherBuilds);
@@ -94,7 +100,7 @@ internal static class PgoCommand
 
     private static async Task<Result> AskAsync(ServerClient client, Request request, CancellationToken stop)
     {
-        PgoAnswer answer = await client.GetPgoAsync(request.Service, request.BuildId, request.Since, request.Until, request.Format, stop);
+        PgoAnswer answer = await client.GetPgoAsync(request.Service, request.BuildId, request.Since, request.Until, request.Format, request.SymbolList, stop);
         byte[] bytes = await client.GetResultAsync(answer.Profile, stop);
         return new Result(answer.Profile, bytes, answer.Ratio, JsonObject.Create(answer.Report) ?? [], answer.ReportText, answer.OtherBuilds);
     }
@@ -108,8 +114,8 @@ internal static class PgoCommand
         if (request.BuildId is { } wanted && !string.Equals(wanted, buildId, StringComparison.OrdinalIgnoreCase))
             throw new UserErrorException($"{binary} has build id {buildId}, not {wanted}; give the binary of that build, or leave --build-id out");
         (BranchProfileSet set, long totalProfiles) = await client.GetBranchesAsync(request.Service, buildId, request.Since, request.Until, stop);
-        SampleProfileFormat format = request.Format == "text" ? SampleProfileFormat.Text : SampleProfileFormat.ExtBinary;
-        GeneratedProfile generated = GeneratedProfile.Generate(set.Profiles.Values.Single(), totalProfiles, set.Losses, binary, request.Service, format);
+        ProfileForm form = new(request.Format == "text" ? SampleProfileFormat.Text : SampleProfileFormat.ExtBinary, request.SymbolList);
+        GeneratedProfile generated = GeneratedProfile.Generate(set.Profiles.Values.Single(), totalProfiles, set.Losses, binary, request.Service, form);
         return new Result(
             generated.Hash, generated.Bytes, generated.Report.TakenBranchesToExecutableBytesRatio,
             (JsonObject)JsonNode.Parse(generated.Report.ToJson())!, generated.Report.ToText(), []);

@@ -80,8 +80,8 @@ internal sealed class ServerClient : IDisposable
 
     /// <summary>Has the server generate a service's sample profile.</summary>
     public Task<PgoAnswer> GetPgoAsync(
-        string service, string? buildId, DateTimeOffset? since, DateTimeOffset? until, string format, CancellationToken stop) =>
-        GetAsync($"{ServicePath(service)}/pgo?format={format}{Selection(buildId, since, until)}", ApiJson.Default.PgoAnswer, stop);
+        string service, string? buildId, DateTimeOffset? since, DateTimeOffset? until, string format, bool symbolList, CancellationToken stop) =>
+        GetAsync($"{ServicePath(service)}/pgo?format={format}&symbolList={(symbolList ? "true" : "false")}{Selection(buildId, since, until)}", ApiJson.Default.PgoAnswer, stop);
 
     /// <summary>A generated profile's bytes.</summary>
     public async Task<byte[]> GetResultAsync(string hash, CancellationToken stop)

@@ -23,8 +23,8 @@ internal static class PgoEndpoint
     }
 
     private static async Task<Ok<PgoAnswer>> Get(
-        string service, string? buildId, DateTimeOffset? since, DateTimeOffset? until, string? format, PgoResults results, CancellationToken stop) =>
-        TypedResults.Ok(await results.GetAsync(service, buildId, new(since, until), Format(format), stop));
+        string service, string? buildId, DateTimeOffset? since, DateTimeOffset? until, string? format, bool? symbolList, PgoResults results, CancellationToken stop) =>
+        TypedResults.Ok(await results.GetAsync(service, buildId, new(since, until), Form(format, symbolList ?? false), stop));
 
     private static async Task<PhysicalFileHttpResult> GetBytes(string hash, HttpContext context, PgoResults results)
     {
@@ -34,10 +34,11 @@ internal static class PgoEndpoint
         return TypedResults.PhysicalFile(path, ApiMediaTypes.Bytes);
     }
 
-    private static SampleProfileFormat Format(string? name) => name switch
+    private static ProfileForm Form(string? format, bool hasSymbolList) => format switch
     {
-        null or "extbinary" => SampleProfileFormat.ExtBinary,
-        "text" => SampleProfileFormat.Text,
-        _ => throw ApiException.BadRequest($"format '{Branches.ProfileLabels.Printable(name, 40)}' is not known; it is extbinary or text"),
+        null or "extbinary" => new(SampleProfileFormat.ExtBinary, hasSymbolList),
+        "text" when hasSymbolList => throw ApiException.BadRequest("the text format cannot hold a symbol list; ask for extbinary, or without symbolList"),
+        "text" => new(SampleProfileFormat.Text),
+        _ => throw ApiException.BadRequest($"format '{Branches.ProfileLabels.Printable(format, 40)}' is not known; it is extbinary or text"),
     };
 }

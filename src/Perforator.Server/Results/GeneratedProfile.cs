@@ -5,6 +5,12 @@ using Perforator.SampleProfiles;
 
 namespace Perforator.Server.Results;
 
+/// <summary>How a sample profile is written.</summary>
+/// <param name="Format">The encoding.</param>
+/// <param name="HasSymbolList">Whether the names of all of the binary's functions are in it, so that clang takes those without samples for cold; only
+/// <see cref="SampleProfileFormat.ExtBinary"/> can hold them.</param>
+public readonly record struct ProfileForm(SampleProfileFormat Format, bool HasSymbolList = false);
+
 /// <summary>An encoded sample profile with its report.</summary>
 /// <param name="Bytes">The profile as clang reads it.</param>
 /// <param name="Report">How it came about and how good it is.</param>
@@ -19,10 +25,10 @@ public sealed record GeneratedProfile(byte[] Bytes, GenerationReport Report)
     /// <param name="losses">What their recording lost.</param>
     /// <param name="binaryFile">The binary, with debug info.</param>
     /// <param name="service">The service, for the report.</param>
-    /// <param name="format">The encoding wanted.</param>
+    /// <param name="form">The form wanted.</param>
     /// <exception cref="UserErrorException">The binary cannot be used, or has another build id.</exception>
     public static GeneratedProfile Generate(
-        BranchProfile branches, long totalProfiles, LossCounts losses, string binaryFile, string service, SampleProfileFormat format)
+        BranchProfile branches, long totalProfiles, LossCounts losses, string binaryFile, string service, ProfileForm form)
     {
         using ProfiledBinary binary = ProfiledBinary.Load(binaryFile);
         if (binary.BuildId != branches.BuildId)
@@ -30,7 +36,9 @@ public sealed record GeneratedProfile(byte[] Bytes, GenerationReport Report)
                 $"{binaryFile} has build id {binary.BuildId}, the profile is of {branches.BuildId}; give the binary that ran, or --build-id {binary.BuildId}");
         FlowChecks checks = new();
         SampleProfile profile = ProfileGenerator.Generate(branches, binary, checks);
-        byte[] bytes = SampleProfileWriter.ToBytes(profile, format);
+        if (form.HasSymbolList)
+            profile.Symbols.UnionWith(binary.FunctionNames());
+        byte[] bytes = SampleProfileWriter.ToBytes(profile, form.Format);
         return new GeneratedProfile(bytes, GenerationReport.Create(branches, binary, profile, checks, (ulong)totalProfiles, losses, service));
     }
 }

@@ -4,7 +4,6 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http;
 using Perforator.Generation;
-using Perforator.SampleProfiles;
 using Perforator.Server.Http;
 using Perforator.Server.Ingest;
 using Perforator.Server.Storage;
@@ -39,17 +38,17 @@ internal sealed class PgoResults : IDisposable
 
     /// <summary>The profile of a service's build.</summary>
     /// <exception cref="ApiException">No such service, build or binary, or the binary cannot be used.</exception>
-    public async Task<PgoAnswer> GetAsync(string service, string? buildId, TimeSpanFilter span, SampleProfileFormat format, CancellationToken stop)
+    public async Task<PgoAnswer> GetAsync(string service, string? buildId, TimeSpanFilter span, ProfileForm form, CancellationToken stop)
     {
         SelectedBuild build = await selection.SelectAsync(service, buildId, span, stop);
-        string key = await KeyAsync(build, format, stop);
+        string key = await KeyAsync(build, form, stop);
         StoredResult? result = await FindAsync(key, stop);
         if (result is null)
         {
             await generating.WaitAsync(stop);
             try
             {
-                result = await FindAsync(key, stop) ?? await GenerateAsync(build, key, format, stop);
+                result = await FindAsync(key, stop) ?? await GenerateAsync(build, key, form, stop);
             }
             finally
             {
@@ -64,12 +63,12 @@ internal sealed class PgoResults : IDisposable
     /// <summary>A local path of a generated profile's bytes, or null.</summary>
     public Task<string?> FindBytesAsync(string hash, CancellationToken stop) => blobs.FindAsync(BytesKey(hash), stop);
 
-    /// <summary>Everything the result depends on: branches, binary, format and the code of the generator itself.</summary>
-    private async Task<string> KeyAsync(SelectedBuild build, SampleProfileFormat format, CancellationToken stop)
+    /// <summary>Everything the result depends on: branches, binary, form and the code of the generator itself.</summary>
+    private async Task<string> KeyAsync(SelectedBuild build, ProfileForm form, CancellationToken stop)
     {
         string fingerprint = await store.FingerprintAsync(build.Service, build.Build.BuildId, build.Span, stop);
         Guid generator = typeof(ProfileGenerator).Module.ModuleVersionId;
-        byte[] inputs = Encoding.UTF8.GetBytes($"{generator}\n{build.Service}\n{build.Build.BuildId}\n{format}\n{fingerprint}");
+        byte[] inputs = Encoding.UTF8.GetBytes($"{generator}\n{build.Service}\n{build.Build.BuildId}\n{form.Format}\n{form.HasSymbolList}\n{fingerprint}");
         return $"results/{Convert.ToHexStringLower(SHA256.HashData(inputs))}.json";
     }
 
@@ -83,7 +82,7 @@ internal sealed class PgoResults : IDisposable
         return await JsonSerializer.DeserializeAsync(file, ResultJson.Default.StoredResult, stop);
     }
 
-    private async Task<StoredResult> GenerateAsync(SelectedBuild build, string key, SampleProfileFormat format, CancellationToken stop)
+    private async Task<StoredResult> GenerateAsync(SelectedBuild build, string key, ProfileForm form, CancellationToken stop)
     {
         BuildId buildId = build.Build.BuildId;
         string binary = await binaries.FindAsync(buildId, stop) ?? throw new ApiException(
@@ -93,7 +92,7 @@ internal sealed class PgoResults : IDisposable
         GeneratedProfile generated;
         try
         {
-            generated = await Task.Run(() => GeneratedProfile.Generate(merged.Profile, merged.Count, merged.Losses, binary, build.Service, format), stop);
+            generated = await Task.Run(() => GeneratedProfile.Generate(merged.Profile, merged.Count, merged.Losses, binary, build.Service, form), stop);
         }
         catch (UserErrorException e)
         {

@@ -38,6 +38,14 @@ public sealed class FlowChecks
     /// <summary>Branches out of the binary's known code.</summary>
     public ulong OutgoingBranches { get; set; }
 
+    /// <summary>Indirect calls of the binary's own functions, from code with debug info.</summary>
+    public ulong IndirectCalls { get; set; }
+
+    /// <summary>
+    /// Those of <see cref="IndirectCalls"/> whose place in the source is lost: where the compiler merges the ends of several blocks, it keeps neither line nor probe of the calls in them.
+    /// </summary>
+    public ulong PlacelessIndirectCalls { get; set; }
+
     /// <summary>
     /// Whether most ranges do not begin and end at instructions, as when the binary is not the build that ran. Inputs without build
     /// ids give no other sign of it.
@@ -54,6 +62,7 @@ public sealed class FlowChecks
             (OutsideFunctions, RangeSamples, "of samples are from functions without debug info (build everything hot with -g), .init or .fini"),
             (CrossesFunctions, RangeSamples, "of samples are from ranges that run from one function into another, likely because the profile is of another build of this binary"),
             (BogusRange, RangeSamples, "of samples are from ranges that go backwards or across an unconditional jump, from interrupted or duplicated branch entries; they were dropped"),
+            (PlacelessIndirectCalls, IndirectCalls, "of indirect calls have no place in the source, as the compiler merged several, so clang cannot inline what they call; -mllvm -enable-tail-merge=false keeps most of them apart in the build that is profiled"),
         ];
         ulong[] rarity = new ulong[all.Length];
         for (int i = 0; i < all.Length; i++)

@@ -1,4 +1,5 @@
 using Perforator.Branches;
+using Perforator.Disassembly;
 using Perforator.SampleProfiles;
 using Perforator.Symbolize;
 
@@ -20,16 +21,16 @@ public static class ProfileGenerator
         CodeFlow flow = CodeFlow.Check(branches, binary, checks);
         SampleProfile profile = new() { IsFlowSensitive = binary.IsFlowSensitive, IsProbeBased = binary.HasPseudoProbes };
         if (binary.HasPseudoProbes)
-            CountProbes(flow, binary, profile);
+            CountProbes(flow, binary, profile, checks);
         else
-            CountLines(flow, binary, profile);
+            CountLines(flow, binary, profile, checks);
         foreach (FunctionSamples function in profile.Functions.Values)
             RaiseToCallTargets(function);
         RemoveAmbiguous(profile);
         return profile;
     }
 
-    private static void CountLines(CodeFlow flow, ProfiledBinary binary, SampleProfile profile)
+    private static void CountLines(CodeFlow flow, ProfiledBinary binary, SampleProfile profile, FlowChecks checks)
     {
         LineProfile lines = new(profile);
         foreach (RangeCount range in Spread(flow, binary))
@@ -50,11 +51,15 @@ public static class ProfileGenerator
         }
         foreach (BranchCount branch in flow.Branches)
             if (binary.CalleeAt(branch.To) is { } callee)
-                lines.AddCall(binary.Locate(branch.From), callee, branch.Count);
+            {
+                SourceLocation call = binary.Locate(branch.From);
+                lines.AddCall(call, callee, branch.Count);
+                CheckPlace(branch, call.Line != 0, binary, checks);
+            }
         lines.Finish();
     }
 
-    private static void CountProbes(CodeFlow flow, ProfiledBinary binary, SampleProfile profile)
+    private static void CountProbes(CodeFlow flow, ProfiledBinary binary, SampleProfile profile, FlowChecks checks)
     {
         ProbeProfile probes = new(profile, binary.ReadPseudoProbes(flow));
         foreach (RangeCount range in Spread(flow, binary))
@@ -63,7 +68,19 @@ public static class ProfileGenerator
         probes.CountProbes();
         foreach (BranchCount branch in flow.Branches)
             if (binary.CalleeAt(branch.To) is { } callee)
-                probes.AddCall(branch.From, callee, branch.Count);
+            {
+                bool hasProbe = probes.AddCall(branch.From, callee, branch.Count);
+                CheckPlace(branch, hasProbe, binary, checks);
+            }
+    }
+
+    private static void CheckPlace(BranchCount call, bool hasPlace, ProfiledBinary binary, FlowChecks checks)
+    {
+        if (call.From == BinaryAddress.External.Value || binary.Code.At(new(call.From)) is not { Kind: InstructionKind.IndirectCall } || binary.Locate(call.From).Context is null)
+            return;
+        checks.IndirectCalls = SampleCount.Add(checks.IndirectCalls, call.Count);
+        if (!hasPlace)
+            checks.PlacelessIndirectCalls = SampleCount.Add(checks.PlacelessIndirectCalls, call.Count);
     }
 
     /// <summary>

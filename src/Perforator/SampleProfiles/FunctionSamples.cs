@@ -96,6 +96,12 @@ public sealed class FunctionSamples
             }
     }
 
+    /// <summary>Whether <see cref="Merge"/> would take all of the other profile.</summary>
+    public bool CanMerge(FunctionSamples other) =>
+        (Checksum == 0 || Checksum == other.Checksum)
+        && other.Callsites.All(site => !Callsites.TryGetValue(site.Key, out NameMap<FunctionSamples>? known)
+            || site.Value.Values.All(callee => !known.TryGetValue(callee.Name, out FunctionSamples? own) || own.CanMerge(callee)));
+
     /// <summary>
     /// An estimate of how often the entry block ran: the samples of the lowest location, at least 1 when there are any samples.
     /// LLVM's <c>getHeadSamplesEstimate</c> for profiles without calling context.

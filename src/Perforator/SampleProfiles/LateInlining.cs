@@ -15,18 +15,16 @@ namespace Perforator.SampleProfiles;
 /// </remarks>
 public static class LateInlining
 {
-    /// <summary>Lines of a callee without a choice.</summary>
+    /// <summary>Lines, or probes, of a callee without a choice.</summary>
     private const int FewLines = 4;
 
     /// <summary>Counts are equal that differ by no more than this share: sampling errs.</summary>
     private const double Equal = 0.02;
 
-    /// <summary>Changes a profile. One that is probe-based is left as it is: clang checks it against the control flow.</summary>
+    /// <summary>Changes a profile.</summary>
     /// <returns>How many copies were taken out.</returns>
     public static int Apply(SampleProfile profile)
     {
-        if (profile.IsProbeBased)
-            return 0;
         FunctionSamples[] functions = profile.HottestFirst();
         int taken = 0;
         foreach (FunctionSamples function in functions)
@@ -48,7 +46,7 @@ public static class LateInlining
                 if (inner)
                     taken += TakeOutInside(function, callee, profile, inner, isWanted);
                 // Of several callees of one place, promoted from an indirect call, none is without a choice: the place has one.
-                if ((!inner || isOnly) && isWanted(callee))
+                if ((!inner || isOnly) && isWanted(callee) && Fits(callee, profile))
                 {
                     // First, or a copy of a function inside itself would be merged into what it is merged from.
                     callees.Remove(callee.Name);
@@ -86,6 +84,9 @@ public static class LateInlining
         own.Merge(callee, 1, new LossCounts());
         own.AddHeadSamples(entered);
     }
+
+    /// <summary>Whether the callee's own function can take its counts: clang would refuse those of another control flow.</summary>
+    private static bool Fits(FunctionSamples callee, SampleProfile profile) => !profile.Functions.TryGetValue(callee.Name, out FunctionSamples? own) || own.CanMerge(callee);
 
     private static bool HasNoChoice(FunctionSamples callee)
     {

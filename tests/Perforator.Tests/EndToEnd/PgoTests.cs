@@ -96,6 +96,28 @@ public sealed class PgoTests : IClassFixture<LoopProgram>, IDisposable
     }
 
     [Fact]
+    public async Task A_symbol_list_comes_with_the_profile_when_asked_for()
+    {
+        await server.UploadAsync(program.Recorded(rounds: 100));
+        await UploadBinaryAsync();
+
+        string without = OnlyLine(Pgo("loop")), with = OnlyLine(Pgo("loop", "--symbol-list"));
+        Assert.NotEqual(without, with);
+        Assert.Equal(with, OnlyLine(Pgo("loop", "--symbol-list", "--binary", program.Binary)));
+        Assert.Equal(without, OnlyLine(Pgo("loop")));
+        Assert.DoesNotMatch(@"(?m)^main$", Listed(without));
+        Assert.Matches(@"(?m)^main$", Listed(with));
+        Assert.Matches(@"(?m)^main$", Listed(OnlyLine(Pgo("loop", "--symbol-list", "--late-inlining"))));
+        program.CompileWith(with);
+
+        ToolResult text = Pgo("loop", "--symbol-list", "--format", "text");
+        Assert.Equal((2, ""), (text.ExitCode, text.Output));
+        Assert.Contains("--symbol-list needs --format extbinary", text.Error, StringComparison.Ordinal);
+
+        static string Listed(string profile) => Tool.Cli("profile", "show", "--symbols", profile).Succeeded().Output;
+    }
+
+    [Fact]
     public async Task Time_spans_and_output_formats_are_kept_to()
     {
         await server.UploadAsync(program.Recorded(rounds: 100));

@@ -145,8 +145,64 @@ public sealed class LateInliningTests
         Assert.Equal(before, Text(profile));
     }
 
+    [Fact]
+    public void Callees_of_probe_based_profiles_take_their_checksum_along()
+    {
+        SampleProfile profile = Parse("""
+            outer:300:100
+             1: 100
+             3: rotate:100
+              1: 100
+              !CFGChecksum: 7
+             4: shift:100
+              1: 100
+              !CFGChecksum: 8
+             !CFGChecksum: 9
+
+            """);
+        Assert.True(profile.IsProbeBased);
+        Assert.Equal(2, LateInlining.Apply(profile));
+        Assert.Equal("""
+            outer:300:100
+             1: 100
+             3: 100 rotate:100
+             4: 100 shift:100
+             !CFGChecksum: 9
+            rotate:100:100
+             1: 100
+             !CFGChecksum: 7
+            shift:100:100
+             1: 100
+             !CFGChecksum: 8
+
+            """, Text(profile));
+    }
+
+    [Theory]
+    [InlineData(7, 1)]
+    [InlineData(8, 0)]
+    public void A_callee_of_another_control_flow_than_the_function_of_its_name_stays_inlined(int checksum, int taken)
+    {
+        SampleProfile profile = Parse($"""
+            outer:200:100
+             1: 100
+             3: rotate:100
+              1: 100
+              !CFGChecksum: {checksum}
+             !CFGChecksum: 9
+            rotate:5:5
+             1: 5
+             !CFGChecksum: 7
+
+            """);
+        string before = Text(profile);
+        Assert.Equal(taken, LateInlining.Apply(profile));
+        Assert.Equal(taken == 0, before == Text(profile));
+        Assert.Equal(taken == 0 ? 5UL : 105UL, profile.Function("rotate").TotalSamples);
+    }
+
     [SkippableFact]
-    public void Llvm_reads_what_is_left_and_probes_are_left_alone()
+    public void Llvm_reads_what_is_left()
     {
         Tool.Require(Profdata.Program);
         using TemporaryFolder folder = new();
@@ -159,9 +215,5 @@ public sealed class LateInliningTests
             SampleProfileText.Write(ours, profile);
             Assert.Equal(Profdata.Run("show", "--sample", folder["late"]), ours.ToString());
         }
-        SampleProfile probes = SampleProfileReader.Load(Profdata.TestData("probes.txt"));
-        string before = Text(probes);
-        Assert.Equal(0, LateInlining.Apply(probes));
-        Assert.Equal(before, Text(probes));
     }
 }
