@@ -165,10 +165,10 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options, Placement pla
         if (watched is not { } burst)
             return;
         watched = null;
-        double? speed = odometer.Speed();
-        if (speed is not null)
-            burst.Target.Process.Speed.Learn(burst.Shape, speed.Value);
-        Deliver(burst, sink, speed);
+        OdometerReading? reading = odometer.Speed();
+        if (reading is { } read)
+            burst.Target.Process.Speed.Learn(burst.Shape, read.Speed);
+        Deliver(burst, sink, reading);
     }
 
     /// <summary>How soon the next <see cref="Poll"/> is wanted: a thread should wait for it no more than an eighth of what its call took.</summary>
@@ -363,14 +363,14 @@ internal sealed class BurstRunner(SoftwareRecorderOptions options, Placement pla
         }
     }
 
-    /// <param name="speed">Branches a microsecond, as its odometer says.</param>
-    private void Deliver(Burst burst, IBranchSink sink, double? speed = null)
+    /// <param name="reading">Of its odometer, where it has one.</param>
+    private void Deliver(Burst burst, IBranchSink sink, OdometerReading? reading = null)
     {
         buffers.Push(burst.Branches);
         if (burst.BranchCount == 0)
             return;
         TargetProcess process = burst.Target.Process;
-        double length = (speed ?? process.Speed.Estimate(burst.Shape)) * process.Speed.SampleTime;
+        double length = process.Speed.Estimate(burst.Shape, reading) * process.Speed.SampleTime;
         burst.Target.LastLength = (int)length;
         int counted = (int)(length * burst.Weight);
         Span<BranchEntry> branches = burst.Counted(counted, out double times);

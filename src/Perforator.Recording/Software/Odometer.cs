@@ -4,6 +4,14 @@ using static Perforator.Recording.Syscalls;
 
 namespace Perforator.Recording.Software;
 
+/// <summary>What an <see cref="Odometer"/> says.</summary>
+/// <param name="Speed">Branches a microsecond.</param>
+/// <param name="Variance">
+/// Of the words' logarithms of it. They agree where a path is like what runs while they are watched, ten times as long; a stretch that counts something else than what follows (lzip,
+/// skipping what a long match covers) makes some words too slow and others too quick.
+/// </param>
+internal readonly record struct OdometerReading(double Speed, double Variance);
+
 /// <summary>
 /// Tells how quick a thread is that nobody disturbs: by counters in its own memory, read while it runs. Interpreting its path shows which words of memory go up or down steadily
 /// and by how much a branch (counters of rows, positions in buffers, statistics); how far they get in a while says how many branches
@@ -129,7 +137,7 @@ internal sealed unsafe class Odometer
     /// Branches a microsecond from the first reading to the last: the median of the words that have gone on steadily, each with what it counted on the path for a weight, as it may have
     /// counted once too often or too seldom. Null where none has, as when all have started anew meanwhile or the thread has not run.
     /// </summary>
-    public double? Speed()
+    public OdometerReading? Speed()
     {
         if (readings < Readings)
             return null;
@@ -153,13 +161,19 @@ internal sealed unsafe class Odometer
         if (steady == 0)
             return null;
         Array.Sort(speeds, weights, 0, steady);
-        double rest = 0;
+        double total = 0, logarithms = 0, squares = 0;
         for (int i = 0; i < steady; i++)
-            rest += weights[i] / 2;
+        {
+            double logarithm = Math.Log(speeds[i] / speeds[0]);
+            total += weights[i];
+            logarithms += weights[i] * logarithm;
+            squares += weights[i] * logarithm * logarithm;
+        }
+        double rest = total / 2, mean = logarithms / total;
         int median = 0;
         while (median < steady - 1 && (rest -= weights[median]) > 0)
             median++;
-        return speeds[median];
+        return new(speeds[median], Math.Max(0, (squares / total) - (mean * mean)));
     }
 
     private double Between(int word, int first, int last) =>

@@ -12,7 +12,7 @@ internal readonly record struct PathShape(int Branches, long Instructions, int P
 /// </summary>
 /// <remarks>
 /// As many branches from each random moment would give slow code (cache misses, mispredictions) too much weight, as it is met more often than quick code with as many branches.
-/// Where an <see cref="Odometer"/> told the speed, that counts. The others are estimated: the logarithm of branches a microsecond is taken to be linear in those of instructions a branch
+/// Where an <see cref="Odometer"/> told the speed, that counts, the less the less its words agree. The others are estimated: the logarithm of branches a microsecond is taken to be linear in those of instructions a branch
 /// and of pages (the wider code ranges, the more it misses the caches), with coefficients fitted to the odometers read so far. docs/recorder.md has the figures behind that.
 /// </remarks>
 internal sealed class PathSpeed
@@ -55,6 +55,9 @@ internal sealed class PathSpeed
 
     /// <summary>An estimate is at most so many times more or less than what was measured on average: where few samples have an odometer, those that have one are of some code more than of other.</summary>
     private const double Furthest = 1.3;
+
+    /// <summary>How far speeds are from what is estimated of them: the variance of their logarithms, where the words of an odometer agree.</summary>
+    private const double Variance = 0.2;
 
     /// <summary>A reading that is further off the estimate (in logarithms) counts less.</summary>
     private const double Usable = 0.5;
@@ -112,6 +115,15 @@ internal sealed class PathSpeed
         Describe(shape, features);
         double mean = measured / counted;
         return Math.Clamp(Math.Exp(Product(coefficients, features)) * UsualSpeed * measured / estimated, mean / Furthest, mean * Furthest);
+    }
+
+    /// <summary>Branches a microsecond of a thread, as its odometer says and its path lets expect: their geometric mean, each weighed with the other's variance.</summary>
+    /// <param name="shape">Of the path.</param>
+    /// <param name="reading">Null where the thread has no odometer.</param>
+    public double Estimate(in PathShape shape, OdometerReading? reading)
+    {
+        double expected = Estimate(shape);
+        return reading is { } read ? expected * Math.Pow(read.Speed / expected, Variance / (Variance + read.Variance)) : expected;
     }
 
     private static void Describe(in PathShape shape, Span<double> features)

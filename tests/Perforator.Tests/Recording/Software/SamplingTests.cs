@@ -141,6 +141,18 @@ public sealed class SamplingTests
             Assert.InRange(speed.Estimate(shape), 360, 440);
     }
 
+    [Theory]
+    // What is expected of a path varies by 0.2: at that, odometer and expectation count alike.
+    [InlineData(0, 250)]
+    [InlineData(0.2, 500)]
+    [InlineData(0.6, 707.1)]
+    [InlineData(1e9, 1000)]
+    public void An_odometer_counts_the_less_the_less_its_words_agree(double variance, double expected)
+    {
+        Assert.Equal(expected, new PathSpeed().Estimate(Usual, new OdometerReading(250, variance)), 0.5);
+        Assert.Equal(1000, new PathSpeed().Estimate(Usual, null), 0.5);
+    }
+
     [Fact]
     public void A_reading_far_off_the_others_counts_little()
     {
