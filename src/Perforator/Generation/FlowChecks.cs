@@ -1,4 +1,5 @@
 using Perforator.Bytes;
+using Perforator.SampleProfiles;
 
 namespace Perforator.Generation;
 
@@ -39,12 +40,21 @@ public sealed class FlowChecks
     public ulong OutgoingBranches { get; set; }
 
     /// <summary>Indirect calls of the binary's own functions, from code with debug info.</summary>
-    public ulong IndirectCalls { get; set; }
+    public ulong IndirectCalls { get; private set; }
 
     /// <summary>
     /// Those of <see cref="IndirectCalls"/> whose place in the source is lost: where the compiler merges the ends of several blocks, it keeps neither line nor probe of the calls in them.
     /// </summary>
-    public ulong PlacelessIndirectCalls { get; set; }
+    public ulong PlacelessIndirectCalls { get; private set; }
+
+    /// <param name="count">How often it was executed.</param>
+    /// <param name="hasPlace">Whether a line, or a probe, is known of it.</param>
+    public void AddIndirectCall(ulong count, bool hasPlace)
+    {
+        IndirectCalls = SampleCount.Add(IndirectCalls, count);
+        if (!hasPlace)
+            PlacelessIndirectCalls = SampleCount.Add(PlacelessIndirectCalls, count);
+    }
 
     /// <summary>
     /// Whether most ranges do not begin and end at instructions, as when the binary is not the build that ran. Inputs without build

@@ -54,7 +54,8 @@ public static class ProfileGenerator
             {
                 SourceLocation call = binary.Locate(branch.From);
                 lines.AddCall(call, callee, branch.Count);
-                CheckPlace(branch, call.Line != 0, binary, checks);
+                if (call.Context is not null && IsIndirectCall(branch, binary))
+                    checks.AddIndirectCall(branch.Count, hasPlace: call.Line != 0);
             }
         lines.Finish();
     }
@@ -70,18 +71,13 @@ public static class ProfileGenerator
             if (binary.CalleeAt(branch.To) is { } callee)
             {
                 bool hasProbe = probes.AddCall(branch.From, callee, branch.Count);
-                CheckPlace(branch, hasProbe, binary, checks);
+                if (IsIndirectCall(branch, binary) && binary.Locate(branch.From).Context is not null)
+                    checks.AddIndirectCall(branch.Count, hasProbe);
             }
     }
 
-    private static void CheckPlace(BranchCount call, bool hasPlace, ProfiledBinary binary, FlowChecks checks)
-    {
-        if (call.From == BinaryAddress.External.Value || binary.Code.At(new(call.From)) is not { Kind: InstructionKind.IndirectCall } || binary.Locate(call.From).Context is null)
-            return;
-        checks.IndirectCalls = SampleCount.Add(checks.IndirectCalls, call.Count);
-        if (!hasPlace)
-            checks.PlacelessIndirectCalls = SampleCount.Add(checks.PlacelessIndirectCalls, call.Count);
-    }
+    private static bool IsIndirectCall(BranchCount branch, ProfiledBinary binary) =>
+        branch.From != BinaryAddress.External.Value && binary.Code.At(new(branch.From)) is { Kind: InstructionKind.IndirectCall };
 
     /// <summary>
     /// Disjoint ranges of the code that ran. All other code of the functions that were touched has a count of 0: the compiler is to
