@@ -1,8 +1,10 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Runtime;
+using Perforator.Branches;
 using Perforator.Bytes;
 using Perforator.Generation;
+using Perforator.Inputs;
 using Perforator.SampleProfiles;
 
 namespace Perforator.Cli;
@@ -59,18 +61,29 @@ internal static class GenerateCommand
             if (parsed.GetValue(output) is { } file and not "-")
                 WholeFile.Check(file);
             using ProfiledBinary opened = ProfiledBinary.Load(parsed.GetValue(binary)!, parsed.GetValue(debugFile));
-            BranchInputs inputs = new(opened);
-            foreach (string path in parsed.GetValue(perfScripts) ?? [])
-                inputs.AddPerfScript(path);
-            foreach (string path in parsed.GetValue(branches) ?? [])
-                inputs.AddBranches(path);
-            foreach (string path in parsed.GetValue(perfData) ?? [])
-                inputs.AddPerfData(path);
-            foreach (string path in parsed.GetValue(pprofs) ?? [])
-                inputs.AddPprof(path);
+            Module module = opened.ToModule();
+            RecordedBinaries binaries = new([module]);
+            BranchProfileSet inputs = new();
+            List<string> notes = [];
+            ulong profiles = 0;
+            foreach ((Option<string[]> option, InputKind kind) in new[]
+            {
+                (perfScripts, InputKind.PerfScript), (branches, InputKind.Branches), (perfData, InputKind.PerfData), (pprofs, InputKind.Pprof),
+            })
+            {
+                foreach (string path in parsed.GetValue(option) ?? [])
+                {
+                    RecordedInput input = Recordings.Read(path, binaries, kind);
+                    inputs.TakeOver(input.ProfileOf(module));
+                    inputs.Losses.Merge(input.Set.Losses);
+                    notes.AddRange(input.Notes);
+                    profiles++;
+                }
+            }
+            BranchProfile recorded = inputs.Profiles[module.BuildId];
             CollectNowNotLater();
             FlowChecks checks = new();
-            SampleProfile profile = ProfileGenerator.Generate(inputs.Branches, opened, checks);
+            SampleProfile profile = ProfileGenerator.Generate(recorded, opened, checks);
             if (checks.IsLikelyOfAnotherBuild)
                 throw new UserErrorException(string.Create(CultureInfo.InvariantCulture,
                     $"{opened.Path} is not the build that was recorded: {100.0 * (checks.NotOnBoundary + checks.BetweenInstructions) / checks.RangeSamples:0} % of the samples do not fit its instructions; name the binary that ran"));
@@ -78,7 +91,7 @@ internal static class GenerateCommand
                 profile.Symbols.UnionWith(opened.FunctionNames());
             late.Apply(parsed, profile);
             Write(profile, parsed.GetValue(format)!, parsed.GetValue(md5), parsed.GetValue(output));
-            GenerationReport report = GenerationReport.Create(inputs.Branches, opened, profile, checks, inputs.Profiles, inputs.Losses, notes: inputs.Notes);
+            GenerationReport report = GenerationReport.Create(recorded, opened, profile, checks, profiles, inputs.Losses, notes: notes);
             Console.Error.Write(parsed.GetValue(json) ? report.ToJson() + "\n" : report.ToText());
         });
         return command;

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Perforator.Branches;
 using Perforator.Bytes;
+using Perforator.Inputs;
 using Perforator.Server.Http;
 
 namespace Perforator.Cli;
@@ -49,12 +50,11 @@ internal static class ImportCommand
         FileModules modules = new(binaries);
 
         // All are read before any is sent: a bad file imports nothing.
-        List<RecordedFile> recordings = [];
+        List<RecordedInput> recordings = [];
         foreach (string file in files)
         {
-            RecordedFile recording = RecordedFile.Read(file, modules, service);
-            if (recording.Set.Profiles.Count == 0)
-                throw new UserErrorException($"{recording.Name} has no branches in {(binaries.Length > 0 ? string.Join(" or ", binaries) : "any binary found here")}{WhyNone(modules, recording.Set)}");
+            RecordedInput recording = Recordings.Read(file, modules.Binaries);
+            recording.Set.Labels[ProfileLabels.Service] = service;
             recordings.Add(recording);
         }
         using ServerClient client = new(server);
@@ -67,7 +67,7 @@ internal static class ImportCommand
             }
             catch (UserErrorException e)
             {
-                List<RecordedFile> pipes = [.. recordings.Skip(i).Where(static recording => recording.IsPipe)];
+                List<RecordedInput> pipes = [.. recordings.Skip(i).Where(static recording => recording.IsPipe)];
                 if (pipes.Count == 0)
                     throw;
                 IEnumerable<string> binariesOfUse = pipes.SelectMany(static pipe => pipe.Set.Profiles.Keys).Distinct()
@@ -79,7 +79,7 @@ internal static class ImportCommand
         return ExitCodes.Ok;
     }
 
-    private static async Task SendAsync(ServerClient client, RecordedFile recording, FileModules modules, HashSet<BuildId> sent, CancellationToken stop)
+    private static async Task SendAsync(ServerClient client, RecordedInput recording, FileModules modules, HashSet<BuildId> sent, CancellationToken stop)
     {
         UploadReceipt receipt = await client.UploadProfileAsync(recording.Set, stop);
         Report(recording.Name, recording.Set, receipt);
@@ -94,7 +94,7 @@ internal static class ImportCommand
     }
 
     /// <summary>Writes what came through a pipe, as it was to be sent, into a file here: its name says what it holds.</summary>
-    private static string Keep(RecordedFile recording)
+    private static string Keep(RecordedInput recording)
     {
         const int HashDigits = 12;
         byte[] encoded = BranchProfileCodec.Encode(recording.Set);
@@ -115,7 +115,4 @@ internal static class ImportCommand
         if (branches == 0)
             Console.Error.WriteLine($"perforator: {file} has no branch stacks: profiles made of sampled addresses are of lower quality; perforator record needs no special CPU");
     }
-
-    private static string WhyNone(FileModules modules, BranchProfileSet set) =>
-        modules.Unresolved.Count > 0 ? $": {modules.Unresolved.First().Key}: {modules.Unresolved.First().Value}; name the binary with --binary" : BranchInputs.MainLoss(set.Losses);
 }

@@ -17,6 +17,9 @@ internal sealed partial class AddressSpace
         /// <summary>The binary, if it is of interest.</summary>
         public Module? Module { get; init; }
 
+        /// <summary>The binary, if it is of none.</summary>
+        public OtherBinary? Other { get; init; }
+
         /// <summary>Memory without a file, of which it is not known what code it holds.</summary>
         public bool IsAnonymous { get; init; }
     }
@@ -41,6 +44,13 @@ internal sealed partial class AddressSpace
         Map(new Region(start, end, tally, bias) { Module = module });
         if (tally is not null)
             TakeAnonymousBefore(start);
+    }
+
+    /// <summary>Maps a range to a file that is of no interest.</summary>
+    public void MapOther(ulong start, ulong end, OtherBinary? other)
+    {
+        if (end > start)
+            Map(new Region(start, end, null, 0) { Other = other });
     }
 
     private void Map(Region region)

@@ -50,6 +50,7 @@ public sealed class BranchAggregator : IBranchSink
     private readonly Dictionary<int, AddressSpace> processes = [];
     // By build id; its text, as comparing build ids would have to be compiled at run time.
     private readonly Dictionary<string, ModuleTally> tallies = new(StringComparer.Ordinal);
+    private readonly OtherBinaries others = new();
     private int lastProcess = int.MinValue;
     private AddressSpace? lastSpace;
     private ulong sampleNumber;
@@ -74,6 +75,9 @@ public sealed class BranchAggregator : IBranchSink
     /// <summary>All branch stack entries seen, whether or not they touched a binary of interest.</summary>
     public ulong BranchEntries { get; private set; }
 
+    /// <summary>What was mapped executable and is of no interest, in the order in which it was first seen.</summary>
+    public IReadOnlyCollection<OtherBinary> OtherBinaries => others.All;
+
     /// <inheritdoc/>
     public void OnMapping(Mapping mapping)
     {
@@ -83,8 +87,13 @@ public sealed class BranchAggregator : IBranchSink
             return;
         }
         Module? module = resolver.Resolve(mapping);
-        BinaryAddress? start = module?.StartOf(mapping.Offset, mapping.Length);
-        ModuleTally? tally = module is null || start is null ? null : Tally(module.BuildId, module.Path);
+        if (module is null)
+        {
+            Space(mapping.ProcessId).MapOther(mapping.Start.Value, mapping.End.Value, others.Of(mapping));
+            return;
+        }
+        BinaryAddress? start = module.StartOf(mapping.Offset, mapping.Length);
+        ModuleTally? tally = start is null ? null : Tally(module.BuildId, module.Path);
         Space(mapping.ProcessId).Map(mapping.Start.Value, mapping.End.Value, tally, mapping.Start.Value - (start?.Value ?? 0), module);
     }
 
@@ -133,6 +142,7 @@ public sealed class BranchAggregator : IBranchSink
         else if (sample.Stack.IsEmpty)
         {
             Losses.Add(ExternalAddress, weight);
+            space.Find(sample.InstructionPointer.Value).Other?.Count(weight);
         }
         for (ReadOnlySpan<BranchEntry> stack = sample.Stack; !stack.IsEmpty;)
         {
@@ -151,6 +161,7 @@ public sealed class BranchAggregator : IBranchSink
     {
         foreach (ModuleTally tally in other.tallies.Values)
             Tally(tally.Profile.BuildId, tally.Profile.Path).Merge(tally);
+        others.Merge(other.others);
         Losses.Merge(other.Losses);
         Samples = PairCounts.Saturating(Samples, other.Samples);
         BranchEntries = PairCounts.Saturating(BranchEntries, other.BranchEntries);
@@ -260,11 +271,16 @@ public sealed class BranchAggregator : IBranchSink
             from.NewerTo = ulong.MaxValue;
         }
         if ((from ?? to) is not { } touched)
+        {
+            (fromRegion.Other ?? toRegion.Other)?.Count(weight);
             Losses.Add(
                 (entry.From.Value | entry.To.Value) >> 63 != 0 ? KernelBranch
                     : fromRegion.IsAnonymous || toRegion.IsAnonymous ? AnonymousBranch : ExternalBranch, weight);
+        }
         else if (sampled is null)
+        {
             (sampled = touched).Profile.Samples += weight;
+        }
     }
 
     private ModuleTally Tally(BuildId id, string path)

@@ -35,6 +35,13 @@ public sealed class BranchProfileSet
         known.Merge(profile);
     }
 
+    /// <summary>Adds a binary's profile, which is not to be used by others any more: the first of a binary is kept rather than copied.</summary>
+    public void TakeOver(BranchProfile profile)
+    {
+        if (!Profiles.TryAdd(profile.BuildId, profile))
+            Profiles[profile.BuildId].Merge(profile);
+    }
+
     /// <summary>Takes over an aggregator's profiles, losses and samples.</summary>
     public void Add(BranchAggregator aggregator)
     {

@@ -25,6 +25,16 @@ public sealed class Module
     public IReadOnlyList<LoadSegment> Segments { get; }
 
     /// <summary>
+    /// Whether a mapping is of this binary: the one notion of "the same binary" that all inputs share. Where both build ids are known they
+    /// decide; else the file name does, since the path in a recording may be that of another host or container.
+    /// </summary>
+    public bool Matches(Mapping mapping) => mapping.BuildId.IsEmpty ? HasName(mapping.FilePath) : mapping.BuildId == BuildId;
+
+    /// <summary>Whether a path ends in the binary's file name.</summary>
+    public bool HasName(string path) =>
+        System.IO.Path.GetFileName(path.AsSpan()).SequenceEqual(System.IO.Path.GetFileName(Path.AsSpan()));
+
+    /// <summary>
     /// The ELF virtual address at which a mapping of the file begins: p_vaddr + (offset - p_offset) of the segment it shows most of,
     /// executable ones first. mmap takes whole pages, so that a mapping may begin before its segment and hold the ends of its
     /// neighbours in the file. Null when it shows no segment.

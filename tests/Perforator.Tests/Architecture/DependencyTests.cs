@@ -23,6 +23,7 @@ public partial class DependencyTests
         ["PerfData"] = ["Bytes", "Branches"],
         ["PerfScript"] = ["Bytes", "Branches"],
         ["Pprof"] = ["Bytes", "Branches"],
+        ["Inputs"] = ["Bytes", "Elf", "Branches", "PerfData", "PerfScript", "Pprof"],
         ["Disassembly"] = ["Bytes", "Elf"],
         ["Symbolize"] = ["Bytes", "Elf", "Dwarf"],
         ["Generation"] = ["Bytes", "Elf", "Dwarf", "Symbolize", "Disassembly", "Branches", "SampleProfiles"],
