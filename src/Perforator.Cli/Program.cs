@@ -74,8 +74,8 @@ internal static class Program
                 EnableDefaultExceptionHandler = false,
 
                 // What records sees to signals itself, from before it touches any process: see StopSignals. What reads a pipe leaves the first
-                // one to whoever writes it: see PipeInterrupt.
-                ProcessTerminationTimeout = parsed.CommandResult.Command.Name is "agent" or "record" or "import" or "generate" ? null : TimeSpan.FromSeconds(2),
+                // one to whoever writes it: see PipeInterrupt. The server's host sees to them too, and lets requests finish.
+                ProcessTerminationTimeout = parsed.CommandResult.Command.Name is "agent" or "record" or "import" or "generate" or "serve" ? null : TimeSpan.FromSeconds(2),
             });
         }
         catch (UserErrorException e)

@@ -15,7 +15,7 @@ internal static class ServeCommand
         };
         Option<string> listen = new("--listen")
         {
-            Description = "Address to listen on. The API has no authentication: for other hosts, put it behind a proxy that has.",
+            Description = "Address to listen on. One that other hosts reach needs --auth and https (or --insecure).",
             HelpName = "URL",
             DefaultValueFactory = static _ => ServerSettings.DefaultAddress.GetLeftPart(UriPartial.Authority),
         };
@@ -29,23 +29,53 @@ internal static class ServeCommand
             if (result.GetValueOrDefault<int?>() is < 0 or > 65535)
                 result.AddError("--port is 0 to 65535");
         });
+        Option<string?> auth = new("--auth") { Description = "Who may do what: a YAML file, see docs/security.md. Default: nobody is asked, on loopback only.", HelpName = "FILE" };
+        Option<bool> insecure = new("--insecure") { Description = "Serve other hosts without --auth, or with it over plain http." };
+        Option<string[]> host = new("--host")
+        {
+            Description = "A name by which clients call this server; may be given again. localhost, this machine's name and addresses need none.",
+            HelpName = "NAME",
+        };
+        Option<string?> certificate = new("--tls-certificate") { Description = "The server's certificate, with those between it and its authority (PEM). Read again when it changes.", HelpName = "FILE" };
+        Option<string?> key = new("--tls-key") { Description = "The certificate's private key (PEM).", HelpName = "FILE" };
+        Option<string?> audit = new("--audit-log") { Description = "Append a JSON line for each write to this file; - is stderr.", HelpName = "FILE" };
+        certificate.Validators.Add(result => RequireBoth(result, key, "--tls-key"));
+        key.Validators.Add(result => RequireBoth(result, certificate, "--tls-certificate"));
         Command command = new("serve",
             """
             Keeps profiles and binaries and answers pgo requests. Prints its address on stdout once it is ready; ends cleanly on SIGTERM and Ctrl-C.
 
-            Example: perforator serve --data /var/lib/perforator
+            Examples:
+              perforator serve --data /var/lib/perforator
+              perforator serve --listen https://0.0.0.0:7733 --tls-certificate server.pem --tls-key server.key --auth access.yaml
             """)
-        { data, listen, port };
-        command.SetAction((parsed, stop) => RunAsync(parsed.GetValue(data) ?? DefaultData(), parsed.GetValue(listen)!, parsed.GetValue(port), stop));
+        { data, listen, port, auth, insecure, host, certificate, key, audit };
+        command.SetAction((parsed, stop) =>
+        {
+            Uri address = ServerOption.Parse(parsed.GetValue(listen)!, "--listen");
+            if (parsed.GetValue(port) is { } number)
+                address = new UriBuilder(address) { Port = number }.Uri;
+            return RunAsync(new ServerSettings(parsed.GetValue(data) ?? DefaultData(), address)
+            {
+                AccessFile = parsed.GetValue(auth),
+                IsInsecure = parsed.GetValue(insecure),
+                HostNames = parsed.GetValue(host) ?? [],
+                Tls = parsed.GetValue(certificate) is { } pem ? (pem, parsed.GetValue(key)!) : null,
+                AuditLog = parsed.GetValue(audit),
+            }, stop);
+        });
         return command;
     }
 
-    private static async Task<int> RunAsync(string data, string listen, int? port, CancellationToken stop)
+    private static void RequireBoth(System.CommandLine.Parsing.OptionResult result, Option other, string name)
     {
-        Uri address = ServerOption.Parse(listen, "--listen");
-        if (port is { } number)
-            address = new UriBuilder(address) { Port = number }.Uri;
-        await using PerforatorServer server = await PerforatorServer.StartAsync(new ServerSettings(data, address), stop);
+        if (result.Parent is System.CommandLine.Parsing.CommandResult command && command.GetResult(other) is null)
+            result.AddError($"{result.Option.Name} needs {name} as well");
+    }
+
+    private static async Task<int> RunAsync(ServerSettings settings, CancellationToken stop)
+    {
+        await using PerforatorServer server = await PerforatorServer.StartAsync(settings, stop);
         Console.Out.WriteLine(server.Address.GetLeftPart(UriPartial.Authority));
         await server.RunAsync(stop);
         return ExitCodes.Ok;

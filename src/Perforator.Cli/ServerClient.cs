@@ -28,7 +28,7 @@ internal sealed class ServerClient : IDisposable
     {
         Address = server;
         SocketsHttpHandler handler = new() { ConnectTimeout = TimeSpan.FromSeconds(10), UseProxy = !server.IsLoopback };
-        http = new HttpClient(handler) { BaseAddress = server, Timeout = TimeSpan.FromMinutes(10) };
+        http = new HttpClient(ServerCredentials.AddTo(handler)) { BaseAddress = server, Timeout = TimeSpan.FromMinutes(10) };
         retry = Retry(retries);
     }
 

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Perforator.Server.Auth;
 using Perforator.Server.Http;
 using Perforator.Server.Ingest;
 using Perforator.Server.Results;
@@ -49,6 +50,9 @@ public sealed class PerforatorServer : IAsyncDisposable
 
     private static WebApplication Build(ServerSettings settings, DataFolder data)
     {
+        ListenAddress listen = ListenAddress.Of(settings.Listen);
+        AccessFile? access = settings.AccessFile is { } file ? AccessFile.Load(file) : null;
+        CheckExposure(settings, listen, access);
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         // Only the settings count, no appsettings.json of the current folder and no ASPNETCORE_ variables.
         builder.Configuration.Sources.Clear();
@@ -59,12 +63,19 @@ public sealed class PerforatorServer : IAsyncDisposable
         // A start that fails is thrown to the caller too, who tells the user in one line.
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(static console => console.LogToStandardErrorThreshold = LogLevel.Trace);
-        builder.WebHost.UseUrls(settings.Listen.GetLeftPart(UriPartial.Authority));
+        TlsCertificate? certificate = settings.Tls is { } tls ? new TlsCertificate(tls.Certificate, tls.Key, TimeProvider.System) : null;
+        builder.WebHost.UseKestrelHttpsConfiguration();
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = settings.MaxProfileBytes;
+            kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(20);
+            kestrel.Limits.MaxConcurrentConnections = MaxConnections;
+            Listening.Bind(kestrel, listen, certificate, asksForCertificate: access?.Certificates is not null);
         });
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = settings.ShutdownPatience);
+        if (access is not null)
+            Authentication.Add(builder.Services, access);
         builder.Services.ConfigureHttpJsonOptions(static json => json.SerializerOptions.TypeInfoResolverChain.Insert(0, ApiJson.Default));
         builder.Services.AddProblemDetails();
         builder.Services.AddOpenApi();
@@ -77,9 +88,17 @@ public sealed class PerforatorServer : IAsyncDisposable
             .AddSingleton<BuildSelection>()
             .AddSingleton<PgoResults>();
 
+        builder.Services
+            .AddSingleton(new InFlightBytes(settings.MaxBytesInFlight, TimeSpan.FromSeconds(20)))
+            .AddSingleton(new AccessControl(access))
+            .AddSingleton(new AuditLog(settings.AuditLog, TimeProvider.System));
+
         WebApplication app = builder.Build();
+        app.Use(app.Services.GetRequiredService<AuditLog>().Handle);
         app.Use(ProblemResponses.Handle);
+        app.Use(new ForeignPages(settings.HostNames, checksHost: access is null).Handle);
         app.UseRouting();
+        app.Use(app.Services.GetRequiredService<AccessControl>().Handle);
         app.MapOpenApi();
         HealthEndpoint.Map(app);
         ProfilesEndpoint.Map(app);
@@ -87,6 +106,28 @@ public sealed class PerforatorServer : IAsyncDisposable
         ServicesEndpoint.Map(app);
         PgoEndpoint.Map(app);
         return app;
+    }
+
+    /// <summary>More connections than a fleet's agents keep open; what is beyond is closed at once rather than served slowly.</summary>
+    private const int MaxConnections = 10_000;
+
+    /// <summary>Refuses to serve other hosts without asking who they are, or over what anybody can read, unless told to.</summary>
+    private static void CheckExposure(ServerSettings settings, ListenAddress listen, AccessFile? access)
+    {
+        if (listen.IsTls && settings.Tls is null)
+            throw new UserErrorException($"{settings.Listen} (--listen) is https: name its certificate and key with --tls-certificate and --tls-key");
+        if (!listen.IsTls && settings.Tls is not null)
+            throw new UserErrorException($"{settings.Listen} (--listen) is http, for which a certificate has no use; give https://, or leave --tls-certificate out");
+        if (!listen.IsTls && access?.Certificates is not null)
+            throw new UserErrorException($"{settings.AccessFile} (--auth) asks for client certificates, which only https has; give --listen https://");
+        if (listen.IsLoopback || settings.IsInsecure)
+            return;
+        if (access is null)
+            throw new UserErrorException(
+                $"{settings.Listen} (--listen) is reached by other hosts: say who may do what with --auth FILE, or --insecure to let everybody do everything");
+        if (!listen.IsTls)
+            throw new UserErrorException(
+                $"{settings.Listen} (--listen) would carry credentials that anybody on the way can read: give https:// with --tls-certificate and --tls-key, or --insecure behind a proxy");
     }
 
     /// <summary>Stops listening, finishes requests under way and closes the data folder.</summary>

@@ -16,4 +16,25 @@ public sealed record ServerSettings(string DataFolder, Uri Listen)
 
     /// <summary>The largest binary accepted, in bytes.</summary>
     public long MaxBinaryBytes { get; init; } = 8L << 30;
+
+    /// <summary>Memory that all profile uploads under way may take together, in bytes.</summary>
+    public long MaxBytesInFlight { get; init; } = 512L << 20;
+
+    /// <summary>Who may do what (<see cref="Auth.AccessFile"/>); null for a server that asks nobody who they are.</summary>
+    public string? AccessFile { get; init; }
+
+    /// <summary>Whether a server that other hosts reach may do without <see cref="AccessFile"/>.</summary>
+    public bool IsInsecure { get; init; }
+
+    /// <summary>The names by which clients call the server, besides localhost and the machine's.</summary>
+    public IReadOnlyList<string> HostNames { get; init; } = [];
+
+    /// <summary>Certificate and key in PEM files, for https.</summary>
+    public (string Certificate, string Key)? Tls { get; init; }
+
+    /// <summary>Where a line for each write goes: a file, "-" for stderr, or null for nowhere.</summary>
+    public string? AuditLog { get; init; }
+
+    /// <summary>How long requests under way may take to finish once the server is told to end.</summary>
+    public TimeSpan ShutdownPatience { get; init; } = TimeSpan.FromSeconds(60);
 }

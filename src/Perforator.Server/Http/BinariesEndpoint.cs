@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Perforator.Server.Auth;
 using Perforator.Server.Ingest;
 
 namespace Perforator.Server.Http;
@@ -14,12 +15,12 @@ internal static class BinariesEndpoint
     {
         routes.MapMethods(Route, [HttpMethods.Head], Head)
             .Produces(StatusCodes.Status200OK).Produces(StatusCodes.Status404NotFound)
-            .WithSummary("Whether the server holds the binary");
+            .WithSummary("Whether the server holds the binary").Requires(Role.Upload);
         routes.MapPut(Route, Put)
             .Accepts<byte[]>(ApiMediaTypes.Bytes)
             .Produces(StatusCodes.Status201Created).Produces(StatusCodes.Status200OK)
             .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status413PayloadTooLarge)
-            .WithSummary("Stores a binary, which must be an ELF file of that build id; 200 when it was there already");
+            .WithSummary("Stores a binary, which must be an ELF file of that build id; 200 when it was there already").Requires(Role.Upload);
     }
 
     private static async Task<IResult> Head(string buildId, BinaryIngest binaries, CancellationToken stop) =>

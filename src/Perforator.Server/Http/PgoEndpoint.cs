@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Routing;
 using Perforator.SampleProfiles;
+using Perforator.Server.Auth;
 using Perforator.Server.Results;
 
 namespace Perforator.Server.Http;
@@ -16,10 +17,10 @@ internal static class PgoEndpoint
     {
         routes.MapGet("/api/v1/services/{service}/pgo", Get)
             .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status409Conflict)
-            .WithSummary("The sample profile of a service's current build: its report and the hash under which its bytes are");
+            .WithSummary("The sample profile of a service's current build: its report and the hash under which its bytes are").Requires(Role.Read);
         routes.MapGet("/api/v1/results/{hash}", GetBytes)
             .Produces<byte[]>(StatusCodes.Status200OK, ApiMediaTypes.Bytes).ProducesProblem(StatusCodes.Status404NotFound)
-            .WithSummary("A generated sample profile, by the SHA-256 of its bytes");
+            .WithSummary("A generated sample profile, by the SHA-256 of its bytes").Requires(Role.Read);
     }
 
     private static async Task<Ok<PgoAnswer>> Get(
@@ -30,7 +31,7 @@ internal static class PgoEndpoint
     {
         string? found = hash.Length == 64 && hash.All(char.IsAsciiHexDigitLower) ? await results.FindBytesAsync(hash, context.RequestAborted) : null;
         string path = found ?? throw ApiException.NotFound("there is no such result; ask for the pgo profile again");
-        context.Response.Headers.CacheControl = "public, max-age=31536000, immutable";
+        context.Response.Headers.CacheControl = "private, max-age=31536000, immutable";
         return TypedResults.PhysicalFile(path, ApiMediaTypes.Bytes);
     }
 

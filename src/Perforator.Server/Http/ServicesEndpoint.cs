@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Routing;
 using Perforator.Branches;
+using Perforator.Server.Auth;
 using Perforator.Server.Results;
 using Perforator.Server.Storage;
 
@@ -13,18 +14,19 @@ internal static class ServicesEndpoint
 {
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/api/v1/services", List).WithSummary("All services with profiles");
+        routes.MapGet("/api/v1/services", List).WithSummary("All services with profiles").Requires(Role.Read);
         routes.MapGet("/api/v1/services/{service}", Get)
             .ProducesProblem(StatusCodes.Status404NotFound)
-            .WithSummary("The builds of one service, the one pgo takes by default first");
+            .WithSummary("The builds of one service, the one pgo takes by default first").Requires(Role.Read);
         routes.MapGet("/api/v1/services/{service}/branches", Branches)
             .Produces<byte[]>(StatusCodes.Status200OK, ApiMediaTypes.Branches)
             .ProducesProblem(StatusCodes.Status404NotFound)
-            .WithSummary("The sum of a build's branch profiles, for generating elsewhere");
+            .WithSummary("The sum of a build's branch profiles, for generating elsewhere").Requires(Role.Read);
     }
 
-    private static async Task<Ok<IReadOnlyList<ServiceSummary>>> List(IProfileStore store, CancellationToken stop) =>
-        TypedResults.Ok(await store.ListServicesAsync(stop));
+    private static async Task<Ok<IReadOnlyList<ServiceSummary>>> List(HttpContext context, IProfileStore store, CancellationToken stop) =>
+        TypedResults.Ok<IReadOnlyList<ServiceSummary>>(
+            [.. (await store.ListServicesAsync(stop)).Where(service => context.Caller().Gives(Role.Read, service.Service))]);
 
     private static async Task<Ok<ServiceDetail>> Get(string service, BuildSelection selection, CancellationToken stop) =>
         TypedResults.Ok(new ServiceDetail(service, await selection.BuildsAsync(service, TimeSpanFilter.All, stop)));

@@ -22,9 +22,11 @@ internal sealed class ProfileIngest : IDisposable
     }
 
     /// <summary>Stores an encoded <see cref="BranchProfileSet"/>.</summary>
+    /// <param name="encoded">The bytes sent.</param>
+    /// <param name="authorise">Throws when profiles of the service, which only the set itself names, may not be sent.</param>
     /// <exception cref="Bytes.MalformedInputException">The bytes are truncated, damaged or no branch profile set.</exception>
     /// <exception cref="ApiException">The set names no service or holds no branches.</exception>
-    public async Task<UploadReceipt> AcceptAsync(byte[] encoded, CancellationToken stop)
+    public async Task<UploadReceipt> AcceptAsync(byte[] encoded, Action<string> authorise, CancellationToken stop)
     {
         await decoding.WaitAsync(stop);
         try
@@ -34,6 +36,7 @@ internal sealed class ProfileIngest : IDisposable
                 throw ApiException.BadRequest("the profile names no service; give its recording a --service");
             if (!ProfileLabels.IsName(service))
                 throw ApiException.BadRequest($"'{service}' cannot name a service: letters, digits, '.', '_' and '-' are allowed, at most {ProfileLabels.MaxNameLength}");
+            authorise(service);
             if (set.Profiles.Values.All(static build => build.IsEmpty))
                 throw ApiException.BadRequest($"the profile of {service} holds no branches");
 

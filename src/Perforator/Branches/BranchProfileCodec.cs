@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.IO.Compression;
 using System.Security.Cryptography;
 using Perforator.Bytes;
@@ -15,38 +14,24 @@ public static class BranchProfileCodec
     /// <summary>The largest message decoded unless the caller says otherwise, in bytes after decompression.</summary>
     public const int DefaultMaxMessageLength = 256 << 20;
 
+    private const string Where = "branch profile file";
+
     /// <summary>The usual extension of a branch profile file.</summary>
     public const string FileExtension = ".branches";
 
-    private const int EnvelopeLength = 64;
-    private const uint Version = 1;
-
-    /// <summary>RFC 1950.</summary>
-    private const uint CompressionZlib = 1;
-
-    /// <summary>Deflate never shrinks more than 1032 : 1 (zlib, "Maximum Compression Factor"); a declared length beyond that lies.</summary>
-    private const ulong MaxDeflateRatio = 1032;
-
-    private static ReadOnlySpan<byte> Magic => "PFBRANCH"u8;
-
     /// <summary>Whether the bytes begin like a branch profile file.</summary>
-    public static bool HasMagic(ReadOnlySpan<byte> bytes) => bytes.StartsWith(Magic);
+    public static bool HasMagic(ReadOnlySpan<byte> bytes) => bytes.StartsWith(BranchProfileEnvelope.Magic);
 
     /// <summary>Encodes a set.</summary>
     public static byte[] Encode(BranchProfileSet set)
     {
         byte[] message = BranchProfileMessage.Encode(set);
         using MemoryStream output = new();
-        output.Write(new byte[EnvelopeLength]);
+        output.Write(new byte[BranchProfileEnvelope.Length]);
         using (ZLibStream compressor = new(output, CompressionLevel.Optimal, leaveOpen: true))
             compressor.Write(message);
         byte[] encoded = output.ToArray();
-        Magic.CopyTo(encoded);
-        BinaryPrimitives.WriteUInt32LittleEndian(encoded.AsSpan(8), Version);
-        BinaryPrimitives.WriteUInt32LittleEndian(encoded.AsSpan(12), CompressionZlib);
-        BinaryPrimitives.WriteUInt64LittleEndian(encoded.AsSpan(16), (ulong)(encoded.Length - EnvelopeLength));
-        BinaryPrimitives.WriteUInt64LittleEndian(encoded.AsSpan(24), (ulong)message.Length);
-        SHA256.HashData(message, encoded.AsSpan(32));
+        new BranchProfileEnvelope((ulong)(encoded.Length - BranchProfileEnvelope.Length), (ulong)message.Length).Write(encoded, SHA256.HashData(message));
         return encoded;
     }
 
@@ -57,31 +42,17 @@ public static class BranchProfileCodec
     /// </exception>
     public static BranchProfileSet Decode(byte[] encoded, int maxMessageLength = DefaultMaxMessageLength)
     {
-        SpanReader reader = new(encoded, "branch profile file");
-        if (!HasMagic(encoded))
-            throw reader.Malformed("not a branch profile file");
-        reader.Skip(8);
-        uint version = reader.ReadU32();
-        if (version != Version)
-            throw reader.Malformed($"version {version} is not known; a newer perforator may have written it");
-        uint compression = reader.ReadU32();
-        if (compression != CompressionZlib)
-            throw reader.Malformed($"compression {compression} is not known");
-        ulong compressedLength = reader.ReadU64();
-        ulong messageLength = reader.ReadU64();
-        ReadOnlySpan<byte> hash = reader.ReadBytes(32);
-        if (compressedLength > (ulong)reader.Remaining)
-            throw reader.Malformed($"truncated: {compressedLength} bytes wanted, {reader.Remaining} left");
-        if (compressedLength < (ulong)reader.Remaining)
-            throw reader.Malformed($"{(ulong)reader.Remaining - compressedLength} bytes too many");
-        if (messageLength > (ulong)maxMessageLength)
-            throw reader.Malformed($"{messageLength} bytes uncompressed; at most {maxMessageLength} are accepted");
-        if (messageLength > compressedLength * MaxDeflateRatio)
-            throw reader.Malformed($"{compressedLength} bytes cannot hold {messageLength}");
+        BranchProfileEnvelope envelope = BranchProfileEnvelope.Parse(encoded);
+        ulong length = (ulong)(encoded.Length - BranchProfileEnvelope.Length);
+        if (envelope.CompressedLength > length)
+            throw new MalformedInputException($"truncated: {envelope.CompressedLength} bytes wanted, {length} left", Where, BranchProfileEnvelope.Length);
+        if (envelope.CompressedLength < length)
+            throw new MalformedInputException($"{length - envelope.CompressedLength} bytes too many", Where, BranchProfileEnvelope.Length);
+        envelope.RequireAtMost(maxMessageLength);
 
-        byte[] message = Decompress(encoded, (int)messageLength);
-        if (!SHA256.HashData(message).AsSpan().SequenceEqual(hash))
-            throw new MalformedInputException("damaged: the checksum does not match", "branch profile file", 32);
+        byte[] message = Decompress(encoded, (int)envelope.MessageLength);
+        if (!SHA256.HashData(message).AsSpan().SequenceEqual(encoded.AsSpan(32, 32)))
+            throw new MalformedInputException("damaged: the checksum does not match", Where, 32);
         return BranchProfileMessage.Decode(message);
     }
 
@@ -116,9 +87,9 @@ public static class BranchProfileCodec
 
     private static byte[] Decompress(byte[] encoded, int messageLength)
     {
-        byte[] message = Zlib.Decompress(encoded.AsSpan(EnvelopeLength), messageLength, "branch profile file");
+        byte[] message = Zlib.Decompress(encoded.AsSpan(BranchProfileEnvelope.Length), messageLength, Where);
         return message.Length == messageLength
             ? message
-            : throw new MalformedInputException($"the message is not of {messageLength} bytes, as declared", "branch profile file", 24);
+            : throw new MalformedInputException($"the message is not of {messageLength} bytes, as declared", Where, 24);
     }
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net.Http.Headers;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json;
 using Perforator.Branches;
@@ -17,7 +18,23 @@ internal sealed class ServerProcess : IDisposable
     {
         this.process = process;
         Address = address;
-        Http = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { BaseAddress = address };
+        Http = Client();
+    }
+
+    /// <summary>Another client.</summary>
+    /// <param name="certificate">What it shows the server.</param>
+    /// <param name="trusted">The authority of the server's certificate.</param>
+    public HttpClient Client(X509Certificate2? certificate = null, X509Certificate2? trusted = null)
+    {
+        SocketsHttpHandler handler = new() { UseProxy = false };
+        if (trusted is not null)
+        {
+            handler.SslOptions.CertificateChainPolicy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+            handler.SslOptions.CertificateChainPolicy.CustomTrustStore.Add(trusted);
+        }
+        if (certificate is not null)
+            handler.SslOptions.ClientCertificates = [certificate];
+        return new HttpClient(handler) { BaseAddress = Address };
     }
 
     /// <summary>Where it listens.</summary>
@@ -42,9 +59,10 @@ internal sealed class ServerProcess : IDisposable
     /// <summary>Starts a server and returns once it has printed its address.</summary>
     /// <param name="dataFolder">Its --data folder.</param>
     /// <param name="port">Its port; 0 takes a free one.</param>
-    public static ServerProcess Start(string dataFolder, int port = 0)
+    /// <param name="options">More options of serve.</param>
+    public static ServerProcess Start(string dataFolder, int port = 0, params string[] options)
     {
-        ProcessStartInfo start = new(Tool.Perforator, ["serve", "--data", dataFolder, "--port", $"{port}"])
+        ProcessStartInfo start = new(Tool.Perforator, ["serve", "--data", dataFolder, "--port", $"{port}", .. options])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
