@@ -9,10 +9,13 @@ internal static partial class Syscalls
     public const int ENOENT = 2;
     public const int ESRCH = 3;
     public const int EINTR = 4;
+    public const int E2BIG = 7;
+    public const int ENOMEM = 12;
     public const int EACCES = 13;
     public const int EBUSY = 16;
     public const int ENODEV = 19;
     public const int EINVAL = 22;
+    public const int ENFILE = 23;
     public const int EMFILE = 24;
     public const int ENOSYS = 38;
     public const int EOPNOTSUPP = 95;
@@ -23,6 +26,13 @@ internal static partial class Syscalls
     public const int MADV_HUGEPAGE = 14;
 
     public const short POLLIN = 1;
+    public const short POLLERR = 8;
+    public const short POLLHUP = 0x10;
+
+    public const int O_RDONLY = 0;
+    public const int O_CLOEXEC = 0x80000;
+
+    public static int O_DIRECTORY => RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 0x4000 : 0x10000;
 
     public const int SIGINT = 2;
     public const int SIGKILL = 9;
@@ -33,10 +43,15 @@ internal static partial class Syscalls
     /// <summary>The same on all architectures.</summary>
     private const long PidfdOpenNumber = 434;
 
+    public const ulong PERF_FLAG_PID_CGROUP = 4;
     public const ulong PERF_FLAG_FD_CLOEXEC = 8;
     public const ulong PERF_EVENT_IOC_ENABLE = 0x2400;
     public const ulong PERF_EVENT_IOC_DISABLE = 0x2401;
+    public const ulong PERF_EVENT_IOC_REFRESH = 0x2402;
     public const ulong PERF_EVENT_IOC_SET_OUTPUT = 0x2405;
+
+    /// <summary>Takes a pointer to the period.</summary>
+    public const ulong PERF_EVENT_IOC_PERIOD = 0x40082404;
 
     /// <summary>struct pollfd.</summary>
     public struct PollFd
@@ -53,10 +68,10 @@ internal static partial class Syscalls
         Architecture other => throw new PlatformNotSupportedException($"recording runs on x86-64 and AArch64, not on {other}"),
     };
 
-    /// <summary>perf_event_open(2): a file descriptor, or the negative error number.</summary>
-    public static int PerfEventOpen(ReadOnlySpan<byte> attributes, int processId, int cpu)
+    /// <summary>perf_event_open(2): a file descriptor, closed on exec, or the negative error number.</summary>
+    public static int PerfEventOpen(ReadOnlySpan<byte> attributes, int target, int cpu, ulong flags)
     {
-        int fd = (int)Syscall(PerfEventOpenNumber, attributes, processId, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+        int fd = (int)Syscall(PerfEventOpenNumber, attributes, target, cpu, -1, flags | PERF_FLAG_FD_CLOEXEC);
         return fd >= 0 ? fd : -Marshal.GetLastPInvokeError();
     }
 
@@ -86,6 +101,12 @@ internal static partial class Syscalls
 
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
     private static partial long Syscall(long number, long processId, long flags);
+
+    [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int Open(string path, int flags);
+
+    [LibraryImport("libc", EntryPoint = "read", SetLastError = true)]
+    public static unsafe partial nint Read(int fd, void* buffer, nuint count);
 
     [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
     public static partial int Close(int fd);

@@ -70,7 +70,7 @@ public sealed record BranchStackSupport
         foreach (PerfAttributeFlags extra in (PerfAttributeFlags[])[PerfAttributeFlags.BuildId, PerfAttributeFlags.None])
         {
             PerfEventAttributes attributes = candidate.Attributes with { Flags = candidate.Attributes.Flags | extra };
-            using PerfEvent? opened = PerfEvent.TryOpen(attributes, threadId, cpu, out error);
+            using PerfEvent? opened = PerfEvent.TryOpen(LinuxKernel.Instance, attributes, threadId, cpu, out error);
             if (opened is not null)
                 return candidate with { Attributes = attributes };
             if (error != Syscalls.EINVAL)

@@ -8,31 +8,42 @@ internal sealed class PerfEvent : IDisposable
     /// <summary>Stands for every process in <see cref="TryOpen"/>.</summary>
     public const int AllProcesses = -1;
 
-    private PerfEvent(int fd) => Fd = fd;
+    private readonly IKernel kernel;
+
+    private PerfEvent(IKernel kernel, int fd)
+    {
+        this.kernel = kernel;
+        Fd = fd;
+    }
 
     public int Fd { get; }
 
-    /// <summary>Opens an event on one CPU, for one thread or for <see cref="AllProcesses"/>.</summary>
+    /// <summary>Opens an event.</summary>
+    /// <param name="target">A thread's id, 0 for the calling one, <see cref="AllProcesses"/>, or an open control group's folder.</param>
+    /// <param name="cpu">A CPU; -1 for any, with a thread.</param>
+    /// <param name="flags">PERF_FLAG_PID_CGROUP for a control group.</param>
     /// <returns>The event, or null and the error number.</returns>
-    public static PerfEvent? TryOpen(PerfEventAttributes attributes, int threadId, int cpu, out int error)
+    public static PerfEvent? TryOpen(IKernel kernel, PerfEventAttributes attributes, int target, int cpu, out int error, ulong flags = 0)
     {
-        int fd = Syscalls.PerfEventOpen(attributes.ToBytes(), threadId, cpu);
+        int fd = kernel.OpenEvent(attributes, target, cpu, flags);
         error = fd < 0 ? -fd : 0;
-        return fd < 0 ? null : new PerfEvent(fd);
+        return fd < 0 ? null : new PerfEvent(kernel, fd);
     }
 
-    /// <summary>Lets this event write into another's ring buffer; both must be of the same CPU.</summary>
-    public void ShareRingOf(PerfEvent other) => Control(Syscalls.PERF_EVENT_IOC_SET_OUTPUT, other.Fd);
+    /// <summary>Lets this event write into another's ring buffer; both must be of the same CPU. Returns 0 or the error number.</summary>
+    public int ShareRingOf(PerfEvent other) => -kernel.Control(Fd, Syscalls.PERF_EVENT_IOC_SET_OUTPUT, other.Fd);
 
-    public void Enable() => Control(Syscalls.PERF_EVENT_IOC_ENABLE, 0);
+    /// <summary>Begins to count. Returns 0 or the error number.</summary>
+    public int Enable() => -kernel.Control(Fd, Syscalls.PERF_EVENT_IOC_ENABLE);
 
-    public void Disable() => Control(Syscalls.PERF_EVENT_IOC_DISABLE, 0);
+    /// <summary>Counts no more, which cannot fail in a way that matters.</summary>
+    public void Disable() => _ = kernel.Control(Fd, Syscalls.PERF_EVENT_IOC_DISABLE);
 
-    public void Dispose() => Syscalls.Close(Fd);
+    /// <summary>Sets how many events lie between two samples, from the next sample on.</summary>
+    public void SetPeriod(ulong period) => _ = kernel.SetPeriod(Fd, period);
 
-    private void Control(ulong request, long argument)
-    {
-        if (Syscalls.Ioctl(Fd, request, argument) < 0)
-            throw new IOException($"perf event ioctl 0x{request:x}: {Syscalls.Describe(System.Runtime.InteropServices.Marshal.GetLastPInvokeError())}");
-    }
+    /// <summary>What it has counted; 0 when that cannot be read.</summary>
+    public ulong ReadCount() => (ulong)Math.Max(0, kernel.ReadCount(Fd));
+
+    public void Dispose() => kernel.Close(Fd);
 }

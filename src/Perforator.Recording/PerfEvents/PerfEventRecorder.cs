@@ -52,7 +52,7 @@ public sealed class PerfEventRecorder : IBranchRecorder
         Volatile.Write(ref filter, wanted);
         PerfRecordReader reader = new(wanted);
         PerfRecordQueue queue = new();
-        using PerfEventRings rings = new(perfEvent, isSystemWide);
+        using PerfEventRings rings = new(LinuxKernel.Instance, perfEvent, isSystemWide);
 
         bool targetsLeft = Refresh(wanted, rings);
         long refreshed = Stopwatch.GetTimestamp();

@@ -9,10 +9,10 @@ namespace Perforator.Recording.PerfEvents;
 internal sealed class PerfEventRings : IDisposable
 {
     /// <summary>
-    /// Data pages of a ring: 512 KiB, which together with its metadata page is what kernel.perf_event_mlock_kb lets every user lock
+    /// Bytes of records in a ring: 512 KiB, which together with its metadata page is what kernel.perf_event_mlock_kb lets every user lock
     /// per CPU. At 500 stacks of 32 entries a second, over a second's worth.
     /// </summary>
-    public const int DataPages = 128;
+    public const int RingBytes = 512 * 1024;
 
     private sealed class Cpu(int number)
     {
@@ -22,6 +22,7 @@ internal sealed class PerfEventRings : IDisposable
         public PerfEvent? RingOwner { get; set; }
     }
 
+    private readonly IKernel kernel;
     private readonly PerfEventAttributes attributes;
     private readonly bool isSystemWide;
     private readonly List<Cpu> cpus = [.. Machine.OnlineCpus.Select(n => new Cpu(n))];
@@ -30,12 +31,13 @@ internal sealed class PerfEventRings : IDisposable
     /// <param name="perfEvent">An event that is known to open.</param>
     /// <param name="isSystemWide">One event a CPU for all processes; else <see cref="Add"/> says which processes.</param>
     /// <exception cref="UserErrorException">An event cannot be opened or its ring buffer not be mapped.</exception>
-    public PerfEventRings(BranchEvent perfEvent, bool isSystemWide)
+    public PerfEventRings(IKernel kernel, BranchEvent perfEvent, bool isSystemWide)
     {
+        this.kernel = kernel;
         this.isSystemWide = isSystemWide;
         attributes = perfEvent.Attributes with
         {
-            WakeUp = (uint)(DataPages * Environment.SystemPageSize / 4),
+            WakeUp = RingBytes / 4,
             Flags = perfEvent.Attributes.Flags | (isSystemWide ? 0 : PerfAttributeFlags.Inherit),
         };
         layout = new PerfRecordLayout(attributes);
@@ -52,9 +54,9 @@ internal sealed class PerfEventRings : IDisposable
             };
             foreach (Cpu cpu in cpus)
             {
-                cpu.RingOwner = PerfEvent.TryOpen(owner, isSystemWide ? PerfEvent.AllProcesses : 0, cpu.Number, out int error)
+                cpu.RingOwner = PerfEvent.TryOpen(kernel, owner, isSystemWide ? PerfEvent.AllProcesses : 0, cpu.Number, out int error)
                     ?? throw CannotOpen(perfEvent.Name, cpu.Number, error);
-                cpu.Ring = PerfRing.TryMap(cpu.RingOwner, DataPages, out error) ?? throw CannotMap(error);
+                cpu.Ring = PerfRing.TryMap(kernel, cpu.RingOwner, RingBytes, out error) ?? throw CannotMap(error);
                 if (isSystemWide)
                     cpu.RingOwner.Enable();
             }
@@ -75,7 +77,7 @@ internal sealed class PerfEventRings : IDisposable
         foreach (int threadId in Threads(processId))
             foreach (Cpu cpu in cpus)
             {
-                PerfEvent? perfEvent = PerfEvent.TryOpen(attributes, threadId, cpu.Number, out int error);
+                PerfEvent? perfEvent = PerfEvent.TryOpen(kernel, attributes, threadId, cpu.Number, out int error);
                 if (perfEvent is null)
                 {
                     if (error == Syscalls.ESRCH)
@@ -107,7 +109,7 @@ internal sealed class PerfEventRings : IDisposable
         Span<Syscalls.PollFd> fds = cpus.Count <= 512 ? stackalloc Syscalls.PollFd[cpus.Count] : new Syscalls.PollFd[cpus.Count];
         for (int i = 0; i < cpus.Count; i++)
             fds[i] = new Syscalls.PollFd { Fd = cpus[i].RingOwner!.Fd, Events = Syscalls.POLLIN };
-        _ = Syscalls.Poll(fds, (ulong)fds.Length, milliseconds);
+        _ = kernel.Poll(fds, milliseconds);
     }
 
     /// <summary>Moves what the rings hold into the queue.</summary>
@@ -176,5 +178,5 @@ internal sealed class PerfEventRings : IDisposable
         });
 
     private static UserErrorException CannotMap(int error) => new(
-        $"cannot map a perf ring buffer of {DataPages + 1} pages: {Syscalls.Describe(error)}; raise kernel.perf_event_mlock_kb or record with CAP_PERFMON");
+        $"cannot map a perf ring buffer: {Syscalls.Describe(error)}; raise kernel.perf_event_mlock_kb or record with CAP_IPC_LOCK");
 }

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Perforator.PerfData;
 
 namespace Perforator.Recording.PerfEvents;
@@ -12,9 +13,13 @@ internal sealed unsafe class PerfRing : IDisposable
     internal const int DataHead = 1024;
     internal const int DataTail = 1032;
 
+    /// <summary>MAX_ERRNO: no address lies that close below 2^64.</summary>
+    private const int MaxErrorNumber = 4095;
+
     private readonly byte* metadata;
     private readonly byte* data;
     private readonly ulong size;
+    private readonly IKernel? kernel;
     private readonly nuint mappedBytes;
     private readonly byte[] wrapped = new byte[ushort.MaxValue + 1];
 
@@ -22,26 +27,42 @@ internal sealed unsafe class PerfRing : IDisposable
     /// <param name="metadata">The metadata page.</param>
     /// <param name="data">The data pages.</param>
     /// <param name="size">Bytes of data: a power of two.</param>
-    internal PerfRing(byte* metadata, byte* data, ulong size) : this(metadata, data, size, 0) { }
+    internal PerfRing(byte* metadata, byte* data, ulong size) : this(metadata, data, size, null, 0) { }
 
-    private PerfRing(byte* metadata, byte* data, ulong size, nuint mappedBytes)
+    private PerfRing(byte* metadata, byte* data, ulong size, IKernel? kernel, nuint mappedBytes)
     {
+        this.kernel = kernel;
         this.metadata = metadata;
         this.data = data;
         this.size = size;
         this.mappedBytes = mappedBytes;
     }
 
-    /// <summary>Maps an event's ring buffer.</summary>
-    /// <param name="dataPages">A power of two.</param>
+    /// <summary>Bytes of records it holds.</summary>
+    public ulong Size => size;
+
+    /// <summary>
+    /// Maps an event's ring buffer: as large as wanted, or smaller by halves where the kernel lets a user lock less memory
+    /// (perf_mmap: EPERM past kernel.perf_event_mlock_kb and RLIMIT_MEMLOCK) or has no more in one piece (ENOMEM).
+    /// </summary>
+    /// <param name="bytes">What to hold, at least a page.</param>
     /// <returns>The ring, or null and the error number.</returns>
-    public static PerfRing? TryMap(PerfEvent perfEvent, int dataPages, out int error)
+    public static PerfRing? TryMap(IKernel kernel, PerfEvent perfEvent, int bytes, out int error)
     {
-        nuint page = (nuint)Environment.SystemPageSize;
-        nuint length = page * (nuint)(dataPages + 1);
-        nint address = Syscalls.Mmap(0, length, Syscalls.PROT_READ | Syscalls.PROT_WRITE, Syscalls.MAP_SHARED, perfEvent.Fd, 0);
-        error = address == -1 ? System.Runtime.InteropServices.Marshal.GetLastPInvokeError() : 0;
-        return address == -1 ? null : new PerfRing((byte*)address, (byte*)address + page, (ulong)(length - page), length);
+        nuint page = (nuint)kernel.PageSize;
+        nuint pages = BitOperations.RoundUpToPowerOf2(Math.Max(1, (nuint)bytes / page));
+        for (; ; pages /= 2)
+        {
+            nint address = kernel.Map(perfEvent.Fd, page * (pages + 1));
+            if (address is >= 0 or < -MaxErrorNumber)
+            {
+                error = 0;
+                return new PerfRing((byte*)address, (byte*)address + page, page * pages, kernel, page * (pages + 1));
+            }
+            error = (int)-address;
+            if (pages == 1 || error is not (Syscalls.EPERM or Syscalls.ENOMEM))
+                return null;
+        }
     }
 
     /// <summary>Hands over every record that is in the ring now and gives its space back to the kernel.</summary>
@@ -89,7 +110,6 @@ internal sealed unsafe class PerfRing : IDisposable
 
     public void Dispose()
     {
-        if (mappedBytes != 0)
-            Syscalls.Munmap((nint)metadata, mappedBytes);
+        kernel?.Unmap((nint)metadata, mappedBytes);
     }
 }

@@ -60,7 +60,7 @@ public sealed class RecordingPrerequisites
         bool systemWide = BranchStackSupport.TryOpen(clock, PerfEvent.AllProcesses, Machine.OnlineCpus[0], out _) is not null;
         try
         {
-            using PerfEventRings rings = new(clock, systemWide);
+            using PerfEventRings rings = new(LinuxKernel.Instance, clock, systemWide);
         }
         catch (UserErrorException e)
         {

@@ -43,7 +43,12 @@ public sealed class PerfRecordReader
 
     // A record is at most 64 KB long.
     private readonly BranchEntry[] entries = new BranchEntry[ushort.MaxValue / PerfBranchEntryBits.Size + 1];
-    private readonly Dictionary<int, int> threadsByProcess = [];
+
+    /// <summary>Threads other than the main one that are known to run, by process; none is without.</summary>
+    private readonly Dictionary<int, HashSet<int>> otherThreads = [];
+
+    /// <summary>Processes whose main thread has ended before others.</summary>
+    private readonly HashSet<int> withoutMainThread = [];
     private readonly SortedDictionary<uint, ulong> skipped = [];
     private readonly IBranchSink sink;
 
@@ -107,7 +112,7 @@ public sealed class PerfRecordReader
             case PerfRecordType.PERF_RECORD_COMM when CommRecord.TryDecode(record, out CommRecord named):
                 if (named.IsExec)
                 {
-                    threadsByProcess.Remove(named.ProcessId);
+                    ForgetThreads(named.ProcessId);
                     sink.OnExec(named.ProcessId);
                 }
                 break;
@@ -169,30 +174,61 @@ public sealed class PerfRecordReader
         });
     }
 
+    /// <summary>
+    /// Tells of a thread that no record announces, since it began before the recording: what perf record writes FORK records for. It
+    /// may be told again, and of a main thread.
+    /// </summary>
+    public void AddThread(int processId, int threadId)
+    {
+        if (processId == threadId)
+            return;
+        if (!otherThreads.TryGetValue(processId, out HashSet<int>? threads))
+            otherThreads.Add(processId, threads = []);
+        threads.Add(threadId);
+    }
+
+    /// <summary>Forgets the threads of a process that is known to have ended, whatever records say of it later.</summary>
+    public void ForgetThreads(int processId)
+    {
+        otherThreads.Remove(processId);
+        withoutMainThread.Remove(processId);
+    }
+
     private void OnFork(TaskRecord fork)
     {
         if (fork.ProcessId == fork.ParentProcessId)
         {
-            threadsByProcess[fork.ProcessId] = threadsByProcess.GetValueOrDefault(fork.ProcessId, 1) + 1;
+            AddThread(fork.ProcessId, fork.ThreadId);
             return;
         }
-        threadsByProcess[fork.ProcessId] = 1;
+        ForgetThreads(fork.ProcessId);
         sink.OnFork(fork.ProcessId, fork.ParentProcessId);
     }
 
     /// <summary>
-    /// A process ends with its last thread, which need not be the main one. Where its threads' beginnings were not recorded, it is
-    /// taken to end with the main one.
+    /// A process ends with its last thread, which need not be the main one. The end of a thread that was never told of says nothing:
+    /// others of its age may run on.
     /// </summary>
     private void OnExit(TaskRecord exit)
     {
-        if (threadsByProcess.TryGetValue(exit.ProcessId, out int threads) ? threads > 1 : exit.ThreadId != exit.ProcessId)
+        bool hasOthers = otherThreads.TryGetValue(exit.ProcessId, out HashSet<int>? others);
+        if (exit.ThreadId == exit.ProcessId)
         {
-            if (threads > 1)
-                threadsByProcess[exit.ProcessId] = threads - 1;
-            return;
+            if (hasOthers)
+            {
+                withoutMainThread.Add(exit.ProcessId);
+                return;
+            }
         }
-        threadsByProcess.Remove(exit.ProcessId);
+        else
+        {
+            if (!hasOthers || !others!.Remove(exit.ThreadId) || others.Count != 0)
+                return;
+            otherThreads.Remove(exit.ProcessId);
+            if (!withoutMainThread.Contains(exit.ProcessId))
+                return;
+        }
+        ForgetThreads(exit.ProcessId);
         sink.OnExit(exit.ProcessId);
     }
 

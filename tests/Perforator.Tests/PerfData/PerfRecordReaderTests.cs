@@ -95,6 +95,35 @@ public class PerfRecordReaderTests
         Assert.Equal($"lost 1 {PerfRecordReader.UnknownRecord}", Read(Record((PerfRecordType)60, default, [.. SampleId(5)])));
     }
 
+    private static byte[] Task(PerfRecordType type, int process, int parent, int thread) =>
+        Record(type, default, [process, parent, thread, parent, 5UL, .. SampleId(5)]);
+
+    /// <summary>A recording that begins while a program runs hears of no thread that there was before.</summary>
+    [Fact]
+    public void A_process_goes_on_while_a_thread_may_run_that_was_there_before()
+    {
+        Log log = new();
+        PerfRecordReader reader = new(log);
+        void Read(byte[] record) => reader.Read(record, BranchStacks);
+
+        Read(Task(PerfRecordType.PERF_RECORD_FORK, 9, 9, 10));
+        Read(Task(PerfRecordType.PERF_RECORD_EXIT, 9, 1, 10));
+        Read(Task(PerfRecordType.PERF_RECORD_EXIT, 9, 1, 11));
+        Assert.Empty(log.Lines);
+        Read(Task(PerfRecordType.PERF_RECORD_EXIT, 9, 1, 9));
+        Assert.Equal(["exit 9"], log.Lines);
+
+        // Told of its threads, it outlives the main one.
+        log.Lines.Clear();
+        foreach (int thread in (int[])[19, 20, 21])
+            reader.AddThread(19, thread);
+        foreach (int thread in (int[])[20, 19, 22])
+            Read(Task(PerfRecordType.PERF_RECORD_EXIT, 19, 1, thread));
+        Assert.Empty(log.Lines);
+        Read(Task(PerfRecordType.PERF_RECORD_EXIT, 19, 1, 21));
+        Assert.Equal(["exit 19"], log.Lines);
+    }
+
     [Fact]
     public void A_record_cut_anywhere_is_counted_and_does_no_harm()
     {
