@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Recording;
 using Perforator.Recording.Processes;

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Recording;
 using Perforator.Recording.Prerequisites;

@@ -1,8 +1,8 @@
 using System.CommandLine;
+using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Bytes;
 using Perforator.Inputs;
-using Perforator.Server.Http;
 
 namespace Perforator.Cli;
 

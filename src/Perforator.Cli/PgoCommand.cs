@@ -2,10 +2,10 @@ using System.CommandLine;
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Elf;
 using Perforator.SampleProfiles;
-using Perforator.Server.Http;
 using Perforator.Server.Results;
 
 namespace Perforator.Cli;
@@ -100,7 +100,14 @@ internal static class PgoCommand
 
     private static async Task<Result> AskAsync(ServerClient client, Request request, CancellationToken stop)
     {
-        PgoAnswer answer = await client.GetPgoAsync(request.Service, request.BuildId, request.Since, request.Until, request.Format, request.SymbolList, stop);
+        PgoAnswer answer = await client.GetPgoAsync(request.Service, new PgoRequest
+        {
+            BuildId = request.BuildId,
+            Since = request.Since,
+            Until = request.Until,
+            Format = request.Format,
+            SymbolList = request.SymbolList,
+        }, stop);
         byte[] bytes = await client.GetResultAsync(answer.Profile, stop);
         return new Result(answer.Profile, bytes, answer.Ratio, JsonObject.Create(answer.Report) ?? [], answer.ReportText, answer.OtherBuilds);
     }
@@ -113,7 +120,8 @@ internal static class PgoCommand
             buildId = elf.BuildId.ToString();
         if (request.BuildId is { } wanted && !string.Equals(wanted, buildId, StringComparison.OrdinalIgnoreCase))
             throw new UserErrorException($"{binary} has build id {buildId}, not {wanted}; give the binary of that build, or leave --build-id out");
-        (BranchProfileSet set, long totalProfiles) = await client.GetBranchesAsync(request.Service, buildId, request.Since, request.Until, stop);
+        (BranchProfileSet set, long totalProfiles) = await client.GetBranchesAsync(
+            request.Service, new PgoRequest { BuildId = buildId, Since = request.Since, Until = request.Until }, stop);
         ProfileForm form = new(request.Format == "text" ? SampleProfileFormat.Text : SampleProfileFormat.ExtBinary, request.SymbolList);
         GeneratedProfile generated = GeneratedProfile.Generate(set.Profiles.Values.Single(), totalProfiles, set.Losses, binary, request.Service, form);
         return new Result(

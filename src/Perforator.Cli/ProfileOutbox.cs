@@ -1,6 +1,6 @@
+using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Bytes;
-using Perforator.Server.Http;
 
 namespace Perforator.Cli;
 
@@ -71,7 +71,7 @@ internal sealed class ProfileOutbox
                 Sent++;
                 await upload.SendBinariesAsync(first.Value, receipt, stop);
             }
-            catch (UserErrorException e) when (ServerClient.IsWorthRepeating(e))
+            catch (ServerException e) when (e.IsWorthRepeating)
             {
                 return e.Message;
             }

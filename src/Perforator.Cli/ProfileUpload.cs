@@ -1,7 +1,7 @@
+using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Recording;
 using Perforator.Recording.Processes;
-using Perforator.Server.Http;
 
 namespace Perforator.Cli;
 

@@ -1,10 +1,10 @@
 using System.CommandLine;
+using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Bytes;
 using Perforator.Recording;
 using Perforator.Recording.Processes;
 using Perforator.Recording.Software;
-using Perforator.Server.Http;
 
 namespace Perforator.Cli;
 

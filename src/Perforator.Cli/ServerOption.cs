@@ -19,7 +19,7 @@ internal static class ServerOption
     {
         (string text, string from) = value is not null ? (value, "--server")
             : Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } variable ? (variable, Variable)
-            : (Server.ServerSettings.DefaultAddress.ToString(), "");
+            : (Api.ApiRoutes.DefaultAddress.ToString(), "");
         return Parse(text, from);
     }
 
@@ -27,5 +27,5 @@ internal static class ServerOption
     public static Uri Parse(string text, string from) =>
         Uri.TryCreate(text.EndsWith('/') ? text : text + "/", UriKind.Absolute, out Uri? uri) && uri.Scheme is "http" or "https"
             ? uri
-            : throw new UserErrorException($"'{text}' ({from}) is not an http:// or https:// address; give one such as {Server.ServerSettings.DefaultAddress}");
+            : throw new UserErrorException($"'{text}' ({from}) is not an http:// or https:// address; give one such as {Api.ApiRoutes.DefaultAddress}");
 }

@@ -1,7 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
+using Perforator.Api;
 using Perforator.Branches;
-using Perforator.Server.Http;
 using Spectre.Console;
 
 namespace Perforator.Cli;

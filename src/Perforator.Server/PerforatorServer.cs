@@ -4,6 +4,7 @@ using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Perforator.Api;
 using Perforator.Server.Auth;
 using Perforator.Server.Http;
 using Perforator.Server.Ingest;
@@ -76,7 +77,11 @@ public sealed class PerforatorServer : IAsyncDisposable
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = settings.ShutdownPatience);
         if (access is not null)
             Authentication.Add(builder.Services, access);
-        builder.Services.ConfigureHttpJsonOptions(static json => json.SerializerOptions.TypeInfoResolverChain.Insert(0, ApiJson.Default));
+        builder.Services.ConfigureHttpJsonOptions(static json =>
+        {
+            json.SerializerOptions.TypeInfoResolverChain.Insert(0, ApiJson.Default);
+            json.SerializerOptions.TypeInfoResolverChain.Insert(1, ServerJson.Default);
+        });
         builder.Services.AddProblemDetails();
         builder.Services.AddOpenApi();
         builder.Services

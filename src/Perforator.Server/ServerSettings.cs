@@ -6,7 +6,7 @@ namespace Perforator.Server;
 public sealed record ServerSettings(string DataFolder, Uri Listen)
 {
     /// <summary>Where a server listens, and where clients look for it, unless told otherwise.</summary>
-    public static readonly Uri DefaultAddress = new("http://127.0.0.1:7733");
+    public static readonly Uri DefaultAddress = Api.ApiRoutes.DefaultAddress;
 
     /// <summary>The largest profile upload accepted, in bytes as sent.</summary>
     public long MaxProfileBytes { get; init; } = 64L << 20;

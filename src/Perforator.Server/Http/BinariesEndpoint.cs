@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Perforator.Api;
 using Perforator.Server.Auth;
 using Perforator.Server.Ingest;
 

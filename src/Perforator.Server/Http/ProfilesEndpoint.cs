@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Routing;
+using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Server.Auth;
 using Perforator.Server.Ingest;

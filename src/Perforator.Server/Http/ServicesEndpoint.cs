@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Routing;
+using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Server.Auth;
 using Perforator.Server.Results;
@@ -29,7 +30,7 @@ internal static class ServicesEndpoint
             [.. (await store.ListServicesAsync(stop)).Where(service => context.Caller().Gives(Role.Read, service.Service))]);
 
     private static async Task<Ok<ServiceDetail>> Get(string service, BuildSelection selection, CancellationToken stop) =>
-        TypedResults.Ok(new ServiceDetail(service, await selection.BuildsAsync(service, TimeSpanFilter.All, stop)));
+        TypedResults.Ok(new ServiceDetail(service, await selection.BuildsAsync(service, TimeSpanFilter.All, stop), []));
 
     private static async Task<IResult> Branches(
         HttpContext context, string service, string? buildId, DateTimeOffset? since, DateTimeOffset? until, BuildSelection selection, CancellationToken stop)

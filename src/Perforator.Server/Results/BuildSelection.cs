@@ -1,3 +1,4 @@
+using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Server.Http;
 using Perforator.Server.Ingest;

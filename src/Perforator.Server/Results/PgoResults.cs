@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http;
+using Perforator.Api;
 using Perforator.Generation;
 using Perforator.Server.Http;
 using Perforator.Server.Ingest;
@@ -56,8 +57,12 @@ internal sealed class PgoResults : IDisposable
             }
         }
         return new PgoAnswer(
-            service, build.Build.BuildId.ToString(), result.Profile, result.Ratio, result.Report, result.ReportText,
-            [.. build.Others.Select(static b => new OtherBuild(b.BuildId.ToString(), b.Path, b.Branches, b.LastSeen))]);
+            service, service, result.Profile, result.Ratio, result.Report, result.ReportText, "",
+            typeof(PgoResults).Assembly.GetName().Version?.ToString(3) ?? "", DateTimeOffset.UtcNow)
+        {
+            BuildId = build.Build.BuildId.ToString(),
+            OtherBuilds = [.. build.Others.Select(static b => new OtherBuild(b.BuildId.ToString(), b.Path, b.Branches, b.LastSeen))],
+        };
     }
 
     /// <summary>A local path of a generated profile's bytes, or null.</summary>

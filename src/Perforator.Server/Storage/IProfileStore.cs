@@ -1,5 +1,5 @@
+using Perforator.Api;
 using Perforator.Branches;
-using Perforator.Server.Http;
 
 namespace Perforator.Server.Storage;
 

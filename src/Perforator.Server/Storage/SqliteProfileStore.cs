@@ -1,8 +1,8 @@
 using System.Security.Cryptography;
 using System.Text;
 using Microsoft.Data.Sqlite;
+using Perforator.Api;
 using Perforator.Branches;
-using Perforator.Server.Http;
 
 namespace Perforator.Server.Storage;
 

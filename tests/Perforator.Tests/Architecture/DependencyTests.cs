@@ -28,7 +28,8 @@ public partial class DependencyTests
         ["Symbolize"] = ["Bytes", "Elf", "Dwarf"],
         ["Generation"] = ["Bytes", "Elf", "Dwarf", "Symbolize", "Disassembly", "Branches", "SampleProfiles"],
         ["Recording"] = ["Bytes", "Elf", "Branches", "PerfData", "Disassembly"],
-        ["Server"] = ["Bytes", "Elf", "Branches", "Generation", "SampleProfiles", "Symbolize"],
+        ["Api"] = ["Bytes", "Branches"],
+        ["Server"] = ["Api", "Bytes", "Elf", "Branches", "Generation", "SampleProfiles", "Symbolize"],
     };
 
     [Fact]

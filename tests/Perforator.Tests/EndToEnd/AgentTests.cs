@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using System.Text;
 using System.Text.Json;
+using Perforator.Api;
 using Perforator.Recording;
-using Perforator.Server.Http;
 using Perforator.Tests.Infrastructure;
 using Perforator.Tests.Recording;
 

@@ -1,9 +1,9 @@
 using System.Text.Json;
+using Perforator.Api;
 using Perforator.Benchmarks;
 using Perforator.Branches;
 using Perforator.Elf;
 using Perforator.PerfData;
-using Perforator.Server.Http;
 using Perforator.Tests.Infrastructure;
 using Perforator.Tests.PerfData;
 

@@ -5,8 +5,8 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
+using Perforator.Api;
 using Perforator.Branches;
-using Perforator.Server.Http;
 using Perforator.Tests.Infrastructure;
 using Perforator.Tests.Server;
 

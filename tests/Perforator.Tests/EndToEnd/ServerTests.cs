@@ -2,8 +2,8 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
+using Perforator.Api;
 using Perforator.Branches;
-using Perforator.Server.Http;
 using Perforator.Tests.Infrastructure;
 using Perforator.Tests.Server;
 

@@ -3,8 +3,8 @@ using System.Net.Http.Headers;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.Json;
+using Perforator.Api;
 using Perforator.Branches;
-using Perforator.Server.Http;
 
 namespace Perforator.Tests.Infrastructure;
 

@@ -1,5 +1,5 @@
+using Perforator.Api;
 using Perforator.Branches;
-using Perforator.Server.Http;
 using Perforator.Server.Storage;
 
 namespace Perforator.Tests.Server;

@@ -2,7 +2,7 @@ using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 
-namespace Perforator.Cli;
+namespace Perforator.Api;
 
 /// <summary>
 /// What a client shows the server, from the environment: a token (<c>PERFORATOR_TOKEN</c> or <c>PERFORATOR_TOKEN_FILE</c>), a

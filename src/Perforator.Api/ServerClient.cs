@@ -1,20 +1,19 @@
 using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Http.Json;
 using System.Net.Sockets;
 using System.Security.Cryptography;
-using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Perforator.Branches;
 using Perforator.Bytes;
-using Perforator.Server.Http;
 using Polly;
 using Polly.Retry;
 
-namespace Perforator.Cli;
+namespace Perforator.Api;
 
-/// <summary>The server's HTTP API as the verbs use it. Every failure is a <see cref="UserErrorException"/> that names the server.</summary>
-internal sealed class ServerClient : IDisposable
+/// <summary>The server's HTTP API. Every failure is a <see cref="ServerException"/> that names the server. May be used from any thread.</summary>
+public sealed class ServerClient : IDisposable
 {
     private readonly HttpClient http;
     private readonly ResiliencePipeline<HttpResponseMessage> retry;
@@ -43,7 +42,7 @@ internal sealed class ServerClient : IDisposable
         {
             ByteArrayContent content = new(encoded);
             content.Headers.ContentType = new MediaTypeHeaderValue(ApiMediaTypes.Branches);
-            return new HttpRequestMessage(HttpMethod.Post, "api/v1/profiles") { Content = content };
+            return new HttpRequestMessage(HttpMethod.Post, ApiRoutes.Profiles) { Content = content };
         }, stop);
         return await ReadAsync(response, ApiJson.Default.UploadReceipt, stop);
     }
@@ -56,7 +55,7 @@ internal sealed class ServerClient : IDisposable
         return response.IsSuccessStatusCode;
     }
 
-    /// <summary>Uploads a binary; one the server has already is not sent again.</summary>
+    /// <summary>Uploads a binary or debug file; one the server has already is not sent again.</summary>
     /// <param name="buildId">Its build id, which the server checks.</param>
     /// <param name="path">Where to read it.</param>
     public async Task UploadBinaryAsync(BuildId buildId, string path, CancellationToken stop)
@@ -72,33 +71,87 @@ internal sealed class ServerClient : IDisposable
 
     /// <summary>All services.</summary>
     public Task<IReadOnlyList<ServiceSummary>> ListServicesAsync(CancellationToken stop) =>
-        GetAsync("api/v1/services", ApiJson.Default.IReadOnlyListServiceSummary, stop);
+        GetAsync(ApiRoutes.Services, ApiJson.Default.IReadOnlyListServiceSummary, stop);
 
-    /// <summary>One service's builds, the default one first.</summary>
+    /// <summary>One service's builds and labels, the builds that hosts run now first.</summary>
     public Task<ServiceDetail> GetServiceAsync(string service, CancellationToken stop) =>
-        GetAsync(ServicePath(service), ApiJson.Default.ServiceDetail, stop);
+        GetAsync(ApiRoutes.To(ApiRoutes.Service, [service]), ApiJson.Default.ServiceDetail, stop);
 
-    /// <summary>Has the server generate a service's sample profile.</summary>
-    public Task<PgoAnswer> GetPgoAsync(
-        string service, string? buildId, DateTimeOffset? since, DateTimeOffset? until, string format, bool symbolList, CancellationToken stop) =>
-        GetAsync($"{ServicePath(service)}/pgo?format={format}&symbolList={(symbolList ? "true" : "false")}{Selection(buildId, since, until)}", ApiJson.Default.PgoAnswer, stop);
+    /// <summary>Has the server generate a service's sample profile, or give the one it has of the same inputs; waits until it is there.</summary>
+    public async Task<PgoAnswer> GetPgoAsync(string service, PgoRequest request, CancellationToken stop)
+    {
+        string path = request.PathOf(service);
+        while (true)
+        {
+            using HttpResponseMessage response = await SendAsync(() => new HttpRequestMessage(HttpMethod.Get, path), stop);
+            if (response.StatusCode != HttpStatusCode.Accepted)
+                return await ReadAsync(response, ApiJson.Default.PgoAnswer, stop);
+            PgoJob job = await ReadAsync(response, ApiJson.Default.PgoJob, stop);
+            path = ApiRoutes.To(ApiRoutes.Jobs, [job.Id]);
+            await Task.Delay(response.Headers.RetryAfter?.Delta ?? TimeSpan.FromSeconds(1), stop);
+        }
+    }
+
+    /// <summary>A profile that was generated before.</summary>
+    /// <param name="hash">SHA-256 of its bytes, or at least the first 8 digits of it.</param>
+    public Task<PgoAnswer> GetPgoAsync(string service, string hash, CancellationToken stop) =>
+        GetAsync(ApiRoutes.To(ApiRoutes.PgoOfHash, [service, hash]), ApiJson.Default.PgoAnswer, stop);
 
     /// <summary>A generated profile's bytes.</summary>
+    /// <param name="hash">All of its SHA-256.</param>
     public async Task<byte[]> GetResultAsync(string hash, CancellationToken stop)
     {
-        using HttpResponseMessage response = await SendAsync(() => new HttpRequestMessage(HttpMethod.Get, $"api/v1/results/{hash}"), stop);
+        using HttpResponseMessage response = await SendAsync(() => new HttpRequestMessage(HttpMethod.Get, ApiRoutes.To(ApiRoutes.Results, [hash])), stop);
         byte[] bytes = await ReadBytesAsync(response, stop);
         return Convert.ToHexStringLower(SHA256.HashData(bytes)) == hash
             ? bytes
-            : throw new UserErrorException($"the profile from {Address} arrived damaged; try again");
+            : throw new ServerException(ServerFailure.Unreadable, $"the profile from {Address} arrived damaged; try again");
     }
 
-    /// <summary>The sum of a build's branch profiles, and how many there were.</summary>
-    public async Task<(BranchProfileSet Set, long TotalProfiles)> GetBranchesAsync(
-        string service, string buildId, DateTimeOffset? since, DateTimeOffset? until, CancellationToken stop)
+    /// <summary>Profiles generated of a service, the latest first.</summary>
+    /// <param name="limit">How many at most.</param>
+    /// <param name="before">A page's <see cref="HistoryPage.Before"/>, for those that follow it; null for the first page.</param>
+    public Task<HistoryPage> GetHistoryAsync(string service, int limit, string? before, CancellationToken stop) =>
+        GetAsync(ApiRoutes.To(ApiRoutes.History, [service], ("limit", $"{limit}"), ("before", before)), ApiJson.Default.HistoryPage, stop);
+
+    /// <summary>The names that stand for profiles of a service.</summary>
+    public Task<IReadOnlyList<NamedProfile>> ListNamesAsync(string service, CancellationToken stop) =>
+        GetAsync(ApiRoutes.To(ApiRoutes.Names, [service]), ApiJson.Default.IReadOnlyListNamedProfile, stop);
+
+    /// <summary>What a name stands for.</summary>
+    public Task<NamedProfile> GetNameAsync(string service, string name, CancellationToken stop) =>
+        GetAsync(ApiRoutes.To(ApiRoutes.Name, [service, name]), ApiJson.Default.NamedProfile, stop);
+
+    /// <summary>Lets a name stand for a kept profile; promoting <see cref="NamedProfile.Previous"/> rolls back.</summary>
+    public async Task<NamedProfile> PromoteAsync(string service, string name, string hash, CancellationToken stop)
     {
-        using HttpResponseMessage response = await SendAsync(
-            () => new HttpRequestMessage(HttpMethod.Get, $"{ServicePath(service)}/branches?{Selection(buildId, since, until)}"), stop);
+        using HttpResponseMessage response = await SendAsync(() => new HttpRequestMessage(HttpMethod.Put, ApiRoutes.To(ApiRoutes.Name, [service, name]))
+        {
+            Content = JsonContent.Create(new PromoteRequest(hash), ApiJson.Default.PromoteRequest),
+        }, stop);
+        return await ReadAsync(response, ApiJson.Default.NamedProfile, stop);
+    }
+
+    /// <summary>Takes a name away; the profile stays.</summary>
+    public async Task DeleteNameAsync(string service, string name, CancellationToken stop)
+    {
+        using HttpResponseMessage response = await SendAsync(() => new HttpRequestMessage(HttpMethod.Delete, ApiRoutes.To(ApiRoutes.Name, [service, name])), stop);
+    }
+
+    /// <summary>What changed from one kept profile to another.</summary>
+    public Task<ProfileDiff> GetDiffAsync(string service, string from, string to, CancellationToken stop) =>
+        GetAsync(ApiRoutes.To(ApiRoutes.Diff, [service], ("from", from), ("to", to)), ApiJson.Default.ProfileDiff, stop);
+
+    /// <summary>How well a kept profile fits a build's binary that the server holds.</summary>
+    public Task<FitAnswer> GetFitAsync(string service, string hash, string buildId, CancellationToken stop) =>
+        GetAsync(ApiRoutes.To(ApiRoutes.Fit, [service], ("hash", hash), ("buildId", buildId)), ApiJson.Default.FitAnswer, stop);
+
+    /// <summary>The sum of a build's branch profiles, and how many there were.</summary>
+    /// <param name="request">Which profiles; <see cref="PgoRequest.BuildId"/> names the build.</param>
+    public async Task<(BranchProfileSet Set, long TotalProfiles)> GetBranchesAsync(string service, PgoRequest request, CancellationToken stop)
+    {
+        string path = request.PathOf(service).Replace("/pgo", "/branches", StringComparison.Ordinal);
+        using HttpResponseMessage response = await SendAsync(() => new HttpRequestMessage(HttpMethod.Get, path), stop);
         byte[] bytes = await ReadBytesAsync(response, stop);
         if (!response.Headers.TryGetValues(ApiHeaders.TotalProfiles, out IEnumerable<string>? total) || !long.TryParse(total.First(), out long profiles))
             profiles = 0;
@@ -108,22 +161,8 @@ internal sealed class ServerClient : IDisposable
         }
         catch (MalformedInputException e)
         {
-            throw new UserErrorException($"the branches from {Address} arrived damaged ({e.Message}); try again", e);
+            throw new ServerException(ServerFailure.Unreadable, $"the branches from {Address} arrived damaged ({e.Message}); try again", e);
         }
-    }
-
-    private static string ServicePath(string service) => $"api/v1/services/{Uri.EscapeDataString(service)}";
-
-    private static string Selection(string? buildId, DateTimeOffset? since, DateTimeOffset? until)
-    {
-        StringBuilder query = new();
-        if (buildId is not null)
-            query.Append("&buildId=").Append(Uri.EscapeDataString(buildId));
-        if (since is { } from)
-            query.Append("&since=").Append(Uri.EscapeDataString(from.ToString("O")));
-        if (until is { } to)
-            query.Append("&until=").Append(Uri.EscapeDataString(to.ToString("O")));
-        return query.ToString();
     }
 
     private async Task<byte[]> ReadBytesAsync(HttpResponseMessage response, CancellationToken stop)
@@ -134,7 +173,7 @@ internal sealed class ServerClient : IDisposable
         }
         catch (Exception e) when (e is HttpRequestException or IOException)
         {
-            throw new UserErrorException($"the server {Address} broke off its answer ({e.Message}); try again", e);
+            throw new ServerException(ServerFailure.Unreachable, $"the server {Address} broke off its answer ({e.Message}); try again", e);
         }
     }
 
@@ -158,25 +197,26 @@ internal sealed class ServerClient : IDisposable
         }
         catch (HttpRequestException e)
         {
-            throw new UserErrorException(Unreachable(e), e);
+            throw new ServerException(ServerFailure.Unreachable, Unreachable(e), e);
         }
         catch (TaskCanceledException e) when (!stop.IsCancellationRequested)
         {
-            throw new UserErrorException($"the server {Address} did not answer in {http.Timeout.TotalMinutes:0} minutes", e);
+            throw new ServerException(ServerFailure.Unreachable, $"the server {Address} did not answer in {http.Timeout.TotalMinutes:0} minutes", e);
         }
         if (response.IsSuccessStatusCode || accept?.Invoke(response.StatusCode) == true)
             return response;
         using (response)
-        {
-            string message = await DescribeAsync(response, stop);
-            throw response.StatusCode >= HttpStatusCode.InternalServerError || response.StatusCode is HttpStatusCode.TooManyRequests or HttpStatusCode.RequestTimeout
-                ? new UserErrorException(message, new HttpRequestException(message, null, response.StatusCode))
-                : new UserErrorException(message);
-        }
+            throw new ServerException(FailureOf(response.StatusCode), await DescribeAsync(response, stop));
     }
 
-    /// <summary>Whether a request that failed with this error may succeed later: the server was away or in trouble, rather than refusing it.</summary>
-    public static bool IsWorthRepeating(UserErrorException failure) => failure.InnerException is not null;
+    private static ServerFailure FailureOf(HttpStatusCode status) => status switch
+    {
+        HttpStatusCode.NotFound => ServerFailure.NotFound,
+        HttpStatusCode.Conflict => ServerFailure.Unusable,
+        HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden => ServerFailure.Forbidden,
+        HttpStatusCode.TooManyRequests or HttpStatusCode.RequestTimeout or >= HttpStatusCode.InternalServerError => ServerFailure.Unavailable,
+        _ => ServerFailure.Refused,
+    };
 
     private string Unreachable(HttpRequestException e)
     {
@@ -218,7 +258,7 @@ internal sealed class ServerClient : IDisposable
         }
         catch (Exception e) when (e is JsonException or HttpRequestException or IOException)
         {
-            throw new UserErrorException($"the answer of {Address} cannot be read; is it a Perforator server, of this version?", e);
+            throw new ServerException(ServerFailure.Unreadable, $"the answer of {Address} cannot be read; is it a Perforator server, of this version?", e);
         }
     }
 
@@ -234,7 +274,7 @@ internal sealed class ServerClient : IDisposable
         }
     }
 
-    private static string BinaryPath(BuildId buildId) => $"api/v1/binaries/{buildId}";
+    private static string BinaryPath(BuildId buildId) => ApiRoutes.To(ApiRoutes.Binaries, [buildId.ToString()]);
 
     private static ResiliencePipeline<HttpResponseMessage> Retry(int retries) => retries == 0
         ? ResiliencePipeline<HttpResponseMessage>.Empty
