@@ -122,5 +122,5 @@ internal sealed class ProfileOutbox
     }
 
     private static long Counters(BranchProfileSet set) =>
-        set.Profiles.Values.Sum(p => (long)p.Branches.Count + p.Ranges.Count + p.Addresses.Count);
+        set.Profiles.Values.Sum(p => (long)p.TraceCounters + p.Addresses.Count);
 }

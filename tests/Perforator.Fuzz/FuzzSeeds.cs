@@ -31,8 +31,9 @@ internal static class FuzzSeeds
         BranchProfile branches = new(BuildId.Parse("0123456789abcdef"), "/usr/bin/search");
         for (ulong i = 0; i < 200; i++)
         {
-            branches.Branches.Add(new(0x1000 + i * 7), new(0x4000 - i * 3), i + 1, i / 2);
-            branches.Ranges.Add(new(0x1000 + i), new(0x1100 + i), i);
+            branches.AddBranch(new(0x1000 + i * 7), new(0x4000 - i * 3), i + 1, i / 2);
+            branches.AddRange(new(0x1000 + i), new(0x1100 + i), i);
+            branches.AddTrace(new(0x1000 + i * 5), new(0x3000 - i * 3), new(0x3000 - i), i + 1, i / 3);
             branches.Addresses.Add(new(0x1000 + i), new(0), i);
         }
         set.Add(branches);

@@ -1,16 +1,25 @@
 namespace Perforator.Branches;
 
 /// <summary>
-/// What was observed of one binary: counts of taken branches, fall-through ranges and sampled addresses, all in ELF virtual
-/// addresses, so that profiles from any host, process and load address add up. Addition is the only merge, and it commutes.
+/// What was observed of one binary: counts of traces (a taken branch with the fall-through range behind it) and of sampled addresses,
+/// all in ELF virtual addresses, so that profiles from any host, process and load address add up. Addition is the only merge, and it
+/// commutes. Counts of branches and of ranges are sums over the traces.
 /// </summary>
 /// <remarks>
 /// A worked example. A stack, newest first, holds (0x40→0x10), (0x30→0x20), (ext→0x28). It adds the branches (0x40→0x10),
 /// (0x30→0x20) and (external→0x28), and the ranges that ran between them without a taken branch: [0x20, 0x40], from the target
-/// of the older branch to the address of the newer branch instruction (inclusive), and [0x28, 0x30].
+/// of the older branch to the address of the newer branch instruction (inclusive), and [0x28, 0x30]. As traces: (0x40→0x10, nothing
+/// known), (0x30→0x20…0x40), (external→0x28…0x30).
 /// </remarks>
 public sealed class BranchProfile
 {
+    private readonly TraceTable traces = new();
+    private readonly PairCounts unpairedRanges = new();
+
+    // Sums made when they are asked for; null once something was added.
+    private PairCounts? branches;
+    private PairCounts? ranges;
+
     /// <param name="buildId">The binary all addresses belong to; never empty.</param>
     /// <param name="path">A path for people to read; not part of the identity.</param>
     public BranchProfile(BuildId buildId, string path)
@@ -26,12 +35,41 @@ public sealed class BranchProfile
     public string Path { get; }
 
     /// <summary>
-    /// Taken branches, from → to; the extra counter is mispredictions. At most one side is <see cref="BinaryAddress.External"/>.
+    /// Taken branches, from → to; the extra counter is mispredictions. At most one side is <see cref="BinaryAddress.External"/>. The sum
+    /// over all traces.
     /// </summary>
-    public PairCounts Branches { get; } = new();
+    public IPairCounts Branches
+    {
+        get
+        {
+            if (branches is null)
+                traces.AddTo(branches = new(), null);
+            return branches;
+        }
+    }
 
-    /// <summary>Fall-through ranges: begin (a branch target) and end (the address of the next taken branch instruction, inclusive).</summary>
-    public PairCounts Ranges { get; } = new();
+    /// <summary>
+    /// Fall-through ranges: begin (a branch target) and end (the address of the next taken branch instruction, inclusive). The sum over
+    /// all traces, and <see cref="UnpairedRanges"/>.
+    /// </summary>
+    public IPairCounts Ranges
+    {
+        get
+        {
+            if (ranges is null)
+            {
+                (ranges = new()).Merge(unpairedRanges);
+                traces.AddTo(null, ranges);
+            }
+            return ranges;
+        }
+    }
+
+    /// <summary>Ranges of which no branch is known, as in files and inputs that count branches and ranges apart.</summary>
+    public IPairCounts UnpairedRanges => unpairedRanges;
+
+    /// <summary>How many counters there are of traces and unpaired ranges.</summary>
+    public int TraceCounters => traces.Count + unpairedRanges.Count;
 
     /// <summary>Sampled instruction pointers; the second address of each pair is 0.</summary>
     public PairCounts Addresses { get; } = new();
@@ -52,7 +90,33 @@ public sealed class BranchProfile
     public LossCounts Losses { get; } = new();
 
     /// <summary>Whether nothing of the binary was observed: it was mapped and not run.</summary>
-    public bool IsEmpty => Branches.Count == 0 && Ranges.Count == 0 && Addresses.Count == 0;
+    public bool IsEmpty => TraceCounters == 0 && Addresses.Count == 0;
+
+    /// <summary>All traces by source, target and end, those without a range last among those of a branch.</summary>
+    public TraceCount[] Traces() => traces.Sorted();
+
+    /// <summary>Adds a taken branch with the range that followed it.</summary>
+    /// <param name="from">The branch instruction; may be <see cref="BinaryAddress.External"/> unless <paramref name="to"/> is.</param>
+    /// <param name="to">The branch's target.</param>
+    /// <param name="end">The next taken branch instruction, not before <paramref name="to"/>; External if it is not known.</param>
+    /// <param name="count">How often.</param>
+    /// <param name="mispredicted">How often of these it was mispredicted.</param>
+    public void AddTrace(BinaryAddress from, BinaryAddress to, BinaryAddress end, ulong count, ulong mispredicted = 0)
+    {
+        (branches, ranges) = (null, null);
+        traces.Add(from, to, end, count, mispredicted);
+    }
+
+    /// <summary>Adds a taken branch of which it is not known how code ran on behind it.</summary>
+    public void AddBranch(BinaryAddress from, BinaryAddress to, ulong count, ulong mispredicted = 0) =>
+        AddTrace(from, to, BinaryAddress.External, count, mispredicted);
+
+    /// <summary>Adds a fall-through range of which it is not known by which branch it was reached.</summary>
+    public void AddRange(BinaryAddress begin, BinaryAddress end, ulong count)
+    {
+        ranges = null;
+        unpairedRanges.Add(begin, end, count);
+    }
 
     /// <summary>Counts a sample that came without a branch stack.</summary>
     internal void CountWithoutStack(ulong weight, bool isExact)
@@ -68,8 +132,9 @@ public sealed class BranchProfile
     {
         if (other.BuildId != BuildId)
             throw new ArgumentException($"profiles of different binaries do not add up: {BuildId} and {other.BuildId}", nameof(other));
-        Branches.Merge(other.Branches);
-        Ranges.Merge(other.Ranges);
+        (branches, ranges) = (null, null);
+        traces.Merge(other.traces);
+        unpairedRanges.Merge(other.unpairedRanges);
         Addresses.Merge(other.Addresses);
         Samples = PairCounts.Saturating(Samples, other.Samples);
         BranchEntries = PairCounts.Saturating(BranchEntries, other.BranchEntries);

@@ -21,6 +21,7 @@ internal static class BranchProfileMessage
         AddLosses(message.Losses, set.Losses);
         foreach (BranchProfile profile in set.Profiles.Values)
         {
+            TraceCount[] traces = profile.Traces();
             Wire.BranchProfile p = new()
             {
                 BuildId = ByteString.CopyFrom(profile.BuildId.ToBytes()),
@@ -29,9 +30,10 @@ internal static class BranchProfileMessage
                 BranchEntries = profile.BranchEntries,
                 AddressSamples = profile.AddressSamples,
                 ExactAddressSamples = profile.ExactAddressSamples,
-                Branches = PairColumnsCodec.Encode(profile.Branches, PairKind.Branches),
-                Ranges = PairColumnsCodec.Encode(profile.Ranges, PairKind.Ranges),
-                Addresses = PairColumnsCodec.Encode(profile.Addresses, PairKind.Addresses),
+                Branches = PairColumnsCodec.Encode([.. traces.Where(static t => !t.HasRange).Select(ToBranch)], PairKind.Branches),
+                Ranges = PairColumnsCodec.Encode(profile.UnpairedRanges.Sorted(), PairKind.Ranges),
+                Addresses = PairColumnsCodec.Encode(profile.Addresses.Sorted(), PairKind.Addresses),
+                Traces = TraceColumnsCodec.Encode([.. traces.Where(static t => t.HasRange)]),
             };
             AddLosses(p.Losses, profile.Losses);
             message.Profiles.Add(p);
@@ -74,9 +76,10 @@ internal static class BranchProfileMessage
             };
             if (!set.Profiles.TryAdd(buildId, profile))
                 throw Malformed($"build id {buildId} occurs twice");
-            PairColumnsCodec.Decode(p.Branches, PairKind.Branches, profile.Branches);
-            PairColumnsCodec.Decode(p.Ranges, PairKind.Ranges, profile.Ranges);
-            PairColumnsCodec.Decode(p.Addresses, PairKind.Addresses, profile.Addresses);
+            PairColumnsCodec.Decode(p.Branches, PairKind.Branches, profile.AddBranch);
+            PairColumnsCodec.Decode(p.Ranges, PairKind.Ranges, (begin, end, count, _) => profile.AddRange(begin, end, count));
+            PairColumnsCodec.Decode(p.Addresses, PairKind.Addresses, profile.Addresses.Add);
+            TraceColumnsCodec.Decode(p.Traces, profile);
             ReadLosses(profile.Losses, p.Losses);
         }
 
@@ -87,6 +90,8 @@ internal static class BranchProfileMessage
             throw new MalformedInputException("not the one encoding of its content", Where, (ulong)canonical.CommonPrefixLength(bytes));
         return set;
     }
+
+    private static PairCount ToBranch(TraceCount trace) => new(trace.From, trace.To, trace.Count, trace.Mispredicted);
 
     private const string Where = "branch profile message";
 

@@ -6,10 +6,10 @@ namespace Perforator.Branches;
 /// </summary>
 internal sealed class ModuleTally(BranchProfile profile, TraceCounts traces)
 {
-    /// <summary>The profile, but for the branches and ranges in <see cref="Traces"/>.</summary>
+    /// <summary>The profile, but for what is in <see cref="Traces"/>.</summary>
     public BranchProfile Profile { get; private set; } = profile;
 
-    /// <summary>Branches and ranges that are not part of <see cref="Profile"/> yet.</summary>
+    /// <summary>Traces that are not part of <see cref="Profile"/> yet.</summary>
     public TraceCounts Traces { get; private set; } = traces;
 
     /// <summary>The sample that <see cref="NewerFrom"/> belongs to.</summary>
@@ -52,8 +52,7 @@ internal sealed class ModuleTally(BranchProfile profile, TraceCounts traces)
             Traces.Add([Traces.Fetch(from, to, rangeLength, mispredicted ? 1u : 0)], (uint)weight, Profile);
             return;
         }
-        Profile.Branches.Add(new(from), new(to), weight, mispredicted ? weight : 0);
-        if (rangeLength != TraceCounts.NoRange)
-            Profile.Ranges.Add(new(to), new(to + rangeLength), weight);
+        BinaryAddress end = rangeLength == TraceCounts.NoRange ? BinaryAddress.External : new(to + rangeLength);
+        Profile.AddTrace(new(from), new(to), end, weight, mispredicted ? weight : 0);
     }
 }

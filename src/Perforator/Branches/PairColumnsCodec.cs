@@ -17,22 +17,21 @@ internal enum PairKind
     Addresses,
 }
 
-/// <summary>Sorted, delta-coded columns of a <see cref="PairCounts"/>; branch_profile.proto describes them.</summary>
+/// <summary>Sorted, delta-coded columns of counters of pairs; branch_profile.proto describes them.</summary>
 internal static class PairColumnsCodec
 {
-    public static Wire.PairColumns Encode(PairCounts counts, PairKind kind)
+    /// <param name="rows">By first, then second address; none with a count of 0.</param>
+    public static Wire.PairColumns Encode(IReadOnlyCollection<PairCount> rows, PairKind kind)
     {
-        PairCount[] rows = Array.FindAll(counts.Sorted(), static row => row.Count != 0);
-        Wire.PairColumns columns = new() { Rows = (ulong)rows.Length };
+        Wire.PairColumns columns = new() { Rows = (ulong)rows.Count };
         ArrayBufferWriter<byte> first = new(), second = new(), count = new(), extra = new();
         ulong previous = 0;
         foreach (PairCount row in rows)
         {
             Write(first, row.First.Value - previous);
             previous = row.First.Value;
-            long distance = (long)(row.Second.Value - row.First.Value);
             if (kind != PairKind.Addresses)
-                Write(second, (ulong)((distance << 1) ^ (distance >> 63)));
+                WriteDistance(second, row.First.Value, row.Second.Value);
             Write(count, row.Count);
             Write(extra, row.Extra);
         }
@@ -44,9 +43,9 @@ internal static class PairColumnsCodec
         return columns;
     }
 
-    /// <summary>Adds the rows to <paramref name="to"/>.</summary>
+    /// <summary>Hands each row to <paramref name="add"/>: both addresses, the count and the extra one.</summary>
     /// <exception cref="MalformedInputException">The columns are of different lengths, out of order or break a rule of the kind.</exception>
-    public static void Decode(Wire.PairColumns? columns, PairKind kind, PairCounts to)
+    public static void Decode(Wire.PairColumns? columns, PairKind kind, Action<BinaryAddress, BinaryAddress, ulong, ulong> add)
     {
         string where = $"{kind} column";
         if (columns is null)
@@ -64,12 +63,7 @@ internal static class PairColumnsCodec
             if (delta > ulong.MaxValue - begin)
                 throw first.Malformed("address overflow");
             begin += delta;
-            ulong end = 0;
-            if (kind != PairKind.Addresses)
-            {
-                ulong zigzag = second.ReadULeb128();
-                end = begin + ((zigzag >> 1) ^ (0 - (zigzag & 1)));
-            }
+            ulong end = kind == PairKind.Addresses ? 0 : ReadDistance(ref second, begin);
             if (i > 0 && delta == 0 && end <= previousEnd)
                 throw first.Malformed("addresses out of order");
             previousEnd = end;
@@ -79,7 +73,7 @@ internal static class PairColumnsCodec
             ulong x = hasExtra ? extra.ReadULeb128() : 0;
             if (n == 0 || x > n)
                 throw count.Malformed($"impossible counts {n}, {x}");
-            to.Add(new(begin), new(end), n, x);
+            add(new(begin), new(end), n, x);
         }
         if (!first.AtEnd || !second.AtEnd || !count.AtEnd || !extra.AtEnd)
             throw new MalformedInputException($"columns longer than the {columns.Rows} rows declared", where, 0);
@@ -92,7 +86,21 @@ internal static class PairColumnsCodec
         _ => !first.IsExternal,
     };
 
-    private static void Write(ArrayBufferWriter<byte> to, ulong value)
+    /// <summary>Writes an address as its distance from another, zigzag-coded.</summary>
+    internal static void WriteDistance(ArrayBufferWriter<byte> to, ulong first, ulong second)
+    {
+        long distance = (long)(second - first);
+        Write(to, (ulong)((distance << 1) ^ (distance >> 63)));
+    }
+
+    /// <summary>Reads what <see cref="WriteDistance"/> wrote: the second address.</summary>
+    internal static ulong ReadDistance(ref SpanReader reader, ulong first)
+    {
+        ulong zigzag = reader.ReadULeb128();
+        return first + ((zigzag >> 1) ^ (0 - (zigzag & 1)));
+    }
+
+    internal static void Write(ArrayBufferWriter<byte> to, ulong value)
     {
         Span<byte> buffer = to.GetSpan(10);
         int n = 0;

@@ -7,6 +7,22 @@ namespace Perforator.Branches;
 /// <summary>One counter of a <see cref="PairCounts"/>.</summary>
 public readonly record struct PairCount(BinaryAddress First, BinaryAddress Second, ulong Count, ulong Extra);
 
+/// <summary>Counters keyed by a pair of addresses, to be read.</summary>
+public interface IPairCounts
+{
+    /// <summary>How many distinct pairs are counted.</summary>
+    int Count { get; }
+
+    /// <summary>The sum of all counters, saturating.</summary>
+    ulong Total { get; }
+
+    /// <summary>The sum of the counters with neither address <see cref="BinaryAddress.External"/>, saturating.</summary>
+    ulong InternalTotal { get; }
+
+    /// <summary>All counters by first, then second address: the order in which they are written and reported.</summary>
+    PairCount[] Sorted();
+}
+
 /// <summary>
 /// Counters keyed by a pair of addresses: branches (from, to; extra = mispredicted) and fall-through ranges (begin, end).
 /// An open-addressing table. Counters saturate.
@@ -15,7 +31,7 @@ public readonly record struct PairCount(BinaryAddress First, BinaryAddress Secon
 /// Where a pair lies depends on secret numbers (<see cref="AddressHash"/>); what is written goes through <see cref="Sorted"/>, which
 /// does not.
 /// </remarks>
-public sealed class PairCounts
+public sealed class PairCounts : IPairCounts
 {
     /// <summary>Half a cache line, so that a probe touches one. A counter of zero marks a free slot.</summary>
     private struct Slot
@@ -35,10 +51,10 @@ public sealed class PairCounts
     private readonly AddressHash hash = AddressHash.OfThisProcess;
     private Slot[] slots = Empty;
 
-    /// <summary>How many distinct pairs are counted.</summary>
+    /// <inheritdoc/>
     public int Count { get; private set; }
 
-    /// <summary>The sum of all counters, saturating.</summary>
+    /// <inheritdoc/>
     public ulong Total
     {
         get
@@ -50,7 +66,7 @@ public sealed class PairCounts
         }
     }
 
-    /// <summary>The sum of the counters with neither address <see cref="BinaryAddress.External"/>, saturating.</summary>
+    /// <inheritdoc/>
     public ulong InternalTotal
     {
         get
@@ -94,7 +110,7 @@ public sealed class PairCounts
             Add(new(slot.First), new(slot.Second), slot.Count, slot.Extra);
     }
 
-    /// <summary>All counters by first, then second address: the order in which they are written and reported.</summary>
+    /// <inheritdoc/>
     public PairCount[] Sorted()
     {
         int[] used = new int[Count];

@@ -6,7 +6,7 @@ namespace Perforator.Branches;
 
 /// <summary>
 /// Counters of traces: a taken branch together with the fall-through range that followed it. What is aggregated tens of millions of
-/// times a second is thus one small counter for each entry of a stack; <see cref="Drain"/> takes them apart into branches and ranges.
+/// times a second is thus one small counter for each entry of a stack; <see cref="Drain"/> moves them to a profile.
 /// </summary>
 /// <remarks>
 /// An open-addressing table with slots of half the size that full addresses and counters need, so that more of it stays in the CPU's
@@ -105,7 +105,7 @@ internal sealed class TraceCounts
                 Add([new(slot.Branch, (uint)slot.RestAndCount, PlaceOf(slot))], (uint)(slot.RestAndCount >> 32), overflow);
     }
 
-    /// <summary>Moves all counters to a profile's branches and ranges.</summary>
+    /// <summary>Moves all counters to a profile.</summary>
     public void Drain(BranchProfile profile)
     {
         Slot[] drained = slots;
@@ -119,10 +119,9 @@ internal sealed class TraceCounts
     {
         ulong count = slot.RestAndCount >> 32;
         BinaryAddress from = AddressOf((uint)slot.Branch), to = AddressOf((uint)(slot.Branch >> 32));
-        profile.Branches.Add(from, to, count, (slot.RestAndCount & 1) != 0 ? count : 0);
         ulong length = (uint)slot.RestAndCount >> 1;
-        if (length != NoRange)
-            profile.Ranges.Add(to, new(to.Value + length), count);
+        BinaryAddress end = length == NoRange ? BinaryAddress.External : new(to.Value + length);
+        profile.AddTrace(from, to, end, count, (slot.RestAndCount & 1) != 0 ? count : 0);
     }
 
     private static BinaryAddress AddressOf(uint address) => address == External ? BinaryAddress.External : new(address);

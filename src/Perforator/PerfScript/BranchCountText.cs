@@ -102,7 +102,7 @@ public sealed class BranchCountText
         if (!TryAddress(from, out BinaryAddress source) || !TryAddress(to, out BinaryAddress target) || !ulong.TryParse(count, out ulong times)
             || !ulong.TryParse(mispredicted, out ulong missed) || (source.IsExternal && target.IsExternal))
             return false;
-        profile.Branches.Add(source, target, times, missed);
+        profile.AddBranch(source, target, times, missed);
         profile.BranchEntries = unchecked(profile.BranchEntries + times) < times ? ulong.MaxValue : profile.BranchEntries + times;
         return Counted();
     }
@@ -115,7 +115,7 @@ public sealed class BranchCountText
         if (begin > end || end.Value - begin.Value > BranchAggregator.MaxRangeLength)
             profile.Losses.Add(BranchAggregator.BogusRange, times);
         else
-            profile.Ranges.Add(begin, end, times);
+            profile.AddRange(begin, end, times);
         return Counted();
     }
 

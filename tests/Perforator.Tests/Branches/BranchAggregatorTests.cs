@@ -33,6 +33,8 @@ public class BranchAggregatorTests
         BranchProfile profile = Assert.Single(aggregator.Profiles.Values);
         Assert.Equal([new(new(0x1030), new(0x1020), 2, 0), new(new(0x1040), new(0x1010), 2, 0)], profile.Branches.Sorted());
         Assert.Equal([new(new(0x1020), new(0x1040), 2, 0)], profile.Ranges.Sorted());
+        Assert.Equal([new(new(0x1030), new(0x1020), new(0x1040), 2, 0), new(new(0x1040), new(0x1010), BinaryAddress.External, 2, 0)], profile.Traces());
+        Assert.Equal(0, profile.UnpairedRanges.Count);
         Assert.Equal(2UL, profile.Samples);
         Assert.Equal(4UL, profile.BranchEntries);
     }

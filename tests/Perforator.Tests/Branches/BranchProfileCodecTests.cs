@@ -26,12 +26,15 @@ public class BranchProfileCodecTests
             for (int i = 0; i < branches; i++)
             {
                 ulong from = 0x1000 + (ulong)random.Next(0x10000), to = 0x1000 + (ulong)random.Next(0x10000);
-                profile.Branches.Add(new(from), new(to), (ulong)random.NextInt64(1, 1L << 40), (ulong)random.Next(2));
-                profile.Ranges.Add(new(Math.Min(from, to)), new(Math.Max(from, to)), 7);
+                profile.AddBranch(new(from), new(to), (ulong)random.NextInt64(1, 1L << 40), (ulong)random.Next(2));
+                profile.AddRange(new(Math.Min(from, to)), new(Math.Max(from, to)), 7);
+                profile.AddTrace(new(from), new(to), new(to + (ulong)random.Next(0x100)), (ulong)random.Next(1, 1000), (ulong)random.Next(2));
                 profile.Addresses.Add(new(from), default, 1);
             }
-            profile.Branches.Add(BinaryAddress.External, new(0x1000), 5);
-            profile.Branches.Add(new(0xffff_ffff_8100_0000), BinaryAddress.External, ulong.MaxValue);
+            profile.AddTrace(BinaryAddress.External, new(0x1000), new(0x1000), ulong.MaxValue, ulong.MaxValue);
+            profile.AddTrace(new(0x2000), new(0xffff_ffff_ffff_fffe), new(0xffff_ffff_ffff_fffe), 1);
+            profile.AddBranch(BinaryAddress.External, new(0x1000), 5);
+            profile.AddBranch(new(0xffff_ffff_8100_0000), BinaryAddress.External, ulong.MaxValue);
             profile.Losses.Add(BranchAggregator.BogusRange, 4);
             set.Profiles.Add(profile.BuildId, profile);
         }
@@ -49,6 +52,8 @@ public class BranchProfileCodecTests
             BranchProfile other = actual.Profiles[id];
             Assert.Equal((profile.Path, profile.Samples, profile.BranchEntries), (other.Path, other.Samples, other.BranchEntries));
             Assert.Equal((profile.AddressSamples, profile.ExactAddressSamples), (other.AddressSamples, other.ExactAddressSamples));
+            Assert.Equal(profile.Traces(), other.Traces());
+            Assert.Equal(profile.UnpairedRanges.Sorted(), other.UnpairedRanges.Sorted());
             Assert.Equal(profile.Branches.Sorted(), other.Branches.Sorted());
             Assert.Equal(profile.Ranges.Sorted(), other.Ranges.Sorted());
             Assert.Equal(profile.Addresses.Sorted(), other.Addresses.Sorted());
@@ -73,9 +78,10 @@ public class BranchProfileCodecTests
         foreach (BranchProfile profile in set.Profiles.Values.Reverse())
         {
             BranchProfile copy = new(profile.BuildId, profile.Path);
-            foreach (PairCount row in profile.Branches.Sorted().Reverse())
-                copy.Branches.Add(row.First, row.Second, row.Count, row.Extra);
-            copy.Ranges.Merge(profile.Ranges);
+            foreach (TraceCount trace in profile.Traces().Reverse())
+                copy.AddTrace(trace.From, trace.To, trace.End, trace.Count, trace.Mispredicted);
+            foreach (PairCount range in profile.UnpairedRanges.Sorted().Reverse())
+                copy.AddRange(range.First, range.Second, range.Count);
             copy.Addresses.Merge(profile.Addresses);
             (copy.Samples, copy.BranchEntries) = (profile.Samples, profile.BranchEntries);
             (copy.AddressSamples, copy.ExactAddressSamples) = (profile.AddressSamples, profile.ExactAddressSamples);
@@ -169,6 +175,13 @@ public class BranchProfileCodecTests
         AssertRefused(m => m.Profiles[0].Branches.Rows--, "rows declared");
         AssertRefused(m => m.Profiles[0].Ranges = null, "missing");
         AssertRefused(m => m.Profiles[0].Addresses.Second = ByteString.CopyFrom(1), "rows declared");
+        AssertRefused(m => m.Profiles[0].Traces.Rows = ulong.MaxValue, "truncated");
+        AssertRefused(m => m.Profiles[0].Traces.Rows--, "rows declared");
+        AssertRefused(m => m.Profiles[0].Traces = new(), "not the one encoding");
+        AssertRefused(m => Trace(m).From = ByteString.CopyFrom(5, 0), "out of order");
+        AssertRefused(m => Trace(m).To = ByteString.CopyFrom(11, 8), "impossible range");
+        AssertRefused(m => Trace(m).Count = ByteString.CopyFrom(1, 0), "impossible counts");
+        AssertRefused(m => Trace(m).Mispredicted = ByteString.CopyFrom(1, 2), "impossible counts");
         AssertRefused(m => m.Profiles[0].BuildId = ByteString.Empty, "build id");
         AssertRefused(m => m.Profiles[1].BuildId = m.Profiles[0].BuildId, "occurs twice");
         AssertRefused(m => m.Labels[1].Name = m.Labels[0].Name, "occurs twice");
@@ -178,6 +191,39 @@ public class BranchProfileCodecTests
         AssertRefused(m => m.EndUnixMicros = ulong.MaxValue, "9999");
         AssertRefused(m => m.Losses[0].Count = 0, "without a count");
         AssertRefused(m => (m.Profiles[0], m.Profiles[1]) = (m.Profiles[1], m.Profiles[0]), "not the one encoding");
+    }
+
+    /// <summary>Two traces in the place of a message's own: 5→9…11 and 6→10…12.</summary>
+    private static Perforator.Branches.Wire.TraceColumns Trace(Perforator.Branches.Wire.BranchProfileSet message) => message.Profiles[0].Traces = new()
+    {
+        Rows = 2,
+        From = ByteString.CopyFrom(5, 1),
+        To = ByteString.CopyFrom(8, 8),
+        Length = ByteString.CopyFrom(2, 2),
+        Count = ByteString.CopyFrom(1, 1),
+    };
+
+    /// <summary>A file of the time before there were traces, written by commit 2fb6200 from this very content.</summary>
+    [Fact]
+    public void Files_without_traces_are_read_and_written_the_same()
+    {
+        byte[] old = Convert.FromBase64String(
+            "UEZCUkFOQ0gBAAAAAQAAAGsAAAAAAAAAawAAAAAAAACvnxlaDJVOQTUTpW/24YitDyNUNyJCkTgEDfbBLTfICHic4xLkYi9OLSrLTE4VYitOTSxKzl"
+            + "BgNgrhYlrFJMStn19Qog8RlGBW4DRS5GAW4t2gILD//n8IYJRikY+/5KDEzMzKqMXMwMRgxc/BJMS8QIFDislBQImJmdGJk4NRiGmCghIjMwBZwRqX");
+        BranchProfileSet set = BranchProfileCodec.Decode(old);
+        BranchProfile profile = Assert.Single(set.Profiles.Values);
+        BinaryAddress external = BinaryAddress.External;
+        Assert.Equal(
+            [new(new(0x1030), new(0x1020), 3, 0), new(new(0x1040), new(0x1010), 5, 2), new(external, new(0x1028), 1, 0)], profile.Branches.Sorted());
+        Assert.Equal([new(new(0x1020), new(0x1040), 3, 0), new(new(0x1028), new(0x1030), 1, 0)], profile.Ranges.Sorted());
+        Assert.Equal(profile.Ranges.Sorted(), profile.UnpairedRanges.Sorted());
+        Assert.Equal(BranchProfileCodec.ContentHash(old), BranchProfileCodec.ContentHash(BranchProfileCodec.Encode(set)));
+
+        // And adds up with newer ones.
+        profile.AddTrace(new(0x1030), new(0x1020), new(0x1040), 4, 1);
+        Assert.Equal(new PairCount(new(0x1030), new(0x1020), 7, 1), profile.Branches.Sorted()[0]);
+        Assert.Equal(new PairCount(new(0x1020), new(0x1040), 7, 0), profile.Ranges.Sorted()[0]);
+        AssertSame(set, BranchProfileCodec.Decode(BranchProfileCodec.Encode(set)));
     }
 
     [Theory]
@@ -194,7 +240,7 @@ public class BranchProfileCodecTests
             Count = ByteString.CopyFrom(count),
         };
         MalformedInputException e =
-            Assert.Throws<MalformedInputException>(() => PairColumnsCodec.Decode(columns, PairKind.Ranges, new PairCounts()));
+            Assert.Throws<MalformedInputException>(() => PairColumnsCodec.Decode(columns, PairKind.Ranges, (_, _, _, _) => { }));
         Assert.Contains(expected, e.Message, StringComparison.Ordinal);
     }
 

@@ -19,6 +19,8 @@ public class TraceCountsTests
 
         public SortedDictionary<(ulong, ulong), ulong> Ranges { get; } = [];
 
+        public SortedDictionary<(ulong, ulong, ulong), (ulong Count, ulong Mispredicted)> Traces { get; } = [];
+
         public ulong Bogus { get; private set; }
 
         public void Sample(ReadOnlySpan<BranchEntry> stack, ulong weight)
@@ -31,20 +33,24 @@ public class TraceCountsTests
                 ulong from = entry.Flags.HasFlag(BranchFlags.Interrupt) ? ulong.MaxValue : ToBinary(entry.From), to = ToBinary(entry.To);
                 if (from == ulong.MaxValue && to == ulong.MaxValue)
                     continue;
-                (ulong count, ulong mispredicted) = Branches.GetValueOrDefault((from, to));
-                Branches[(from, to)] = (Sum(count, weight), entry.Flags.HasFlag(BranchFlags.Mispredicted) ? Sum(mispredicted, weight) : mispredicted);
+                Branches[(from, to)] = Sum(Branches.GetValueOrDefault((from, to)), entry.Flags, weight);
+                ulong end = ulong.MaxValue;
                 if (to != ulong.MaxValue && newerFrom != ulong.MaxValue)
                 {
                     if (newerFrom < to || newerFrom - to > BranchAggregator.MaxRangeLength)
                         Bogus += weight;
                     else
-                        Ranges[(to, newerFrom)] = Sum(Ranges.GetValueOrDefault((to, newerFrom)), weight);
+                        Ranges[(to, end = newerFrom)] = Sum(Ranges.GetValueOrDefault((to, newerFrom)), weight);
                 }
+                Traces[(from, to, end)] = Sum(Traces.GetValueOrDefault((from, to, end)), entry.Flags, weight);
                 newerFrom = from;
             }
         }
 
         private ulong ToBinary(RuntimeAddress address) => address.Value >= start && address.Value < start + Size ? address.Value - bias : ulong.MaxValue;
+
+        private static (ulong, ulong) Sum((ulong Count, ulong Mispredicted) before, BranchFlags flags, ulong weight) =>
+            (Sum(before.Count, weight), flags.HasFlag(BranchFlags.Mispredicted) ? Sum(before.Mispredicted, weight) : before.Mispredicted);
 
         private static ulong Sum(ulong a, ulong b) => a > ulong.MaxValue - b ? ulong.MaxValue : a + b;
     }
@@ -79,6 +85,8 @@ public class TraceCountsTests
         BranchProfile profile = shards[0].Profiles.Values.Single();
         Assert.Equal(expected.Branches.Select(b => new PairCount(new(b.Key.Item1), new(b.Key.Item2), b.Value.Count, b.Value.Mispredicted)), profile.Branches.Sorted());
         Assert.Equal(expected.Ranges.Select(r => new PairCount(new(r.Key.Item1), new(r.Key.Item2), r.Value, 0)), profile.Ranges.Sorted());
+        Assert.Equal(
+            expected.Traces.Select(t => new TraceCount(new(t.Key.Item1), new(t.Key.Item2), new(t.Key.Item3), t.Value.Count, t.Value.Mispredicted)), profile.Traces());
         Assert.Equal(expected.Bogus, profile.Losses.Total);
 
         BranchAggregator New()

@@ -55,7 +55,7 @@ public class ServerDurabilityTests
     private static BranchProfileSet Numbered(int number)
     {
         BranchProfileSet set = Uploads.Set(minute: number);
-        set.Profiles.Values.Single().Branches.Add(new(0x10000 + (ulong)number), new(0x2000), 1);
+        set.Profiles.Values.Single().AddBranch(new(0x10000 + (ulong)number), new(0x2000), 1);
         return set;
     }
 

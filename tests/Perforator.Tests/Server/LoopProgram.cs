@@ -70,8 +70,8 @@ public sealed class LoopProgram : IDisposable
         BranchProfileSet set = new() { Start = Uploads.Start.AddMinutes(minute), End = Uploads.Start.AddMinutes(minute + 1), TotalSamples = rounds };
         set.Labels[ProfileLabels.Service] = service;
         BranchProfile profile = new(BuildId, "/opt/loop") { Samples = rounds, BranchEntries = rounds };
-        profile.Branches.Add(LoopEnd, LoopStart, rounds);
-        profile.Ranges.Add(LoopStart, LoopEnd, rounds);
+        profile.AddBranch(LoopEnd, LoopStart, rounds);
+        profile.AddRange(LoopStart, LoopEnd, rounds);
         set.Add(profile);
         return set;
     }

@@ -14,9 +14,9 @@ internal static class Uploads
         set.Labels[ProfileLabels.Service] = service;
         set.Labels[ProfileLabels.Host] = host;
         BranchProfile profile = new(BuildId.Parse(buildId), "/opt/" + service) { Samples = count, BranchEntries = count };
-        profile.Branches.Add(new(0x1040), new(0x1010), count);
-        profile.Branches.Add(BinaryAddress.External, new(0x1000), 1);
-        profile.Ranges.Add(new(0x1010), new(0x1040), count);
+        profile.AddBranch(new(0x1040), new(0x1010), count);
+        profile.AddBranch(BinaryAddress.External, new(0x1000), 1);
+        profile.AddRange(new(0x1010), new(0x1040), count);
         set.Add(profile);
         return set;
     }
