@@ -5,6 +5,7 @@ using Perforator.Branches;
 using Perforator.Bytes;
 using Perforator.Generation;
 using Perforator.Inputs;
+using Perforator.Layout;
 using Perforator.SampleProfiles;
 
 namespace Perforator.Cli;
@@ -12,6 +13,9 @@ namespace Perforator.Cli;
 /// <summary><c>perforator generate</c>: from recorded branches and a binary to a sample profile, without a server.</summary>
 internal static class GenerateCommand
 {
+    /// <summary>What all inputs together hold of one binary.</summary>
+    private sealed record RecordedBranches(BranchProfile Branches, ulong Profiles, LossCounts Losses, List<string> Notes);
+
     public static Command Create()
     {
         Option<string> binary = new("--binary") { Description = "The binary that ran.", HelpName = "FILE", Required = true };
@@ -28,6 +32,7 @@ internal static class GenerateCommand
             HelpName = "FILE",
         };
         Option<string[]> pprofs = new("--pprof") { Description = "A pprof profile of sample type lbr/stacks. May be given several times.", HelpName = "FILE" };
+        OptimiserOption optimiser = new();
         Option<string> format = new("--format") { Description = "Format of the profile.", DefaultValueFactory = _ => "extbinary" };
         format.AcceptOnlyFromAmong("extbinary", "text", "binary");
         Option<string?> output = new("--output", "-o") { Description = "Where to write the profile; standard output when not given, or '-'.", HelpName = "FILE" };
@@ -45,11 +50,18 @@ internal static class GenerateCommand
               perforator generate --binary ./server --perf-script perf.txt -o server.afdo
               perf record -j any,u -o - -- ./server | perforator generate --binary ./server --perf-data - -o server.afdo
             """)
-        { binary, debugFile, perfScripts, branches, perfData, pprofs, format, output, md5, symbols, late.Option, json };
+        { binary, debugFile, perfScripts, branches, perfData, pprofs, optimiser.Option, format, output, md5, symbols, late.Option, json };
         command.Check(result =>
         {
             if (new[] { perfScripts, branches, perfData, pprofs }.All(option => result.GetValue(option) is not { Length: > 0 }))
                 result.AddError("Nothing to generate from: give --perf-script, --branches, --perf-data or --pprof.");
+            if (LayoutOutput.IsLayout(optimiser.Of(result)))
+            {
+                foreach (Option option in new Option[] { format, md5, symbols, late.Option })
+                    if (result.GetResult(option) is { Implicit: false })
+                        result.AddError($"{option.Name} is for sample profiles, not for --for bolt.");
+                return;
+            }
             if (result.GetValue(output) is null or "-" && result.GetValue(format) != "text" && !Console.IsOutputRedirected)
                 result.AddError("A binary profile is not for the terminal: give -o FILE or --format text.");
             if (result.GetValue(format) is not (null or "extbinary") && (result.GetValue(md5) || result.GetValue(symbols)))
@@ -58,10 +70,32 @@ internal static class GenerateCommand
         command.SetAction(parsed =>
         {
             CollectNowNotLater();
+            if (LayoutOutput.IsLayout(optimiser.Of(parsed)))
+            {
+                LayOut(parsed);
+                return;
+            }
             if (parsed.GetValue(output) is { } file and not "-")
                 WholeFile.Check(file);
             using ProfiledBinary opened = ProfiledBinary.Load(parsed.GetValue(binary)!, parsed.GetValue(debugFile));
-            Module module = opened.ToModule();
+            RecordedBranches inputs = Read(parsed, opened.ToModule());
+            CollectNowNotLater();
+            FlowChecks checks = new();
+            SampleProfile profile = ProfileGenerator.Generate(inputs.Branches, opened, checks);
+            if (checks.IsLikelyOfAnotherBuild)
+                throw new UserErrorException(string.Create(CultureInfo.InvariantCulture,
+                    $"{opened.Path} is not the build that was recorded: {100.0 * (checks.NotOnBoundary + checks.BetweenInstructions) / checks.RangeSamples:0} % of the samples do not fit its instructions; name the binary that ran"));
+            if (parsed.GetValue(symbols))
+                profile.Symbols.UnionWith(opened.FunctionNames());
+            late.Apply(parsed, profile);
+            Write(profile, parsed.GetValue(format)!, parsed.GetValue(md5), parsed.GetValue(output));
+            GenerationReport report = GenerationReport.Create(inputs.Branches, opened, profile, checks, inputs.Profiles, inputs.Losses, notes: inputs.Notes);
+            Console.Error.Write(parsed.GetValue(json) ? report.ToJson() + "\n" : report.ToText());
+        });
+        return command;
+
+        RecordedBranches Read(ParseResult parsed, Module module)
+        {
             RecordedBinaries binaries = new([module]);
             BranchProfileSet inputs = new();
             List<string> notes = [];
@@ -80,21 +114,23 @@ internal static class GenerateCommand
                     profiles++;
                 }
             }
-            BranchProfile recorded = inputs.Profiles[module.BuildId];
-            CollectNowNotLater();
-            FlowChecks checks = new();
-            SampleProfile profile = ProfileGenerator.Generate(recorded, opened, checks);
-            if (checks.IsLikelyOfAnotherBuild)
-                throw new UserErrorException(string.Create(CultureInfo.InvariantCulture,
-                    $"{opened.Path} is not the build that was recorded: {100.0 * (checks.NotOnBoundary + checks.BetweenInstructions) / checks.RangeSamples:0} % of the samples do not fit its instructions; name the binary that ran"));
-            if (parsed.GetValue(symbols))
-                profile.Symbols.UnionWith(opened.FunctionNames());
-            late.Apply(parsed, profile);
-            Write(profile, parsed.GetValue(format)!, parsed.GetValue(md5), parsed.GetValue(output));
-            GenerationReport report = GenerationReport.Create(recorded, opened, profile, checks, profiles, inputs.Losses, notes: notes);
+            return new(inputs.Profiles[module.BuildId], profiles, inputs.Losses, notes);
+        }
+
+        void LayOut(ParseResult parsed)
+        {
+            Optimiser consumer = optimiser.Of(parsed);
+            string? name = parsed.GetValue(output);
+            foreach (string path in name is null or "-" ? [] : LayoutOutput.Files(name))
+                WholeFile.Check(path);
+            using LayoutBinary opened = LayoutBinary.Load(parsed.GetValue(binary)!);
+            LayoutOutput.Require(consumer, opened);
+            RecordedBranches inputs = Read(parsed, ElfModule.Of(opened.Elf));
+            LayoutReport report = new(inputs.Branches, opened.Path, inputs.Profiles, inputs.Losses);
+            report.Notes.AddRange(inputs.Notes);
+            LayoutOutput.Write(consumer, inputs.Branches, opened, name, report);
             Console.Error.Write(parsed.GetValue(json) ? report.ToJson() + "\n" : report.ToText());
-        });
-        return command;
+        }
     }
 
     /// <summary>

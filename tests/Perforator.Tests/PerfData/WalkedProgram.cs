@@ -43,7 +43,7 @@ public sealed class WalkedProgram : IDisposable
     {
         Binary = Folder["program"];
         string source = Folder.Write("program.c", Source);
-        Tool.Run("clang-19", ["-O2", "-g", "-fuse-ld=lld", "-Wl,--build-id=sha1", "-Wl,--emit-relocs", "-o", Binary, source]).Succeeded();
+        Tool.Run("clang-19", ["-O2", "-g", "-fuse-ld=lld", "-Wl,--build-id=sha1", "-Wl,--emit-relocs", "-Wl,-z,separate-code", "-o", Binary, source]).Succeeded();
         Elf = ElfFile.Load(Binary);
         Module = ElfModule.Of(Elf);
         PerfData = Write("walk.perf.data", Processes);

@@ -1,0 +1,35 @@
+using System.CommandLine;
+
+namespace Perforator.Cli;
+
+/// <summary>What a profile is made for.</summary>
+internal enum Optimiser
+{
+    /// <summary>clang, and other compilers on LLVM that take its sample profiles.</summary>
+    Clang,
+
+    /// <summary>llvm-bolt: BOLT's pre-aggregated profile.</summary>
+    Bolt,
+}
+
+/// <summary>The option <c>--for</c> of the commands that make profiles.</summary>
+internal sealed class OptimiserOption
+{
+    private static readonly (string Name, Optimiser Value)[] Names = [("clang", Optimiser.Clang), ("bolt", Optimiser.Bolt)];
+
+    public OptimiserOption() => Option.AcceptOnlyFromAmong([.. Names.Select(static name => name.Name)]);
+
+    public Option<string> Option { get; } = new("--for")
+    {
+        Description = "What is to use the profile: clang (and rustc, ldc2), or llvm-bolt (its pre-aggregated profile: -pa).",
+        DefaultValueFactory = static _ => "clang",
+    };
+
+    /// <summary>What was asked for.</summary>
+    public Optimiser Of(ParseResult parsed) => Find(parsed.GetValue(Option));
+
+    /// <inheritdoc cref="Of(ParseResult)"/>
+    public Optimiser Of(System.CommandLine.Parsing.CommandResult parsed) => Find(parsed.GetValue(Option));
+
+    private static Optimiser Find(string? given) => Array.Find(Names, name => name.Name == given).Value;
+}
