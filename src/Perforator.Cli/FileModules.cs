@@ -22,13 +22,14 @@ internal sealed class FileModules
     private readonly HashSet<BuildId> named = [];
 
     /// <param name="binaries">Paths of the binaries of interest; empty for all that are found.</param>
+    /// <param name="recordedAs">What recordings have the one binary as.</param>
     /// <exception cref="UserErrorException">One of them cannot be used.</exception>
-    public FileModules(IReadOnlyList<string> binaries)
+    public FileModules(IReadOnlyList<string> binaries, string? recordedAs = null)
     {
         List<Module> modules = [];
         foreach (string path in binaries)
         {
-            Module module = ElfModule.Load(path);
+            Module module = ElfModule.Load(path, recordedAs);
             files[module.BuildId] = path;
             named.Add(module.BuildId);
             modules.Add(module);

@@ -33,6 +33,8 @@ internal static class GenerateCommand
         };
         Option<string[]> pprofs = new("--pprof") { Description = "A pprof profile of sample type lbr/stacks. May be given several times.", HelpName = "FILE" };
         OptimiserOption optimiser = new();
+        Option<string?> recordedAs = RecordingInputOptions.RecordedAs();
+        Option<string?> perfEvent = RecordingInputOptions.Event();
         Option<string> format = new("--format") { Description = "Format of the profile.", DefaultValueFactory = _ => "extbinary" };
         format.AcceptOnlyFromAmong("extbinary", "text", "binary");
         Option<string?> output = new("--output", "-o") { Description = "Where to write the profile; standard output when not given, or '-'.", HelpName = "FILE" };
@@ -50,7 +52,7 @@ internal static class GenerateCommand
               perforator generate --binary ./server --perf-script perf.txt -o server.afdo
               perf record -j any,u -o - -- ./server | perforator generate --binary ./server --perf-data - -o server.afdo
             """)
-        { binary, debugFile, perfScripts, branches, perfData, pprofs, optimiser.Option, format, output, md5, symbols, late.Option, json };
+        { binary, debugFile, perfScripts, branches, perfData, pprofs, recordedAs, perfEvent, optimiser.Option, format, output, md5, symbols, late.Option, json };
         command.Check(result =>
         {
             if (new[] { perfScripts, branches, perfData, pprofs }.All(option => result.GetValue(option) is not { Length: > 0 }))
@@ -78,7 +80,7 @@ internal static class GenerateCommand
             if (parsed.GetValue(output) is { } file and not "-")
                 WholeFile.Check(file);
             using ProfiledBinary opened = ProfiledBinary.Load(parsed.GetValue(binary)!, parsed.GetValue(debugFile));
-            RecordedBranches inputs = Read(parsed, opened.ToModule());
+            RecordedBranches inputs = Read(parsed, opened.ToModule(parsed.GetValue(recordedAs)));
             CollectNowNotLater();
             FlowChecks checks = new();
             SampleProfile profile = ProfileGenerator.Generate(inputs.Branches, opened, checks);
@@ -107,7 +109,7 @@ internal static class GenerateCommand
             {
                 foreach (string path in parsed.GetValue(option) ?? [])
                 {
-                    RecordedInput input = Recordings.Read(path, binaries, kind);
+                    RecordedInput input = Recordings.Read(path, binaries, kind, new InputOptions { Event = parsed.GetValue(perfEvent) });
                     inputs.TakeOver(input.ProfileOf(module));
                     inputs.Losses.Merge(input.Set.Losses);
                     notes.AddRange(input.Notes);
@@ -125,7 +127,7 @@ internal static class GenerateCommand
                 WholeFile.Check(path);
             using LayoutBinary opened = LayoutBinary.Load(parsed.GetValue(binary)!);
             LayoutOutput.Require(consumer, opened);
-            RecordedBranches inputs = Read(parsed, ElfModule.Of(opened.Elf));
+            RecordedBranches inputs = Read(parsed, ElfModule.Of(opened.Elf, parsed.GetValue(recordedAs)));
             LayoutReport report = new(inputs.Branches, opened.Path, inputs.Profiles, inputs.Losses);
             report.Notes.AddRange(inputs.Notes);
             LayoutOutput.Write(consumer, inputs.Branches, opened, name, report);

@@ -22,6 +22,8 @@ internal static class ImportCommand
             Description = "A binary of interest, which the recording may have under another path; may be given again. Default: all that lie where the recording has them.",
             HelpName = "FILE",
         };
+        Option<string?> recordedAs = RecordingInputOptions.RecordedAs();
+        Option<string?> perfEvent = RecordingInputOptions.Event();
         Option<string?> server = ServerOption.Create();
         Command verb = new("import",
             """
@@ -34,26 +36,27 @@ internal static class ImportCommand
               perforator import perf.data --service search --binary ./search-server
               perf record -j any,u -o - -p $(pidof search-server) -- sleep 60 | perforator import - --service search
             """)
-        { files, service, binaries, server };
+        { files, service, binaries, recordedAs, perfEvent, server };
         verb.Check(result =>
         {
             if (result.GetValue(service) is { } name && !ProfileLabels.IsName(name))
                 result.AddError($"'{name}' cannot name a service: use letters, digits, '.', '_' and '-'");
+            if (result.GetValue(recordedAs) is not null && result.GetValue(binaries) is not [_])
+                result.AddError("--recorded-as says of one file what recordings have it as: give that one with --binary.");
         });
         verb.SetAction((parsed, stop) => RunAsync(
-            parsed.GetValue(files)!, parsed.GetValue(service)!, parsed.GetValue(binaries) ?? [], ServerOption.Resolve(parsed.GetValue(server)), stop));
+            parsed.GetValue(files)!, parsed.GetValue(service)!, new FileModules(parsed.GetValue(binaries) ?? [], parsed.GetValue(recordedAs)),
+            new InputOptions { Event = parsed.GetValue(perfEvent) }, ServerOption.Resolve(parsed.GetValue(server)), stop));
         return verb;
     }
 
-    private static async Task<int> RunAsync(string[] files, string service, string[] binaries, Uri server, CancellationToken stop)
+    private static async Task<int> RunAsync(string[] files, string service, FileModules modules, InputOptions options, Uri server, CancellationToken stop)
     {
-        FileModules modules = new(binaries);
-
         // All are read before any is sent: a bad file imports nothing.
         List<RecordedInput> recordings = [];
         foreach (string file in files)
         {
-            RecordedInput recording = Recordings.Read(file, modules.Binaries);
+            RecordedInput recording = Recordings.Read(file, modules.Binaries, options: options);
             recording.Set.Labels[ProfileLabels.Service] = service;
             recordings.Add(recording);
         }

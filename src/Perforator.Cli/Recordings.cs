@@ -10,11 +10,12 @@ internal static class Recordings
     /// <param name="path">The file or pipe; "-" is standard input.</param>
     /// <param name="binaries">The binaries of interest.</param>
     /// <param name="otherwise">What it is taken for when its content does not tell; null to refuse it then.</param>
+    /// <param name="options">What of it counts.</param>
     /// <exception cref="UserErrorException">Unreadable, of no known kind, or without branches in a binary of interest.</exception>
-    public static RecordedInput Read(string path, RecordedBinaries binaries, InputKind? otherwise = null)
+    public static RecordedInput Read(string path, RecordedBinaries binaries, InputKind? otherwise = null, InputOptions? options = null)
     {
         using FileStream file = RecordedInput.Open(path);
         using PipeInterrupt? interrupt = PipeInterrupt.While(file);
-        return RecordedInput.Read(file, InputFile.NameOf(path), binaries, otherwise);
+        return RecordedInput.Read(file, InputFile.NameOf(path), binaries, otherwise, options);
     }
 }

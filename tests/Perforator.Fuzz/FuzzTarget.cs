@@ -25,7 +25,7 @@ internal sealed record FuzzTarget(string Name, Action<byte[]> Read)
         new("pseudo-probe", static bytes => PseudoProbes.Parse(bytes, bytes, static _ => true, static _ => 0x1000)),
         new("perf-data", static bytes => new PerfDataReader(NewSink()).Read(new MemoryStream(bytes))),
         new("perf-script", static bytes => new PerfScriptReader(NewSink()).Read(new MemoryStream(bytes))),
-        new("branch-counts", static bytes => new BranchCountText(new BranchProfile(OneModule.Any.BuildId, "input")).Read(new MemoryStream(bytes))),
+        new("branch-counts", static bytes => new BranchCountText(new OneModule(), OneModule.Any).Read(new MemoryStream(bytes))),
         new("branch-profile", static bytes => BranchProfileCodec.Decode(bytes)),
         new("branch-profile-message", static bytes => BranchProfileMessage.Decode(bytes)),
         new("pprof", static bytes => new PprofReader(NewSink(), new OneModule()).Read(bytes)),

@@ -20,9 +20,15 @@ internal sealed partial class AddressSpace
         /// <summary>The binary, if it is of none.</summary>
         public OtherBinary? Other { get; init; }
 
+        /// <summary>Whether nothing is mapped there.</summary>
+        public bool IsGap { get; init; }
+
         /// <summary>Memory without a file, of which it is not known what code it holds.</summary>
         public bool IsAnonymous { get; init; }
     }
+
+    /// <summary>The kernel's half of all addresses begins here.</summary>
+    private const ulong UpperHalf = 1UL << 63;
 
     private readonly List<Region> regions;
 
@@ -30,11 +36,31 @@ internal sealed partial class AddressSpace
     private Region lastOfInterest = new(0, 0, null, 0);
     private Region lastOther = new(0, 0, null, 0);
 
-    public AddressSpace() => regions = [];
+    // What holds in every process; addresses of the upper half of the address space are looked for there first.
+    private readonly AddressSpace? kernel;
 
-    private AddressSpace(List<Region> regions) => this.regions = regions;
+    /// <param name="kernel">What is mapped for the kernel; null for that itself.</param>
+    public AddressSpace(AddressSpace? kernel = null)
+        : this([], kernel)
+    {
+    }
 
-    public AddressSpace Clone() => new([.. regions]);
+    private AddressSpace(List<Region> regions, AddressSpace? kernel)
+    {
+        this.regions = regions;
+        this.kernel = kernel;
+    }
+
+    public AddressSpace Clone() => new([.. regions], kernel);
+
+    /// <summary>Whether nothing is mapped.</summary>
+    public bool IsEmpty => regions.Count == 0;
+
+    /// <summary>Whether anything of interest is mapped.</summary>
+    public bool HasTallies { get; private set; }
+
+    /// <summary>Forgets the regions found last, as what is mapped for the kernel has changed.</summary>
+    public void ForgetLast() => lastOfInterest = lastOther = new(0, 0, null, 0);
 
     /// <summary>Maps a range, replacing whatever overlaps it: what stands out on either side stays.</summary>
     public void Map(ulong start, ulong end, ModuleTally? tally, ulong bias, Module? module = null)
@@ -56,7 +82,8 @@ internal sealed partial class AddressSpace
     private void Map(Region region)
     {
         (ulong start, ulong end) = (region.Start, region.End);
-        lastOfInterest = lastOther = new(0, 0, null, 0);
+        ForgetLast();
+        HasTallies |= region.Tally is not null;
         int at = FirstEndingAfter(start);
         List<Region> kept = [];
         int until = at;
@@ -91,6 +118,23 @@ internal sealed partial class AddressSpace
 
     private Region Search(ulong address)
     {
+        Region found = SearchRegions(address);
+        if (address >= UpperHalf && kernel is { IsEmpty: false })
+        {
+            // Text without mappings has a kernel where it is linked; what the recording says of it goes first. A gap must be one of both.
+            Region inKernel = kernel.SearchRegions(address);
+            if (!inKernel.IsGap || found.IsGap)
+                found = inKernel;
+        }
+        if (found.Tally is null)
+            lastOther = found;
+        else
+            lastOfInterest = found;
+        return found;
+    }
+
+    private Region SearchRegions(ulong address)
+    {
         int at = FirstEndingAfter(address);
         Region found;
         if (at < regions.Count && regions[at].Start <= address)
@@ -99,13 +143,13 @@ internal sealed partial class AddressSpace
         }
         else
         {
-            ulong start = at == 0 ? 0 : regions[at - 1].End;
-            found = new Region(start, at < regions.Count ? regions[at].Start : ulong.MaxValue, null, 0);
+            ulong start = at == 0 ? 0 : regions[at - 1].End, end = at < regions.Count ? regions[at].Start : ulong.MaxValue;
+            if (address >= UpperHalf)
+                start = Math.Max(start, UpperHalf);
+            else
+                end = Math.Min(end, UpperHalf);
+            found = new Region(start, end, null, 0) { IsGap = true };
         }
-        if (found.Tally is null)
-            lastOther = found;
-        else
-            lastOfInterest = found;
         return found;
     }
 

@@ -51,6 +51,10 @@ public sealed class BranchAggregator : IBranchSink
     // By build id; its text, as comparing build ids would have to be compiled at run time.
     private readonly Dictionary<string, ModuleTally> tallies = new(StringComparer.Ordinal);
     private readonly OtherBinaries others = new();
+
+    // What is mapped for the kernel holds in every process, and in those of which nothing else is known.
+    private readonly AddressSpace kernel = new();
+    private readonly AddressSpace kernelOnly;
     private int lastProcess = int.MinValue;
     private AddressSpace? lastSpace;
     private ulong sampleNumber;
@@ -58,7 +62,11 @@ public sealed class BranchAggregator : IBranchSink
     // Those of the entries at hand, between their being looked up and counted.
     private readonly TraceCounts.Trace[] traces = new TraceCounts.Trace[64];
 
-    public BranchAggregator(IModuleResolver resolver) => this.resolver = resolver;
+    public BranchAggregator(IModuleResolver resolver)
+    {
+        this.resolver = resolver;
+        kernelOnly = new AddressSpace(kernel);
+    }
 
     /// <summary>The profiles so far, by build id. What is counted later reaches them when they are asked for again.</summary>
     public IReadOnlyDictionary<BuildId, BranchProfile> Profiles => tallies.Values.Select(static tally => tally.Complete()).ToDictionary(static profile => profile.BuildId);
@@ -92,7 +100,7 @@ public sealed class BranchAggregator : IBranchSink
             Space(mapping.ProcessId).MapOther(mapping.Start.Value, mapping.End.Value, others.Of(mapping));
             return;
         }
-        BinaryAddress? start = module.StartOf(mapping.Offset, mapping.Length);
+        BinaryAddress? start = module.StartOf(mapping);
         ModuleTally? tally = start is null ? null : Tally(module.BuildId, module.Path);
         Space(mapping.ProcessId).Map(mapping.Start.Value, mapping.End.Value, tally, mapping.Start.Value - (start?.Value ?? 0), module);
     }
@@ -274,7 +282,7 @@ public sealed class BranchAggregator : IBranchSink
         {
             (fromRegion.Other ?? toRegion.Other)?.Count(weight);
             Losses.Add(
-                (entry.From.Value | entry.To.Value) >> 63 != 0 ? KernelBranch
+                (entry.From.Value | entry.To.Value) >> 63 != 0 && !kernel.HasTallies ? KernelBranch
                     : fromRegion.IsAnonymous || toRegion.IsAnonymous ? AnonymousBranch : ExternalBranch, weight);
         }
         else if (sampled is null)
@@ -292,8 +300,8 @@ public sealed class BranchAggregator : IBranchSink
 
     private AddressSpace? FindSpace(int processId)
     {
-        if (!processes.TryGetValue(processId, out AddressSpace? space))
-            processes.TryGetValue(AnyProcess, out space);
+        if (!processes.TryGetValue(processId, out AddressSpace? space) && !processes.TryGetValue(AnyProcess, out space) && !kernel.IsEmpty)
+            space = kernelOnly;
         lastProcess = processId;
         return lastSpace = space;
     }
@@ -301,8 +309,15 @@ public sealed class BranchAggregator : IBranchSink
     private AddressSpace Space(int processId)
     {
         lastProcess = int.MinValue;
+        if (processId == Mapping.KernelProcess)
+        {
+            foreach (AddressSpace known in processes.Values)
+                known.ForgetLast();
+            kernelOnly.ForgetLast();
+            return kernel;
+        }
         if (!processes.TryGetValue(processId, out AddressSpace? space))
-            processes.Add(processId, space = new AddressSpace());
+            processes.Add(processId, space = new AddressSpace(kernel));
         return space;
     }
 

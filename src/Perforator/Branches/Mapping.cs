@@ -23,6 +23,22 @@ public sealed record Mapping(
     /// <summary>The path at which the file lay when it was mapped.</summary>
     public string FilePath => IsDeleted ? Path[..^Deleted.Length] : Path;
 
+    /// <summary>The process id of the kernel's own mappings.</summary>
+    public const int KernelProcess = -1;
+
+    /// <summary>
+    /// Whether it is the kernel itself, by the names that perf has for it: <c>[kernel.kallsyms]_text</c> (with the symbol that lies at
+    /// <see cref="Offset"/>), <c>[kernel.kcore]</c>, <c>/proc/kcore</c> and the paths of a vmlinux.
+    /// </summary>
+    public bool IsKernel => ProcessId == KernelProcess
+        && (Path.StartsWith("[kernel", StringComparison.Ordinal) || Path == "/proc/kcore" || System.IO.Path.GetFileName(Path.AsSpan()).StartsWith("vmlinu"));
+
+    /// <summary>The symbol that the name of the kernel's mapping ends in; empty when it names none.</summary>
+    public string KernelSymbol => IsKernel ? Path[(Path.LastIndexOf(']') + 1)..] : "";
+
+    /// <summary>The name that perf lists a build id under: that of the kernel's mapping has the symbol behind it.</summary>
+    public string ListedPath => Path.StartsWith("[kernel", StringComparison.Ordinal) && Path.LastIndexOf(']') is > 0 and int end ? Path[..(end + 1)] : Path;
+
     /// <summary>Whether its pages are huge ones that were asked for as such (MAP_HUGETLB), which no file of a program has.</summary>
     public bool IsHugeTlb { get; init; }
 

@@ -13,6 +13,7 @@ public sealed class Module
         BuildId = buildId;
         Path = path;
         Segments = segments;
+        Names = [System.IO.Path.GetFileName(path)];
     }
 
     /// <summary>Identity of the binary.</summary>
@@ -24,15 +25,63 @@ public sealed class Module
     /// <summary>All PT_LOAD segments.</summary>
     public IReadOnlyList<LoadSegment> Segments { get; }
 
+    /// <summary>Whether <see cref="BuildId"/> is the file's own; else it is a hash of its content, which no recording knows.</summary>
+    public bool HasOwnBuildId { get; init; } = true;
+
+    /// <summary>The file names it goes by: its own, and those of the files that links to it lead over.</summary>
+    public IReadOnlyList<string> Names { get; init; }
+
+    /// <summary>
+    /// Where a kernel's image has its first symbols, <c>_text</c> and <c>_stext</c>, by name: they say how far it was moved when it was loaded
+    /// (KASLR). Null for all that is no kernel.
+    /// </summary>
+    public IReadOnlyDictionary<string, BinaryAddress>? KernelSymbols { get; init; }
+
+    /// <summary>What the user says that recordings have it as: a path, a file name or a build id. Null when nothing was said.</summary>
+    public string? RecordedAs { get; init; }
+
     /// <summary>
     /// Whether a mapping is of this binary: the one notion of "the same binary" that all inputs share. Where both build ids are known they
-    /// decide; else the file name does, since the path in a recording may be that of another host or container.
+    /// decide; else the file name does, since the path in a recording may be that of another host or container. What the user says of a file
+    /// without a build id of its own holds in any case.
     /// </summary>
-    public bool Matches(Mapping mapping) => mapping.BuildId.IsEmpty ? HasName(mapping.FilePath) : mapping.BuildId == BuildId;
+    public bool Matches(Mapping mapping)
+    {
+        if (!mapping.BuildId.IsEmpty && BuildId.IsSameAs(mapping.BuildId))
+            return true;
+        if (RecordedAs is not null && IsRecordedAs(mapping))
+            return true;
+        return mapping.BuildId.IsEmpty && (HasName(mapping.FilePath) || (mapping.IsKernel && KernelSymbols is not null));
+    }
 
-    /// <summary>Whether a path ends in the binary's file name.</summary>
-    public bool HasName(string path) =>
-        System.IO.Path.GetFileName(path.AsSpan()).SequenceEqual(System.IO.Path.GetFileName(Path.AsSpan()));
+    /// <summary>The ELF virtual address at which a mapping begins; null when it shows none of the binary.</summary>
+    public BinaryAddress? StartOf(Mapping mapping)
+    {
+        if (!mapping.IsKernel || KernelSymbols is null)
+            return StartOf(mapping.Offset, mapping.Length);
+        // The offset is where the symbol lay when it was recorded.
+        string symbol = mapping.KernelSymbol.Length > 0 ? mapping.KernelSymbol : "_text";
+        if (!KernelSymbols.TryGetValue(symbol, out BinaryAddress linked))
+            linked = KernelSymbols["_text"];
+        ulong recorded = mapping.Offset.Value != 0 ? mapping.Offset.Value : mapping.Start.Value;
+        return new(unchecked(mapping.Start.Value - (recorded - linked.Value)));
+    }
+
+    /// <summary>Whether a path is one of the binary by its file name.</summary>
+    public bool HasName(string path)
+    {
+        string name = System.IO.Path.GetFileName(path);
+        foreach (string known in Names)
+            if (name == known)
+                return true;
+        return RecordedAs is not null && IsNameOf(RecordedAs, path);
+    }
+
+    private bool IsRecordedAs(Mapping mapping) =>
+        (BuildId.TryParse(RecordedAs, out BuildId id) && id.IsSameAs(mapping.BuildId))
+        || ((mapping.BuildId.IsEmpty || !HasOwnBuildId) && (mapping.Path == RecordedAs || IsNameOf(RecordedAs!, mapping.FilePath)));
+
+    private static bool IsNameOf(string said, string path) => said == path || (!said.Contains('/') && said == System.IO.Path.GetFileName(path));
 
     /// <summary>
     /// The ELF virtual address at which a mapping of the file begins: p_vaddr + (offset - p_offset) of the segment it shows most of,
@@ -56,6 +105,18 @@ public sealed class Module
         }
         return shown == 0 ? null : new(best.Address.Value + (offset.Value - best.Offset.Value));
     }
+
+    /// <summary>The ELF virtual address of code that lies at a place in the file; null when there is none.</summary>
+    public BinaryAddress? CodeAt(FileOffset offset)
+    {
+        foreach (LoadSegment segment in Segments)
+            if (segment.IsExecutable && unchecked(offset.Value - segment.Offset.Value) is var at && at < segment.FileSize)
+                return new(segment.Address.Value + at);
+        return null;
+    }
+
+    /// <summary>Where the binary is linked to begin: the page of its lowest executable segment.</summary>
+    public BinaryAddress PreferredBase => new((Segments.Where(static s => s.IsExecutable).Select(static s => s.Address.Value).DefaultIfEmpty(0UL).Min()) & ~0xfffUL);
 
     /// <summary>
     /// The mappings of a binary that runs where it is linked to run, for every process without mappings of its own: what text

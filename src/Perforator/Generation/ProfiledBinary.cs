@@ -91,7 +91,8 @@ public sealed class ProfiledBinary : IDisposable
     }
 
     /// <summary>What the aggregator needs to know of it.</summary>
-    public Module ToModule() => new(BuildId, Path, elf.LoadSegments);
+    /// <param name="recordedAs">What the user says that recordings have it as: a path, a file name or a build id.</param>
+    public Module ToModule(string? recordedAs = null) => ElfModule.Of(elf, recordedAs);
 
     /// <summary>The place in source that an instruction comes from; nowhere for an external address.</summary>
     public SourceLocation Locate(ulong address) => address == BinaryAddress.External.Value ? default : symbolizer.Find(new(address));

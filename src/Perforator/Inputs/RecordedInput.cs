@@ -6,6 +6,13 @@ using Perforator.Pprof;
 
 namespace Perforator.Inputs;
 
+/// <summary>What of an input counts.</summary>
+public sealed record InputOptions
+{
+    /// <summary>The event whose samples count, by its name in perf; null for the best of those there are.</summary>
+    public string? Event { get; init; }
+}
+
 /// <summary>
 /// What a file or pipe of recorded branches holds, of whatever kind: the one way from recordings to branch profiles.
 /// </summary>
@@ -39,8 +46,9 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
     /// <param name="name">What messages call it.</param>
     /// <param name="binaries">The binaries of interest.</param>
     /// <param name="otherwise">What it is taken for when its content does not tell; null to refuse it then.</param>
+    /// <param name="options">What of it counts.</param>
     /// <exception cref="UserErrorException">Unreadable, of no known kind, or without branches in a binary of interest.</exception>
-    public static RecordedInput Read(FileStream file, string name, RecordedBinaries binaries, InputKind? otherwise = null)
+    public static RecordedInput Read(FileStream file, string name, RecordedBinaries binaries, InputKind? otherwise = null, InputOptions? options = null)
     {
         DateTimeOffset begun = DateTimeOffset.UtcNow;
         byte[] start = ReadStart(file, name, FirstBytes, []);
@@ -57,7 +65,7 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
             file.Position = 0;
         else
             whole = new ResumedStream(start, file);
-        Reading reading = new(file, whole, name, binaries);
+        Reading reading = new(file, whole, name, binaries, options ?? new InputOptions());
         reading.Read(known, start);
         if (known != InputKind.Branches)
         {
@@ -101,7 +109,7 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
     }
 
     /// <summary>One input on its way to a set.</summary>
-    private sealed class Reading(FileStream file, Stream whole, string name, RecordedBinaries binaries)
+    private sealed class Reading(FileStream file, Stream whole, string name, RecordedBinaries binaries, InputOptions options)
     {
         public BranchProfileSet Set { get; private set; } = new();
 
@@ -154,13 +162,29 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
 
         private void ReadCounts()
         {
-            Module module = binaries.Only
-                ?? throw new UserErrorException($"{name} holds counts by address, which do not say of which binary: name that one with --binary");
-            BranchProfile counted = new(module.BuildId, module.Path);
-            BranchCountText text = new(counted);
-            text.Read(whole);
-            RequireSamples(text.Counts, counted.Losses);
-            Set.TakeOver(counted);
+            BranchCountText text = new(binaries, binaries.Only, options.Event);
+            try
+            {
+                text.Read(whole);
+            }
+            catch (UserErrorException e)
+            {
+                throw new UserErrorException($"{name} {e.Message}", e);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                throw new UserErrorException($"{name} cannot be read: {e.Message}", e);
+            }
+            foreach (BranchProfile profile in text.Profiles)
+                if (!profile.IsEmpty)
+                    Set.TakeOver(profile);
+            Set.Losses.Merge(text.Losses);
+            if (Set.Profiles.Count == 0 && text.OtherBinaries.Count == 0)
+                RequireSamples(0, text.Profiles.FirstOrDefault()?.Losses ?? text.Losses);
+            if (Set.Profiles.Count == 0)
+                throw new UserErrorException(new UnmatchedRecording(name, text.OtherBinaries, text.Losses, binaries).Message);
+            foreach (string note in text.Notes)
+                Notes.Add($"{name}: {note}");
             Set.Labels[ProfileLabels.Source] = "branch-counts";
         }
 
@@ -168,7 +192,7 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
         {
             if (start.Length == TextBytes && !start.AsSpan().Contains((byte)'\n'))
                 throw new UserErrorException($"{name} is not text: print samples with {HowToPrint}");
-            BranchAggregator aggregator = PerfScriptFile.Read(file, whole, NewShard, out PerfScriptSummary summary);
+            BranchAggregator aggregator = PerfScriptFile.Read(file, whole, NewShard, binaries.Only?.BuildId ?? default, out PerfScriptSummary summary);
             // Of addresses alone perf.data says more than text does.
             if (summary.BranchSamples == 0)
                 throw new UserErrorException(summary.PlainSamples == 0
@@ -201,7 +225,7 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
                 if (profile.BranchEntries != 0 || profile.Addresses.Count != 0)
                     Set.TakeOver(profile);
             if (Set.Profiles.Count == 0)
-                throw new UserErrorException(new UnmatchedRecording(name, aggregator, binaries).Message);
+                throw new UserErrorException(new UnmatchedRecording(name, aggregator.OtherBinaries, aggregator.Losses, binaries).Message);
         }
 
         private void Label(string label, string value)

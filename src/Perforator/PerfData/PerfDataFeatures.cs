@@ -24,8 +24,13 @@ internal static class PerfDataFeatures
     /// <exception cref="MalformedInputException">A record does not fit.</exception>
     public static void ReadBuildIds(ReadOnlySpan<byte> section, Dictionary<string, BuildId> buildIds)
     {
-        while (section.Length >= PerfRecordHeader.ByteCount)
+        while (true)
         {
+            // perf 6.12 wrote zeros behind each record, which begins with a type of 0 too.
+            while (section.Length >= PerfRecordHeader.ByteCount && BinaryPrimitives.ReadUInt64LittleEndian(section) == 0)
+                section = section[4..];
+            if (section.Length < PerfRecordHeader.ByteCount)
+                return;
             PerfRecordHeader header = PerfRecordHeader.Parse(section);
             if (header.Size > section.Length)
                 throw new MalformedInputException($"record of {header.Size} bytes with {section.Length} left", "perf.data build ids", 0);

@@ -59,11 +59,19 @@ public sealed record PerfEventAttributes
 
     /// <summary>
     /// Whether every taken branch is in the branch stack. Filters (calls only, a call stack) leave branches out, so that the code
-    /// between two entries need not have run straight through.
+    /// between two entries need not have run straight through. Stacks that perf makes of a trace (perf inject --itrace of Intel PT, Arm
+    /// CoreSight and SPE) name no type of branch, which the kernel never accepts: nothing was left out of them.
     /// </summary>
     public bool HasAllBranches =>
-        (BranchSampleType & PerfBranchSampleType.PERF_SAMPLE_BRANCH_ANY) != 0
-        && (BranchSampleType & PerfBranchSampleType.PERF_SAMPLE_BRANCH_CALL_STACK) == 0;
+        (BranchSampleType & AnyBranchType) == 0
+        || ((BranchSampleType & PerfBranchSampleType.PERF_SAMPLE_BRANCH_ANY) != 0
+            && (BranchSampleType & PerfBranchSampleType.PERF_SAMPLE_BRANCH_CALL_STACK) == 0);
+
+    private const PerfBranchSampleType AnyBranchType =
+        PerfBranchSampleType.PERF_SAMPLE_BRANCH_ANY | PerfBranchSampleType.PERF_SAMPLE_BRANCH_ANY_CALL | PerfBranchSampleType.PERF_SAMPLE_BRANCH_ANY_RETURN
+        | PerfBranchSampleType.PERF_SAMPLE_BRANCH_IND_CALL | PerfBranchSampleType.PERF_SAMPLE_BRANCH_ABORT_TX | PerfBranchSampleType.PERF_SAMPLE_BRANCH_IN_TX
+        | PerfBranchSampleType.PERF_SAMPLE_BRANCH_NO_TX | PerfBranchSampleType.PERF_SAMPLE_BRANCH_COND | PerfBranchSampleType.PERF_SAMPLE_BRANCH_CALL_STACK
+        | PerfBranchSampleType.PERF_SAMPLE_BRANCH_IND_JUMP | PerfBranchSampleType.PERF_SAMPLE_BRANCH_CALL;
 
     /// <summary>Whether a sample has the field.</summary>
     public bool Has(PerfSampleType field) => (SampleType & field) != 0;

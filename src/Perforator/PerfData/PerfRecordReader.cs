@@ -241,10 +241,6 @@ public sealed class PerfRecordReader
             return;
         }
 
-        // The kernel's own mappings have process -1; user code does not run there.
-        if (mapping.ProcessId == -1)
-            return;
-
         // Writable memory over code may get a copy of that code and be made executable next, which another record tells.
         if (!mapped.IsExecutable && mapping.IsAnonymous)
             return;
@@ -252,7 +248,7 @@ public sealed class PerfRecordReader
         // A data mapping ends the code mapping it overlaps, and has no code itself.
         if (!mapped.IsExecutable)
             mapping = mapping with { Path = "", BuildId = default };
-        else if (mapping.BuildId.IsEmpty && BuildIds?.TryGetValue(mapping.Path, out BuildId known) == true)
+        else if (mapping.BuildId.IsEmpty && BuildIds?.TryGetValue(mapping.ListedPath, out BuildId known) == true)
         {
             // Which of several files it is cannot be told, and a guess would count one build's branches for another.
             if (known.IsEmpty)

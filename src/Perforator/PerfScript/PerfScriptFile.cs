@@ -27,12 +27,12 @@ public sealed class PerfScriptFile
     private readonly int[] known;
     private Exception? failure;
 
-    private PerfScriptFile(FileStream file, BranchAggregator[] shards)
+    private PerfScriptFile(FileStream file, BranchAggregator[] shards, BuildId linked)
     {
         this.file = file;
         blocks = new PerfScriptBlocks(file.SafeFileHandle, file.Length);
         this.shards = shards;
-        readers = [.. shards.Select(static shard => new PerfScriptReader(shard))];
+        readers = [.. shards.Select(shard => new PerfScriptReader(shard, linked))];
         known = new int[shards.Length];
     }
 
@@ -40,17 +40,18 @@ public sealed class PerfScriptFile
     /// <param name="file">The file; one that is no regular file is read by one thread.</param>
     /// <param name="text">All of its text, for that one thread: a pipe's beginning may have been read already.</param>
     /// <param name="newShard">Makes an aggregator that knows what is mapped before the first line. The aggregators share nothing that changes.</param>
+    /// <param name="linked">The binary whose addresses, where text has its build id before them, are those that it is linked to.</param>
     /// <param name="summary">What the file held.</param>
     /// <returns>The aggregator made first, with all that was counted.</returns>
     /// <exception cref="UserErrorException">The file is unreadable.</exception>
-    public static BranchAggregator Read(FileStream file, Stream text, Func<BranchAggregator> newShard, out PerfScriptSummary summary)
+    public static BranchAggregator Read(FileStream file, Stream text, Func<BranchAggregator> newShard, BuildId linked, out PerfScriptSummary summary)
     {
         try
         {
             if (!file.CanSeek || file.Length <= PerfScriptBlocks.Length)
             {
                 BranchAggregator single = newShard();
-                PerfScriptReader reader = new(single);
+                PerfScriptReader reader = new(single, linked);
                 reader.Read(text);
                 summary = reader.Summary;
                 return single;
@@ -58,7 +59,7 @@ public sealed class PerfScriptFile
             BranchAggregator[] shards = new BranchAggregator[Math.Clamp(Environment.ProcessorCount, 1, MaxThreads)];
             for (int i = 0; i < shards.Length; i++)
                 shards[i] = newShard();
-            return new PerfScriptFile(file, shards).Read(out summary);
+            return new PerfScriptFile(file, shards, linked).Read(out summary);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

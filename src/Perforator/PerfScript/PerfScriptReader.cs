@@ -11,8 +11,9 @@ namespace Perforator.PerfScript;
 /// <remarks>
 /// Understood are sample lines (an instruction pointer, then <c>0xFROM/0xTO/flags…</c> per branch, newest first), lines of
 /// <c>PERF_RECORD_MMAP</c> and <c>PERF_RECORD_MMAP2</c>, instruction pointers alone on a line (samples without branches, or the frames
-/// of a call stack before a line that begins with branches), columns before these (name, pid/tid, time, event), and a decimal number alone at the start of a line, which says how often
-/// the next sample was seen (llvm-profgen's aggregated form).
+/// of a call stack before a line that begins with branches), columns before these (name, pid/tid or one of both, time, event), on the
+/// sample's line or on the line before its first, a decimal number alone at the start of a line, which says how often
+/// the next sample was seen (llvm-profgen's aggregated form), and addresses with the build id of their binary before them.
 /// </remarks>
 public sealed class PerfScriptReader
 {
@@ -38,7 +39,11 @@ public sealed class PerfScriptReader
 
     private static ReadOnlySpan<byte> MappingEvent => "PERF_RECORD_MMAP"u8;
 
+    private static ReadOnlySpan<byte> AnyEvent => "PERF_RECORD_"u8;
+
     private readonly IBranchSink sink;
+    private readonly PerfScriptTasks tasks;
+    private readonly BuildId linked;
     private BranchEntry[] stack = new BranchEntry[64];
     private ulong weight = 1;
     private int processId = BranchAggregator.AnyProcess;
@@ -47,7 +52,14 @@ public sealed class PerfScriptReader
     private ulong firstFrame;
     private int frames;
 
-    public PerfScriptReader(IBranchSink sink) => this.sink = sink;
+    /// <param name="sink">What is fed.</param>
+    /// <param name="linked">The binary whose addresses, where text has its build id before them, are those that it is linked to.</param>
+    public PerfScriptReader(IBranchSink sink, BuildId linked = default)
+    {
+        this.sink = sink;
+        this.linked = linked;
+        tasks = new PerfScriptTasks(sink);
+    }
 
     /// <summary>Samples with at least one branch.</summary>
     public ulong BranchSamples { get; private set; }
@@ -144,21 +156,24 @@ public sealed class PerfScriptReader
     /// <summary>Takes up a line of <see cref="EventLines"/> that another reader of the same text counts.</summary>
     internal void ReplayEvent(ReadOnlySpan<byte> line)
     {
-        if (PerfScriptMapping.TryParse(line[line.IndexOf(MappingEvent)..], out Mapping? mapping, out bool executable) && executable)
+        line = line[line.IndexOf(AnyEvent)..];
+        if (!line.StartsWith(MappingEvent))
+            tasks.Read(line);
+        else if (PerfScriptMapping.TryParse(line, out Mapping? mapping, out bool executable) && executable)
             Map(mapping);
     }
 
-    /// <summary>The lines that change what is mapped.</summary>
+    /// <summary>The lines that change what is mapped, or say whose processes numbers are.</summary>
     internal static List<byte[]> EventLines(ReadOnlySpan<byte> text)
     {
         List<byte[]> lines = [];
-        for (int at = text.IndexOf(MappingEvent); at >= 0; at = text.IndexOf(MappingEvent))
+        for (int at = text.IndexOf(AnyEvent); at >= 0; at = text.IndexOf(AnyEvent))
         {
             int start = text[..at].LastIndexOf((byte)'\n') + 1;
             text = text[start..];
             int end = text.IndexOf((byte)'\n');
             ReadOnlySpan<byte> line = end < 0 ? text : text[..end];
-            if (!IsSample(line, out _))
+            if (!IsSample(line, out _) && (line.IndexOf(MappingEvent) >= 0 || PerfScriptTasks.IsTask(line[line.IndexOf(AnyEvent)..])))
                 lines.Add(line.ToArray());
             text = text[line.Length..];
         }
@@ -221,6 +236,7 @@ public sealed class PerfScriptReader
         if (!tokens.Next(out ReadOnlySpan<byte> token))
         {
             FlushFrames();
+            processId = BranchAggregator.AnyProcess;
             return;
         }
         if (PerfScriptTokens.IsBranch(token))
@@ -228,6 +244,7 @@ public sealed class PerfScriptReader
             ulong leaf = frames > 0 ? firstFrame : 0;
             frames = 0;
             ReadStack(leaf, text, length, token.Length + tokens.Remaining);
+            processId = BranchAggregator.AnyProcess;
             return;
         }
         if (PerfScriptTokens.TryHex(token, out ulong address))
@@ -247,6 +264,11 @@ public sealed class PerfScriptReader
                 weight = Math.Max(count, 1);
                 return;
             }
+            else if (frames == 0 && PerfScriptTokens.TryDecimal(token, out ulong task) && line[^1] == (byte)' ' && tasks.TryProcessOf(task, out int process))
+            {
+                processId = process;
+                return;
+            }
             else
             {
                 if (frames++ == 0)
@@ -255,27 +277,31 @@ public sealed class PerfScriptReader
             }
         }
         FlushFrames();
-        if (line.IndexOf(MappingEvent) is var at and >= 0)
+        processId = BranchAggregator.AnyProcess;
+        int at = line.IndexOf(AnyEvent);
+        if (at >= 0 && line[at..].StartsWith(MappingEvent))
             ReadMapping(line[at..]);
-        else if (token[0] != (byte)'#' && !TryReadColumns(text, length) && line.IndexOf("PERF_RECORD_"u8) < 0)
+        else if (at >= 0 && PerfScriptTasks.IsTask(line[at..]))
+            tasks.Read(line[at..]);
+        else if (token[0] != (byte)'#' && !TryReadColumns(text, length) && at < 0)
             sink.OnLost(PerfScriptTokens.IsSymbolicBranch(token) ? SymbolicBranches : UnknownLine, 1);
     }
 
     /// <summary>
     /// A line with columns before the branches, such as <c>name pid/tid [cpu] time: period event: address 0xFROM/0xTO/…</c>. The
-    /// process id, if it is there, says whose mappings hold.
+    /// process id, if it is there, says whose mappings hold. Without branches, it is the head of a sample whose addresses follow.
     /// </summary>
     private bool TryReadColumns(ReadOnlySpan<byte> text, int length)
     {
         PerfScriptTokens tokens = new(text[..length]);
-        int process = BranchAggregator.AnyProcess;
+        int process = BranchAggregator.AnyProcess, alone = BranchAggregator.AnyProcess, previous = BranchAggregator.AnyProcess;
         ulong address = 0;
-        bool symbolic = false;
+        bool symbolic = false, isHead = false;
         while (tokens.Next(out ReadOnlySpan<byte> token))
         {
             if (PerfScriptTokens.IsBranch(token))
             {
-                processId = process;
+                processId = process != BranchAggregator.AnyProcess ? process : alone;
                 ReadStack(address, text, length, token.Length + tokens.Remaining);
                 processId = BranchAggregator.AnyProcess;
                 return true;
@@ -284,11 +310,20 @@ public sealed class PerfScriptReader
             int slash = token.IndexOf((byte)'/');
             if (slash > 0 && PerfScriptTokens.TryDecimal(token[..slash], out ulong pid) && PerfScriptTokens.TryDecimal(token[(slash + 1)..], out _) && pid <= int.MaxValue)
                 process = (int)pid;
+            // A number that another column follows: the last one before the branches is the address.
+            if (alone == BranchAggregator.AnyProcess)
+                alone = previous;
+            previous = slash < 0 && PerfScriptTokens.TryDecimal(token, out ulong task) && tasks.TryProcessOf(task, out int known) ? known : BranchAggregator.AnyProcess;
             address = PerfScriptTokens.TryHex(token, out ulong value) ? value : 0;
+            isHead = token[^1] == (byte)':' && token.Length > 1;
         }
         if (symbolic)
             sink.OnLost(SymbolicBranches, 1);
-        return symbolic;
+        else if (process != BranchAggregator.AnyProcess || (isHead && (alone != BranchAggregator.AnyProcess || text[..length].IndexOf(": "u8) >= 0)))
+            processId = process != BranchAggregator.AnyProcess ? process : alone;
+        else
+            return false;
+        return true;
     }
 
     /// <param name="text">From the start of the line on.</param>
@@ -310,7 +345,7 @@ public sealed class PerfScriptReader
             {
                 PerfScriptTokens rest = new(text[at..length]);
                 rest.Next(out ReadOnlySpan<byte> token);
-                if (!PerfScriptTokens.TryBranch(token, out stack[count]))
+                if (!PerfScriptTokens.TryBranch(token, linked, out stack[count]))
                 {
                     // brstacksym repeats the branches behind brstack's addresses.
                     if (!PerfScriptTokens.IsSymbolicBranch(token))
@@ -340,6 +375,7 @@ public sealed class PerfScriptReader
             return;
         frames = 0;
         Deliver(firstFrame, default);
+        processId = BranchAggregator.AnyProcess;
     }
 
     private void Deliver(ulong instructionPointer, ReadOnlySpan<BranchEntry> branches)
@@ -376,7 +412,10 @@ public sealed class PerfScriptReader
     {
         // Samples without a process column share one address space with every process's mappings; those with one have their own.
         if (mapping.ProcessId > 0)
+        {
+            tasks.Know(mapping.ProcessId);
             sink.OnMapping(mapping);
+        }
         sink.OnMapping(mapping.ProcessId < 0 ? mapping : mapping with { ProcessId = BranchAggregator.AnyProcess });
     }
 }

@@ -32,8 +32,21 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
     /// <summary>What is left of the line, without leading blanks.</summary>
     public readonly ReadOnlySpan<byte> Rest => rest.TrimStart((byte)' ');
 
-    /// <summary>Whether a token looks like a branch: <c>0x…/…</c>.</summary>
-    public static bool IsBranch(ReadOnlySpan<byte> token) => token.Length > 3 && token[0] == '0' && token[1] == 'x' && token.Contains((byte)'/');
+    /// <summary>Stands for an address of another binary than the one that text has addresses of as linked: in no process is anything mapped there.</summary>
+    private const ulong Elsewhere = 1;
+
+    /// <summary>Whether a token looks like a branch: <c>0x…/…</c>, or the same with a build id and a colon before it.</summary>
+    public static bool IsBranch(ReadOnlySpan<byte> token) =>
+        token.Length > 3 && (token[0] == '0' && token[1] == 'x' || BuildIdLength(token) > 0) && token.Contains((byte)'/');
+
+    /// <summary>Length of the build id in <c>id:0x…</c>; 0 when the token does not begin so.</summary>
+    private static int BuildIdLength(ReadOnlySpan<byte> token)
+    {
+        int at = 0;
+        while (at < token.Length && (char.IsAsciiHexDigit((char)token[at])))
+            at++;
+        return at > 0 && token.Length > at + 3 && token[at..].StartsWith(":0x"u8) ? at : 0;
+    }
 
     /// <summary>Whether a token looks like a branch of brstacksym: <c>symbol+0x…/symbol+0x…/…</c>.</summary>
     public static bool IsSymbolicBranch(ReadOnlySpan<byte> token) => token.Contains((byte)'/') && token.IndexOf("+0x"u8) > 0;
@@ -42,14 +55,16 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
     /// A branch as perf prints it: <c>0xFROM/0xTO/prediction/transaction/abort/cycles[/type[/speculation]]</c>, where prediction is
     /// M (missed), P or -, with N behind it if the branch was not taken.
     /// </summary>
-    public static bool TryBranch(ReadOnlySpan<byte> token, out BranchEntry branch)
+    /// <param name="token">The whole token.</param>
+    /// <param name="linked">The binary whose addresses, with its build id before them, are taken as they stand; those of others are elsewhere.</param>
+    public static bool TryBranch(ReadOnlySpan<byte> token, BuildId linked, out BranchEntry branch)
     {
         branch = default;
         int at = 0;
-        if (!TryHexPrefixed(token, ref at, out ulong from))
+        if (!TryAddress(token, linked, ref at, out ulong from))
             return false;
         SkipFile(token, ref at);
-        if (at >= token.Length || token[at++] != '/' || !TryHexPrefixed(token, ref at, out ulong to))
+        if (at >= token.Length || token[at++] != '/' || !TryAddress(token, linked, ref at, out ulong to))
             return false;
         SkipFile(token, ref at);
         if (at < token.Length && token[at] != '/')
@@ -172,6 +187,20 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
             value = value * 10 + digit;
         }
         return !token.IsEmpty;
+    }
+
+    /// <summary>An address, with or without the build id of its binary.</summary>
+    private static bool TryAddress(ReadOnlySpan<byte> token, BuildId linked, ref int at, out ulong value)
+    {
+        int length = BuildIdLength(token[at..]);
+        if (length == 0)
+            return TryHexPrefixed(token, ref at, out value);
+        bool isLinked = !linked.IsEmpty && BuildId.TryParse(System.Text.Encoding.ASCII.GetString(token.Slice(at, length)), out BuildId id) && linked.IsSameAs(id);
+        at += length + 1;
+        bool isAddress = TryHexPrefixed(token, ref at, out value);
+        if (!isLinked)
+            value = Elsewhere;
+        return isAddress;
     }
 
     private static bool TryHexPrefixed(ReadOnlySpan<byte> token, ref int at, out ulong value)

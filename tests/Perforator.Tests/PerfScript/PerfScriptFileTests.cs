@@ -63,7 +63,7 @@ public sealed class PerfScriptFileTests : IDisposable
         PerfScriptReader reader = new(expected);
         reader.ReadFile(path);
         using FileStream file = File.OpenRead(path);
-        BranchAggregator found = PerfScriptFile.Read(file, Stream.Null, () => new BranchAggregator(new Anywhere()), out PerfScriptSummary summary);
+        BranchAggregator found = PerfScriptFile.Read(file, Stream.Null, () => new BranchAggregator(new Anywhere()), default, out PerfScriptSummary summary);
 
         Assert.Equal(reader.Summary, summary);
         Assert.Equal(expected.Losses.ByReason, found.Losses.ByReason);

@@ -56,7 +56,7 @@ public sealed class PerfScriptFormsTests : IDisposable
     }
 
     [Fact]
-    public void Hybrid_stacks_take_the_leaf_and_task_events_are_passed_over()
+    public void Hybrid_stacks_take_the_leaf_and_an_exec_is_told()
     {
         Read("""
             server 7 PERF_RECORD_COMM exec: server:7/7
@@ -66,7 +66,7 @@ public sealed class PerfScriptFormsTests : IDisposable
               0x1030/0x1010/P/-/-/3 0x1020/0x1000/P/-/-/3
 
             """);
-        Assert.Equal(["sample 0/0 @0 0x1044 0x1030>0x1010[Predicted] 0x1020>0x1000[Predicted]"], log.Lines);
+        Assert.Equal(["exec 7", "sample 0/0 @0 0x1044 0x1030>0x1010[Predicted] 0x1020>0x1000[Predicted]"], log.Lines);
         Assert.Equal(0UL, log.Losses.Total);
     }
 
@@ -75,10 +75,12 @@ public sealed class PerfScriptFormsTests : IDisposable
     [InlineData("2\n0x1010-0x1030:4\n1020-1030:1\n1\n1030:7\n3\n1030->1010:5\n0->1020:3\n0->1040:1\nnonsense\n")]
     public void Counts_of_bolt_and_autofdo_are_taken_as_they_are(string text)
     {
-        BranchProfile profile = new(BuildId.Parse("aa"), "/bin/a");
+        Module module = new(BuildId.Parse("aa"), "/bin/a", [new(new(0x1000), new(0), 0x100, 0x100, true)]);
         byte[] bytes = Encoding.UTF8.GetBytes(text);
         Assert.True(BranchCountText.IsCounts(bytes));
-        new BranchCountText(profile).Read(new MemoryStream(bytes));
+        BranchCountText counts = new(new SingleModuleResolver(module), module);
+        counts.Read(new MemoryStream(bytes));
+        BranchProfile profile = Assert.Single(counts.Profiles);
         BinaryAddress external = BinaryAddress.External;
         Assert.Equal([(new BinaryAddress(0x1030), new BinaryAddress(0x1010), 5UL), (external, new(0x1020), 3UL), (external, new(0x1040), 1UL)],
             profile.Branches.Sorted().Select(pair => (pair.First, pair.Second, pair.Count)));
