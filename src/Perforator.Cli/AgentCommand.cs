@@ -17,7 +17,7 @@ internal static class AgentCommand
     private static readonly TimeSpan FirstInterval = TimeSpan.FromSeconds(5);
 
     private sealed record Settings(
-        Uri Server, IReadOnlyList<ServiceRule> Rules, BranchSource Source, SoftwareRecorderOptions Software, TimeSpan Interval, string? Spool,
+        Uri Server, IReadOnlyList<ServiceRule> Rules, BranchSource Source, bool Kernel, SoftwareRecorderOptions Software, TimeSpan Interval, string? Spool,
         IReadOnlyList<(string Name, string Value)> Labels);
 
     public static Command Create()
@@ -31,6 +31,7 @@ internal static class AgentCommand
             CustomParser = static result => RecordingOptions.ParseEach(result, ServiceRule.Parse),
         };
         Option<BranchSource> source = RecordingOptions.Source();
+        Option<bool> kernel = RecordingOptions.Kernel();
         Option<double?> maxOverhead = RecordingOptions.MaxOverhead();
         Option<TimeSpan> interval = new("--interval")
         {
@@ -59,12 +60,13 @@ internal static class AgentCommand
 
             Example: perforator agent --server http://perforator.example:7733 --service search=/opt/search/bin/searchd --service unit-tests=unit:ci-runner
             """)
-        { server, services, source, maxOverhead, interval, spool, labels };
+        { server, services, source, kernel, maxOverhead, interval, spool, labels };
         command.SetAction((parsed, _) => RunAsync(
             new Settings(
                 ServerOption.Resolve(parsed.GetValue(server)),
                 parsed.GetValue(services) ?? [],
                 parsed.GetValue(source),
+                parsed.GetValue(kernel),
                 RecordingOptions.Recorder(parsed.GetValue(maxOverhead)),
                 parsed.GetValue(interval),
                 parsed.GetValue(spool),
@@ -75,7 +77,7 @@ internal static class AgentCommand
     private static async Task<int> RunAsync(Settings settings)
     {
         using StopSignals signals = new();
-        BranchSourceChoice choice = BranchSourceChoice.Make(settings.Source);
+        BranchSourceChoice choice = BranchSourceChoice.Make(settings.Source, settings.Kernel);
         AgentStatus.Say($"source: {choice.Description}");
         AgentStatus.Say($"server: {settings.Server}; {(settings.Rules.Count == 0 ? "all services" : $"services: {string.Join(", ", settings.Rules.Select(r => r.Service).Distinct())}")}");
 
@@ -122,6 +124,7 @@ internal static class AgentCommand
                 if (ending.IsCancellationRequested)
                     return;
                 status.SetUnreadable(modules.Unreadable);
+                status.SetNotice(recorder.Statistics.Notice);
                 await AskForRatiosAsync(client, status, collected, ending.Token);
                 status.WriteLines();
             }

@@ -27,6 +27,7 @@ internal sealed class AgentStatus
     private readonly HashSet<string> unreadable = new(StringComparer.Ordinal);
     private readonly HashSet<string> named;
     private string? trouble;
+    private string? notice;
 
     /// <param name="expected">Services to show even while none of their processes runs.</param>
     public AgentStatus(IEnumerable<string> expected)
@@ -91,6 +92,19 @@ internal sealed class AgentStatus
         }
     }
 
+    /// <summary>Says, once until it changes, what is the matter with the recording; null when nothing is.</summary>
+    public void SetNotice(string? message)
+    {
+        lock (gate)
+        {
+            if (message == notice)
+                return;
+            notice = message;
+            if (terminal is null)
+                Say(message ?? "recording on all CPUs at the default rate again");
+        }
+    }
+
     /// <summary>Says, once each, which mapped files cannot be used.</summary>
     public void SetUnreadable(IReadOnlyDictionary<string, string> reasons)
     {
@@ -126,8 +140,8 @@ internal sealed class AgentStatus
         {
             foreach ((string name, Service service) in services.OrderByDescending(s => s.Value.Branches).Take(MaxLines))
                 table.AddRow(new Text(name), new Text($"{service.Processes}"), new Text($"{service.Samples:N0}"), new Text($"{service.Branches:N0}"), new Text(Ratio(service)));
-            if (trouble is not null)
-                table.Caption = new TableTitle(Markup.Escape(ProfileLabels.Printable(trouble)));
+            if ((trouble ?? notice) is { } caption)
+                table.Caption = new TableTitle(Markup.Escape(ProfileLabels.Printable(caption)));
         }
         return table;
     }

@@ -15,15 +15,24 @@ internal static partial class DoctorCommand
     {
         Option<string?> server = ServerOption.Create();
         Option<bool> json = new("--json") { Description = "Print JSON." };
+        Option<bool> report = new("--report")
+        {
+            Description = "Print, as JSON, what this machine has of branch records and what came of trying them, to send to whoever lacks such a machine. "
+                + "Names CPU, kernel, hypervisor and settings; no host, user, process, address or path of yours.",
+        };
         Command command = new("doctor",
             """
             Tries everything recording and compiling need and says what works, what will be used and how to mend the rest. The exit code is 0
             if branches can be recorded here in some way, else 1.
 
-            Example: sudo perforator doctor
+            Examples:
+              sudo perforator doctor
+              sudo perforator doctor --report > report.json
             """)
-        { server, json };
-        command.SetAction((parsed, stop) => RunAsync(parsed.GetValue(server), parsed.GetValue(json), stop));
+        { server, json, report };
+        command.SetAction((parsed, stop) => parsed.GetValue(report)
+            ? Task.FromResult(Report())
+            : RunAsync(parsed.GetValue(server), parsed.GetValue(json), stop));
         return command;
     }
 
@@ -37,6 +46,12 @@ internal static partial class DoctorCommand
         else
             Print(diagnosis);
         return recording.Source is null ? ExitCodes.Failed : ExitCodes.Ok;
+    }
+
+    private static int Report()
+    {
+        Console.Out.WriteLine(JsonSerializer.Serialize(MachineReport.Make(), DoctorJson.Default.MachineReport));
+        return ExitCodes.Ok;
     }
 
     private static string Describe(BranchSource? source) => source switch
@@ -84,5 +99,6 @@ internal static partial class DoctorCommand
 
     [JsonSourceGenerationOptions(WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
     [JsonSerializable(typeof(Diagnosis))]
+    [JsonSerializable(typeof(MachineReport))]
     private sealed partial class DoctorJson : JsonSerializerContext;
 }

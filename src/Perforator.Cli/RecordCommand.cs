@@ -14,7 +14,7 @@ internal static class RecordCommand
     private const string DefaultOutput = "perforator" + BranchProfileCodec.FileExtension;
 
     private sealed record Request(
-        string[] Command, int[] ProcessIds, string? Output, bool AsPerfData, string? Service, string? Server, BranchSource Source, TimeSpan? Duration, SoftwareRecorderOptions Software);
+        string[] Command, int[] ProcessIds, string? Output, bool AsPerfData, string? Service, string? Server, BranchSource Source, bool Kernel, TimeSpan? Duration, SoftwareRecorderOptions Software);
 
     public static Command Create()
     {
@@ -38,6 +38,7 @@ internal static class RecordCommand
         Option<string?> service = new("--service") { Description = "Send the profile, and the binaries it needs, to the server as this service's.", HelpName = "NAME" };
         Option<string?> server = ServerOption.Create();
         Option<BranchSource> source = RecordingOptions.Source();
+        Option<bool> kernel = RecordingOptions.Kernel();
         Option<double?> maxOverhead = RecordingOptions.MaxOverhead();
         Option<TimeSpan?> duration = new("--duration")
         {
@@ -57,7 +58,7 @@ internal static class RecordCommand
               perforator record -o app.perf.data -- ./app && llvm-profgen-19 --perfdata app.perf.data --binary ./app -o app.prof
               perforator record -p $(pidof app) --duration 30s --service app --server http://perforator.example:7733
             """)
-        { command, processIds, output, format, service, server, source, maxOverhead, duration };
+        { command, processIds, output, format, service, server, source, kernel, maxOverhead, duration };
         verb.Check(result =>
         {
             bool hasCommand = result.GetValue(command) is { Length: > 0 };
@@ -76,7 +77,7 @@ internal static class RecordCommand
                 parsed.GetValue(command) ?? [], parsed.GetValue(processIds) ?? [], parsed.GetValue(output),
                 parsed.GetValue(format) == "perf-data" || (parsed.GetValue(format) is null && parsed.GetValue(output)?.EndsWith(PerfDataRecording.FileExtension, StringComparison.Ordinal) == true),
                 parsed.GetValue(service), parsed.GetValue(server),
-                parsed.GetValue(source), parsed.GetValue(duration), RecordingOptions.Recorder(parsed.GetValue(maxOverhead)))));
+                parsed.GetValue(source), parsed.GetValue(kernel), parsed.GetValue(duration), RecordingOptions.Recorder(parsed.GetValue(maxOverhead)))));
         return verb;
     }
 
@@ -89,7 +90,7 @@ internal static class RecordCommand
         // Nobody wants to hear after an hour of recording that its file cannot be written.
         if (request.Output is not null || server is null)
             WholeFile.Check(request.Output ?? DefaultOutput);
-        BranchSourceChoice choice = BranchSourceChoice.Make(request.Source);
+        BranchSourceChoice choice = BranchSourceChoice.Make(request.Source, request.Kernel);
         Console.Error.WriteLine($"perforator: source: {choice.Description}");
 
         using LiveModules modules = new();
@@ -201,6 +202,8 @@ internal static class RecordCommand
         Console.Error.WriteLine($"perforator: recorded {statistics.Samples:N0} branch stacks, {statistics.Branches:N0} branches{moments}{stopped}");
         foreach (BranchProfile profile in set.Profiles.Values.Where(p => p.BranchEntries != 0).OrderByDescending(p => p.BranchEntries).Take(5))
             Console.Error.WriteLine($"perforator:   {profile.BranchEntries,14:N0} in {profile.Path} ({profile.BuildId})");
+        if (statistics.Notice is { } notice)
+            Console.Error.WriteLine($"perforator: {notice}");
         foreach ((string reason, ulong count) in set.Losses.ByReason)
             Console.Error.WriteLine($"perforator: lost {count:N0}: {reason}");
     }

@@ -23,6 +23,11 @@ internal static class RecordingOptions
         },
     };
 
+    public static Option<bool> Kernel() => new("--kernel")
+    {
+        Description = "Record the kernel's branches too (:k): hardware only, with CAP_PERFMON or kernel.perf_event_paranoid below 2.",
+    };
+
     private static readonly SoftwareRecorderOptions Default = new();
 
     public static Option<double?> MaxOverhead() => new("--max-overhead")

@@ -27,15 +27,21 @@ public sealed record BranchSourceChoice(BranchSource Source, string Reason, Bran
     public string Description => $"{(Source == BranchSource.Lbr ? "hardware branch records" : "software recorder")} ({Reason})";
 
     /// <summary>Decides by trying.</summary>
+    /// <param name="wanted">What was asked for.</param>
+    /// <param name="withKernel">The kernel's own branches are wanted too, which only the hardware sees.</param>
     /// <exception cref="UserErrorException">What was asked for, or anything at all, is not to be had on this machine.</exception>
-    public static BranchSourceChoice Make(BranchSource wanted)
+    public static BranchSourceChoice Make(BranchSource wanted, bool withKernel = false)
     {
+        if (withKernel && wanted == BranchSource.Software)
+            throw new UserErrorException("the software recorder does not see the kernel's branches; leave out --kernel, or use --source lbr where the CPU has branch records");
         if (wanted == BranchSource.Software)
             return new(BranchSource.Software, "asked for with --source", null);
-        BranchStackSupport support = BranchStackSupport.Probe();
+        BranchStackSupport support = BranchStackSupport.Probe(withKernel);
         if (support.IsAvailable)
             return new(BranchSource.Lbr, support.Explanation, support);
         string remedy = support.Remedy is null ? "" : $"; {support.Remedy}";
+        if (withKernel)
+            throw new UserErrorException($"--kernel needs hardware branch records: {support.Explanation}{remedy}");
         if (wanted == BranchSource.Lbr)
             throw new UserErrorException($"no hardware branch records: {support.Explanation}{remedy}; or use --source software");
         if (RuntimeInformation.ProcessArchitecture != Architecture.X64)

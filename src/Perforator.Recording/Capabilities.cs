@@ -5,6 +5,7 @@ namespace Perforator.Recording;
 /// <summary>The effective capabilities of this process that recording may need (capabilities(7)).</summary>
 public static class Capabilities
 {
+    public const int CAP_IPC_LOCK = 14;
     public const int CAP_SYS_PTRACE = 19;
     public const int CAP_SYS_ADMIN = 21;
     public const int CAP_PERFMON = 38;
@@ -13,12 +14,12 @@ public static class Capabilities
     public static bool Has(int capability) => (Effective >> capability & 1) != 0;
 
     /// <summary>CapEff of /proc/self/status.</summary>
-    public static ulong Effective
+    public static ulong Effective => Parse(File.ReadAllText("/proc/self/status"));
+
+    /// <summary>CapEff of a file of the form of /proc/PID/status; 0 without one.</summary>
+    internal static ulong Parse(string status)
     {
-        get
-        {
-            string? line = File.ReadLines("/proc/self/status").FirstOrDefault(l => l.StartsWith("CapEff:", StringComparison.Ordinal));
-            return line is null ? 0 : ulong.Parse(line.AsSpan(7).Trim(), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
-        }
+        string? line = status.Split('\n').FirstOrDefault(l => l.StartsWith("CapEff:", StringComparison.Ordinal));
+        return line is not null && ulong.TryParse(line.AsSpan(7).Trim(), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong set) ? set : 0;
     }
 }

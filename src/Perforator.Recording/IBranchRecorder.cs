@@ -26,4 +26,7 @@ public sealed record RecorderStatistics(ulong Samples, ulong Branches, TimeSpan 
 {
     /// <summary>How often a thread was stopped and followed; one such burst may give several branch stacks. Zero for hardware sources.</summary>
     public ulong Bursts { get; init; }
+
+    /// <summary>What the user should know of the way it records, and that can change: CPUs that are missing, a lower rate. Null when nothing.</summary>
+    public string? Notice { get; init; }
 }

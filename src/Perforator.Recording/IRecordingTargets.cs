@@ -8,4 +8,7 @@ public interface IRecordingTargets
     /// ask about once a second and from one thread. An id may have ended by the time it is used.
     /// </summary>
     IReadOnlySet<int>? Refresh();
+
+    /// <summary>Whether services were named, so that others need not be interrupted where that can be had.</summary>
+    bool IsSelective => false;
 }

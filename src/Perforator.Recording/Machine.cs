@@ -17,7 +17,11 @@ public static class Machine
             : "unknown";
 
     /// <summary>Whether this is a virtual machine, as the CPU's hypervisor flag tells its guests (x86-64 only).</summary>
-    public static bool IsVirtual => Cpu.Value.GetValueOrDefault("flags", "").Split(' ').Contains("hypervisor");
+    public static bool IsVirtual => HasHypervisorFlag(Cpu.Value);
+
+    /// <summary>Whether the fields of /proc/cpuinfo have the flag by which x86-64 tells its guests.</summary>
+    internal static bool HasHypervisorFlag(IReadOnlyDictionary<string, string> cpuInfo) =>
+        cpuInfo.GetValueOrDefault("flags", "").Split(' ').Contains("hypervisor");
 
     /// <summary>The hypervisor or cloud as the firmware names it (/sys/class/dmi/id); empty when it does not.</summary>
     public static string Platform => string.Join(' ', new[] { ReadLine("/sys/class/dmi/id/sys_vendor"), ReadLine("/sys/class/dmi/id/product_name") }.Where(s => s is not null));
@@ -26,7 +30,10 @@ public static class Machine
     public static string KernelRelease => ReadLine("/proc/sys/kernel/osrelease") ?? "unknown";
 
     /// <summary>The CPUs that are online.</summary>
-    public static IReadOnlyList<int> OnlineCpus { get; } = ParseCpuList(ReadLine("/sys/devices/system/cpu/online") ?? "0");
+    public static IReadOnlyList<int> OnlineCpus { get; } = ParseCpuList(ReadLine(OnlineCpusFile) ?? "0");
+
+    /// <summary>Lists the CPUs that are online now.</summary>
+    internal const string OnlineCpusFile = "/sys/devices/system/cpu/online";
 
     /// <summary>The first line of a file, or null when it does not exist or may not be read.</summary>
     public static string? ReadLine(string path)
@@ -58,10 +65,13 @@ public static class Machine
         return cpus;
     }
 
-    private static Dictionary<string, string> ReadCpuInfo()
+    private static Dictionary<string, string> ReadCpuInfo() => ParseCpuInfo(File.ReadAllText("/proc/cpuinfo"));
+
+    /// <summary>The fields of /proc/cpuinfo, those of the first CPU where they differ.</summary>
+    internal static Dictionary<string, string> ParseCpuInfo(string text)
     {
         Dictionary<string, string> fields = [];
-        foreach (string line in File.ReadLines("/proc/cpuinfo"))
+        foreach (string line in text.Split('\n'))
         {
             int colon = line.IndexOf(':', StringComparison.Ordinal);
             if (colon > 0)

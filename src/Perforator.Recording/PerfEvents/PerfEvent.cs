@@ -5,7 +5,7 @@ namespace Perforator.Recording.PerfEvents;
 /// <summary>An open perf event: one file descriptor.</summary>
 internal sealed class PerfEvent : IDisposable
 {
-    /// <summary>Stands for every process in <see cref="TryOpen"/>.</summary>
+    /// <summary>Stands for every process where an event is opened.</summary>
     public const int AllProcesses = -1;
 
     private readonly IKernel kernel;
@@ -29,6 +29,10 @@ internal sealed class PerfEvent : IDisposable
         error = fd < 0 ? -fd : 0;
         return fd < 0 ? null : new PerfEvent(kernel, fd);
     }
+
+    /// <summary>Opens an event of the kernel this process runs on.</summary>
+    public static PerfEvent? TryOpen(PerfEventAttributes attributes, int target, int cpu, out int error) =>
+        TryOpen(LinuxKernel.Instance, attributes, target, cpu, out error);
 
     /// <summary>Lets this event write into another's ring buffer; both must be of the same CPU. Returns 0 or the error number.</summary>
     public int ShareRingOf(PerfEvent other) => -kernel.Control(Fd, Syscalls.PERF_EVENT_IOC_SET_OUTPUT, other.Fd);

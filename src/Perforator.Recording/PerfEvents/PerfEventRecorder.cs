@@ -1,7 +1,6 @@
-using System.Diagnostics;
+using System.Globalization;
 using Perforator.Branches;
 using Perforator.PerfData;
-using Perforator.Recording.Processes;
 
 namespace Perforator.Recording.PerfEvents;
 
@@ -16,26 +15,29 @@ public sealed class PerfEventRecorder : IBranchRecorder
     /// <summary>The longest time between two looks into the rings, in milliseconds; also how long a stop may take to be noticed.</summary>
     private const int RoundTime = 100;
 
-    private readonly BranchEvent perfEvent;
+    private readonly IKernel kernel;
+    private readonly IReadOnlyList<BranchEvent> events;
     private readonly bool isSystemWide;
     private readonly IRecordingTargets targets;
+    private readonly SamplingBudget budget = new();
     private TargetFilter? filter;
+    private string? notice;
 
     /// <param name="targets">The processes to record.</param>
-    /// <param name="support">What <see cref="BranchStackSupport.Probe()"/> found.</param>
+    /// <param name="support">What <see cref="BranchStackSupport.Probe(bool)"/> found.</param>
     /// <exception cref="UserErrorException">This machine gives us no branch stacks; the message says why.</exception>
     public PerfEventRecorder(IRecordingTargets targets, BranchStackSupport support)
-        : this(
-            targets,
-            support.Event ?? throw new UserErrorException($"no hardware branch stacks: {support.Explanation}; {support.Remedy ?? "use --source software"}"),
-            support.IsSystemWide)
+        : this(targets, support.Kernel, support.Events, support.IsSystemWide)
     {
+        if (!support.IsAvailable)
+            throw new UserErrorException($"no hardware branch stacks: {support.Explanation}; {support.Remedy ?? "use --source software"}");
     }
 
-    internal PerfEventRecorder(IRecordingTargets targets, BranchEvent perfEvent, bool isSystemWide)
+    internal PerfEventRecorder(IRecordingTargets targets, IKernel kernel, IReadOnlyList<BranchEvent> events, bool isSystemWide)
     {
         this.targets = targets;
-        this.perfEvent = perfEvent;
+        this.kernel = kernel;
+        this.events = events;
         this.isSystemWide = isSystemWide;
     }
 
@@ -43,32 +45,40 @@ public sealed class PerfEventRecorder : IBranchRecorder
     public string Source => "lbr";
 
     /// <inheritdoc/>
-    public RecorderStatistics Statistics => Volatile.Read(ref filter) is { } f ? new(f.Samples, f.Branches, TimeSpan.Zero) : new(0, 0, TimeSpan.Zero);
+    public RecorderStatistics Statistics => Volatile.Read(ref filter) is { } f
+        ? new(f.Samples, f.Branches, TimeSpan.Zero) { Notice = Volatile.Read(ref notice) }
+        : new(0, 0, TimeSpan.Zero);
 
     /// <inheritdoc/>
     public void Run(IBranchSink sink, CancellationToken stop)
     {
-        TargetFilter wanted = new(targets, sink);
-        Volatile.Write(ref filter, wanted);
-        PerfRecordReader reader = new(wanted);
         PerfRecordQueue queue = new();
-        using PerfEventRings rings = new(LinuxKernel.Instance, perfEvent, isSystemWide);
-
-        bool targetsLeft = Refresh(wanted, rings);
-        long refreshed = Stopwatch.GetTimestamp();
-        while (targetsLeft && !stop.IsCancellationRequested)
+        TargetFilter wanted = new(kernel, targets, sink);
+        PerfRecordReader reader = new(wanted);
+        Volatile.Write(ref filter, wanted);
+        PerfEventRings rings = new(kernel, events, FirstScope());
+        try
         {
-            rings.Wait(RoundTime);
+            Session session = new(wanted, reader, queue);
+            wanted.OnLost(PerfEventRings.CpuNotRecorded, (ulong)rings.Failures.Count);
+            bool targetsLeft = Refresh(session, ref rings);
+            while (targetsLeft && !stop.IsCancellationRequested)
+            {
+                rings.Wait(RoundTime);
+                wanted.OnLost(DamagedRing, rings.Read(queue));
+                queue.FinishRound(reader.Read);
+                if (kernel.Now - session.RefreshedAt < RefreshInterval)
+                    continue;
+                targetsLeft = Refresh(session, ref rings);
+            }
+            rings.Stop();
             wanted.OnLost(DamagedRing, rings.Read(queue));
-            queue.FinishRound(reader.Read);
-            if (Stopwatch.GetElapsedTime(refreshed) < RefreshInterval)
-                continue;
-            targetsLeft = Refresh(wanted, rings);
-            refreshed = Stopwatch.GetTimestamp();
+            queue.Finish(reader.Read);
         }
-        rings.Stop();
-        wanted.OnLost(DamagedRing, rings.Read(queue));
-        queue.Finish(reader.Read);
+        finally
+        {
+            rings.Dispose();
+        }
     }
 
     public void Dispose()
@@ -76,18 +86,77 @@ public sealed class PerfEventRecorder : IBranchRecorder
         // Events and rings live only during Run.
     }
 
-    private static bool Refresh(TargetFilter wanted, PerfEventRings rings)
+    private sealed record Session(TargetFilter Wanted, PerfRecordReader Reader, PerfRecordQueue Queue)
     {
+        public TimeSpan RefreshedAt { get; set; }
+
+        public TimeSpan CpuTime { get; set; }
+
+        public ulong Samples { get; set; }
+
+        public ulong Throttles { get; set; }
+
+        public ulong ThreadsMissed { get; set; }
+    }
+
+    private RecordingScope FirstScope() =>
+        !isSystemWide ? RecordingScope.Threads
+            : targets.IsSelective && ControlGroups.Of(kernel, []) is not null ? RecordingScope.ControlGroups
+            : RecordingScope.AllProcesses;
+
+    /// <summary>About once a second: which CPUs there are, which processes, and how rarely to sample.</summary>
+    /// <returns>False once no target is left.</returns>
+    private bool Refresh(Session session, ref PerfEventRings rings)
+    {
+        (TargetFilter wanted, PerfRecordReader reader, PerfRecordQueue queue) = session;
         bool left = wanted.Refresh(out IReadOnlyList<int> added);
+
+        // After looking: every fork from before that look is known now, if events saw it.
+        wanted.OnLost(DamagedRing, rings.Read(queue));
+        wanted.OnLost(PerfEventRings.CpuNotRecorded, (ulong)rings.FollowCpus());
+        if (rings.Scope == RecordingScope.ControlGroups
+            && (ControlGroups.Of(kernel, wanted.Processes) is not { } groups || !rings.KeepOnlyGroups(groups)))
+        {
+            rings.Stop();
+            wanted.OnLost(DamagedRing, rings.Read(queue));
+            rings.Dispose();
+            rings = new PerfEventRings(kernel, events, RecordingScope.AllProcesses);
+            rings.SetPeriodFactor(budget.Factor);
+        }
         foreach (int processId in added)
         {
-            // A child that its parent's events follow already needs none of its own.
-            if (ProcessIdentity.ParentOf(processId) is not { } parent || !wanted.Wants(parent) || added.Contains(parent))
-                rings.Add(processId);
-            // Only now that its events are on: what is mapped in between comes twice rather than not at all.
+            rings.Add(processId);
+
+            // Only now that its events are on: what begins or is mapped in between comes twice rather than not at all.
+            foreach (int threadId in PerfEventRings.ThreadsOf(kernel, processId))
+                reader.AddThread(processId, threadId);
             wanted.Announce(processId);
         }
-        rings.KeepOnly(wanted.Wants);
+        foreach (int processId in wanted.TakeForgotten())
+        {
+            reader.ForgetThreads(processId);
+            rings.Forget(processId);
+        }
+        if (wanted.TakeDoubt())
+            wanted.Resynchronise();
+        wanted.OnLost(PerfEventRings.ThreadNotRecorded, rings.ThreadsMissed - session.ThreadsMissed);
+        session.ThreadsMissed = rings.ThreadsMissed;
+        Pace(session, rings);
         return left;
+    }
+
+    private void Pace(Session session, PerfEventRings rings)
+    {
+        (TimeSpan now, TimeSpan cpuTime) = (kernel.Now, kernel.ThreadCpuTime);
+        TargetFilter wanted = session.Wanted;
+        ulong throttles = wanted.Throttles - session.Throttles;
+        if (session.RefreshedAt != TimeSpan.Zero
+            && budget.Account(now - session.RefreshedAt, wanted.Samples - session.Samples, cpuTime - session.CpuTime, rings.Cpus.Count, throttles))
+            rings.SetPeriodFactor(budget.Factor);
+        (session.RefreshedAt, session.CpuTime, session.Samples, session.Throttles) = (now, cpuTime, wanted.Samples, wanted.Throttles);
+        string? slower = budget.Factor == 1 ? null : string.Create(CultureInfo.InvariantCulture,
+            $"sampling {budget.Factor} times as rarely as by default{(throttles == 0 ? "" : $", as the kernel paused sampling {throttles} times in the last second")}");
+        string?[] all = [rings.DescribeFailures(), slower];
+        Volatile.Write(ref notice, all.All(n => n is null) ? null : string.Join("; ", all.OfType<string>()));
     }
 }

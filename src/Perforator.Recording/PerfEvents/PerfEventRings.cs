@@ -1,115 +1,190 @@
+using System.Globalization;
+using System.Text;
 using Perforator.PerfData;
 
 namespace Perforator.Recording.PerfEvents;
 
 /// <summary>
-/// One ring buffer per CPU and the events that write into it: one event a CPU for all processes, or, where that is not permitted, one
-/// per CPU and thread of each process, inherited by the threads and processes these start.
+/// One ring buffer for each CPU that is online and the events that write into it. What fails on one CPU costs that CPU; CPUs that come are
+/// taken in, and those that go let go of.
 /// </summary>
 internal sealed class PerfEventRings : IDisposable
 {
     /// <summary>
     /// Bytes of records in a ring: 512 KiB, which together with its metadata page is what kernel.perf_event_mlock_kb lets every user lock
-    /// per CPU. At 500 stacks of 32 entries a second, over a second's worth.
+    /// per CPU, with pages of 64 KiB too. At 500 stacks of 32 entries a second, over a second's worth. Halved until all have one where less
+    /// may be locked.
     /// </summary>
     public const int RingBytes = 512 * 1024;
 
-    private sealed class Cpu(int number)
+    /// <summary>Why a CPU is missing.</summary>
+    public const string CpuNotRecorded = "CPU that could not be recorded: nothing that ran on it is counted";
+
+    /// <summary>Why threads are missing.</summary>
+    public const string ThreadNotRecorded = "thread that could not be recorded (too many open files, or not permitted)";
+
+    private sealed class Cpu(int number, BranchEvent perfEvent, PerfRecordLayout layout)
     {
         public int Number { get; } = number;
-        public List<(int ProcessId, PerfEvent Event)> Events { get; } = [];
-        public PerfRing? Ring { get; set; }
-        public PerfEvent? RingOwner { get; set; }
+        public BranchEvent Event { get; } = perfEvent;
+        public PerfRecordLayout Layout { get; } = layout;
+        public List<(object Target, PerfEvent Event)> Events { get; } = [];
+        public required PerfEvent RingOwner { get; init; }
+        public required PerfRing Ring { get; init; }
+
+        /// <summary>poll has nothing more to wait for: the CPU is gone.</summary>
+        public bool HasHungUp { get; set; }
     }
 
     private readonly IKernel kernel;
-    private readonly PerfEventAttributes attributes;
-    private readonly bool isSystemWide;
-    private readonly List<Cpu> cpus = [.. Machine.OnlineCpus.Select(n => new Cpu(n))];
-    private readonly PerfRecordLayout layout;
+    private readonly IReadOnlyList<BranchEvent> events;
+    private readonly SortedDictionary<int, Cpu> cpus = [];
+    private readonly SortedDictionary<int, string> failures = [];
+    private readonly EventFamilies families = new();
+    private readonly Dictionary<string, int> groups = new(StringComparer.Ordinal);
+    private int ringBytes = RingBytes;
+    private bool lacksMemory;
+    private ulong periodFactor = 1;
 
-    /// <param name="perfEvent">An event that is known to open.</param>
-    /// <param name="isSystemWide">One event a CPU for all processes; else <see cref="Add"/> says which processes.</param>
-    /// <exception cref="UserErrorException">An event cannot be opened or its ring buffer not be mapped.</exception>
-    public PerfEventRings(IKernel kernel, BranchEvent perfEvent, bool isSystemWide)
+    /// <param name="events">Events that are known to open, one for each kind of cores.</param>
+    /// <param name="scope">Whom they count.</param>
+    /// <exception cref="UserErrorException">On no CPU can an event be opened and its ring be mapped.</exception>
+    public PerfEventRings(IKernel kernel, IReadOnlyList<BranchEvent> events, RecordingScope scope)
     {
         this.kernel = kernel;
-        this.isSystemWide = isSystemWide;
-        attributes = perfEvent.Attributes with
+        this.events = events;
+        Scope = scope;
+        for (FollowCpus(); lacksMemory && ringBytes > kernel.PageSize; FollowCpus())
         {
-            WakeUp = RingBytes / 4,
-            Flags = perfEvent.Attributes.Flags | (isSystemWide ? 0 : PerfAttributeFlags.Inherit),
-        };
-        layout = new PerfRecordLayout(attributes);
-        try
-        {
-            // Events end with their threads, the rings shall not: in the thread-by-thread mode they belong to events of our own thread that count nothing.
-            PerfEventAttributes owner = isSystemWide ? attributes : attributes with
-            {
-                Type = PerfEventAttributes.PERF_TYPE_SOFTWARE,
-                Config = PerfEventAttributes.PERF_COUNT_SW_DUMMY,
-                Flags = PerfAttributeFlags.Disabled | PerfAttributeFlags.ExcludeKernel | PerfAttributeFlags.SampleIdAll | PerfAttributeFlags.Watermark,
-                BranchSampleType = 0,
-                SampleType = attributes.SampleType & ~PerfSampleType.PERF_SAMPLE_BRANCH_STACK,
-            };
-            foreach (Cpu cpu in cpus)
-            {
-                cpu.RingOwner = PerfEvent.TryOpen(kernel, owner, isSystemWide ? PerfEvent.AllProcesses : 0, cpu.Number, out int error)
-                    ?? throw CannotOpen(perfEvent.Name, cpu.Number, error);
-                cpu.Ring = PerfRing.TryMap(kernel, cpu.RingOwner, RingBytes, out error) ?? throw CannotMap(error);
-                if (isSystemWide)
-                    cpu.RingOwner.Enable();
-            }
+            // Each CPU as much as the others: what one ring takes beyond, the last ones would lack.
+            CloseCpus();
+            failures.Clear();
+            lacksMemory = false;
+            ringBytes /= 2;
         }
-        catch
-        {
-            Dispose();
-            throw;
-        }
+        if (cpus.Count == 0)
+            throw new UserErrorException($"cannot record on any CPU: {(failures.Count == 0 ? "none is online" : failures.First().Value)}; 'perforator doctor' tells more");
     }
 
-    /// <summary>Records a process in the thread-by-thread mode; does nothing in the other, or when the process has just ended.</summary>
-    /// <exception cref="UserErrorException">Not permitted, or too many files are open.</exception>
+    /// <summary>Whom the events count.</summary>
+    public RecordingScope Scope { get; }
+
+    /// <summary>The CPUs that are recorded.</summary>
+    public IReadOnlyCollection<int> Cpus => cpus.Keys;
+
+    /// <summary>CPUs that are online and not recorded, each with the reason.</summary>
+    public IReadOnlyDictionary<int, string> Failures => failures;
+
+    /// <summary>Threads that no event could be opened for.</summary>
+    public ulong ThreadsMissed { get; private set; }
+
+    /// <summary>Whether events count what a process does without another <see cref="Add"/>.</summary>
+    public bool Follows(int processId) => Scope != RecordingScope.Threads || families.Has(processId);
+
+    /// <summary>Opens what is missing on CPUs that have come, and closes what is left of those that have gone.</summary>
+    /// <returns>How many CPUs have failed that had not before.</returns>
+    public int FollowCpus()
+    {
+        int[] online = [.. Machine.ParseCpuList(kernel.ReadText(Machine.OnlineCpusFile) ?? "0")];
+
+        // A thread's events wait for the CPU to come back; events of a CPU end with it (perf_event_exit_cpu).
+        if (Scope != RecordingScope.Threads)
+            foreach (int gone in cpus.Where(c => c.Value.HasHungUp || !online.Contains(c.Key)).Select(c => c.Key).ToArray())
+                Close(gone);
+        foreach (int gone in failures.Keys.Except(online).ToArray())
+            failures.Remove(gone);
+        int failed = 0;
+        foreach (int number in online)
+        {
+            if (cpus.ContainsKey(number))
+                continue;
+            if (TryOpenCpu(number, out string reason) is { } cpu)
+            {
+                cpus.Add(number, cpu);
+                failures.Remove(number);
+                foreach ((string path, int folder) in groups)
+                    _ = TryAdd(cpu, path, folder, Syscalls.PERF_FLAG_PID_CGROUP);
+                foreach (int processId in families.Processes)
+                    AddThreads(processId, families.RootOf(processId), [cpu]);
+            }
+            else
+            {
+                failed += failures.TryAdd(number, reason) ? 1 : 0;
+            }
+        }
+        return failed;
+    }
+
+    /// <summary>Records a process in the thread-by-thread scope, unless events count it already; does nothing in the others.</summary>
+    /// <exception cref="UserErrorException">It is the first, and not permitted.</exception>
     public void Add(int processId)
     {
-        if (isSystemWide)
+        if (Follows(processId))
             return;
-        foreach (int threadId in Threads(processId))
-            foreach (Cpu cpu in cpus)
-            {
-                PerfEvent? perfEvent = PerfEvent.TryOpen(kernel, attributes, threadId, cpu.Number, out int error);
-                if (perfEvent is null)
-                {
-                    if (error == Syscalls.ESRCH)
-                        break;
-                    throw CannotOpen($"the event for process {processId}", cpu.Number, error);
-                }
-                cpu.Events.Add((processId, perfEvent));
-                perfEvent.ShareRingOf(cpu.RingOwner!);
-                perfEvent.Enable();
-            }
+        bool isFirst = families.Processes.Count == 0;
+        families.Begin(processId);
+        int error = AddThreads(processId, processId, cpus.Values);
+        if (isFirst && error != 0 && cpus.Values.All(c => c.Events.Count == 0))
+            throw new UserErrorException($"cannot record process {processId}: {PerfRefusal.ToOpen(kernel, error)}; 'perforator doctor' tells more");
     }
 
-    /// <summary>Closes the events of processes that have ended.</summary>
-    public void KeepOnly(Func<int, bool> runs)
+    /// <summary>A process has ended: closes what counted it and its family, if it was the last of that.</summary>
+    public void Forget(int processId)
     {
-        foreach (Cpu cpu in cpus)
-            cpu.Events.RemoveAll(e =>
+        if (families.End(processId) is { } root)
+            CloseEvents(root);
+    }
+
+    /// <summary>Records these control groups and what is below them, and no others.</summary>
+    /// <param name="folders">Their folders in the hierarchy that has the perf_event controller.</param>
+    /// <returns>False when one of them cannot be recorded, which its ending may explain.</returns>
+    public bool KeepOnlyGroups(IReadOnlySet<string> folders)
+    {
+        foreach (string gone in groups.Keys.Except(folders).ToArray())
+        {
+            CloseEvents(gone);
+            kernel.Close(groups[gone]);
+            groups.Remove(gone);
+        }
+        bool all = true;
+        foreach (string folder in folders.Except(groups.Keys).ToArray())
+        {
+            int fd = kernel.OpenFolder(folder);
+            if (fd < 0)
             {
-                bool remove = !runs(e.ProcessId);
-                if (remove)
-                    e.Event.Dispose();
-                return remove;
-            });
+                all = false;
+                continue;
+            }
+            groups.Add(folder, fd);
+            all &= cpus.Values.All(cpu => TryAdd(cpu, folder, fd, Syscalls.PERF_FLAG_PID_CGROUP) == 0);
+        }
+        return all;
+    }
+
+    /// <summary>Samples more rarely: the periods of all events become this many times those they began with.</summary>
+    public void SetPeriodFactor(ulong factor)
+    {
+        periodFactor = factor;
+        foreach (Cpu cpu in cpus.Values)
+        {
+            ulong period = SamplingBudget.Period(cpu.Event.Attributes.SamplePeriod, factor);
+            if (Scope == RecordingScope.AllProcesses)
+                cpu.RingOwner.SetPeriod(period);
+            foreach ((_, PerfEvent perfEvent) in cpu.Events)
+                perfEvent.SetPeriod(period);
+        }
     }
 
     /// <summary>Waits until a ring is a quarter full, or for the time given.</summary>
     public void Wait(int milliseconds)
     {
-        Span<Syscalls.PollFd> fds = cpus.Count <= 512 ? stackalloc Syscalls.PollFd[cpus.Count] : new Syscalls.PollFd[cpus.Count];
-        for (int i = 0; i < cpus.Count; i++)
-            fds[i] = new Syscalls.PollFd { Fd = cpus[i].RingOwner!.Fd, Events = Syscalls.POLLIN };
+        Cpu[] waited = [.. cpus.Values.Where(c => !c.HasHungUp)];
+        Span<Syscalls.PollFd> fds = waited.Length <= 512 ? stackalloc Syscalls.PollFd[waited.Length] : new Syscalls.PollFd[waited.Length];
+        for (int i = 0; i < waited.Length; i++)
+            fds[i] = new Syscalls.PollFd { Fd = waited[i].RingOwner.Fd, Events = Syscalls.POLLIN };
         _ = kernel.Poll(fds, milliseconds);
+        for (int i = 0; i < waited.Length; i++)
+            waited[i].HasHungUp = (fds[i].Returned & (Syscalls.POLLHUP | Syscalls.POLLERR)) != 0;
     }
 
     /// <summary>Moves what the rings hold into the queue.</summary>
@@ -117,26 +192,35 @@ internal sealed class PerfEventRings : IDisposable
     public ulong Read(PerfRecordQueue queue)
     {
         ulong damaged = 0;
-        foreach (Cpu cpu in cpus)
+        PerfRecordHandler handler = Scope == RecordingScope.Threads ? Keep : queue.Add;
+        foreach (Cpu cpu in cpus.Values)
         {
             try
             {
-                cpu.Ring!.Read(queue.Add, layout);
+                cpu.Ring.Read(handler, cpu.Layout);
             }
             catch (InvalidDataException)
             {
                 damaged++;
             }
         }
+        families.Settle();
         return damaged;
+
+        void Keep(ReadOnlySpan<byte> record, PerfRecordLayout layout)
+        {
+            if (PerfRecordHeader.Parse(record).Type == PerfRecordType.PERF_RECORD_FORK && TaskRecord.TryDecode(record, out TaskRecord fork))
+                families.OnFork(fork.ProcessId, fork.ParentProcessId);
+            queue.Add(record, layout);
+        }
     }
 
     /// <summary>No more records are written from here on.</summary>
     public void Stop()
     {
-        foreach (Cpu cpu in cpus)
+        foreach (Cpu cpu in cpus.Values)
         {
-            cpu.RingOwner?.Disable();
+            cpu.RingOwner.Disable();
             foreach ((_, PerfEvent perfEvent) in cpu.Events)
                 perfEvent.Disable();
         }
@@ -144,39 +228,142 @@ internal sealed class PerfEventRings : IDisposable
 
     public void Dispose()
     {
-        foreach (Cpu cpu in cpus)
-        {
-            foreach ((_, PerfEvent perfEvent) in cpu.Events)
-                perfEvent.Dispose();
-            cpu.Events.Clear();
-            cpu.Ring?.Dispose();
-            cpu.RingOwner?.Dispose();
-            (cpu.Ring, cpu.RingOwner) = (null, null);
-        }
+        CloseCpus();
+        foreach (int fd in groups.Values)
+            kernel.Close(fd);
+        groups.Clear();
     }
 
-    private static IEnumerable<int> Threads(int processId)
+    private Cpu? TryOpenCpu(int number, out string reason)
     {
-        try
+        if (events.FirstOrDefault(e => e.RunsOn(number)) is not { } perfEvent)
         {
-            return [.. Directory.EnumerateDirectories($"/proc/{processId}/task").Select(folder => int.Parse(Path.GetFileName(folder), System.Globalization.CultureInfo.InvariantCulture))];
+            reason = $"its kind of cores (CPU {number}) gives no branch stacks";
+            return null;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        PerfEventAttributes attributes = AttributesOf(perfEvent);
+
+        // Events end with their threads and control groups, the rings shall not: but for all processes' events, they belong to events of our
+        // own thread that count nothing.
+        bool ownsRing = Scope == RecordingScope.AllProcesses;
+        PerfEventAttributes ofRing = ownsRing ? attributes : attributes with
         {
-            return [];
+            Type = PerfEventAttributes.PERF_TYPE_SOFTWARE,
+            Config = PerfEventAttributes.PERF_COUNT_SW_DUMMY,
+            Flags = PerfAttributeFlags.Disabled | PerfAttributeFlags.ExcludeKernel | PerfAttributeFlags.SampleIdAll | PerfAttributeFlags.Watermark,
+            BranchSampleType = 0,
+            SampleType = attributes.SampleType & ~PerfSampleType.PERF_SAMPLE_BRANCH_STACK,
+        };
+        PerfEvent? owner = PerfEvent.TryOpen(kernel, ofRing, ownsRing ? PerfEvent.AllProcesses : 0, number, out int error);
+        if (owner is null)
+        {
+            reason = $"cannot open {perfEvent.Name} on CPU {number}: {PerfRefusal.ToOpen(kernel, error)}";
+            return null;
         }
+        PerfRing? ring = PerfRing.TryMap(kernel, owner, ringBytes, out error);
+        if (ring is null)
+        {
+            owner.Dispose();
+            lacksMemory |= error is Syscalls.EPERM or Syscalls.ENOMEM;
+            reason = $"cannot map the perf ring buffer of CPU {number}: {PerfRefusal.ToMap(kernel, error)}";
+            return null;
+        }
+        reason = "";
+        if (ownsRing)
+            _ = owner.Enable();
+        return new Cpu(number, perfEvent, new PerfRecordLayout(attributes, perfEvent.Attributes.SamplePeriod)) { RingOwner = owner, Ring = ring };
     }
 
-    private static UserErrorException CannotOpen(string what, int cpu, int error) => new(
-        $"cannot open {what} on CPU {cpu}: {Syscalls.Describe(error)}"
-        + error switch
-        {
-            Syscalls.EMFILE => "; raise the limit of open files (ulimit -n), or record with CAP_PERFMON, which needs one per CPU",
-            Syscalls.EACCES or Syscalls.EPERM => "; record as the processes' user, as root or with CAP_PERFMON ('perforator doctor' tells more)",
-            Syscalls.EBUSY => "; another profiler has the CPU's branch records",
-            _ => "; 'perforator doctor' tells what is missing",
-        });
+    private PerfEventAttributes AttributesOf(BranchEvent perfEvent) => perfEvent.Attributes with
+    {
+        SamplePeriod = SamplingBudget.Period(perfEvent.Attributes.SamplePeriod, periodFactor),
+        WakeUp = (uint)ringBytes / 4,
+        Flags = perfEvent.Attributes.Flags | (Scope == RecordingScope.Threads ? PerfAttributeFlags.Inherit : 0),
+    };
 
-    private static UserErrorException CannotMap(int error) => new(
-        $"cannot map a perf ring buffer: {Syscalls.Describe(error)}; raise kernel.perf_event_mlock_kb or record with CAP_IPC_LOCK");
+    /// <summary>Opens events for each thread of a process on CPUs, and gives the error number of the last that failed.</summary>
+    private int AddThreads(int processId, int root, IReadOnlyCollection<Cpu> on)
+    {
+        int last = 0;
+        foreach (int threadId in ThreadsOf(kernel, processId))
+        {
+            int failed = 0;
+            foreach (Cpu cpu in on)
+            {
+                int error = TryAdd(cpu, root, threadId, 0);
+                if (error == Syscalls.ESRCH)
+                    break;
+                if (error != 0)
+                    failed = error;
+            }
+            if (failed != 0)
+            {
+                last = failed;
+                ThreadsMissed++;
+            }
+        }
+        return last;
+    }
+
+    /// <summary>Opens and starts one event that writes into a CPU's ring; gives the error number, or 0.</summary>
+    private int TryAdd(Cpu cpu, object target, int id, ulong flags)
+    {
+        PerfEvent? perfEvent = PerfEvent.TryOpen(kernel, AttributesOf(cpu.Event), id, cpu.Number, out int error, flags);
+        if (perfEvent is null)
+            return error;
+        error = perfEvent.ShareRingOf(cpu.RingOwner);
+        if (error == 0)
+            error = perfEvent.Enable();
+        if (error == 0)
+            cpu.Events.Add((target, perfEvent));
+        else
+            perfEvent.Dispose();
+        return error;
+    }
+
+    private void CloseEvents(object target)
+    {
+        foreach (Cpu cpu in cpus.Values)
+            cpu.Events.RemoveAll(e =>
+            {
+                if (!e.Target.Equals(target))
+                    return false;
+                e.Event.Dispose();
+                return true;
+            });
+    }
+
+    private void CloseCpus()
+    {
+        foreach (int number in cpus.Keys.ToArray())
+            Close(number);
+    }
+
+    private void Close(int number)
+    {
+        cpus.Remove(number, out Cpu? cpu);
+        foreach ((_, PerfEvent perfEvent) in cpu!.Events)
+            perfEvent.Dispose();
+        cpu.Ring.Dispose();
+        cpu.RingOwner.Dispose();
+    }
+
+    /// <summary>The ids of a process's threads; none when it has ended.</summary>
+    internal static IEnumerable<int> ThreadsOf(IKernel kernel, int processId)
+    {
+        foreach (string name in kernel.List($"/proc/{processId}/task"))
+            if (int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int id))
+                yield return id;
+    }
+
+    /// <summary>The CPUs that are not recorded and why, in one line; null when all are.</summary>
+    public string? DescribeFailures()
+    {
+        if (failures.Count == 0)
+            return null;
+        StringBuilder text = new();
+        foreach (IGrouping<string, KeyValuePair<int, string>> same in failures.GroupBy(f => f.Value.Replace($"CPU {f.Key}", "CPU", StringComparison.Ordinal)))
+            text.Append(text.Length == 0 ? "" : "; ").Append(CultureInfo.InvariantCulture, $"CPU {string.Join(',', same.Select(f => f.Key))} is not recorded: {same.First().Value}");
+        return text.ToString();
+    }
 }

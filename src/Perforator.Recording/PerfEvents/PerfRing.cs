@@ -1,4 +1,3 @@
-using System.Numerics;
 using Perforator.PerfData;
 
 namespace Perforator.Recording.PerfEvents;
@@ -41,28 +40,28 @@ internal sealed unsafe class PerfRing : IDisposable
     /// <summary>Bytes of records it holds.</summary>
     public ulong Size => size;
 
-    /// <summary>
-    /// Maps an event's ring buffer: as large as wanted, or smaller by halves where the kernel lets a user lock less memory
-    /// (perf_mmap: EPERM past kernel.perf_event_mlock_kb and RLIMIT_MEMLOCK) or has no more in one piece (ENOMEM).
-    /// </summary>
-    /// <param name="bytes">What to hold, at least a page.</param>
+    /// <summary>Maps an event's ring buffer on the kernel this process runs on.</summary>
+    /// <param name="dataPages">A power of two.</param>
     /// <returns>The ring, or null and the error number.</returns>
-    public static PerfRing? TryMap(IKernel kernel, PerfEvent perfEvent, int bytes, out int error)
+    public static PerfRing? TryMap(PerfEvent perfEvent, int dataPages, out int error) =>
+        TryMap(LinuxKernel.Instance, perfEvent, (nuint)dataPages, out error);
+
+    /// <summary>
+    /// Maps an event's ring buffer. perf_mmap answers EPERM past kernel.perf_event_mlock_kb and RLIMIT_MEMLOCK, and ENOMEM where there are
+    /// not as many pages.
+    /// </summary>
+    /// <param name="bytes">What to hold: a power of two; a page if that is larger.</param>
+    /// <returns>The ring, or null and the error number.</returns>
+    public static PerfRing? TryMap(IKernel kernel, PerfEvent perfEvent, int bytes, out int error) =>
+        TryMap(kernel, perfEvent, (nuint)Math.Max(1, bytes / kernel.PageSize), out error);
+
+    private static PerfRing? TryMap(IKernel kernel, PerfEvent perfEvent, nuint dataPages, out int error)
     {
         nuint page = (nuint)kernel.PageSize;
-        nuint pages = BitOperations.RoundUpToPowerOf2(Math.Max(1, (nuint)bytes / page));
-        for (; ; pages /= 2)
-        {
-            nint address = kernel.Map(perfEvent.Fd, page * (pages + 1));
-            if (address is >= 0 or < -MaxErrorNumber)
-            {
-                error = 0;
-                return new PerfRing((byte*)address, (byte*)address + page, page * pages, kernel, page * (pages + 1));
-            }
-            error = (int)-address;
-            if (pages == 1 || error is not (Syscalls.EPERM or Syscalls.ENOMEM))
-                return null;
-        }
+        nuint length = page * (dataPages + 1);
+        nint address = kernel.Map(perfEvent.Fd, length);
+        error = address is < 0 and >= -MaxErrorNumber ? (int)-address : 0;
+        return error != 0 ? null : new PerfRing((byte*)address, (byte*)address + page, (ulong)(length - page), kernel, length);
     }
 
     /// <summary>Hands over every record that is in the ring now and gives its space back to the kernel.</summary>

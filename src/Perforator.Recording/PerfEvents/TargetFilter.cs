@@ -1,4 +1,5 @@
 using Perforator.Branches;
+using Perforator.PerfData;
 using Perforator.Recording.Processes;
 
 namespace Perforator.Recording.PerfEvents;
@@ -7,20 +8,26 @@ namespace Perforator.Recording.PerfEvents;
 /// Lets through what concerns the wanted processes, when events come in for all. A child forked by a wanted process is wanted at
 /// once; every other change comes with the next <see cref="Refresh"/>.
 /// </summary>
-internal sealed class TargetFilter(IRecordingTargets targets, IBranchSink sink) : IBranchSink
+internal sealed class TargetFilter(IKernel kernel, IRecordingTargets targets, IBranchSink sink) : IBranchSink
 {
     /// <summary>The process ids let through, each with how many refreshes in a row did not want it.</summary>
     private readonly Dictionary<int, int> wanted = [];
 
+    private readonly List<int> forgotten = [];
+    private bool inDoubt;
     private ulong samples;
     private ulong branches;
 
+    /// <summary>Stacks that were let through, each once, however many times it counts.</summary>
     public ulong Samples => Volatile.Read(ref samples);
 
     public ulong Branches => Volatile.Read(ref branches);
 
-    /// <summary>Whether a process is let through.</summary>
-    public bool Wants(int processId) => wanted.ContainsKey(processId);
+    /// <summary>How often the kernel paused sampling.</summary>
+    public ulong Throttles { get; private set; }
+
+    /// <summary>The processes that are let through.</summary>
+    public IReadOnlyCollection<int> Processes => wanted.Keys;
 
     /// <summary>Asks for the targets again.</summary>
     /// <param name="added">The processes that were not let through before; <see cref="Announce"/> is due for each.</param>
@@ -47,12 +54,41 @@ internal sealed class TargetFilter(IRecordingTargets targets, IBranchSink sink) 
         return now is not null;
     }
 
+    /// <summary>The processes that are let through no more, since the last call.</summary>
+    public IReadOnlyList<int> TakeForgotten()
+    {
+        int[] taken = [.. forgotten.Where(id => !wanted.ContainsKey(id))];
+        forgotten.Clear();
+        return taken;
+    }
+
     /// <summary>Tells the sink the mappings that a process has now.</summary>
     public void Announce(int processId)
     {
-        foreach (ProcessMap map in ProcessMap.Load(processId))
-            if (map.IsExecutable && map.Path.Length != 0)
+        foreach (ProcessMap map in Maps(processId))
+            sink.OnMapping(map.ToMapping(processId));
+    }
+
+    /// <summary>Whether records were lost since the last call, and with them mappings and execs perhaps.</summary>
+    public bool TakeDoubt()
+    {
+        bool taken = inDoubt;
+        inDoubt = false;
+        return taken;
+    }
+
+    /// <summary>Tells the sink anew what every process has mapped, in place of what it knows.</summary>
+    public void Resynchronise()
+    {
+        foreach (int processId in wanted.Keys.ToArray())
+        {
+            // One that has just ended keeps what was known: samples of it may be on their way.
+            if (Maps(processId) is not { Count: > 0 } maps)
+                continue;
+            sink.OnExec(processId);
+            foreach (ProcessMap map in maps)
                 sink.OnMapping(map.ToMapping(processId));
+        }
     }
 
     public void OnMapping(Mapping mapping)
@@ -86,11 +122,31 @@ internal sealed class TargetFilter(IRecordingTargets targets, IBranchSink sink) 
         sink.OnSample(sample);
     }
 
-    public void OnLost(string reason, ulong count) => sink.OnLost(reason, count);
+    public void OnLost(string reason, ulong count)
+    {
+        if (count == 0)
+            return;
+        if (reason is PerfRecordReader.RingFull or PerfEventRecorder.DamagedRing)
+            inDoubt = true;
+        if (reason == PerfRecordReader.Throttled)
+            Throttles += count;
+        sink.OnLost(reason, count);
+    }
+
+    private List<ProcessMap> Maps(int processId)
+    {
+        List<ProcessMap> maps = [];
+        foreach (string line in (kernel.ReadText($"/proc/{processId}/maps") ?? "").Split('\n'))
+            if (ProcessMap.TryParse(line, out ProcessMap? map) && map.IsExecutable && map.Path.Length != 0)
+                maps.Add(map);
+        return maps;
+    }
 
     private void Forget(int processId)
     {
-        if (wanted.Remove(processId))
-            sink.OnExit(processId);
+        if (!wanted.Remove(processId))
+            return;
+        forgotten.Add(processId);
+        sink.OnExit(processId);
     }
 }

@@ -56,18 +56,18 @@ public sealed class RecordingPrerequisites
         const string Name = "perf events";
         string setting = $"kernel.perf_event_paranoid is {Machine.ReadNumber("/proc/sys/kernel/perf_event_paranoid")?.ToString(CultureInfo.InvariantCulture) ?? "not there"}";
         if (BranchStackSupport.TryOpen(BranchEvent.CpuClock, threadId: 0, cpu: -1, out int error) is not { } clock)
-            return new(Name, false, $"a software event does not open: {Syscalls.Describe(error)}; {setting}", BranchStackSupport.PermissionRemedy(2));
+            return new(Name, false, $"a software event does not open: {Syscalls.Describe(error)}; {setting}", PerfRefusal.Remedy(2));
         bool systemWide = BranchStackSupport.TryOpen(clock, PerfEvent.AllProcesses, Machine.OnlineCpus[0], out _) is not null;
         try
         {
-            using PerfEventRings rings = new(LinuxKernel.Instance, clock, systemWide);
+            using PerfEventRings rings = new(LinuxKernel.Instance, [clock], systemWide ? RecordingScope.AllProcesses : RecordingScope.Threads);
         }
         catch (UserErrorException e)
         {
             return new(Name, false, $"{e.Message}; {setting}");
         }
         return new(Name, true, $"a software event opens for {(systemWide ? "all processes" : "processes of this user")} and its ring buffers map; {setting}",
-            systemWide ? null : BranchStackSupport.PermissionRemedy(0));
+            systemWide ? null : PerfRefusal.Remedy(0));
     }
 
     private static Prerequisite CheckCapabilities()

@@ -35,6 +35,9 @@ public sealed class ServiceDiscovery : IRecordingTargets
             return Look().Keys.ToHashSet();
     }
 
+    /// <inheritdoc/>
+    public bool IsSelective => rules.Count != 0;
+
     /// <summary>The service a process belongs to; null when it belongs to none that is wanted, or was not there yet.</summary>
     public string? ServiceOf(int processId)
     {

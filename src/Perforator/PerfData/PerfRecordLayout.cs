@@ -11,10 +11,15 @@ public sealed class PerfRecordLayout
     private readonly int idInSample;
     private readonly int idFromEnd;
     private readonly int timeFromEnd;
+    private readonly int period;
+    private readonly ulong ordinaryPeriod;
 
-    public PerfRecordLayout(PerfEventAttributes attributes)
+    /// <param name="attributes">The event.</param>
+    /// <param name="ordinaryPeriod">The period of samples that count once: one that was n times as long counts n times. 0: all count once.</param>
+    public PerfRecordLayout(PerfEventAttributes attributes, ulong ordinaryPeriod = 0)
     {
         Attributes = attributes;
+        this.ordinaryPeriod = ordinaryPeriod;
         int next = PerfRecordHeader.ByteCount;
         int identifier = Place(PerfSampleType.PERF_SAMPLE_IDENTIFIER);
         Ip = Place(PerfSampleType.PERF_SAMPLE_IP);
@@ -24,7 +29,7 @@ public sealed class PerfRecordLayout
         int id = Place(PerfSampleType.PERF_SAMPLE_ID);
         Place(PerfSampleType.PERF_SAMPLE_STREAM_ID);
         Place(PerfSampleType.PERF_SAMPLE_CPU);
-        Place(PerfSampleType.PERF_SAMPLE_PERIOD);
+        period = Place(PerfSampleType.PERF_SAMPLE_PERIOD);
         idInSample = identifier != 0 ? identifier : id;
         Variable = next;
 
@@ -79,6 +84,12 @@ public sealed class PerfRecordLayout
         // What perf itself writes at the start (the processes and mappings there already are) is marked as older than anything.
         return time == ulong.MaxValue ? 0 : time;
     }
+
+    /// <summary>How many times a sample counts, by its period.</summary>
+    /// <param name="sample">At least as long as its fixed fields are.</param>
+    public ulong Weight(ReadOnlySpan<byte> sample) => ordinaryPeriod == 0 || period == 0
+        ? 1
+        : Math.Max(1, (BinaryPrimitives.ReadUInt64LittleEndian(sample[period..]) + (ordinaryPeriod / 2)) / ordinaryPeriod);
 
     /// <summary>The id of the event that made the record; 0 when it does not say or is too short to.</summary>
     public ulong EventId(ReadOnlySpan<byte> record, PerfRecordType type) => Word(record, type, idInSample, idFromEnd);

@@ -170,7 +170,7 @@ public sealed class PerfRecordReader
             InstructionPointer = new(sample.Ip),
             HasExactAddress = sample.HasExactIp,
             Stack = entries.AsSpan(0, count),
-            Weight = 1,
+            Weight = layout.Weight(record),
         });
     }
 

@@ -3,7 +3,7 @@ using Perforator.Branches;
 using Perforator.PerfData;
 using Perforator.Recording.PerfEvents;
 
-namespace Perforator.Tests.Recording;
+namespace Perforator.Tests.Recording.PerfEvents;
 
 /// <summary>Rings constructed in memory, as the kernel would leave them, since this machine's CPU need not have branch records.</summary>
 public sealed unsafe class PerfRingTests : IDisposable

@@ -4,7 +4,7 @@ using Perforator.Recording;
 using Perforator.Recording.PerfEvents;
 using Perforator.Recording.Processes;
 
-namespace Perforator.Tests.Recording;
+namespace Perforator.Tests.Recording.PerfEvents;
 
 /// <summary>Rings, records and their order for real, with the CPU clock in place of branch records.</summary>
 public class PerfEventRecorderTests
@@ -54,7 +54,7 @@ public class PerfEventRecorderTests
         const string Script = "read go; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; awk 'BEGIN { for (i = 0; i < 3000000; i++) x += i }' & wait";
         using Process root = Process.Start(new ProcessStartInfo("sh", ["-c", Script]) { RedirectStandardInput = true })!;
         Log log = new();
-        using PerfEventRecorder recorder = new(new ProcessTreeTargets([root.Id]), clock, systemWide);
+        using PerfEventRecorder recorder = new(new ProcessTreeTargets([root.Id]), LinuxKernel.Instance, [clock], systemWide);
         using Timer go = new(_ => root.StandardInput.WriteLine("go"), null, 300, Timeout.Infinite);
         recorder.Run(log, new CancellationTokenSource(TimeSpan.FromSeconds(30)).Token);
 
@@ -80,7 +80,7 @@ public class PerfEventRecorderTests
         using Process target = Process.Start("sleep", "60");
         try
         {
-            using PerfEventRecorder recorder = new(new ProcessTreeTargets([target.Id]), clock, isSystemWide: false);
+            using PerfEventRecorder recorder = new(new ProcessTreeTargets([target.Id]), LinuxKernel.Instance, [clock], isSystemWide: false);
             recorder.Run(new Log(), new CancellationTokenSource(TimeSpan.FromMilliseconds(200)).Token);
             Assert.False(target.HasExited);
         }
@@ -95,7 +95,7 @@ public class PerfEventRecorderTests
     {
         // A PMU number that no machine has.
         BranchEvent impossible = BranchEvent.CpuClock with { Name = "impossible", Attributes = BranchEvent.CpuClock.Attributes with { Type = 0x7fff_fff0 } };
-        BranchStackSupport support = BranchStackSupport.Probe([impossible]);
+        BranchStackSupport support = BranchStackSupport.Probe(LinuxKernel.Instance, isVirtual: false, [[impossible]]);
         Assert.False(support.IsAvailable);
         Assert.Contains("impossible: ", support.Explanation, StringComparison.Ordinal);
         UserErrorException e = Assert.Throws<UserErrorException>(() => new PerfEventRecorder(new ProcessTreeTargets([]), support));
