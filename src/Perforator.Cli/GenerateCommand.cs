@@ -7,6 +7,7 @@ using Perforator.Generation;
 using Perforator.Inputs;
 using Perforator.Layout;
 using Perforator.SampleProfiles;
+using Perforator.Symbolize;
 
 namespace Perforator.Cli;
 
@@ -79,7 +80,7 @@ internal static class GenerateCommand
             }
             if (parsed.GetValue(output) is { } file and not "-")
                 WholeFile.Check(file);
-            using ProfiledBinary opened = ProfiledBinary.Load(parsed.GetValue(binary)!, parsed.GetValue(debugFile));
+            using ProfiledBinary opened = ProfiledBinary.Load(parsed.GetValue(binary)!, new LocalDebugFiles(parsed.GetValue(debugFile)));
             RecordedBranches inputs = Read(parsed, opened.ToModule(parsed.GetValue(recordedAs)));
             CollectNowNotLater();
             FlowChecks checks = new();

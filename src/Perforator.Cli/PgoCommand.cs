@@ -5,8 +5,9 @@ using System.Text.Json.Nodes;
 using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Elf;
+using Perforator.Generation;
 using Perforator.SampleProfiles;
-using Perforator.Server.Results;
+using Perforator.Symbolize;
 
 namespace Perforator.Cli;
 
@@ -123,7 +124,7 @@ internal static class PgoCommand
         (BranchProfileSet set, long totalProfiles) = await client.GetBranchesAsync(
             request.Service, new PgoRequest { BuildId = buildId, Since = request.Since, Until = request.Until }, stop);
         ProfileForm form = new(request.Format == "text" ? SampleProfileFormat.Text : SampleProfileFormat.ExtBinary, request.SymbolList);
-        GeneratedProfile generated = GeneratedProfile.Generate(set.Profiles.Values.Single(), totalProfiles, set.Losses, binary, request.Service, form);
+        GeneratedProfile generated = GeneratedProfile.Generate(set.Profiles.Values.Single(), totalProfiles, set.Losses, binary, LocalDebugFiles.Found, request.Service, form);
         return new Result(
             generated.Hash, generated.Bytes, generated.Report.TakenBranchesToExecutableBytesRatio,
             (JsonObject)JsonNode.Parse(generated.Report.ToJson())!, generated.Report.ToText(), []);
@@ -140,13 +141,13 @@ internal static class PgoCommand
 
     private static void ReportJson(Result result, string? path)
     {
-        result.Report["Profile"] = path;
-        result.Report["OtherBuilds"] = new JsonArray([.. result.OtherBuilds.Select(static other => new JsonObject
+        result.Report["profile"] = path;
+        result.Report["otherBuilds"] = new JsonArray([.. result.OtherBuilds.Select(static other => new JsonObject
         {
-            ["BuildId"] = other.BuildId,
-            ["Path"] = other.Path,
-            ["Branches"] = other.Branches,
-            ["LastSeen"] = other.LastSeen,
+            ["buildId"] = other.BuildId,
+            ["path"] = other.Path,
+            ["branches"] = other.Branches,
+            ["lastSeen"] = other.LastSeen,
         })]);
         Console.Error.WriteLine(result.Report.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
     }

@@ -39,26 +39,26 @@ public sealed class LossCounts
             yield return (reasons[i], ~rarity[i]);
     }
 
-    /// <summary>The sum over all reasons.</summary>
+    /// <summary>The sum over all reasons, saturating.</summary>
     public ulong Total
     {
         get
         {
             ulong total = 0;
             foreach (Counter counter in counts.Values)
-                total = unchecked(total + counter.Count);
+                total = total > ulong.MaxValue - counter.Count ? ulong.MaxValue : total + counter.Count;
             return total;
         }
     }
 
-    /// <summary>Counts <paramref name="count"/> losses.</summary>
+    /// <summary>Counts <paramref name="count"/> losses, saturating.</summary>
     public void Add(string reason, ulong count = 1)
     {
         if (count == 0)
             return;
         if (!counts.TryGetValue(reason, out Counter? counter))
             counts.Add(reason, counter = new Counter());
-        counter.Count += count;
+        counter.Count = counter.Count > ulong.MaxValue - count ? ulong.MaxValue : counter.Count + count;
     }
 
     /// <summary>How often <paramref name="reason"/> occurred.</summary>

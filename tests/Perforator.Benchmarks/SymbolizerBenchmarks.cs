@@ -22,7 +22,7 @@ public class SymbolizerBenchmarks
         path = Environment.GetEnvironmentVariable("PERFORATOR_BENCHMARK_BINARY") ?? CompileSample();
         binary = ElfFile.Load(path);
         text = binary.Section(".text") ?? throw new InvalidOperationException($"{path} has no .text");
-        warm = Symbolizer.Open(binary);
+        warm = Symbolizer.Open(binary, LocalDebugFiles.Found);
         Walk(warm);
     }
 
@@ -37,7 +37,7 @@ public class SymbolizerBenchmarks
     [Benchmark]
     public uint ReadEverything()
     {
-        using Symbolizer symbolizer = Symbolizer.Open(binary);
+        using Symbolizer symbolizer = Symbolizer.Open(binary, LocalDebugFiles.Found);
         return Walk(symbolizer);
     }
 
@@ -45,7 +45,7 @@ public class SymbolizerBenchmarks
     [Benchmark]
     public uint ReadOneUnit()
     {
-        using Symbolizer symbolizer = Symbolizer.Open(binary);
+        using Symbolizer symbolizer = Symbolizer.Open(binary, LocalDebugFiles.Found);
         return symbolizer.Find(new(text.Address.Value + text.Size / 2)).Line;
     }
 

@@ -46,7 +46,7 @@ internal sealed record FuzzTarget(string Name, Action<byte[]> Read)
     private static void ReadDwarf(byte[] bytes)
     {
         ElfFile file = ElfFile.Parse(bytes, "input");
-        using Symbolizer symbolizer = Symbolizer.Open(file);
+        using Symbolizer symbolizer = Symbolizer.Open(file, LocalDebugFiles.Found);
         foreach (BinaryFunction function in symbolizer.AllFunctions().Take(10_000))
             foreach (FunctionRange range in function.Ranges)
                 symbolizer.Find(range.Start);

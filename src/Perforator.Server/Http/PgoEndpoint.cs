@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Routing;
 using Perforator.Api;
+using Perforator.Generation;
 using Perforator.SampleProfiles;
 using Perforator.Server.Auth;
 using Perforator.Server.Results;

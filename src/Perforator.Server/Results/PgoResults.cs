@@ -8,6 +8,7 @@ using Perforator.Generation;
 using Perforator.Server.Http;
 using Perforator.Server.Ingest;
 using Perforator.Server.Storage;
+using Perforator.Symbolize;
 
 namespace Perforator.Server.Results;
 
@@ -97,7 +98,7 @@ internal sealed class PgoResults : IDisposable
         GeneratedProfile generated;
         try
         {
-            generated = await Task.Run(() => GeneratedProfile.Generate(merged.Profile, merged.Count, merged.Losses, binary, build.Service, form), stop);
+            generated = await Task.Run(() => GeneratedProfile.Generate(merged.Profile, merged.Count, merged.Losses, binary, NoDebugFiles.Instance, build.Service, form), stop);
         }
         catch (UserErrorException e)
         {

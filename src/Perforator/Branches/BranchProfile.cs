@@ -126,12 +126,54 @@ public sealed class BranchProfile
             ExactAddressSamples = PairCounts.Saturating(ExactAddressSamples, weight);
     }
 
+    /// <summary>Adds another profile of the same binary, each count of it so many times.</summary>
+    /// <exception cref="ArgumentException">The other profile is of another binary.</exception>
+    public void Merge(BranchProfile other, ulong weight)
+    {
+        if (weight == 1)
+            Merge(other);
+        else
+            AddScaled(other, count => SampleTimes(count, weight));
+    }
+
+    /// <summary>The profile with each count divided and rounded, to 1 at least where there was any.</summary>
+    public BranchProfile DividedBy(ulong divisor)
+    {
+        BranchProfile divided = new(BuildId, Path);
+        divided.AddScaled(this, count => count == 0 ? 0 : Math.Max(1, (count / divisor) + (count % divisor * 2 >= divisor ? 1UL : 0)));
+        return divided;
+    }
+
+    private static ulong SampleTimes(ulong count, ulong weight) => Math.BigMul(count, weight, out ulong low) == 0 ? low : ulong.MaxValue;
+
+    private void AddScaled(BranchProfile other, Func<ulong, ulong> scale)
+    {
+        RequireSameBinary(other);
+        foreach (TraceCount trace in other.Traces())
+            AddTrace(trace.From, trace.To, trace.End, scale(trace.Count), Math.Min(scale(trace.Count), scale(trace.Mispredicted)));
+        foreach (PairCount range in other.UnpairedRanges.Sorted())
+            AddRange(range.First, range.Second, scale(range.Count));
+        foreach (PairCount address in other.Addresses.Sorted())
+            Addresses.Add(address.First, address.Second, scale(address.Count), scale(address.Extra));
+        Samples = PairCounts.Saturating(Samples, scale(other.Samples));
+        BranchEntries = PairCounts.Saturating(BranchEntries, scale(other.BranchEntries));
+        AddressSamples = PairCounts.Saturating(AddressSamples, scale(other.AddressSamples));
+        ExactAddressSamples = PairCounts.Saturating(ExactAddressSamples, scale(other.ExactAddressSamples));
+        foreach ((string reason, ulong count) in other.Losses.ByReason)
+            Losses.Add(reason, scale(count));
+    }
+
+    private void RequireSameBinary(BranchProfile other)
+    {
+        if (other.BuildId != BuildId)
+            throw new ArgumentException($"profiles of different binaries do not add up: {BuildId} and {other.BuildId}", nameof(other));
+    }
+
     /// <summary>Adds another profile of the same binary.</summary>
     /// <exception cref="ArgumentException">The other profile is of another binary.</exception>
     public void Merge(BranchProfile other)
     {
-        if (other.BuildId != BuildId)
-            throw new ArgumentException($"profiles of different binaries do not add up: {BuildId} and {other.BuildId}", nameof(other));
+        RequireSameBinary(other);
         (branches, ranges) = (null, null);
         traces.Merge(other.traces);
         unpairedRanges.Merge(other.unpairedRanges);

@@ -47,6 +47,9 @@ public sealed class FlowChecks
     /// </summary>
     public ulong PlacelessIndirectCalls { get; private set; }
 
+    /// <summary>The share of ranges' samples that lie in functions with debug info and make sense, from 0 to 1; 1 when there are none.</summary>
+    public double UsableShare => RangeSamples == 0 ? 1 : Math.Clamp(1 - (((double)OutsideFunctions + OutsideCode + BogusRange) / RangeSamples), 0, 1);
+
     /// <param name="count">How often it was executed.</param>
     /// <param name="hasPlace">Whether a line, or a probe, is known of it.</param>
     public void AddIndirectCall(ulong count, bool hasPlace)

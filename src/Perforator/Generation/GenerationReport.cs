@@ -176,37 +176,28 @@ public sealed record GenerationReport
         return text.ToString();
     }
 
-    /// <summary>The report for machines: one JSON object.</summary>
-    public string ToJson()
+    /// <summary>The report for machines: one JSON object, its names in camelCase.</summary>
+    public string ToJson() => ToJsonObject().ToJsonString(new JsonSerializerOptions { WriteIndented = true });
+
+    internal JsonObject ToJsonObject()
     {
         JsonObject json = [];
         foreach ((string name, object value) in Fields())
-            json[name] = value switch
+            json[ReportJson.Name(name)] = value switch
             {
                 ulong number => number,
                 int number => number,
                 double number => number,
                 _ => (JsonNode)value.ToString()!,
             };
-        json[nameof(AddressSamples)] = AddressSamples;
-        json[nameof(ExactAddressSamples)] = ExactAddressSamples;
-        json[nameof(Summary)] = new JsonObject
-        {
-            [nameof(Functions)] = Summary.NumFunctions,
-            ["Counts"] = Summary.NumCounts,
-            ["TotalCount"] = Summary.TotalCount,
-            ["MaxCount"] = Summary.MaxCount,
-            ["MaxFunctionCount"] = Summary.MaxFunctionCount,
-            ["Cutoffs"] = new JsonArray([.. Summary.Entries.ToArray().Select(e => new JsonObject { ["Cutoff"] = e.Cutoff, ["MinCount"] = e.MinCount, ["Counts"] = e.NumCounts })]),
-        };
-        json["Findings"] = new JsonArray([.. Checks.Findings().Select(f => new JsonObject { ["Samples"] = f.Samples, ["Of"] = f.Of, ["What"] = f.What })]);
-        JsonObject losses = [];
-        foreach ((string reason, ulong count) in Losses.ByReason)
-            losses[reason] = count;
-        json[nameof(Losses)] = losses;
-        json[nameof(Notes)] = new JsonArray([.. Notes.Select(note => JsonValue.Create(note))]);
-        json[nameof(Advice)] = Advice;
-        return json.ToJsonString(new JsonSerializerOptions { WriteIndented = true });
+        json["addressSamples"] = AddressSamples;
+        json["exactAddressSamples"] = ExactAddressSamples;
+        json["summary"] = ReportJson.Of(Summary);
+        json["findings"] = new JsonArray([.. Checks.Findings().Select(f => new JsonObject { ["samples"] = f.Samples, ["of"] = f.Of, ["what"] = f.What })]);
+        json["losses"] = ReportJson.Of(Losses);
+        json["notes"] = new JsonArray([.. Notes.Select(note => JsonValue.Create(note))]);
+        json["advice"] = Advice;
+        return json;
     }
 
     private IEnumerable<(string Name, object Value)> Fields()

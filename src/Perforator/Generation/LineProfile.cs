@@ -116,6 +116,8 @@ internal sealed class LineProfile
     /// Lines are relative to the function's start line, modulo 2^16: sample profiles have no negative offsets, and code included from
     /// other files may lie anywhere.
     /// </summary>
+    internal static uint Offset(uint line, uint startLine) => (line - startLine) & 0xffff;
+
     private LineLocation LocationIn(InlineContext context, uint line, uint discriminator) =>
-        new((line - context.StartLine) & 0xffff, profile.IsFlowSensitive ? discriminator : Discriminator.Base(discriminator));
+        new(Offset(line, context.StartLine), profile.IsFlowSensitive ? discriminator : Discriminator.Base(discriminator));
 }

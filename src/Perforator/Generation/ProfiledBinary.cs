@@ -64,9 +64,9 @@ public sealed class ProfiledBinary : IDisposable
 
     /// <summary>Opens a binary.</summary>
     /// <param name="path">The binary.</param>
-    /// <param name="debugFile">A separate file with its debug info, or null to look where the binary says.</param>
+    /// <param name="debugFiles">Where to look for the debug info that it does not have itself.</param>
     /// <exception cref="UserErrorException">One of the files cannot be used, or there is no debug info; the message says what to do.</exception>
-    public static ProfiledBinary Load(string path, string? debugFile = null)
+    public static ProfiledBinary Load(string path, IDebugFiles debugFiles)
     {
         ElfFile elf = ElfFile.Load(path);
         Symbolizer? symbolizer = null;
@@ -74,10 +74,10 @@ public sealed class ProfiledBinary : IDisposable
         {
             if (elf.ExecutableBytes == 0)
                 throw new UserErrorException($"{path} holds no code, only debug info: give the binary itself; its debug file is found when it lies beside it");
-            symbolizer = Symbolizer.Open(elf, debugFile);
+            symbolizer = Symbolizer.Open(elf, debugFiles);
             if (!symbolizer.HasDebugInfo)
                 throw new UserErrorException(
-                    $"{debugFile ?? path} has no debug info: rebuild with -g (or -gline-tables-only) and -fdebug-info-for-profiling, or name the file that has it with --debug-file");
+                    $"{symbolizer.DebugFile?.Path ?? path} has no debug info: rebuild with -g (or -gline-tables-only) and -fdebug-info-for-profiling, or name the file that has it with --debug-file");
             return new ProfiledBinary(elf, symbolizer);
         }
         catch (Exception e)
@@ -148,6 +148,33 @@ public sealed class ProfiledBinary : IDisposable
         if (probes.Damage is { } damage)
             Losses.Add($"damaged pseudo probes: {damage.Message}");
         return probes;
+    }
+
+    /// <summary>Which functions it has, with checksums or with the lines they have code for. Reads all of the debug info, or all descriptors.</summary>
+    /// <param name="byProbes">Whether checksums are wanted.</param>
+    /// <exception cref="UserErrorException">Checksums are wanted and there are none.</exception>
+    internal SourceShape Shape(bool byProbes)
+    {
+        SourceShape shape = new();
+        if (byProbes)
+        {
+            if (!HasPseudoProbes)
+                throw new UserErrorException($"{Path} has no pseudo probes, but the profile is of a build that has; compile it with -fpseudo-probe-for-profiling");
+            PseudoProbes probes = PseudoProbes.Parse(elf.SectionData(ProbeDescriptorSection).Span, default, static _ => false, static _ => null);
+            foreach (ProbeDescriptor descriptor in probes.Descriptors)
+                shape.AddFunction(CanonicalName.Of(descriptor.Name), descriptor.Checksum);
+            return shape;
+        }
+        foreach (FunctionRange piece in symbolizer.AllFunctions().SelectMany(static function => function.Ranges))
+            for (BinaryAddress at = piece.Start; at < piece.End;)
+            {
+                SourceLocation location = symbolizer.Find(at);
+                foreach (SourceFrame frame in location.Frames())
+                    if (frame.Function.Length > 0 && frame.Line != 0)
+                        shape.AddLine(CanonicalName.Of(frame.Function), LineProfile.Offset(frame.Line, frame.StartLine));
+                at = new(Math.Max(location.End.Value, at.Value + 1));
+            }
+        return shape;
     }
 
     public void Dispose()

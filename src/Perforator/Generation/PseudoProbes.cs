@@ -62,6 +62,9 @@ internal sealed class PseudoProbes
     /// <summary>The probes at an instruction, in the order of the section.</summary>
     public IReadOnlyList<PseudoProbe> At(ulong address) => byAddress.TryGetValue(address, out List<PseudoProbe>? probes) ? probes : [];
 
+    /// <summary>All descriptors.</summary>
+    public IEnumerable<ProbeDescriptor> Descriptors => descriptors.Values;
+
     /// <summary>The descriptor of a function.</summary>
     public bool TryDescribe(ulong guid, out ProbeDescriptor descriptor) => descriptors.TryGetValue(guid, out descriptor);
 

@@ -62,19 +62,19 @@ public sealed class LayoutReport
     {
         JsonObject json = [];
         foreach ((string name, object value) in fields)
-            json[name] = value switch
+            json[JsonNamingPolicy.CamelCase.ConvertName(name)] = value switch
             {
                 ulong number => number,
                 int number => number,
                 double number => number,
                 _ => (JsonNode)value.ToString()!,
             };
-        json["Findings"] = new JsonArray([.. findings.Select(f => new JsonObject { ["Count"] = f.Count, ["Of"] = f.Of, ["What"] = f.What })]);
+        json["findings"] = new JsonArray([.. findings.Select(f => new JsonObject { ["count"] = f.Count, ["of"] = f.Of, ["what"] = f.What })]);
         JsonObject lost = [];
         foreach ((string reason, ulong count) in losses.ByReason)
             lost[reason] = count;
-        json["Losses"] = lost;
-        json[nameof(Notes)] = new JsonArray([.. Notes.Select(note => JsonValue.Create(note))]);
+        json["losses"] = lost;
+        json["notes"] = new JsonArray([.. Notes.Select(note => JsonValue.Create(note))]);
         return json.ToJsonString(new JsonSerializerOptions { WriteIndented = true });
     }
 }

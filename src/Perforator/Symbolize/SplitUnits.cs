@@ -9,31 +9,30 @@ internal sealed class SplitUnits : IDisposable
 {
     public const string Missing = "compile unit whose split debug info (.dwo or .dwp file) was not found: its inlined calls are unknown";
 
-    private readonly string folder;
+    private readonly ElfFile binary;
+    private readonly IDebugFiles debugFiles;
     private readonly LossCounts losses;
-    private readonly Dictionary<string, DwarfUnits?> files = new(StringComparer.Ordinal);
+    private readonly Dictionary<(string Folder, string Name), List<DwarfUnits>> files = [];
     private readonly ElfFile? package;
     private readonly PackageIndex? packageIndex;
 
-    /// <param name="linked">Paths of the linked files; a package is looked for as each with ".dwp" appended.</param>
+    /// <param name="binary">The binary.</param>
+    /// <param name="source">The file with its debug info: itself, or a separate one.</param>
+    /// <param name="debugFiles">Where split units and packages of them are looked for.</param>
     /// <param name="losses">Where missing and damaged files are counted.</param>
-    public SplitUnits(IReadOnlyList<string> linked, LossCounts losses)
+    public SplitUnits(ElfFile binary, ElfFile source, IDebugFiles debugFiles, LossCounts losses)
     {
-        this.losses = losses;
-        folder = Path.GetDirectoryName(Path.GetFullPath(linked[0]))!;
-        foreach (string path in linked)
+        (this.binary, this.debugFiles, this.losses) = (binary, debugFiles, losses);
+        package = debugFiles.FindPackage(binary, losses) ?? (source != binary ? debugFiles.FindPackage(source, losses) : null);
+        if (package is null)
+            return;
+        try
         {
-            if (package is not null || !DebugFiles.IsRegularFile(path + ".dwp"))
-                continue;
-            try
-            {
-                package = ElfFile.Load(path + ".dwp");
-                packageIndex = PackageIndex.Parse(package.SectionData(".debug_cu_index"));
-            }
-            catch (Exception e) when (e is MalformedInputException or UserErrorException)
-            {
-                losses.Add($"damaged package file {path}.dwp: {e.Message}");
-            }
+            packageIndex = PackageIndex.Parse(package.SectionData(".debug_cu_index"));
+        }
+        catch (MalformedInputException e)
+        {
+            losses.Add($"damaged package file {package.Path}: {e.Message}");
         }
     }
 
@@ -42,9 +41,9 @@ internal sealed class SplitUnits : IDisposable
     public DwarfUnit? Find(DwarfUnit skeleton)
     {
         ulong id = skeleton.DwoId;
-        foreach (DwarfUnits? units in Candidates(skeleton))
+        foreach (DwarfUnits units in Candidates(skeleton))
         {
-            foreach (DwarfUnit unit in units?.All ?? [])
+            foreach (DwarfUnit unit in units.All)
             {
                 if (unit.DwoId != id)
                     continue;
@@ -58,15 +57,12 @@ internal sealed class SplitUnits : IDisposable
 
     public void Dispose() => package?.Dispose();
 
-    private IEnumerable<DwarfUnits?> Candidates(DwarfUnit skeleton)
+    private IEnumerable<DwarfUnits> Candidates(DwarfUnit skeleton)
     {
         if (packageIndex?.Find(skeleton.DwoId, ".debug_info") is not null)
             yield return DwarfUnits.Read(new DwarfSections(name => Packaged(skeleton.DwoId, name)));
-        string name = skeleton.Attributes.DwoName;
-        // In the order of likelihood: where the compiler wrote it, then beside the binary, where builds are often copied to.
-        yield return Load(Path.Combine(skeleton.Attributes.CompilationFolder, name));
-        yield return Load(Path.Combine(folder, name));
-        yield return Load(Path.Combine(folder, Path.GetFileName(name)));
+        foreach (DwarfUnits units in Load(skeleton.Attributes.CompilationFolder, skeleton.Attributes.DwoName))
+            yield return units;
     }
 
     private ReadOnlyMemory<byte> Packaged(ulong id, string name)
@@ -82,25 +78,23 @@ internal sealed class SplitUnits : IDisposable
         return whole.Slice((int)piece.Offset, (int)piece.Length);
     }
 
-    private DwarfUnits? Load(string path)
+    private List<DwarfUnits> Load(string compilationFolder, string name)
     {
-        if (files.TryGetValue(path, out DwarfUnits? known))
+        if (files.TryGetValue((compilationFolder, name), out List<DwarfUnits>? known))
             return known;
-        DwarfUnits? units = null;
-        try
+        List<DwarfUnits> units = [];
+        foreach (ElfFile file in debugFiles.FindSplitUnits(binary, compilationFolder, name, losses))
         {
-            if (DebugFiles.IsRegularFile(path))
+            try
             {
-                // Read whole: they are many and small, and open files are few.
-                ElfFile file = ElfFile.Parse(File.ReadAllBytes(path), path);
-                units = DwarfUnits.Read(new DwarfSections(name => file.SectionData(name + ".dwo")));
+                units.Add(DwarfUnits.Read(new DwarfSections(section => file.SectionData(section + ".dwo"))));
+            }
+            catch (MalformedInputException e)
+            {
+                losses.Add($"damaged or unreadable split debug info {file.Path}: {e.Message}");
             }
         }
-        catch (Exception e) when (e is MalformedInputException or IOException or UnauthorizedAccessException)
-        {
-            losses.Add($"damaged or unreadable split debug info {path}: {e.Message}");
-        }
-        files.Add(path, units);
+        files.Add((compilationFolder, name), units);
         return units;
     }
 }

@@ -22,16 +22,13 @@ public sealed class Symbolizer : IDisposable
     private readonly UnitSymbols?[] symbols;
     private readonly AddressIndex index;
 
-    private Symbolizer(ElfFile binary, string? debugFilePath)
+    private Symbolizer(ElfFile binary, IDebugFiles debugFiles)
     {
-        if (debugFilePath is not null)
-            debugFile = DebugFiles.Open(binary, debugFilePath);
-        else if (!binary.HasSection(".debug_info"))
-            debugFile = DebugFiles.Find(binary, Losses);
+        debugFile = debugFiles.FindDebugFile(binary, Losses);
         isCode = address => binary.IsCode(new(address));
         ElfFile source = debugFile ?? binary;
-        supplement = DebugFiles.FindSupplement(source, Losses);
-        splitUnits = new SplitUnits([binary.Path, source.Path], Losses);
+        supplement = debugFiles.FindSupplement(source, Losses);
+        splitUnits = new SplitUnits(binary, source, debugFiles, Losses);
         units = DwarfUnits.Read(Sections(source));
         if (supplement is not null)
             units.Supplement = DwarfUnits.Read(Sections(supplement));
@@ -44,11 +41,9 @@ public sealed class Symbolizer : IDisposable
 
     /// <summary>Prepares to symbolize addresses of a binary.</summary>
     /// <param name="binary">The binary; stays open for as long as this object is used, and is not disposed with it.</param>
-    /// <param name="debugFile">
-    /// A separate file with the binary's debug info; null to use what the binary has or names (.gnu_debuglink, build id).
-    /// </param>
-    /// <exception cref="UserErrorException">The debug file cannot be used; the message says why.</exception>
-    public static Symbolizer Open(ElfFile binary, string? debugFile = null) => new(binary, debugFile);
+    /// <param name="debugFiles">Where to look for what the binary does not have itself.</param>
+    /// <exception cref="UserErrorException">The debug file that the user named cannot be used; the message says why.</exception>
+    public static Symbolizer Open(ElfFile binary, IDebugFiles debugFiles) => new(binary, debugFiles);
 
     /// <summary>Whether there is any DWARF debug info; without, no address has a place in source.</summary>
     public bool HasDebugInfo => units.All.Count > 0;

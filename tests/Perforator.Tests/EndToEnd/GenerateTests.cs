@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using Perforator.Branches;
 using Perforator.SampleProfiles;
+using Perforator.Symbolize;
 using Perforator.Tests.Generation;
 using Perforator.Tests.Infrastructure;
 
@@ -82,9 +83,9 @@ public sealed class GenerateTests : IClassFixture<GenerateTests.Recording>, IDis
     {
         ToolResult result = Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--perf-script", recording.Script, "--format", "text", "--json").Succeeded();
         using JsonDocument report = JsonDocument.Parse(result.Error);
-        Assert.Equal(2, report.RootElement.GetProperty("TotalProfiles").GetInt32());
-        Assert.True(report.RootElement.GetProperty("TotalBranches").GetInt64() > 60_000);
-        Assert.True(report.RootElement.GetProperty("Functions").GetInt32() > 10);
+        Assert.Equal(2, report.RootElement.GetProperty("totalProfiles").GetInt32());
+        Assert.True(report.RootElement.GetProperty("totalBranches").GetInt64() > 60_000);
+        Assert.True(report.RootElement.GetProperty("functions").GetInt32() > 10);
         Assert.StartsWith("_Z", result.Output[result.Output.IndexOf("_Z", StringComparison.Ordinal)..]);
     }
 
@@ -115,15 +116,15 @@ public sealed class GenerateTests : IClassFixture<GenerateTests.Recording>, IDis
             ["--perfscript", recording.Script, "--binary", recording.Binary, "--format", "text", "--show-density", "-o", peer]).Succeeded().Output;
         using JsonDocument report = JsonDocument.Parse(Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--json", "-o", output).Succeeded().Error);
         JsonElement fields = report.RootElement;
-        Assert.Contains(string.Create(CultureInfo.InvariantCulture, $"Functions with density >= {fields.GetProperty("Density").GetDouble():F1} account"), density);
+        Assert.Contains(string.Create(CultureInfo.InvariantCulture, $"Functions with density >= {fields.GetProperty("density").GetDouble():F1} account"), density);
         string summary = Tool.Run("llvm-profdata-19", ["show", "--sample", "--detailed-summary", peer]).Succeeded().Output;
-        foreach ((string field, string label) in new[] { ("TotalCount", "Total count"), ("MaxCount", "Maximum block count"), ("MaxFunctionCount", "Maximum function count"), ("Counts", "Total number of blocks"), ("Functions", "Total functions") })
-            Assert.Contains($"{label}: {fields.GetProperty("Summary").GetProperty(field).GetUInt64()}\n", summary);
-        foreach (JsonElement cutoff in fields.GetProperty("Summary").GetProperty("Cutoffs").EnumerateArray())
-            Assert.Contains($"{cutoff.GetProperty("Counts").GetUInt64()} blocks with count >= {cutoff.GetProperty("MinCount").GetUInt64()} account", summary);
+        foreach ((string field, string label) in new[] { ("totalCount", "Total count"), ("maxCount", "Maximum block count"), ("maxFunctionCount", "Maximum function count"), ("counts", "Total number of blocks"), ("functions", "Total functions") })
+            Assert.Contains($"{label}: {fields.GetProperty("summary").GetProperty(field).GetUInt64()}\n", summary);
+        foreach (JsonElement cutoff in fields.GetProperty("summary").GetProperty("cutoffs").EnumerateArray())
+            Assert.Contains($"{cutoff.GetProperty("counts").GetUInt64()} blocks with count >= {cutoff.GetProperty("minCount").GetUInt64()} account", summary);
         string hot = Tool.Run("llvm-profdata-19", ["show", "--sample", "--hot-func-list", peer]).Succeeded().Output;
-        Assert.Contains($"{fields.GetProperty("HotFunctions").GetInt32()} out of {fields.GetProperty("Functions").GetInt32()} functions", hot);
-        Assert.Contains(string.Create(CultureInfo.InvariantCulture, $"({100 * fields.GetProperty("HotFunctionCoverage").GetDouble():F2}%) are from hot functions"), hot);
+        Assert.Contains($"{fields.GetProperty("hotFunctions").GetInt32()} out of {fields.GetProperty("functions").GetInt32()} functions", hot);
+        Assert.Contains(string.Create(CultureInfo.InvariantCulture, $"({100 * fields.GetProperty("hotFunctionCoverage").GetDouble():F2}%) are from hot functions"), hot);
     }
 
     [Fact]
@@ -300,7 +301,7 @@ public sealed class GenerateTests : IClassFixture<GenerateTests.Recording>, IDis
 
     private void SaveBranches(string path)
     {
-        using Perforator.Generation.ProfiledBinary binary = Perforator.Generation.ProfiledBinary.Load(recording.Binary);
+        using Perforator.Generation.ProfiledBinary binary = Perforator.Generation.ProfiledBinary.Load(recording.Binary, LocalDebugFiles.Found);
         BranchAggregator aggregator = new(new SingleModuleResolver(binary.ToModule()));
         new Perforator.PerfScript.PerfScriptReader(aggregator).ReadFile(recording.Script);
         BranchProfileSet set = new();

@@ -227,7 +227,7 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
         Assert.Contains(mixed, Import("mixed", 0, 12));
         Assert.Contains(mixed, server.Cli("pgo", "mixed", "--binary", program.Binary, "-o", folder["afdo"]).Succeeded().Error);
         using JsonDocument json = JsonDocument.Parse(server.Cli("pgo", "mixed", "--json", "-o", folder["afdo"]).Succeeded().Error);
-        Assert.Equal((42, 30), (json.RootElement.GetProperty("AddressSamples").GetInt32(), json.RootElement.GetProperty("ExactAddressSamples").GetInt32()));
+        Assert.Equal((42, 30), (json.RootElement.GetProperty("addressSamples").GetInt32(), json.RootElement.GetProperty("exactAddressSamples").GetInt32()));
 
         // Beside branch stacks addresses are of no use.
         server.Cli("import", program.PerfData, "--service", "mixed", "--binary", program.Binary).Succeeded();

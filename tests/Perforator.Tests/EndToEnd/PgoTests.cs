@@ -139,7 +139,7 @@ public sealed class PgoTests : IClassFixture<LoopProgram>, IDisposable
         Assert.Equal((1, false), (none.ExitCode, Directory.Exists(folder["none"])));
         Assert.Contains($"cannot be written: there is no folder {folder["none"]}", none.Error, StringComparison.Ordinal);
         JsonElement json = JsonDocument.Parse(Pgo("loop", "--json").Succeeded().Error).RootElement;
-        Assert.Equal((110UL, 2UL), (json.GetProperty("TotalSamples").GetUInt64(), json.GetProperty("TotalProfiles").GetUInt64()));
+        Assert.Equal((110UL, 2UL), (json.GetProperty("totalSamples").GetUInt64(), json.GetProperty("totalProfiles").GetUInt64()));
     }
 
     [Fact]

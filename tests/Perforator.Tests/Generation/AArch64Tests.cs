@@ -5,6 +5,7 @@ using Perforator.Elf;
 using Perforator.Generation;
 using Perforator.PerfData;
 using Perforator.SampleProfiles;
+using Perforator.Symbolize;
 using Perforator.Tests.Infrastructure;
 
 namespace Perforator.Tests.Generation;
@@ -56,7 +57,7 @@ public sealed class AArch64Tests : IDisposable
         new BranchWalker(elf, seed: 11) { StaysInside = true }.Feed(writer, binary, samples: 1500, (7, 0));
         writer.Complete();
         data.Position = 0;
-        using ProfiledBinary opened = ProfiledBinary.Load(binary);
+        using ProfiledBinary opened = ProfiledBinary.Load(binary, LocalDebugFiles.Found);
         BranchAggregator aggregator = new(new SingleModuleResolver(opened.ToModule()));
         new PerfDataReader(aggregator).Read(data);
         SampleProfile profile = ProfileGenerator.Generate(aggregator.Profiles[opened.BuildId], opened, new FlowChecks());

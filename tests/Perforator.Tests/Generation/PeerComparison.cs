@@ -6,6 +6,7 @@ using Perforator.Elf;
 using Perforator.Generation;
 using Perforator.PerfScript;
 using Perforator.SampleProfiles;
+using Perforator.Symbolize;
 using Perforator.Tests.Infrastructure;
 
 namespace Perforator.Tests.Generation;
@@ -58,7 +59,7 @@ public sealed class PeerComparison : IDisposable
     /// <summary>Our profile and how well the branches fit.</summary>
     public static SampleProfile Generate(string binary, string script, out FlowChecks checks, string? debugFile = null)
     {
-        using ProfiledBinary opened = ProfiledBinary.Load(binary, debugFile);
+        using ProfiledBinary opened = ProfiledBinary.Load(binary, new LocalDebugFiles(debugFile));
         BranchAggregator aggregator = new(new SingleModuleResolver(opened.ToModule()));
         new PerfScriptReader(aggregator).ReadFile(script);
         checks = new FlowChecks();

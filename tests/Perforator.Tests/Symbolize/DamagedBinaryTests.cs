@@ -65,9 +65,9 @@ public class DamagedBinaryTests(SourcePrograms programs) : IClassFixture<SourceP
         int unitLength = BitConverter.ToInt32(image, (int)info.Offset.Value);
         image.AsSpan((int)info.Offset.Value + unitLength / 2, 40).Fill(0xff);
 
-        using Symbolizer sound = Symbolizer.Open(whole);
+        using Symbolizer sound = Symbolizer.Open(whole, LocalDebugFiles.Found);
         using ElfFile damaged = ElfFile.Parse(image, "damaged");
-        using Symbolizer symbolizer = Symbolizer.Open(damaged);
+        using Symbolizer symbolizer = Symbolizer.Open(damaged, LocalDebugFiles.Found);
         HashSet<string> functions = [.. symbolizer.AllFunctions().Select(f => f.Name)];
         Assert.Contains("_Z5otheri", functions);
         Assert.True(functions.Count < sound.AllFunctions().Count());
@@ -102,7 +102,7 @@ public class DamagedBinaryTests(SourcePrograms programs) : IClassFixture<SourceP
             """.Replace("; ", "\n", StringComparison.Ordinal));
         Tool.Run("clang-19", ["-nostdlib", "-static", "-fuse-ld=lld-19", source, "-o", programs["circle"]]).Succeeded();
         using ElfFile file = ElfFile.Load(programs["circle"]);
-        using Symbolizer symbolizer = Symbolizer.Open(file);
+        using Symbolizer symbolizer = Symbolizer.Open(file, LocalDebugFiles.Found);
         BinaryAddress start = new(Addresses(File.ReadAllBytes(programs["circle"]))[0]);
         Assert.Equal("", symbolizer.Find(start).Context!.Function);
         Assert.Null(symbolizer.FindFunction(start));
@@ -119,7 +119,7 @@ public class DamagedBinaryTests(SourcePrograms programs) : IClassFixture<SourceP
     internal static void Read(ElfFile file, IReadOnlyList<ulong> addresses)
     {
         _ = file.BuildId;
-        using Symbolizer symbolizer = Symbolizer.Open(file);
+        using Symbolizer symbolizer = Symbolizer.Open(file, LocalDebugFiles.Found);
         foreach (ulong address in addresses)
         {
             foreach (SourceFrame frame in symbolizer.Find(new(address)).Frames())

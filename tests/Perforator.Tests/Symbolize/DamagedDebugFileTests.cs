@@ -101,7 +101,7 @@ public class DamagedDebugFileTests(SourcePrograms programs) : IClassFixture<Sour
     private static List<string> InlinedCallers(string binary, out LossCounts losses)
     {
         using ElfFile file = ElfFile.Load(binary);
-        using Symbolizer symbolizer = Symbolizer.Open(file);
+        using Symbolizer symbolizer = Symbolizer.Open(file, LocalDebugFiles.Found);
         List<string> callers = [.. Code(binary).Select(address => symbolizer.Find(new(address)).Frames().ToArray())
             .Where(frames => frames.Length > 1).Select(frames => frames[^1].Function).Distinct().Order(StringComparer.Ordinal)];
         losses = symbolizer.Losses;

@@ -26,7 +26,7 @@ internal static class LlvmSymbolizer
         File.Delete(withoutSymbols);
 
         using ElfFile file = ElfFile.Load(binary);
-        using Symbolizer symbolizer = Symbolizer.Open(file, debugFile);
+        using Symbolizer symbolizer = Symbolizer.Open(file, new LocalDebugFiles(debugFile));
         int found = 0;
         using IEnumerator<string> lines = ((IEnumerable<string>)result.Output.Split('\n')).GetEnumerator();
         foreach (ulong address in addresses)

@@ -34,7 +34,7 @@ public class SeparateDebugInfoTests(SourcePrograms programs) : IClassFixture<Sou
         AssertSame(whole, file);
 
         File.AppendAllText(debugFile, "x");
-        using Symbolizer symbolizer = Symbolizer.Open(file);
+        using Symbolizer symbolizer = Symbolizer.Open(file, LocalDebugFiles.Found);
         Assert.False(symbolizer.HasDebugInfo);
         Assert.Contains("program.debug", Assert.Single(symbolizer.Losses.ByReason).Key, StringComparison.Ordinal);
     }
@@ -45,9 +45,9 @@ public class SeparateDebugInfoTests(SourcePrograms programs) : IClassFixture<Sou
         string stripped = Strip(Plain, "refusing", "refusing.debug");
         string other = programs.Clang("other-build", "-O1", "-g", "-Wl,--build-id=sha1");
         using ElfFile file = ElfFile.Load(stripped);
-        Assert.Contains("build id", Assert.Throws<UserErrorException>(() => Symbolizer.Open(file, other)).Message, StringComparison.Ordinal);
-        Assert.Contains("no debug info", Assert.Throws<UserErrorException>(() => Symbolizer.Open(file, stripped)).Message, StringComparison.Ordinal);
-        using Symbolizer none = Symbolizer.Open(file);
+        Assert.Contains("build id", Assert.Throws<UserErrorException>(() => Symbolizer.Open(file, new LocalDebugFiles(other))).Message, StringComparison.Ordinal);
+        Assert.Contains("no debug info", Assert.Throws<UserErrorException>(() => Symbolizer.Open(file, new LocalDebugFiles(stripped))).Message, StringComparison.Ordinal);
+        using Symbolizer none = Symbolizer.Open(file, LocalDebugFiles.Found);
         Assert.False(none.HasDebugInfo);
         Assert.Null(none.Find(file.LoadSegments.First(s => s.IsExecutable).Address).Context);
     }
@@ -71,7 +71,7 @@ public class SeparateDebugInfoTests(SourcePrograms programs) : IClassFixture<Sou
         AssertSame(whole, file);
 
         File.Delete(programs[name + ".shared"]);
-        using Symbolizer symbolizer = Symbolizer.Open(file);
+        using Symbolizer symbolizer = Symbolizer.Open(file, LocalDebugFiles.Found);
         Assert.Contains(symbolizer.Losses.ByReason.Keys, r => r.Contains(name + ".shared", StringComparison.Ordinal));
     }
 
@@ -126,7 +126,7 @@ public class SeparateDebugInfoTests(SourcePrograms programs) : IClassFixture<Sou
     private static SourceFrame[][] Frames(string binary, List<ulong> addresses, out LossCounts losses)
     {
         using ElfFile file = ElfFile.Load(binary);
-        using Symbolizer symbolizer = Symbolizer.Open(file);
+        using Symbolizer symbolizer = Symbolizer.Open(file, LocalDebugFiles.Found);
         SourceFrame[][] frames = [.. addresses.Select(a => symbolizer.Find(new(a)).Frames().ToArray())];
         losses = symbolizer.Losses;
         return frames;

@@ -60,11 +60,11 @@ public class SymbolizerTests(SourcePrograms programs) : IClassFixture<SourceProg
     public void One_unit_is_parsed_for_one_address()
     {
         using ElfFile file = ElfFile.Load(programs.Clang("v5", "-O2", "-g", "-fdebug-info-for-profiling"));
-        using Symbolizer symbolizer = Symbolizer.Open(file);
+        using Symbolizer symbolizer = Symbolizer.Open(file, LocalDebugFiles.Found);
         Assert.Equal(2, symbolizer.UnitCount);
         FunctionRange collatz = symbolizer.AllFunctions().Single(f => f.Name == "_Z7collatzi").Ranges.Single();
 
-        using Symbolizer lazy = Symbolizer.Open(file);
+        using Symbolizer lazy = Symbolizer.Open(file, LocalDebugFiles.Found);
         Assert.Equal(0, lazy.ParsedUnitCount);
         SourceLocation location = lazy.Find(collatz.Start);
         Assert.Equal("_Z7collatzi", location.Frames().Last().Function);

@@ -74,7 +74,7 @@ public class TypeUnitTests(SourcePrograms programs) : IClassFixture<SourceProgra
         string source = programs.Write($"{name}.s", string.Join('\n', [Code, .. parts, ""]).Replace("; ", "\n", StringComparison.Ordinal));
         Tool.Run("clang-19", ["-nostdlib", "-static", "-fuse-ld=lld-19", source, "-o", programs[name]]).Succeeded();
         using ElfFile file = ElfFile.Load(programs[name]);
-        using Symbolizer symbolizer = Symbolizer.Open(file);
+        using Symbolizer symbolizer = Symbolizer.Open(file, LocalDebugFiles.Found);
         BinaryAddress start = new(LlvmSymbolizer.Instructions(programs[name])[0]);
         SourceFrame frame = Assert.Single(symbolizer.Find(start).Frames());
         Assert.Equal(("declared", 42U), (frame.Function, frame.StartLine));

@@ -54,7 +54,7 @@ public class UnusualCodeTests(SourcePrograms programs) : IClassFixture<SourcePro
         Tool.Run("clang-19", [.. link, source, "-o", withLines]).Succeeded();
         LlvmSymbolizer.AssertSame(withLines, LlvmSymbolizer.Instructions(withLines));
         using ElfFile file = ElfFile.Load(withLines);
-        using Symbolizer symbolizer = Symbolizer.Open(file);
+        using Symbolizer symbolizer = Symbolizer.Open(file, LocalDebugFiles.Found);
         Assert.False(symbolizer.HasDebugInfo);
     }
 
@@ -80,7 +80,7 @@ public class UnusualCodeTests(SourcePrograms programs) : IClassFixture<SourcePro
 
         Assert.True(LlvmSymbolizer.AssertSame(binary, LlvmSymbolizer.Instructions(binary)) > 20);
         using ElfFile file = ElfFile.Load(binary);
-        using Symbolizer symbolizer = Symbolizer.Open(file);
+        using Symbolizer symbolizer = Symbolizer.Open(file, LocalDebugFiles.Found);
         Assert.Equal(3, symbolizer.AllFunctions().Count(function => function.Name == "_Z6sharedi"));
     }
 
@@ -117,7 +117,7 @@ public class UnusualCodeTests(SourcePrograms programs) : IClassFixture<SourcePro
         string binary = programs.Clang("unique", "-O2", "-g", "-fdebug-info-for-profiling", "-funique-internal-linkage-names");
         Assert.True(LlvmSymbolizer.AssertSame(binary, LlvmSymbolizer.Instructions(binary)) > 400);
         using ElfFile file = ElfFile.Load(binary);
-        using Symbolizer symbolizer = Symbolizer.Open(file);
+        using Symbolizer symbolizer = Symbolizer.Open(file, LocalDebugFiles.Found);
         Assert.Contains(symbolizer.AllFunctions(), f => f.Name.Contains(".__uniq.", StringComparison.Ordinal));
     }
 
@@ -162,7 +162,7 @@ public class UnusualCodeTests(SourcePrograms programs) : IClassFixture<SourcePro
     private static void AssertSplit(string binary, string suffix)
     {
         using ElfFile file = ElfFile.Load(binary);
-        using Symbolizer symbolizer = Symbolizer.Open(file);
+        using Symbolizer symbolizer = Symbolizer.Open(file, LocalDebugFiles.Found);
         int split = 0;
         foreach (ElfSymbol symbol in file.Symbols.Symbols.ToArray().Where(s => s.IsDefined && file.Symbols.Name(s).EndsWith(suffix, StringComparison.Ordinal)))
         {

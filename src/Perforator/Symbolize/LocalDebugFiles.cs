@@ -4,15 +4,63 @@ using Perforator.Elf;
 namespace Perforator.Symbolize;
 
 /// <summary>
-/// Finds the files that hold a binary's debug info when the binary does not: where GDB looks (GDB manual, "Separate Debug Files").
+/// Debug files on this machine: one that the user named, else where GDB looks (GDB manual, "Separate Debug Files") and where compilers
+/// write split units.
 /// </summary>
-internal static class DebugFiles
+/// <param name="named">The binary's debug file, as the user named it; null to look for one.</param>
+public sealed class LocalDebugFiles(string? named = null) : IDebugFiles
 {
+    /// <summary>Those that are found without being named.</summary>
+    public static readonly LocalDebugFiles Found = new();
+
     private const string GlobalFolder = "/usr/lib/debug";
+
+    /// <inheritdoc/>
+    public ElfFile? FindDebugFile(ElfFile binary, LossCounts losses) =>
+        named is not null ? Open(binary, named) : binary.HasSection(".debug_info") ? null : Find(binary, losses);
+
+    /// <inheritdoc/>
+    public ElfFile? FindPackage(ElfFile linked, LossCounts losses)
+    {
+        string path = linked.Path + ".dwp";
+        try
+        {
+            return IsRegularFile(path) ? ElfFile.Load(path) : null;
+        }
+        catch (UserErrorException e)
+        {
+            losses.Add($"damaged package file {path}: {e.Message}");
+            return null;
+        }
+    }
+
+    /// <inheritdoc/>
+    public IEnumerable<ElfFile> FindSplitUnits(ElfFile linked, string compilationFolder, string name, LossCounts losses)
+    {
+        string folder = Path.GetDirectoryName(Path.GetFullPath(linked.Path))!;
+        // In the order of likelihood: where the compiler wrote it, then beside the binary, where builds are often copied to.
+        foreach (string path in new[] { Path.Combine(compilationFolder, name), Path.Combine(folder, name), Path.Combine(folder, Path.GetFileName(name)) }.Distinct())
+            if (OpenSplit(path, losses) is { } file)
+                yield return file;
+    }
+
+    private static ElfFile? OpenSplit(string path, LossCounts losses)
+    {
+        try
+        {
+            // Read whole: they are many and small, and open files are few.
+            return IsRegularFile(path) ? ElfFile.Parse(File.ReadAllBytes(path), path) : null;
+        }
+        catch (Exception e) when (e is MalformedInputException or IOException or UnauthorizedAccessException)
+        {
+            losses.Add($"damaged or unreadable split debug info {path}: {e.Message}");
+            return null;
+        }
+    }
 
     /// <summary>Opens the debug file that the user named.</summary>
     /// <exception cref="UserErrorException">It cannot be read, has no debug info, or belongs to another binary.</exception>
-    public static ElfFile Open(ElfFile binary, string path)
+    private static ElfFile Open(ElfFile binary, string path)
     {
         ElfFile file = ElfFile.Load(path);
         string? problem = null;
@@ -27,7 +75,7 @@ internal static class DebugFiles
     }
 
     /// <summary>Looks for the debug file by build id, then by .gnu_debuglink; null when there is none that fits.</summary>
-    public static ElfFile? Find(ElfFile binary, LossCounts losses)
+    private static ElfFile? Find(ElfFile binary, LossCounts losses)
     {
         if (binary.HasBuildIdNote(out BuildId id) && Try(BuildIdPath(id), f => IsBuild(f, id)) is { } byId)
             return byId;
@@ -50,8 +98,8 @@ internal static class DebugFiles
         return null;
     }
 
-    /// <summary>Looks for the file that dwz moved shared entries to; null when none is named or none fits.</summary>
-    public static ElfFile? FindSupplement(ElfFile file, LossCounts losses)
+    /// <inheritdoc/>
+    public ElfFile? FindSupplement(ElfFile file, LossCounts losses)
     {
         DebugLink? link = null;
         try
@@ -74,7 +122,7 @@ internal static class DebugFiles
     }
 
     /// <summary>Whether a path that a binary names leads to a file with contents: not to a pipe or device, which might never end.</summary>
-    public static bool IsRegularFile(string path)
+    private static bool IsRegularFile(string path)
     {
         try
         {

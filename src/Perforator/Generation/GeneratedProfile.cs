@@ -1,9 +1,9 @@
 using System.Security.Cryptography;
 using Perforator.Branches;
-using Perforator.Generation;
 using Perforator.SampleProfiles;
+using Perforator.Symbolize;
 
-namespace Perforator.Server.Results;
+namespace Perforator.Generation;
 
 /// <summary>How a sample profile is written.</summary>
 /// <param name="Format">The encoding.</param>
@@ -24,13 +24,14 @@ public sealed record GeneratedProfile(byte[] Bytes, GenerationReport Report)
     /// <param name="totalProfiles">How many were added up.</param>
     /// <param name="losses">What their recording lost.</param>
     /// <param name="binaryFile">The binary, with debug info.</param>
+    /// <param name="debugFiles">Where to look for the debug info that it does not have itself.</param>
     /// <param name="service">The service, for the report.</param>
     /// <param name="form">The form wanted.</param>
     /// <exception cref="UserErrorException">The binary cannot be used, or has another build id.</exception>
     public static GeneratedProfile Generate(
-        BranchProfile branches, long totalProfiles, LossCounts losses, string binaryFile, string service, ProfileForm form)
+        BranchProfile branches, long totalProfiles, LossCounts losses, string binaryFile, IDebugFiles debugFiles, string service, ProfileForm form)
     {
-        using ProfiledBinary binary = ProfiledBinary.Load(binaryFile);
+        using ProfiledBinary binary = ProfiledBinary.Load(binaryFile, debugFiles);
         if (binary.BuildId != branches.BuildId)
             throw new UserErrorException(
                 $"{binaryFile} has build id {binary.BuildId}, the profile is of {branches.BuildId}; give the binary that ran, or --build-id {binary.BuildId}");
