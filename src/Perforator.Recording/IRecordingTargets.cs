@@ -11,4 +11,9 @@ public interface IRecordingTargets
 
     /// <summary>Whether services were named, so that others need not be interrupted where that can be had.</summary>
     bool IsSelective => false;
+
+    /// <summary>Whether a process that runs is wanted: asked, from the same thread, by recorders that learn of a process from its running, once of each program that it executes.</summary>
+    /// <param name="processId">Its id.</param>
+    /// <param name="isChildOfWanted">It was forked by a process that was wanted, whoever may be its parent by now.</param>
+    bool Wants(int processId, bool isChildOfWanted);
 }

@@ -1,6 +1,7 @@
 // What a recorder must not disturb, one kind a mode. Works until its input ends, checks itself and prints "ok" or what went wrong.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -13,9 +14,12 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/select.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -97,6 +101,43 @@ static void sleeps(void) {
   for (int i = 0; i < 20; i++) { if (epoll_wait(queue, &event, 1, 1) < 0 && errno == EINTR) interrupted++; check(); }
 }
 
+// What waits in all the ways there are, each for as long as it says and with no EINTR.
+static void naps(void) {
+  static int word; struct timespec nap = {0, 1000000}, at; long begin = milliseconds();
+  if (nanosleep(&nap, 0)) interrupted++;
+  clock_gettime(CLOCK_MONOTONIC, &at); at.tv_nsec += 1000000; if (at.tv_nsec >= 1000000000) { at.tv_nsec -= 1000000000; at.tv_sec++; }
+  if (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, 0)) interrupted++;
+  errno = 0; if (syscall(SYS_futex, &word, 0, 0, &nap, 0, 0) != -1 || errno != ETIMEDOUT) interrupted++;
+  struct pollfd none = {-1, 0, 0}; if (poll(&none, 1, 1) != 0) interrupted++;
+  fd_set empty; FD_ZERO(&empty); struct timeval tv = {0, 1000}; if (select(0, &empty, 0, 0, &tv) != 0) interrupted++;
+  sigset_t usr; sigemptyset(&usr); sigaddset(&usr, SIGUSR1); errno = 0; if (sigtimedwait(&usr, 0, &nap) != -1 || errno != EAGAIN) interrupted++;
+  if (milliseconds() - begin < 5) wrong++;
+  check(); check();
+}
+
+// Blocking writes and reads of more than fits, on a pipe, a socket and a terminal: a stop inside one makes it come back with a part.
+static void *drain(void *argument) { static __thread char buffer[1 << 14]; int fd = (int)(intptr_t)argument; while (read(fd, buffer, sizeof buffer) > 0) check(); return 0; }
+static void transfer(int in, int out, size_t length) {
+  static char bytes[1 << 19]; pthread_t t; pthread_create(&t, 0, drain, (void *)(intptr_t)in);
+  for (int i = 0; i < 8; i++) { check(); if (write(out, bytes, length) != (ssize_t)length) interrupted++; }
+  shutdown(out, SHUT_WR); close(out); pthread_join(t, 0); close(in);
+}
+static void *feed(void *argument) { static char bytes[1 << 14]; for (int i = 0; i < 64; i++) { check(); if (write((int)(intptr_t)argument, bytes, sizeof bytes) != sizeof bytes) interrupted++; } return 0; }
+static void writes(void) {
+  int fd[2];
+  if (pipe(fd)) wrong++; else transfer(fd[0], fd[1], 1 << 19);
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, fd)) wrong++; else transfer(fd[0], fd[1], 1 << 19);
+  if (!socketpair(AF_UNIX, SOCK_STREAM, 0, fd)) {
+    static char bytes[1 << 20]; pthread_t t; pthread_create(&t, 0, feed, (void *)(intptr_t)fd[1]);
+    if (recv(fd[0], bytes, sizeof bytes, MSG_WAITALL) != sizeof bytes) interrupted++;
+    pthread_join(t, 0); close(fd[0]); close(fd[1]);
+  }
+  int terminal = posix_openpt(O_RDWR | O_NOCTTY); struct termios raw;
+  if (terminal < 0 || grantpt(terminal) || unlockpt(terminal)) { wrong++; return; }
+  int line = open(ptsname(terminal), O_RDWR | O_NOCTTY); tcgetattr(line, &raw); cfmakeraw(&raw); tcsetattr(line, TCSANOW, &raw);
+  transfer(terminal, line, 1 << 16);
+}
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static long shared;
 static void *contender(void *argument) { for (int i = 0; i < 2000; i++) { pthread_mutex_lock(&lock); shared++; pthread_mutex_unlock(&lock); __atomic_fetch_add(&wrong, 0, __ATOMIC_SEQ_CST); } return argument; }
@@ -108,7 +149,7 @@ int main(int count, char **arguments) {
   self = arguments[0];
   const char *mode = count > 1 ? arguments[1] : "";
   if (!strcmp(mode, "once")) { check(); return wrong ? 1 : 7; }
-  struct { const char *name; void (*run)(void); } modes[] = {{"threads", threads}, {"forks", forks}, {"exits", exits}, {"execs", execs}, {"signals", signals}, {"sandbox", sandbox}, {"jit", jit}, {"sleeps", sleeps}, {"locks", locks}, {"pipes", pipes}, {"plain", check}};
+  struct { const char *name; void (*run)(void); } modes[] = {{"threads", threads}, {"forks", forks}, {"exits", exits}, {"execs", execs}, {"signals", signals}, {"sandbox", sandbox}, {"jit", jit}, {"sleeps", sleeps}, {"naps", naps}, {"writes", writes}, {"locks", locks}, {"pipes", pipes}, {"plain", check}};
   for (unsigned i = 0; i < sizeof modes / sizeof *modes; i++)
     if (!strcmp(mode, modes[i].name))
       while (running()) modes[i].run();

@@ -37,7 +37,9 @@ internal static class CallgrindBranches
                 pending = null;
             }
         }
-        return counts;
+        // Some versions write addresses as they are in the file, others as Valgrind loads position-independent programs.
+        ulong bias = counts.Count > 0 && counts.Keys.Min(k => k.Item1) >= LoadAddress ? LoadAddress : 0;
+        return counts.ToDictionary(c => (c.Key.Item1 - bias, c.Key.Item2 - bias), c => c.Value);
     }
 
     // "COUNT TARGET LINE", or "TAKEN/EXECUTED TARGET LINE" for conditional jumps.
@@ -47,9 +49,5 @@ internal static class CallgrindBranches
         return (double.Parse(fields[0].Split('/')[0], CultureInfo.InvariantCulture), Address(fields[1]));
     }
 
-    private static ulong Address(string text)
-    {
-        ulong address = ulong.Parse(text.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
-        return address >= LoadAddress ? address - LoadAddress : address;
-    }
+    private static ulong Address(string text) => ulong.Parse(text.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
 }

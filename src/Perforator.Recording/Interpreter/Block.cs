@@ -29,7 +29,7 @@ internal sealed unsafe class Block
     /// <inheritdoc cref="LastInstruction"/>
     public required ulong FallThrough { get; init; }
 
-    /// <summary>Blocks that were executed after this one, if their code cannot change.</summary>
+    /// <summary>Blocks that were executed after this one.</summary>
     public Block? Next { get; private set; }
 
     /// <inheritdoc cref="Next"/>
@@ -37,12 +37,6 @@ internal sealed unsafe class Block
 
     /// <summary>How often it was executed, counted as far as matters.</summary>
     public int Executions { get; set; }
-
-    /// <summary>The code it was decoded from when that may change without a new mapping (JIT); else empty.</summary>
-    public required byte[] VolatileCode { get; init; }
-
-    /// <summary>The burst in which <see cref="VolatileCode"/> was last compared.</summary>
-    public long Checked { get; set; }
 
     /// <param name="runs">The parts there is native code of, in order.</param>
     public void SetNative(NativeRun[] runs)
@@ -52,9 +46,5 @@ internal sealed unsafe class Block
     }
 
     /// <summary>Remembers that a block was executed after this one.</summary>
-    public void LeadsTo(Block block)
-    {
-        if (block.VolatileCode.Length == 0)
-            (Next, OtherNext) = (block, Next);
-    }
+    public void LeadsTo(Block block) => (Next, OtherNext) = (block, Next);
 }

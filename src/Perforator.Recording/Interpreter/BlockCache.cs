@@ -2,7 +2,6 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Iced.Intel;
 using Perforator.Recording.Processes;
-using Perforator.Recording.Software;
 
 namespace Perforator.Recording.Interpreter;
 
@@ -39,15 +38,11 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
     private readonly Queue<Block> untranslated = [];
     private readonly Instruction[] instructions = new Instruction[longestBlock];
     private BlockTranslator? translator;
-    private ProcessMap[] stable = [];
-    private long burst;
+    private ProcessMap[] stable = [], executable = [];
     private int ops;
 
     /// <summary>Pages the kernel shares with this process, as its mappings show them.</summary>
     public SharedKernelPages KernelPages { get; private set; } = SharedKernelPages.None;
-
-    /// <summary>A thread is stopped anew: code that may have changed must be looked at again.</summary>
-    public void Begin() => burst++;
 
     /// <summary>Takes over the process's mappings. When one that held code is gone, so are all blocks.</summary>
     public void SetMappings(IReadOnlyList<ProcessMap> maps)
@@ -56,23 +51,25 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
         if (!stable.All(now.Contains))
             Clear();
         stable = now;
+        executable = [.. maps.Where(map => map.IsExecutable)];
         KernelPages = new SharedKernelPages(maps);
     }
 
+    /// <summary>Whether an address is in none of the executable mappings that were taken over.</summary>
+    public bool IsUnknown(ulong address) => !Array.Exists(executable, map => address >= map.Start.Value && address < map.End.Value);
+
     /// <summary>The block at the CPU's instruction pointer, decoded at need.</summary>
-    /// <exception cref="UnreadableMemoryException">There is no code.</exception>
+    /// <exception cref="UnreadableMemoryException">There is no code in a file's mapping: code made at run time may change at any time.</exception>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public Block Find(Cpu cpu)
     {
         ulong address = cpu.InstructionPointer;
         ref Block? slot = ref direct[(int)((address ^ (address >> 12)) & (DirectSlots - 1))];
-        if (slot is { } hit && hit.Address == address && (hit.VolatileCode.Length == 0 || hit.Checked == burst))
+        if (slot is { } hit && hit.Address == address)
             return hit;
         if (blocks.TryGetValue(address, out Block? block))
         {
-            if (IsCurrent(block))
-                return slot = block;
-            Remove(block);
+            return slot = block;
         }
         block = Decode(address, ExploredDepth);
         blocks.Add(address, block);
@@ -88,8 +85,7 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
     public bool HasUnexplored => untranslated.Count > 0 || unexplored.Count > 0;
 
     /// <summary>
-    /// Translates a block or decodes one ahead of its execution, between stops: what a thread meets while it stands still should be known. Only code in files is,
-    /// as other code may change meanwhile.
+    /// Translates a block or decodes one ahead of its execution, between stops: what a thread meets while it stands still should be known.
     /// </summary>
     public void Explore()
     {
@@ -99,7 +95,7 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
                 Translate(hot);
             return;
         }
-        if (!unexplored.TryDequeue(out (ulong Address, int Depth) next) || blocks.ContainsKey(next.Address) || ops > MaxExploredOps || !IsStable(next.Address, next.Address))
+        if (!unexplored.TryDequeue(out (ulong Address, int Depth) next) || blocks.ContainsKey(next.Address) || ops > MaxExploredOps)
             return;
         try
         {
@@ -117,20 +113,11 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
         translator?.Dispose();
     }
 
-    private bool IsCurrent(Block block)
-    {
-        if (block.VolatileCode.Length == 0 || block.Checked == burst)
-            return true;
-        Span<byte> now = code.AsSpan(0, block.VolatileCode.Length);
-        if (TargetMemory.Read(processId, block.Address, now) != now.Length || !now.SequenceEqual(block.VolatileCode))
-            return false;
-        block.Checked = burst;
-        return true;
-    }
-
     /// <param name="depth">How many blocks further to explore from here.</param>
     private Block Decode(ulong address, int depth)
     {
+        if (!IsStable(address, address))
+            throw new UnreadableMemoryException(address, isCode: true);
         if (ops > MaxOps)
             Clear();
         int length = ReadCode(address);
@@ -147,7 +134,7 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
                 {
                     // The bytes ran out, not the encoding.
                     if (count == 0)
-                        throw new UnreadableMemoryException(address);
+                        throw new UnreadableMemoryException(address, isCode: true);
                     break;
                 }
                 closed = lowering.Lower(instruction, lowered + count);
@@ -163,10 +150,8 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
             Op* kept = (Op*)NativeMemory.Alloc((nuint)count, (nuint)sizeof(Op));
             new ReadOnlySpan<Op>(lowered, count).CopyTo(new Span<Op>(kept, count));
             ops += count;
-            bool isStable = IsStable(address, kept[count - 1].InstructionPointer);
-            if (isStable && depth > 0)
+            if (depth > 0)
                 QueueSuccessors(last, depth - 1);
-            int bytes = (int)(lowered[count - 1].InstructionPointer - address) + (closed ? (int)(lowered[count - 1].Next - lowered[count - 1].InstructionPointer) : 0);
             return new Block
             {
                 Address = address,
@@ -176,8 +161,6 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
                 LastInstruction = kept[count - 1].InstructionPointer,
                 Target = kept[count - 1].Immediate,
                 FallThrough = kept[count - 1].Next,
-                VolatileCode = isStable ? [] : code.AsSpan(0, bytes).ToArray(),
-                Checked = burst,
             };
         }
     }
@@ -215,10 +198,7 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
 
     private void Translate(Block block)
     {
-        Span<byte> bytes = block.VolatileCode;
-        if (block.VolatileCode.Length == 0)
-            bytes = code.AsSpan(0, ReadCode(block.Address));
-        Decoder decoder = Decoder.Create(64, new ByteArrayCodeReader(bytes.ToArray()), block.Address);
+        Decoder decoder = Decoder.Create(64, new ByteArrayCodeReader(code, 0, ReadCode(block.Address)), block.Address);
         for (int i = 0; i < block.InstructionCount; i++)
         {
             decoder.Decode(out instructions[i]);
@@ -243,13 +223,6 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
             if (first >= map.Start.Value && last < map.End.Value)
                 return true;
         return false;
-    }
-
-    private void Remove(Block block)
-    {
-        blocks.Remove(block.Address);
-        ops -= block.OpCount;
-        Forget(block);
     }
 
     /// <summary>Others may still lead to it.</summary>

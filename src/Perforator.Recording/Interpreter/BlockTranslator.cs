@@ -201,17 +201,17 @@ internal sealed class BlockTranslator : IDisposable
     {
         LoadAddress(instruction.Instruction, instruction.AddressOffset);
         code.Move(page, address);
-        code.Add(Instruction.Create(Code.Shr_rm64_imm8, page, MemorySnapshot.GranuleShift));
+        code.Add(Instruction.Create(Code.Shr_rm64_imm8, page, MemorySnapshot.PageShift));
         code.Add(Instruction.Create(Code.Movzx_r32_rm8, Narrow(page, 4), Narrow(page, 1)));
-        code.Add(Instruction.Create(Code.Xor_r64_rm64, address, new IcedMemoryOperand(state, page, 8, instruction.WritesMemory ? CpuState.WritableAddresses : CpuState.GranuleAddresses, 1)));
-        code.Add(Instruction.Create(Code.Cmp_rm64_imm32, address, MemorySnapshot.GranuleSize - instruction.AccessSize));
+        code.Add(Instruction.Create(Code.Xor_r64_rm64, address, new IcedMemoryOperand(state, page, 8, instruction.WritesMemory ? CpuState.WritableAddresses : CpuState.PageAddresses, 1)));
+        code.Add(Instruction.Create(Code.Cmp_rm64_imm32, address, MemorySnapshot.PageSize - instruction.AccessSize));
         exits.Add((code.Jump(0x0F, 0x87), op));
         if (instruction.NeedsAlignment)
         {
             code.Add(Instruction.Create(Code.Test_rm32_imm32, Narrow(address, 4), instruction.AccessSize - 1));
             exits.Add((code.Jump(0x0F, 0x85), op));
         }
-        code.Add(Instruction.Create(Code.Add_r64_rm64, address, new IcedMemoryOperand(state, page, 8, CpuState.GranuleData, 1)));
+        code.Add(Instruction.Create(Code.Add_r64_rm64, address, new IcedMemoryOperand(state, page, 8, CpuState.PageCopies, 1)));
     }
 
     private void LoadAddress(in Instruction instruction, int offset)

@@ -23,6 +23,12 @@ internal enum StopReason
     /// <summary>The next instruction touches memory that cannot be read.</summary>
     UnreadableMemory,
 
+    /// <summary>The next instruction is in no file's mapping that is known: code made at run time, or mapped since.</summary>
+    UnknownCode,
+
+    /// <summary>The thread waits for others: it has come to PAUSE a second time and has written nothing since the first.</summary>
+    SpinWait,
+
     /// <summary>The time for one stop is used up.</summary>
     TimeUp,
 }
@@ -44,13 +50,12 @@ internal sealed unsafe class Cpu : IDisposable
     /// <summary>The status flags are in <see cref="CpuState.ReplayFlags"/>, as native code left them, and not in <see cref="Flags"/>.</summary>
     private bool flagsAreNative;
 
-    /// <param name="keepsOriginals">Whether the memory is to know <see cref="MemorySnapshot.WrittenGranules"/>.</param>
-    public Cpu(bool keepsOriginals = false)
+    public Cpu()
     {
         State = CpuState.Allocate();
         *(uint*)(State + CpuState.HostMxcsr) = MxcsrDefault;
         ExtendedState.LoadDefaults(State);
-        Memory = new MemorySnapshot(State, keepsOriginals);
+        Memory = new MemorySnapshot(State);
     }
 
     /// <summary>The registers, laid out as <see cref="CpuState"/> says.</summary>
@@ -64,6 +69,9 @@ internal sealed unsafe class Cpu : IDisposable
     public StopReason Stop { get; set; }
 
     public Mnemonic NotInterpreted { get; set; }
+
+    /// <summary>Whether the path has come to a PAUSE.</summary>
+    public bool HasPaused { get; set; }
 
     /// <summary>Taken branches so far, oldest first.</summary>
     public int BranchCount { get; private set; }
@@ -98,6 +106,7 @@ internal sealed unsafe class Cpu : IDisposable
         branches = into;
         BranchCount = count;
         InstructionCount = 0;
+        HasPaused = false;
         SavedStates.Clear();
     }
 
@@ -147,9 +156,9 @@ internal sealed unsafe class Cpu : IDisposable
                     Stop = StopReason.Done;
             }
         }
-        catch (UnreadableMemoryException)
+        catch (UnreadableMemoryException e)
         {
-            Stop = StopReason.UnreadableMemory;
+            Stop = e.IsCode ? StopReason.UnknownCode : StopReason.UnreadableMemory;
         }
         TakeFlags();
         return Stop;

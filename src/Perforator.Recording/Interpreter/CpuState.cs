@@ -35,11 +35,11 @@ internal static class CpuState
     /// <summary>x87 and MMX state as FXSAVE lays it out, 512 bytes.</summary>
     public const int X87 = Vectors + (32 * 64);
 
-    /// <summary>The snapshot's lookaside, by the low 8 bits of a granule's number: the granule's address and its copy's.</summary>
-    public const int GranuleAddresses = X87 + 512, GranuleData = GranuleAddresses + (8 * MemorySnapshot.LookasideSlots);
+    /// <summary>The snapshot's lookaside, by the low 8 bits of a page's number: the page's address and its copy's.</summary>
+    public const int PageAddresses = X87 + 512, PageCopies = PageAddresses + (8 * MemorySnapshot.LookasideSlots);
 
-    /// <summary>Like <see cref="GranuleAddresses"/>, of the granules that may be written to; <see cref="GranuleData"/> is of both.</summary>
-    public const int WritableAddresses = GranuleData + (8 * MemorySnapshot.LookasideSlots);
+    /// <summary>Like <see cref="PageAddresses"/>, of the pages that may be written to; <see cref="PageCopies"/> is of both.</summary>
+    public const int WritableAddresses = PageCopies + (8 * MemorySnapshot.LookasideSlots);
 
     public const int Size = WritableAddresses + (8 * MemorySnapshot.LookasideSlots);
 

@@ -14,7 +14,7 @@ internal static unsafe class ExtendedState
     private const int MxcsrOffset = 24;
     private const int XmmOffset = 160;
     private const int FeaturesOffset = 512;
-    private const uint MxcsrExceptionMasks = 0x1F80;
+    public const uint MxcsrExceptionMasks = 0x1F80;
     /// <summary>All x87 exceptions masked, in FCW.</summary>
     public const ushort ControlWordExceptionMasks = 0x3F;
 

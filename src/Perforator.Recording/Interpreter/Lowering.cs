@@ -183,10 +183,12 @@ internal sealed unsafe class Lowering : IDisposable
                 return &MoveOps.Cdq;
             case Mnemonic.Cqo:
                 return &MoveOps.Cqo;
-            case Mnemonic.Nop or Mnemonic.Endbr64 or Mnemonic.Endbr32 or Mnemonic.Pause or Mnemonic.Lfence or Mnemonic.Mfence or Mnemonic.Sfence
+            case Mnemonic.Nop or Mnemonic.Endbr64 or Mnemonic.Endbr32 or Mnemonic.Lfence or Mnemonic.Mfence or Mnemonic.Sfence
                 or Mnemonic.Reservednop or Mnemonic.Wait or Mnemonic.Clflush or Mnemonic.Clflushopt or Mnemonic.Clwb or Mnemonic.Cldemote
                 or Mnemonic.Rdsspd or Mnemonic.Rdsspq:
                 return &MoveOps.Nothing;
+            case Mnemonic.Pause:
+                return &MoveOps.Pause;
             case Mnemonic.Prefetcht0 or Mnemonic.Prefetcht1 or Mnemonic.Prefetcht2 or Mnemonic.Prefetchnta or Mnemonic.Prefetchw or Mnemonic.Prefetch:
                 return &MoveOps.Prefetch;
             case Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc when form is { Destination: OperandKind.Memory, Source: OperandKind.Register }:

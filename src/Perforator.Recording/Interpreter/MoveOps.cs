@@ -77,6 +77,18 @@ internal static unsafe class MoveOps
     {
     }
 
+    /// <summary>PAUSE: a loop that writes nothing between two of them waits for another thread, which a copy of its memory will never show it.</summary>
+    public static void Pause(Cpu cpu, Op* op)
+    {
+        if (cpu.HasPaused && !cpu.Memory.HasWritten)
+        {
+            cpu.InstructionPointer = op->InstructionPointer;
+            cpu.Stop = StopReason.SpinWait;
+        }
+        cpu.HasPaused = true;
+        cpu.Memory.Mark();
+    }
+
     /// <summary>The program says what it is about to read, so the snapshot can fetch it along with the next page that it has to.</summary>
     public static void Prefetch(Cpu cpu, Op* op) => cpu.Memory.Expect(cpu.Address(op));
 

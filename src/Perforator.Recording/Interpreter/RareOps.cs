@@ -58,7 +58,15 @@ internal static unsafe class RareOps
     /// <summary>VZEROALL: clears registers 0 … 15.</summary>
     public static void ZeroAll(Cpu cpu, Op* op) => new Span<byte>(cpu.State + CpuState.Vectors, 16 * 64).Clear();
 
-    public static void LoadMxcsr(Cpu cpu, Op* op) => *(uint*)(cpu.State + CpuState.Mxcsr) = cpu.Memory.Read<uint>(cpu.Address(op));
+    /// <summary>LDMXCSR. Reserved bits are a fault; exceptions stay masked, as they must not trap when this process replays the instructions that follow.</summary>
+    public static void LoadMxcsr(Cpu cpu, Op* op)
+    {
+        uint value = cpu.Memory.Read<uint>(cpu.Address(op));
+        if ((value & ~0xFFFFu) != 0)
+            Trap(cpu, op);
+        else
+            *(uint*)(cpu.State + CpuState.Mxcsr) = value | ExtendedState.MxcsrExceptionMasks;
+    }
 
     public static void StoreMxcsr(Cpu cpu, Op* op) => cpu.Memory.Write(cpu.Address(op), *(uint*)(cpu.State + CpuState.Mxcsr));
 

@@ -10,6 +10,9 @@ internal sealed class SharedKernelPages
 {
     public static readonly SharedKernelPages None = new([]);
 
+    /// <summary>The kernel writes for less than a microsecond, some thousand times a second at most.</summary>
+    private const int Tries = 10;
+
     private static readonly string[] Names = ["[vvar]", "[vvar_vclock]"];
     private static readonly Dictionary<string, ulong> Ours = Starts(ProcessMap.Load(Environment.ProcessId));
 
@@ -25,11 +28,14 @@ internal sealed class SharedKernelPages
         {
             if (page != start || !Ours.TryGetValue(name, out ulong ours))
                 continue;
-            // An odd sequence number at the start means the kernel is just writing; a reader of the copy would wait for ever.
-            do
+            // An odd sequence number at the start means the kernel is just writing, or, for good, that the clock is a time namespace's: a reader of the copy would wait for ever.
+            for (int i = 0; i < Tries; i++)
+            {
                 new ReadOnlySpan<byte>((void*)ours, copy.Length).CopyTo(copy);
-            while ((copy[0] & 1) != 0 && name == Names[0]);
-            return true;
+                if ((copy[0] & 1) == 0 || name != Names[0])
+                    return true;
+            }
+            return false;
         }
         return false;
     }

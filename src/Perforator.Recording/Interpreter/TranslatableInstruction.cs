@@ -138,7 +138,7 @@ internal sealed class TranslatableInstruction
             return null;
         switch (instruction.Mnemonic)
         {
-            case Mnemonic.Nop or Mnemonic.Endbr64 or Mnemonic.Pause:
+            case Mnemonic.Nop or Mnemonic.Endbr64:
                 return TranslationKind.Nothing;
             case Mnemonic.Prefetcht0 or Mnemonic.Prefetcht1 or Mnemonic.Prefetcht2 or Mnemonic.Prefetchnta or Mnemonic.Prefetchw:
                 return OperandsAreOrdinary(instruction) ? TranslationKind.Prefetch : null;

@@ -1,20 +1,24 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using Perforator.Recording.Processes;
 using Perforator.Recording.Software;
 
 namespace Perforator.Recording.Prerequisites;
 
-/// <summary>Whether ptrace works here, found out by stopping processes made for that and letting them run on.</summary>
+/// <summary>Whether ptrace works here, found out by meeting processes made for that, as the software recorder does, and letting them run on.</summary>
 internal static class PtraceTrial
 {
+    /// <summary>Runs in user mode for some seconds at most, should nobody end it.</summary>
+    private const string Busy = "i=0; while [ $i -lt 3000000 ]; do i=$((i+1)); done";
+
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
     /// <summary>Tries a child of this process.</summary>
     /// <returns>Null when it works; else why not.</returns>
     public static string? OnChild()
     {
-        LaunchedProcess child = LaunchedProcess.Start(["/bin/sleep", "60"]);
+        LaunchedProcess child = LaunchedProcess.Start(["/bin/sh", "-c", Busy]);
         try
         {
             return Try(child.Id, isOurChild: true);
@@ -31,7 +35,7 @@ internal static class PtraceTrial
     public static string? OnStranger()
     {
         // The shell ends at once, which leaves its child to init.
-        using Process shell = Process.Start(new ProcessStartInfo("/bin/sh", ["-c", "sleep 60 >/dev/null 2>&1 & echo $!"]) { RedirectStandardOutput = true })!;
+        using Process shell = Process.Start(new ProcessStartInfo("/bin/sh", ["-c", $"({Busy}) >/dev/null 2>&1 & echo $!"]) { RedirectStandardOutput = true })!;
         int stranger = int.Parse(shell.StandardOutput.ReadToEnd(), CultureInfo.InvariantCulture);
         shell.WaitForExit();
         try
@@ -44,26 +48,23 @@ internal static class PtraceTrial
         }
     }
 
-    /// <summary>On a thread of its own: when that ends, the kernel lets go of whatever it still traces.</summary>
     private static string? Try(int processId, bool isOurChild)
     {
-        string? failure = "the stop did not come";
-        Thread tracer = new(() =>
-        {
-            TracedThread? traced = TracedThread.Seize(processId, processId, isOurChild, out int error);
-            if (traced is null)
-            {
-                failure = Syscalls.Describe(error);
-                return;
-            }
-            if (!traced.Interrupt() || traced.Wait(Patience) != WaitResult.Stopped)
-                return;
-            failure = traced.ReadRegisters(out _) || System.Runtime.InteropServices.RuntimeInformation.ProcessArchitecture != System.Runtime.InteropServices.Architecture.X64
-                ? null : "registers cannot be read";
-            traced.Detach();
-        });
-        tracer.Start();
-        tracer.Join();
+        string? failure = null;
+        SoftwareRecorder.OnThreadOfItsOwn(() => failure = Meet(processId, isOurChild));
         return failure;
+    }
+
+    private static string? Meet(int processId, bool isOurChild)
+    {
+        int signal = QuietSignal.Of(File.ReadAllBytes($"/proc/{processId}/status"));
+        using TracedThread? traced = signal == 0 ? null : TracedThread.Seize(processId, processId, isOurChild, signal, out int error);
+        if (traced is null)
+            return signal == 0 ? "no signal may be sent to it" : Syscalls.Describe(Marshal.GetLastPInvokeError());
+        if (traced.Meet(Patience, needsThisCpu: true) != WaitResult.Stopped || !traced.IsMet)
+            return "the stop did not come";
+        bool isRead = traced.ReadRegisters(out _) || RuntimeInformation.ProcessArchitecture != Architecture.X64;
+        _ = traced.Detach();
+        return isRead ? null : "registers cannot be read";
     }
 }

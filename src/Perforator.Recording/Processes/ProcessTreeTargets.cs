@@ -43,6 +43,23 @@ public sealed class ProcessTreeTargets : IRecordingTargets
         return ids.Count == 0 ? null : ids;
     }
 
+    /// <inheritdoc/>
+    public bool Wants(int processId, bool isChildOfWanted)
+    {
+        // From child to parent, up to one that is known; init has none.
+        List<ProcessIdentity> line = [];
+        for (int id = processId; id > 1 && ProcessIdentity.WithParent(id) is (ProcessIdentity identity, int parent); id = parent)
+        {
+            line.Add(identity);
+            if (isChildOfWanted || known.Contains(identity))
+            {
+                known.UnionWith(line);
+                return true;
+            }
+        }
+        return false;
+    }
+
     /// <summary>Looks at each process once: whose it is does not change, but for those that lose their parents.</summary>
     private void AddChildren(HashSet<int> ids)
     {

@@ -38,6 +38,9 @@ public sealed class ServiceDiscovery : IRecordingTargets
     /// <inheritdoc/>
     public bool IsSelective => rules.Count != 0;
 
+    /// <inheritdoc/>
+    public bool Wants(int processId, bool isChildOfWanted) => LookAgain(processId) is not null;
+
     /// <summary>The service a process belongs to; null when it belongs to none that is wanted, or was not there yet.</summary>
     public string? ServiceOf(int processId)
     {

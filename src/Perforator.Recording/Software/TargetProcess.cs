@@ -1,68 +1,30 @@
-using System.Globalization;
 using Perforator.Branches;
 using Perforator.Recording.Interpreter;
 using Perforator.Recording.Processes;
 
 namespace Perforator.Recording.Software;
 
-/// <summary>A process being recorded: its threads, and the mappings its sink already knows.</summary>
-internal sealed class TargetProcess : IDisposable
+/// <summary>A process being recorded: its code, and the mappings its sink already knows.</summary>
+internal sealed class TargetProcess(ProcessIdentity identity, bool isOurChild, Lowering lowering) : IDisposable
 {
-    private readonly Dictionary<int, TargetThread> threads = [];
     private HashSet<Mapping> reported = [];
 
-    public TargetProcess(int processId, Lowering lowering)
-    {
-        ProcessId = processId;
-        Code = new BlockCache(processId, lowering);
-        using ProcFile file = new($"/proc/{processId}/status");
-        ReadOnlySpan<byte> status = file.Read(stackalloc byte[1024]);
-        int parent = status.IndexOf("PPid:\t"u8);
-        IsOurChild = parent >= 0
-            && System.Buffers.Text.Utf8Parser.TryParse(status[(parent + 6)..], out int id, out _) && id == Environment.ProcessId;
-    }
+    public int Id => identity.Id;
 
-    public int ProcessId { get; }
+    /// <summary>Tells it from a later process of the same id.</summary>
+    public ProcessIdentity Identity => identity;
 
     /// <summary>Started by this very process.</summary>
-    public bool IsOurChild { get; }
-
-    public PathSpeed Speed { get; } = new();
+    public bool IsOurChild => isOurChild;
 
     /// <summary>Its decoded code.</summary>
-    public BlockCache Code { get; }
+    public BlockCache Code { get; } = new(identity.Id, lowering);
 
-    public IReadOnlyCollection<TargetThread> Threads => threads.Values;
+    /// <summary>The pages it touches.</summary>
+    public PageHistory Pages { get; } = new();
 
-    /// <summary>Follows threads that came and went.</summary>
-    /// <returns>False when the process has ended.</returns>
-    public bool RefreshThreads()
-    {
-        HashSet<int> present = [];
-        try
-        {
-            foreach (string folder in Directory.EnumerateDirectories($"/proc/{ProcessId}/task"))
-                if (int.TryParse(Path.GetFileName(folder), NumberStyles.None, CultureInfo.InvariantCulture, out int id))
-                    present.Add(id);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            present.Clear();
-        }
-        foreach (TargetThread ended in threads.Values.Where(thread => !present.Contains(thread.ThreadId)).ToArray())
-            Forget(ended);
-        foreach (int id in present)
-            if (!threads.ContainsKey(id))
-                threads.Add(id, new TargetThread(this, id) { Due = -ExponentialRandom.Next() });
-        return threads.Count > 0;
-    }
-
-    /// <summary>Drops a thread that has ended or cannot be traced.</summary>
-    public void Forget(TargetThread thread)
-    {
-        threads.Remove(thread.ThreadId);
-        thread.Dispose();
-    }
+    /// <summary>Whether the sink knows any of its mappings.</summary>
+    public bool IsReported => reported.Count > 0;
 
     /// <summary>Whether every branch goes to code whose mapping the sink knows.</summary>
     public bool Knows(ReadOnlySpan<BranchEntry> branches)
@@ -84,15 +46,15 @@ internal sealed class TargetProcess : IDisposable
     /// <returns>Whether there was an exec, or the process has no code any more as it ends; what was followed before then has no known mappings.</returns>
     public bool ReportMappings(IBranchSink sink)
     {
-        IReadOnlyList<ProcessMap> maps = ProcessMap.Load(ProcessId);
+        IReadOnlyList<ProcessMap> maps = ProcessMap.Load(Id);
         Code.SetMappings(maps);
-        HashSet<Mapping> now = [.. maps.Where(map => map.IsExecutable && map.Path.Length > 0).Select(map => map.ToMapping(ProcessId))];
+        HashSet<Mapping> now = [.. maps.Where(map => map.IsExecutable && map.Path.Length > 0).Select(map => map.ToMapping(Id))];
         if (now.Count == 0)
             return true;
         bool executed = reported.Count > 0 && !now.Overlaps(reported);
         if (executed)
         {
-            sink.OnExec(ProcessId);
+            sink.OnExec(Id);
             reported = [];
         }
         foreach (Mapping mapping in now)
@@ -102,10 +64,5 @@ internal sealed class TargetProcess : IDisposable
         return executed;
     }
 
-    public void Dispose()
-    {
-        foreach (TargetThread thread in threads.Values)
-            thread.Dispose();
-        Code.Dispose();
-    }
+    public void Dispose() => Code.Dispose();
 }

@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using Perforator.PerfData;
+using Perforator.Recording.PerfEvents;
 using static Perforator.Recording.Syscalls;
 
 namespace Perforator.Recording.Software;
@@ -18,23 +20,31 @@ internal enum WaitResult
 }
 
 /// <summary>
-/// One thread between PTRACE_SEIZE and PTRACE_DETACH. All calls must come from one OS thread, since ptrace is per tracer thread;
-/// when that thread ends, however it ends, the kernel lets every thread it traced run on.
+/// One thread from PTRACE_SEIZE, which it does not feel, to PTRACE_DETACH. It is stopped by nothing but the delivery of a signal that an event of its own sends it in
+/// user mode, so never within a system call, and the signal is swallowed.
 /// </summary>
-internal sealed class TracedThread
+/// <remarks>All calls must come from one OS thread, as ptrace is per tracer thread; when that ends, however it ends, the kernel lets every thread it traced run on and wakes none.</remarks>
+internal sealed class TracedThread : IDisposable
 {
-    private static readonly TimeSpan Eagerness = TimeSpan.FromMicroseconds(100);
+    /// <summary>Nanoseconds of its CPU time from when a thread is seized to its stop, at random, so that a thread that has slept meanwhile is not always met where it woke.</summary>
+    private const int ShortestDelay = 10_000, LongestDelay = 60_000;
+
+    /// <summary>So long this thread gives its CPU to others but does not sleep, as a stop mostly comes within.</summary>
+    private static readonly TimeSpan Eagerness = TimeSpan.FromMicroseconds(150);
+
+    private static readonly TimeSpan Nap = TimeSpan.FromMicroseconds(20);
 
     private readonly bool isOurChild;
+    private readonly int signal;
+    private PerfEvent? alarm;
 
-    private TracedThread(int processId, int threadId, bool isOurChild)
+    private TracedThread(int threadId, bool isOurChild, int signal, PerfEvent? alarm)
     {
-        ProcessId = processId;
         ThreadId = threadId;
         this.isOurChild = isOurChild;
+        this.signal = signal;
+        this.alarm = alarm;
     }
-
-    public int ProcessId { get; }
 
     public int ThreadId { get; }
 
@@ -44,33 +54,70 @@ internal sealed class TracedThread
     /// <summary>The PTRACE_EVENT_ number of the last stop, 0 for signal-delivery and system-call stops.</summary>
     public int StopEvent { get; private set; }
 
-    /// <summary>Whether the last stop delivers a signal, which the thread must then still get.</summary>
-    public bool IsSignalDelivery => StopEvent == 0 && (StopSignal & 0x80) == 0;
-
     /// <summary>Whether the last stop is one of PTRACE_SYSCALL's.</summary>
     public bool IsSystemCallStop => StopEvent == 0 && StopSignal == (SIGTRAP | 0x80);
 
-    /// <summary>Begins to trace a thread, which runs on meanwhile.</summary>
+    /// <summary>Begins to trace a thread, which runs on, and has it met in user mode soon.</summary>
     /// <param name="isOurChild">The process was started by this process, whose parent-side wait must still find its exit status.</param>
+    /// <param name="signal">One that changes nothing: <see cref="QuietSignal"/>.</param>
     /// <param name="error">The errno when the result is null.</param>
-    public static TracedThread? Seize(int processId, int threadId, bool isOurChild, out int error)
+    public static TracedThread? Seize(int processId, int threadId, bool isOurChild, int signal, out int error)
     {
-        error = ptrace(PTRACE_SEIZE, threadId, 0, PTRACE_O_TRACESYSGOOD) == 0 ? 0 : Marshal.GetLastPInvokeError();
-        return error == 0 ? new TracedThread(processId, threadId, isOurChild && processId == threadId) : null;
+        PerfEvent? alarm = PerfEvent.TryOpen(
+            LinuxKernel.Instance,
+            new PerfEventAttributes
+            {
+                Type = PerfEventAttributes.PERF_TYPE_SOFTWARE,
+                Config = PerfEventAttributes.PERF_COUNT_SW_CPU_CLOCK,
+                SamplePeriod = (ulong)Random.Shared.Next(ShortestDelay, LongestDelay),
+                Flags = PerfAttributeFlags.Disabled | PerfAttributeFlags.ExcludeKernel | PerfAttributeFlags.ExcludeHypervisor,
+                WakeUp = 1,
+            },
+            threadId, -1, out error);
+        if (alarm is null)
+            return null;
+        error = SendSignal(alarm.Fd, signal, threadId) && ptrace(PTRACE_SEIZE, threadId, 0, PTRACE_O_TRACESYSGOOD) == 0 ? 0 : Marshal.GetLastPInvokeError();
+        if (error != 0)
+        {
+            alarm.Dispose();
+            return null;
+        }
+        TracedThread thread = new(threadId, isOurChild && processId == threadId, signal, alarm);
+        _ = Ioctl(alarm.Fd, PERF_EVENT_IOC_REFRESH, 1);
+        return thread;
     }
 
-    /// <summary>Asks the thread to stop; a wait then finds the stop.</summary>
-    public bool Interrupt() => ptrace(PTRACE_INTERRUPT, ThreadId, 0, 0) == 0;
+    /// <summary>Waits for the stop that <see cref="Seize"/> has asked for.</summary>
+    /// <param name="patience">While it sleeps or waits for a CPU, as long.</param>
+    /// <param name="needsThisCpu">Whether the thread can only run while this one sleeps.</param>
+    public WaitResult Meet(TimeSpan patience, bool needsThisCpu)
+    {
+        WaitResult result = Wait(patience, needsThisCpu);
+        Disarm();
+        IsMet = result == WaitResult.Stopped && StopEvent == 0 && StopSignal == signal && IsOfEvent();
+        return result;
+    }
 
-    /// <summary>Lets the thread run to the next system-call stop, delivering <paramref name="signal"/> if it is not 0.</summary>
-    public bool RunToSystemCall(int signal = 0) => ptrace(PTRACE_SYSCALL, ThreadId, 0, signal) == 0;
+    /// <summary>Whether the thread stands where it was asked to, and not for a signal of its own.</summary>
+    public bool IsMet { get; private set; }
 
-    /// <summary>Ends tracing of the stopped thread, which runs on; a signal it stopped for is delivered.</summary>
+    /// <summary>Lets the stopped thread run to the next system-call stop; the signal that it was met with is swallowed.</summary>
+    public bool RunToSystemCall()
+    {
+        IsMet = false;
+        return ptrace(PTRACE_SYSCALL, ThreadId, 0, 0) == 0;
+    }
+
+    /// <summary>Ends tracing of the stopped thread, which runs on; a signal of the program's own that it stopped for is delivered.</summary>
     /// <returns>
-    /// False when the thread is not stopped any more: it is being killed, and is still traced. Then it must be waited for until it is <see cref="WaitResult.Gone"/>, since
-    /// neither its process can end nor another thread of it execute a program before (ptrace(2), "Death under ptrace").
+    /// False when the thread is not stopped any more: it is being killed, and is still traced. Then this OS thread is to end soon, since
+    /// neither the thread's process can end nor another thread of it execute a program before (ptrace(2), "Death under ptrace").
     /// </returns>
-    public bool Detach() => ptrace(PTRACE_DETACH, ThreadId, 0, IsSignalDelivery ? StopSignal : 0) == 0;
+    public bool Detach()
+    {
+        bool isOthers = StopEvent == 0 && !IsSystemCallStop && !IsMet;
+        return ptrace(PTRACE_DETACH, ThreadId, 0, isOthers ? StopSignal : 0) == 0;
+    }
 
     /// <summary>Reads a register set of the stopped thread.</summary>
     /// <returns>How many bytes the kernel gave; 0 when the thread is gone.</returns>
@@ -87,13 +134,8 @@ internal sealed class TracedThread
             return ReadRegisterSet(NT_PRSTATUS, all, sizeof(UserRegisters)) == sizeof(UserRegisters);
     }
 
-    /// <summary>
-    /// Waits up to <paramref name="patience"/> for the next stop. A thread the kernel cannot stop at once (in disk sleep) must not
-    /// hold up the recorder, so this polls: first eagerly, as the usual stop takes some 10 µs, then with short sleeps.
-    /// </summary>
-    /// <param name="patience">How long to wait at most.</param>
-    /// <param name="needsThisCpu">Whether the thread can only run while this one sleeps.</param>
-    public WaitResult Wait(TimeSpan patience, bool needsThisCpu = false)
+    /// <summary>Waits for the next stop: first eagerly, then with short sleeps.</summary>
+    public WaitResult Wait(TimeSpan patience, bool needsThisCpu)
     {
         long begin = Stopwatch.GetTimestamp();
         while (true)
@@ -104,13 +146,26 @@ internal sealed class TracedThread
             TimeSpan waited = Stopwatch.GetElapsedTime(begin);
             if (waited >= patience)
                 return WaitResult.StillRunning;
-            if (waited >= Eagerness)
-                Sleep(TimeSpan.FromMicroseconds(50));
-            else if (needsThisCpu)
-                Sleep(TimeSpan.FromMicroseconds(5));
+            if (needsThisCpu || waited >= Eagerness)
+                Sleep(Nap);
             else
                 _ = sched_yield();
         }
+    }
+
+    public void Dispose() => Disarm();
+
+    private void Disarm()
+    {
+        alarm?.Dispose();
+        alarm = null;
+    }
+
+    private unsafe bool IsOfEvent()
+    {
+        ChildSignalInfo info;
+        // si_code: POLL_IN … POLL_HUP of a file descriptor are positive; kill and tgkill are not.
+        return ptrace(PTRACE_GETSIGINFO, ThreadId, 0, (nint)(&info)) == 0 && info.Code > 0;
     }
 
     private unsafe int ReadRegisterSet(int note, void* buffer, int length)
@@ -120,7 +175,7 @@ internal sealed class TracedThread
     }
 
     /// <summary>Looks for the next stop without waiting.</summary>
-    public unsafe WaitResult Poll()
+    private unsafe WaitResult Poll()
     {
         ChildSignalInfo info = default;
         // A child's exit status belongs to whoever started it (System.Diagnostics.Process here): look, but leave it.

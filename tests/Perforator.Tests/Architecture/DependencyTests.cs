@@ -59,6 +59,10 @@ public partial class DependencyTests
         Assert.Equal([], SourceFiles().Where(f => f.Folder is not ("Disassembly" or "Recording") && IcedUse().IsMatch(f.Text)).Select(f => f.File));
 
     [Fact]
+    public void The_interpreter_knows_nothing_of_the_recorder_that_uses_it() =>
+        Assert.Equal([], SourceFiles().Where(f => f.File.Contains("/Interpreter/", StringComparison.Ordinal) && f.Text.Contains("Perforator.Recording.Software", StringComparison.Ordinal)).Select(f => f.File));
+
+    [Fact]
     public void Only_the_syscalls_class_declares_system_calls() =>
         Assert.Equal([], SourceFiles()
             .Where(f => f.Folder == "Recording" && PlatformInvoke().IsMatch(f.Text) && !Path.GetFileName(f.File).StartsWith("Syscalls.", StringComparison.Ordinal))

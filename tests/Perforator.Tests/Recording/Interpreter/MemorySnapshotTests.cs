@@ -20,7 +20,7 @@ public sealed unsafe class MemorySnapshotTests : IDisposable
         new Random(1).NextBytes(new Span<byte>(memory, Size));
         nint hole = (nint)memory + (Unreadable * MemorySnapshot.PageSize);
         Assert.Equal(hole, Syscalls.Mmap(hole, MemorySnapshot.PageSize, 0, PrivateAnonymous | Fixed, -1, 0));
-        snapshot = new MemorySnapshot(state, keepsOriginals: true);
+        snapshot = new MemorySnapshot(state);
     }
 
     public void Dispose()
@@ -31,28 +31,24 @@ public sealed unsafe class MemorySnapshotTests : IDisposable
     }
 
     [Fact]
-    public void Whatever_was_announced_or_read_ahead_what_was_written_is_read_and_the_rest_is_as_it_was()
+    public void Whatever_was_announced_what_was_written_is_read_and_the_rest_is_as_it_was()
     {
         Random random = new(2);
-        byte[] buffer = new byte[64], expected = new byte[Size], original = new byte[Size], before = new byte[Size];
+        byte[] buffer = new byte[64], expected = new byte[Size], original = new byte[Size];
         for (int page = 0; page < PageCount; page++)
             if (page != Unreadable)
                 new Span<byte>(memory + (page * MemorySnapshot.PageSize), MemorySnapshot.PageSize).CopyTo(original.AsSpan(page * MemorySnapshot.PageSize));
         for (int round = 0; round < 300; round++)
         {
             original.CopyTo(expected, 0);
-            original.CopyTo(before, 0);
-            HashSet<int> written = [];
+            bool written = false;
             snapshot.Begin(Environment.ProcessId, SharedKernelPages.None);
-            if (random.Next(3) == 0)
-                snapshot.ReadAhead([.. Enumerable.Range(0, PageCount).Where(_ => random.Next(4) == 0).Select(page => ((ulong)memory >> MemorySnapshot.PageShift) + (ulong)page)]);
             for (int step = 0; step < 200; step++)
             {
                 if (step == 40 && round % 2 == 1)
                 {
                     snapshot.Mark();
-                    written.Clear();
-                    expected.CopyTo(before, 0);
+                    written = false;
                 }
                 int length = random.Next(1, 65), at = random.Next(Size - length);
                 ulong address = (ulong)(memory + at);
@@ -67,7 +63,7 @@ public sealed unsafe class MemorySnapshotTests : IDisposable
                         random.NextBytes(bytes);
                         snapshot.Write(address, (ReadOnlySpan<byte>)bytes);
                         bytes.CopyTo(expected.AsSpan(at));
-                        written.UnionWith(Enumerable.Range(at, length).Select(i => i / MemorySnapshot.GranuleSize));
+                        written = true;
                         break;
                     case 2 when canBeRead && at % MemorySnapshot.PageSize <= MemorySnapshot.PageSize - sizeof(ulong):
                         Assert.Equal(MemoryMarshal.Read<ulong>(expected.AsSpan(at)), snapshot.Read<ulong>(address));
@@ -82,40 +78,38 @@ public sealed unsafe class MemorySnapshotTests : IDisposable
                         break;
                 }
             }
-            Assert.Equal(written.Order(), snapshot.WrittenGranules().Select(g => (int)(g.Address - (ulong)memory) / MemorySnapshot.GranuleSize).Order());
-            foreach (WrittenGranule granule in snapshot.WrittenGranules())
-            {
-                int at = (int)(granule.Address - (ulong)memory);
-                Assert.Equal(before.AsSpan(at, MemorySnapshot.GranuleSize), MemoryMarshal.AsBytes(granule.Before));
-                Assert.Equal(expected.AsSpan(at, MemorySnapshot.GranuleSize), MemoryMarshal.AsBytes(granule.After));
-            }
+            Assert.Equal(written, snapshot.HasWritten);
         }
     }
 
     [Fact]
-    public void What_was_written_before_a_mark_stays_when_the_rest_of_its_page_is_read()
+    public void What_is_announced_is_read_with_the_next_page_and_is_no_miss()
     {
         snapshot.Begin(Environment.ProcessId, SharedKernelPages.None);
-        ulong page = (ulong)memory + MemorySnapshot.PageSize;
-        snapshot.Expect(page);
-        _ = snapshot.Read<byte>((ulong)memory);
-        byte other = (byte)(memory[MemorySnapshot.PageSize] + 1);
-        snapshot.Write(page, other);
-        snapshot.Mark();
-        _ = snapshot.Read<byte>(page + MemorySnapshot.GranuleSize);
-        Assert.Equal(other, snapshot.Read<byte>(page));
+        ulong first = (ulong)memory, announced = first + MemorySnapshot.PageSize;
+        snapshot.Expect(announced);
+        byte before = memory[MemorySnapshot.PageSize];
+        _ = snapshot.Read<byte>(first);
+        memory[MemorySnapshot.PageSize]++;
+        Assert.Equal(before, snapshot.Read<byte>(announced));
+        Assert.Equal(1, snapshot.Misses);
+        Assert.True(snapshot.WasAnnounced(announced >> MemorySnapshot.PageShift));
+        Assert.False(snapshot.WasAnnounced(first >> MemorySnapshot.PageShift));
+        Assert.Equal(2, snapshot.PageNumbers.Count);
     }
 
     [Fact]
-    public void What_is_announced_is_read_with_the_next_page_and_only_in_part()
+    public void A_path_that_touches_more_pages_than_there_is_room_for_ends()
     {
+        const int Pages = 1100;
+        byte* many = (byte*)Syscalls.Mmap(0, Pages * MemorySnapshot.PageSize, ReadWrite, PrivateAnonymous, -1, 0);
         snapshot.Begin(Environment.ProcessId, SharedKernelPages.None);
-        snapshot.Expect((ulong)memory + MemorySnapshot.PageSize);
-        byte first = memory[MemorySnapshot.PageSize], behind = memory[MemorySnapshot.PageSize + MemorySnapshot.GranuleSize];
-        _ = snapshot.Read<byte>((ulong)memory);
-        memory[MemorySnapshot.PageSize]++;
-        memory[MemorySnapshot.PageSize + MemorySnapshot.GranuleSize]++;
-        Assert.Equal(first, snapshot.Read<byte>((ulong)memory + MemorySnapshot.PageSize));
-        Assert.Equal((byte)(behind + 1), snapshot.Read<byte>((ulong)memory + MemorySnapshot.PageSize + MemorySnapshot.GranuleSize));
+        Assert.Throws<UnreadableMemoryException>(() =>
+        {
+            for (int page = 0; page < Pages; page++)
+                snapshot.Write((ulong)(many + (page * MemorySnapshot.PageSize)), 1);
+        });
+        Assert.Equal(1024, snapshot.PageNumbers.Count);
+        _ = Syscalls.Munmap((nint)many, Pages * MemorySnapshot.PageSize);
     }
 }

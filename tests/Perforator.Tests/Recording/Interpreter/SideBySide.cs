@@ -18,6 +18,7 @@ internal sealed unsafe class SideBySide : IDisposable
     private const long PTRACE_SINGLESTEP = 9;
 
     private readonly TracedThread thread;
+    private readonly int processId;
     private readonly Cpu cpu = new(), real = new();
     private readonly Lowering lowering = new();
     private readonly BlockCache code;
@@ -29,16 +30,15 @@ internal sealed unsafe class SideBySide : IDisposable
     private readonly List<ulong> touched = [];
     private readonly bool natively;
 
-    /// <summary>Stops the only thread of a process started by this one.</summary>
+    /// <summary>Stops the only thread of a process started by this one, which must be running.</summary>
     /// <param name="natively">Whole blocks are compared, translated to native code, instead of instructions.</param>
     public SideBySide(int processId, bool natively)
     {
-        thread = TracedThread.Seize(processId, processId, isOurChild: true, out int error)
+        thread = TracedThread.Seize(processId, processId, isOurChild: true, Syscalls.SIGURG, out int error)
             ?? throw new InvalidOperationException($"ptrace: {Marshal.GetPInvokeErrorMessage(error)}");
-        this.natively = natively;
+        (this.natively, this.processId) = (natively, processId);
         code = new BlockCache(processId, lowering, longestBlock: natively ? 64 : 1, translateAtOnce: natively);
-        Assert.True(thread.Interrupt());
-        Assert.Equal(WaitResult.Stopped, thread.Wait(TimeSpan.FromSeconds(5)));
+        Assert.Equal(WaitResult.Stopped, thread.Meet(TimeSpan.FromSeconds(5), needsThisCpu: false));
     }
 
     public List<string> Differences { get; } = [];
@@ -59,7 +59,7 @@ internal sealed unsafe class SideBySide : IDisposable
         for (int i = 0; passed < instructions && Differences.Count < 20; i++)
         {
             if (i % 10_000 == 0)
-                code.SetMappings(ProcessMap.Load(thread.ProcessId));
+                code.SetMappings(ProcessMap.Load(processId));
             if (!thread.ReadRegisters(out Syscalls.UserRegisters before))
                 return;
             StopReason stop = Interpret(before);
@@ -74,9 +74,6 @@ internal sealed unsafe class SideBySide : IDisposable
             if (!Step(before, Math.Max(interpreted, 1), out Syscalls.UserRegisters after))
                 return;
             passed += stepped.Count;
-            // Where the stop broke off a system call, the kernel restarts it before the instruction: there is nothing to compare.
-            if (BurstRunner.WasWaiting(before))
-                continue;
             if (stop is StopReason.NotInterpreted or StopReason.UnreadableMemory && interpreted == 0)
                 NotInterpreted[stepped[0].Mnemonic.ToString()] = NotInterpreted.GetValueOrDefault(stepped[0].Mnemonic.ToString()) + 1;
             else if (interpreted > 0 && !stepped.Exists(s => IsUnrepeatable(s.Mnemonic)) && !ReadClock())
@@ -101,16 +98,15 @@ internal sealed unsafe class SideBySide : IDisposable
         || (natively && mnemonic is Mnemonic.Fnstenv or Mnemonic.Xsave or Mnemonic.Xsavec or Mnemonic.Xsaveopt or Mnemonic.Xrstor);
 
     /// <summary>Whether the instruction read a page of the kernel's clock, which cannot be read from outside and changes at any time.</summary>
-    private bool ReadClock() => cpu.Memory.Pages.Any(address => TargetMemory.Read(thread.ProcessId, address, page) == 0);
+    private bool ReadClock() => cpu.Memory.PageNumbers.Any(number => TargetMemory.Read(processId, number << MemorySnapshot.PageShift, page) == 0);
 
     private StopReason Interpret(in Syscalls.UserRegisters before, List<ulong>? pages = null)
     {
         cpu.Load(before);
         ExtendedState.Load(cpu.State, extended.AsSpan(0, thread.ReadRegisterSet(Syscalls.NT_X86_XSTATE, extended)));
-        cpu.Memory.Begin(thread.ProcessId, code.KernelPages);
+        cpu.Memory.Begin(processId, code.KernelPages);
         foreach (ulong page in pages ?? [])
             cpu.Memory.Read(page << MemorySnapshot.PageShift, this.page);
-        code.Begin();
         cpu.Begin(branches, 0);
         return cpu.Run(code, branches.Length, 1, long.MaxValue);
     }
@@ -123,14 +119,14 @@ internal sealed unsafe class SideBySide : IDisposable
         while (stepped.Count < instructions)
         {
             ulong start = after.Rip;
-            int length = TargetMemory.Read(thread.ProcessId, start, bytes);
+            int length = TargetMemory.Read(processId, start, bytes);
             Decoder decoder = Decoder.Create(64, new ByteArrayCodeReader(bytes, 0, length), start);
             Instruction instruction = decoder.Decode();
             stepped.Add(instruction);
             bool repeated = instruction.IsStringInstruction && (instruction.HasRepePrefix || instruction.HasRepnePrefix);
             do
             {
-                if (Syscalls.ptrace(PTRACE_SINGLESTEP, thread.ThreadId, 0, 0) != 0 || thread.Wait(TimeSpan.FromSeconds(5)) != WaitResult.Stopped || !thread.ReadRegisters(out after))
+                if (Syscalls.ptrace(PTRACE_SINGLESTEP, thread.ThreadId, 0, 0) != 0 || thread.Wait(TimeSpan.FromSeconds(5), needsThisCpu: false) != WaitResult.Stopped || !thread.ReadRegisters(out after))
                     return false;
             }
             while (repeated && after.Rip == start);
@@ -169,9 +165,9 @@ internal sealed unsafe class SideBySide : IDisposable
         CompareState(text, "x87", CpuState.X87 + 32, 16, 8);
         CompareState(text, "MXCSR", CpuState.Mxcsr, 4, 1);
         ulong[] unkeptBytes = [.. stepped.Where(s => s.Mnemonic == Mnemonic.Fnstenv).SelectMany(UnkeptBytes)];
-        foreach (ulong address in cpu.Memory.Pages)
+        foreach (ulong address in cpu.Memory.PageNumbers.Select(number => number << MemorySnapshot.PageShift).ToArray())
         {
-            if (TargetMemory.Read(thread.ProcessId, address, page) != page.Length)
+            if (TargetMemory.Read(processId, address, page) != page.Length)
                 continue;
             cpu.Memory.Read(address, data);
             foreach (ulong unkept in unkeptBytes)

@@ -17,6 +17,8 @@ public sealed class ScriptedRecordingTests : IDisposable
 
         public bool IsSelective { get; init; }
 
+        public bool Wants(int processId, bool isChildOfWanted) => Ids.Contains(processId);
+
         public IReadOnlySet<int>? Refresh() => Ids.Count == 0 ? null : new HashSet<int>(Ids);
     }
 

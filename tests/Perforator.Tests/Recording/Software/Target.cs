@@ -27,6 +27,8 @@ internal sealed class Target : IRecordingTargets, IDisposable
     /// <summary>Null once the program has ended.</summary>
     public IReadOnlySet<int>? Refresh() => process.ExitCode is null ? new HashSet<int> { Id } : null;
 
+    public bool Wants(int processId, bool isChildOfWanted) => isChildOfWanted || processId == Id;
+
     /// <summary>Ends the program's input, the signal for it to finish.</summary>
     public void CloseInput() => input.Close();
 

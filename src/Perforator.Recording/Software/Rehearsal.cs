@@ -3,24 +3,69 @@ using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Perforator.Branches;
+using Perforator.Recording.Interpreter;
 using Perforator.Recording.Processes;
-using Perforator.Recording.Software;
 using static Perforator.Recording.Syscalls;
 
-namespace Perforator.Recording.Interpreter;
+namespace Perforator.Recording.Software;
 
 /// <summary>
-/// Interprets calls of this process's own libc functions before the first target is stopped, so that the .NET runtime compiles the
-/// interpreter then and not while a thread stands still. Like all interpretation it works on a snapshot and changes nothing.
+/// Has the .NET runtime compile and link all that lies on the way from a moment to a sample before the first target is stopped, and not while a thread stands still: calls of this process's own libc are
+/// interpreted, which changes nothing, and some samples of a child made for that are taken.
 /// </summary>
 internal static unsafe class Rehearsal
 {
     private const int BufferSize = 1 << 16;
     private static readonly TimeSpan Limit = TimeSpan.FromMilliseconds(400);
 
-    public static void Run(Cpu cpu, Lowering lowering)
+    /// <summary>It ends by itself, within a second, even when this process is killed.</summary>
+    private const string ChildProgram = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+
+    private const int ChildSamples = 40;
+    private static readonly TimeSpan ChildLimit = TimeSpan.FromMilliseconds(150);
+
+    /// <summary>To be called on an OS thread that ends afterwards.</summary>
+    public static void Run(SoftwareRecorderOptions options)
     {
         Prepare();
+        using Sampler sampler = new(options, new Audience(), 1);
+        CallLibrary(sampler.Follower.Cpu, sampler.Follower.Lowering);
+        SampleChild(sampler);
+    }
+
+    private static void SampleChild(Sampler sampler)
+    {
+        LaunchedProcess child;
+        try
+        {
+            child = LaunchedProcess.Start(["/bin/sh", "-c", ChildProgram]);
+        }
+        catch (UserErrorException)
+        {
+            // No shell here: the first samples will take longer.
+            return;
+        }
+        try
+        {
+            using TargetProcess process = new(new ProcessIdentity(child.Id, 0), isOurChild: true, sampler.Follower.Lowering);
+            long begin = Stopwatch.GetTimestamp();
+            for (int i = 0; i < ChildSamples && !sampler.HoldsSleeper && Stopwatch.GetElapsedTime(begin) < ChildLimit; i++)
+            {
+                _ = process.ReportMappings(new Audience());
+                _ = sampler.Take(new Moment(child.Id, child.Id, -1, 1), process, out _);
+                for (int block = 0; block < 20 && process.Code.HasUnexplored; block++)
+                    process.Code.Explore();
+            }
+        }
+        finally
+        {
+            child.Signal(SIGKILL);
+            _ = child.WaitForExit(TimeSpan.FromSeconds(1));
+        }
+    }
+
+    private static void CallLibrary(Cpu cpu, Lowering lowering)
+    {
         if (!NativeLibrary.TryLoad("libc.so.6", out nint libc))
             return;
         byte* buffer = (byte*)NativeMemory.AllocZeroed(BufferSize);
@@ -54,8 +99,8 @@ internal static unsafe class Rehearsal
     private static void Prepare()
     {
         const BindingFlags All = BindingFlags.Instance | BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
-        foreach (Type type in (Type[])[typeof(BurstRunner), typeof(ThreadFollower), typeof(TracedThread), typeof(Burst), typeof(Odometer), typeof(PathSpeed),
-            typeof(SchedulerStatistics), typeof(WorkingSet), typeof(TargetMemory), typeof(MemorySnapshot), typeof(BlockCache), typeof(Cpu), typeof(ExtendedState), typeof(Lowering), typeof(ReplayCompiler), typeof(StubAssembler)])
+        foreach (Type type in (Type[])[typeof(Sampler), typeof(PathFollower), typeof(TracedThread), typeof(QuietSignal), typeof(Estimator), typeof(Pacer), typeof(CpuClock), typeof(ProcessTable), typeof(TargetProcess),
+            typeof(TargetMemory), typeof(MemorySnapshot), typeof(BlockCache), typeof(Cpu), typeof(ExtendedState), typeof(Lowering), typeof(ReplayCompiler), typeof(StubAssembler)])
         {
             foreach (MethodBase method in type.GetMethods(All).Cast<MethodBase>().Concat(type.GetConstructors(All)))
                 if (!method.IsAbstract && !method.ContainsGenericParameters)
@@ -82,8 +127,35 @@ internal static unsafe class Rehearsal
         };
         cpu.Load(registers);
         cpu.Memory.Begin(Environment.ProcessId, code.KernelPages);
-        code.Begin();
         cpu.Begin(new BranchEntry[4096], 0);
         cpu.Run(code, 4096, 20_000, long.MaxValue);
+    }
+
+    /// <summary>Nobody looks.</summary>
+    private sealed class Audience : IBranchSink
+    {
+        public void OnMapping(Mapping mapping)
+        {
+        }
+
+        public void OnFork(int processId, int parentProcessId)
+        {
+        }
+
+        public void OnExec(int processId)
+        {
+        }
+
+        public void OnExit(int processId)
+        {
+        }
+
+        public void OnSample(in BranchSample sample)
+        {
+        }
+
+        public void OnLost(string reason, ulong count)
+        {
+        }
     }
 }

@@ -1,6 +1,6 @@
 using static Perforator.Recording.Syscalls;
 
-namespace Perforator.Recording.Software;
+namespace Perforator.Recording.Interpreter;
 
 /// <summary>Reads another process's memory with process_vm_readv(2); nothing here can write.</summary>
 internal static class TargetMemory

@@ -1,0 +1,99 @@
+using Perforator.Branches;
+using Perforator.Recording.Interpreter;
+using Perforator.Recording.Processes;
+
+namespace Perforator.Recording.Software;
+
+/// <summary>The processes that have been met, wanted or not. What never runs is never looked at, but for those that are there at the start.</summary>
+internal sealed class ProcessTable(IRecordingTargets targets, Lowering lowering, IBranchSink sink) : IProcessWatcher, IDisposable
+{
+    /// <summary>Null where it is not wanted.</summary>
+    private readonly Dictionary<int, TargetProcess?> processes = [];
+
+    /// <summary>Forked by wanted processes and not met yet.</summary>
+    private readonly HashSet<int> children = [];
+
+    /// <summary>Those whose first thread has ended.</summary>
+    private readonly HashSet<int> ending = [];
+
+    /// <summary>A process that is about to be followed; null when it is not wanted or has ended.</summary>
+    public TargetProcess? Find(int processId)
+    {
+        if (processes.TryGetValue(processId, out TargetProcess? process))
+            return process;
+        bool isChild = children.Remove(processId);
+        if (processId > 0 && ProcessIdentity.WithParent(processId) is (ProcessIdentity identity, int parent) && targets.Wants(processId, isChild))
+        {
+            process = new TargetProcess(identity, parent == Environment.ProcessId, lowering);
+            _ = process.ReportMappings(sink);
+        }
+        processes[processId] = process;
+        return process;
+    }
+
+    /// <inheritdoc/>
+    public void OnFork(int processId, int parentProcessId)
+    {
+        // Whatever had that id before has ended.
+        Forget(processId);
+        if (!children.Contains(parentProcessId) && processes.GetValueOrDefault(parentProcessId) is not { } parent)
+            return;
+        children.Add(processId);
+        if (processes.GetValueOrDefault(parentProcessId) is { IsReported: true })
+            sink.OnFork(processId, parentProcessId);
+    }
+
+    /// <inheritdoc/>
+    public void OnExec(int processId)
+    {
+        if (!processes.Remove(processId, out TargetProcess? process))
+        {
+            if (children.Contains(processId))
+                sink.OnExec(processId);
+            return;
+        }
+        if (process is null)
+            return;
+        process.Dispose();
+        children.Add(processId);
+        sink.OnExec(processId);
+    }
+
+    /// <inheritdoc/>
+    public void OnLeaderExit(int processId)
+    {
+        if (processes.ContainsKey(processId) || children.Contains(processId))
+            ending.Add(processId);
+    }
+
+    /// <inheritdoc/>
+    public void OnLostRecords() => ending.UnionWith([.. processes.Keys, .. children]);
+
+    /// <summary>Forgets processes that have ended.</summary>
+    public void Sweep()
+    {
+        foreach (int id in ending.ToArray())
+        {
+            // Threads may outlive the first one, whose state is Z then.
+            if (Directory.Exists($"/proc/{id}") && (!processes.TryGetValue(id, out TargetProcess? process) || process is null || ProcessIdentity.Of(id) is not { } now || now == process.Identity))
+                continue;
+            Forget(id);
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (TargetProcess? process in processes.Values)
+            process?.Dispose();
+        processes.Clear();
+    }
+
+    private void Forget(int processId)
+    {
+        ending.Remove(processId);
+        bool wasChild = children.Remove(processId);
+        if (!processes.Remove(processId, out TargetProcess? process) ? wasChild : process is not null)
+            sink.OnExit(processId);
+        process?.Dispose();
+    }
+}
