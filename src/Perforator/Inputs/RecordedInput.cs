@@ -140,7 +140,11 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
         private BranchAggregator ReadPerfData()
         {
             BranchAggregator aggregator = new(binaries);
-            PerfDataSummary summary = new PerfDataReader(aggregator).ReadFile(whole, name);
+            PerfDataSummary summary = new PerfDataReader(aggregator) { Event = options.Event }.ReadFile(whole, name);
+            if (options.Event is not null && !summary.EventNames.Any(known => EventName.AreSame(known, options.Event)))
+                throw new UserErrorException($"{name} has no event {options.Event}; those it has: {string.Join(", ", summary.EventNames)}");
+            if (options.Event is null && summary.EventsUsed.Count < summary.EventNames.Count)
+                Notes.Add($"{name}: samples of {string.Join(" and ", summary.EventsUsed)} count, of {summary.EventNames.Count} events; --event takes another");
             RequireSamples(summary.BranchSamples + summary.AddressSamples, aggregator.Losses);
             Set.Labels[ProfileLabels.Source] = summary.BranchSamples > 0 ? "perf.data"
                 : summary.ExactAddressSamples == summary.AddressSamples ? "perf.data-exact-addresses" : "perf.data-addresses";
@@ -151,6 +155,8 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
 
         private BranchAggregator ReadPprof()
         {
+            if (options.Event is not null)
+                throw new UserErrorException($"{name} is a pprof profile, which does not tell events apart: leave --event out");
             BranchAggregator aggregator = new(binaries);
             PprofReader reader = new(aggregator, binaries);
             reader.ReadFile(whole, name);
@@ -192,10 +198,12 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
         {
             if (start.Length == TextBytes && !start.AsSpan().Contains((byte)'\n'))
                 throw new UserErrorException($"{name} is not text: print samples with {HowToPrint}");
-            BranchAggregator aggregator = PerfScriptFile.Read(file, whole, NewShard, binaries.Only?.BuildId ?? default, out PerfScriptSummary summary);
+            BranchAggregator aggregator = PerfScriptFile.Read(file, whole, NewShard, new PerfScriptOptions(binaries.Only?.BuildId ?? default, options.Event), out PerfScriptSummary summary);
             // Of addresses alone perf.data says more than text does.
             if (summary.BranchSamples == 0)
-                throw new UserErrorException(summary.PlainSamples == 0
+                throw new UserErrorException(aggregator.Losses[PerfScriptReader.OtherEvent] > 0
+                    ? $"{name} has no branch stacks that it tells to be of the event {options.Event}: print the events with -F +event, and see there what they are called"
+                    : summary.PlainSamples == 0
                     ? $"{name} has no samples: print them with {HowToPrint}"
                     : $"{name} has no branch stacks: record with 'perf record -b' and print with {HowToPrint}");
             Set.Labels[ProfileLabels.Source] = "perf-script";

@@ -14,6 +14,12 @@ internal static class PerfDataFeatures
     public const int HEADER_ARCH = 6;
     public const int HEADER_CPUDESC = 8;
 
+    /// <summary>The events' names, with attributes and ids.</summary>
+    public const int HEADER_EVENT_DESC = 12;
+
+    /// <summary>PERF_RECORD_EVENT_UPDATE that brings a name.</summary>
+    public const ulong PERF_EVENT_UPDATE__NAME = 2;
+
     /// <summary>Says that samples have branch stacks; its section is empty.</summary>
     public const int HEADER_BRANCH_STACK = 15;
 
@@ -56,6 +62,28 @@ internal static class PerfDataFeatures
         BuildId buildId = BuildId.FromBytes(id[..size]);
         if (!buildIds.TryAdd(text, buildId) && buildIds[text] != buildId)
             buildIds[text] = default;
+    }
+
+    /// <summary>
+    /// Events by name with their ids: the number of events (4 bytes) and the size of an attribute (4); for each the attribute, how many ids (4),
+    /// a string of its size (4) and the text, the ids (8 each).
+    /// </summary>
+    /// <exception cref="MalformedInputException">The section is too short.</exception>
+    public static List<(string Name, ulong[] Ids)> ReadEventNames(ReadOnlySpan<byte> section)
+    {
+        SpanReader reader = new(section, "perf.data event names");
+        List<(string, ulong[])> events = [];
+        uint count = reader.ReadU32();
+        uint attributeSize = reader.ReadU32();
+        for (uint i = 0; i < count; i++)
+        {
+            reader.Skip(attributeSize);
+            ReadOnlySpan<byte> idCount = reader.ReadBytes(4), text = reader.ReadBytes(reader.ReadU32());
+            ulong size = 8UL * BinaryPrimitives.ReadUInt32LittleEndian(idCount);
+            int end = text.IndexOf((byte)0);
+            events.Add((Encoding.UTF8.GetString(end < 0 ? text : text[..end]), System.Runtime.InteropServices.MemoryMarshal.Cast<byte, ulong>(reader.ReadBytes(size)).ToArray()));
+        }
+        return events;
     }
 
     /// <summary>A string feature: its size (4 bytes), then the text up to a NUL.</summary>

@@ -54,6 +54,13 @@ public sealed class PerfDataReader
         read = records.Read;
     }
 
+    /// <summary>The event whose samples count, as perf names it; null for the best.</summary>
+    public string? Event
+    {
+        get => events.Wanted;
+        init => events.Wanted = value;
+    }
+
     /// <summary>What was read so far.</summary>
     public PerfDataSummary Summary { get; } = new();
 
@@ -171,7 +178,8 @@ public sealed class PerfDataReader
                 byte[] entry = ReadSection(file, new PerfFileSection(table, 16), fileSize, "perf.data features");
                 SpanReader reader = new(entry, "perf.data features");
                 PerfFileSection section = PerfFileSection.Parse(ref reader);
-                if (feature is PerfDataFeatures.HEADER_BUILD_ID or PerfDataFeatures.HEADER_HOSTNAME or PerfDataFeatures.HEADER_CPUDESC)
+                if (feature is PerfDataFeatures.HEADER_BUILD_ID or PerfDataFeatures.HEADER_HOSTNAME or PerfDataFeatures.HEADER_CPUDESC
+                    or PerfDataFeatures.HEADER_EVENT_DESC)
                     ReadFeature(feature, ReadSection(file, section, fileSize, "perf.data feature"));
             }
             catch (MalformedInputException)
@@ -189,6 +197,10 @@ public sealed class PerfDataReader
         {
             case PerfDataFeatures.HEADER_BUILD_ID:
                 PerfDataFeatures.ReadBuildIds(section, buildIds);
+                break;
+            case PerfDataFeatures.HEADER_EVENT_DESC:
+                foreach ((string name, ulong[] ids) in PerfDataFeatures.ReadEventNames(section))
+                    events.Name(name, ids);
                 break;
             case PerfDataFeatures.HEADER_HOSTNAME:
                 Summary.HostName = PerfDataFeatures.ReadString(section);
@@ -345,6 +357,10 @@ public sealed class PerfDataReader
                     else
                         ReadFeature((int)feature, body.Rest);
                     return 0;
+                case PerfRecordType.PERF_RECORD_EVENT_UPDATE:
+                    if (body.ReadU64() == PerfDataFeatures.PERF_EVENT_UPDATE__NAME)
+                        events.Name(body.ReadU64(), body.Rest);
+                    return 0;
                 case PerfRecordType.PERF_RECORD_AUXTRACE:
                     Skip(header.Type);
                     return body.ReadU64();
@@ -409,6 +425,7 @@ public sealed class PerfDataReader
     private void Summarize()
     {
         Summary.Events = events.Count;
+        (Summary.EventNames, Summary.EventsUsed) = ([.. events.Names], [.. events.UsedNames]);
         Summary.BranchSamples = records.BranchSamples;
         Summary.AddressSamples = records.AddressSamples;
         Summary.ExactAddressSamples = records.ExactAddressSamples;

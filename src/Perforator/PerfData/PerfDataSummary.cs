@@ -6,6 +6,12 @@ public sealed class PerfDataSummary
     /// <summary>Events of the recording.</summary>
     public int Events { get; internal set; }
 
+    /// <summary>The events' names, in the order of the file.</summary>
+    public IReadOnlyList<string> EventNames { get; internal set; } = [];
+
+    /// <summary>The names of those whose samples count.</summary>
+    public IReadOnlyList<string> EventsUsed { get; internal set; } = [];
+
     /// <summary>Records read, of all types, decompressed ones included.</summary>
     public ulong Records { get; internal set; }
 

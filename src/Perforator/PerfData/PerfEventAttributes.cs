@@ -57,6 +57,19 @@ public sealed record PerfEventAttributes
     /// <summary>precise_ip: 0 any skid, 1 constant skid, 2 zero skid asked for, 3 zero skid required.</summary>
     public int PreciseIp => (int)((ulong)Flags >> 15 & 3);
 
+    /// <summary>What perf calls the event, where the file does not say; raw events by their number.</summary>
+    public string Name => (Type, Config & uint.MaxValue) switch
+    {
+        (PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES) => "cycles",
+        (PERF_TYPE_HARDWARE, 1) => "instructions",
+        (PERF_TYPE_HARDWARE, 4) => "branches",
+        (PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK) => "cpu-clock",
+        (PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK) => "task-clock",
+        (PERF_TYPE_SOFTWARE, PERF_COUNT_SW_DUMMY) => "dummy",
+        (PERF_TYPE_RAW, var config) => "r" + config.ToString("x", System.Globalization.CultureInfo.InvariantCulture),
+        var (type, config) => string.Create(System.Globalization.CultureInfo.InvariantCulture, $"type {type} config 0x{config:x}"),
+    };
+
     /// <summary>
     /// Whether every taken branch is in the branch stack. Filters (calls only, a call stack) leave branches out, so that the code
     /// between two entries need not have run straight through. Stacks that perf makes of a trace (perf inject --itrace of Intel PT, Arm

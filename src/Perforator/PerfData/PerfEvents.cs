@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Perforator.Branches;
 using Perforator.Bytes;
 
 namespace Perforator.PerfData;
@@ -17,6 +18,7 @@ internal sealed class PerfEvents
 
     private readonly List<PerfRecordLayout> layouts = [];
     private readonly Dictionary<ulong, PerfRecordLayout> byId = [];
+    private readonly Dictionary<PerfRecordLayout, string> names = [];
     private ulong lastId;
     private PerfRecordLayout? last;
     private HashSet<PerfRecordLayout>? used;
@@ -25,6 +27,36 @@ internal sealed class PerfEvents
     public IEnumerable<PerfEventAttributes> Attributes => layouts.Select(layout => layout.Attributes);
 
     public int Count => layouts.Count;
+
+    /// <summary>The event whose samples count, as perf names it; null for the best.</summary>
+    public string? Wanted { get; set; }
+
+    /// <summary>The events' names, in the order of the file.</summary>
+    public IEnumerable<string> Names => layouts.Select(NameOf);
+
+    /// <summary>The names of those whose samples count.</summary>
+    public IEnumerable<string> UsedNames => Choose().Select(NameOf);
+
+    /// <summary>Names the event that has these ids.</summary>
+    public void Name(string name, ReadOnlySpan<ulong> ids)
+    {
+        // An event of one that has no ids is the only one.
+        PerfRecordLayout? named = layouts.Count == 1 ? layouts[0] : null;
+        foreach (ulong id in ids)
+            if (byId.TryGetValue(id, out PerfRecordLayout? layout))
+                named = layout;
+        if (named is not null)
+            (names[named], used) = (name, null);
+    }
+
+    /// <summary>Names the event that has this id.</summary>
+    public void Name(ulong id, ReadOnlySpan<byte> text)
+    {
+        int end = text.IndexOf((byte)0);
+        Name(System.Text.Encoding.UTF8.GetString(end < 0 ? text : text[..end]), [id]);
+    }
+
+    private string NameOf(PerfRecordLayout layout) => names.TryGetValue(layout, out string? name) ? name : layout.Attributes.Name;
 
     /// <summary>Adds one event with its ids, 8 bytes each.</summary>
     /// <exception cref="MalformedInputException">The attributes cannot be read, or there are too many events.</exception>
@@ -50,14 +82,16 @@ internal sealed class PerfEvents
         if (layouts.Count == 0)
             return null;
         PerfRecordLayout first = layouts[0];
-        if (layouts.Count == 1)
+        if (layouts.Count == 1 && (Wanted is null || type != PerfRecordType.PERF_RECORD_SAMPLE))
             return first;
         ulong id = first.EventId(record, type);
         PerfRecordLayout? layout = last;
         if (layout is null || id != lastId)
         {
             // What perf writes itself has no id and is laid out like the first event's records.
-            if (!byId.TryGetValue(id, out layout) && type != PerfRecordType.PERF_RECORD_SAMPLE)
+            if (!byId.TryGetValue(id, out layout) && layouts.Count == 1)
+                layout = first;
+            if (layout is null && type != PerfRecordType.PERF_RECORD_SAMPLE)
                 layout = first;
             if (layout is null)
                 return null;
@@ -75,6 +109,10 @@ internal sealed class PerfEvents
     /// </summary>
     private HashSet<PerfRecordLayout> Choose()
     {
+        if (layouts.Count == 0)
+            return [];
+        if (Wanted is not null)
+            return [.. layouts.Where(layout => EventName.AreSame(NameOf(layout), Wanted))];
         HashSet<PerfRecordLayout> chosen = [.. layouts.Where(layout => layout.HasBranchStack)];
         if (chosen.Count == 0)
             chosen = [.. layouts.Where(layout => MeasuresTime(layout.Attributes))];

@@ -9,6 +9,11 @@ namespace Perforator.PerfScript;
 /// <param name="Mappings">Mappings of executable code.</param>
 public readonly record struct PerfScriptSummary(ulong BranchSamples, ulong PlainSamples, ulong Mappings);
 
+/// <summary>How perf script text is understood.</summary>
+/// <param name="Linked">The binary whose addresses, where text has its build id before them, are those that it is linked to; empty for none.</param>
+/// <param name="Event">The event whose samples count, where text says which one they are of; null for all.</param>
+public readonly record struct PerfScriptOptions(BuildId Linked = default, string? Event = null);
+
 /// <summary>
 /// Reads a file of perf script text on several threads. Each has an aggregator of its own and takes one block of whole samples after
 /// another; what is mapped in a block reaches the other threads before they count anything that stands behind it.
@@ -27,12 +32,12 @@ public sealed class PerfScriptFile
     private readonly int[] known;
     private Exception? failure;
 
-    private PerfScriptFile(FileStream file, BranchAggregator[] shards, BuildId linked)
+    private PerfScriptFile(FileStream file, BranchAggregator[] shards, PerfScriptOptions options)
     {
         this.file = file;
         blocks = new PerfScriptBlocks(file.SafeFileHandle, file.Length);
         this.shards = shards;
-        readers = [.. shards.Select(shard => new PerfScriptReader(shard, linked))];
+        readers = [.. shards.Select(shard => new PerfScriptReader(shard, options))];
         known = new int[shards.Length];
     }
 
@@ -40,18 +45,18 @@ public sealed class PerfScriptFile
     /// <param name="file">The file; one that is no regular file is read by one thread.</param>
     /// <param name="text">All of its text, for that one thread: a pipe's beginning may have been read already.</param>
     /// <param name="newShard">Makes an aggregator that knows what is mapped before the first line. The aggregators share nothing that changes.</param>
-    /// <param name="linked">The binary whose addresses, where text has its build id before them, are those that it is linked to.</param>
+    /// <param name="options">How the text is understood.</param>
     /// <param name="summary">What the file held.</param>
     /// <returns>The aggregator made first, with all that was counted.</returns>
     /// <exception cref="UserErrorException">The file is unreadable.</exception>
-    public static BranchAggregator Read(FileStream file, Stream text, Func<BranchAggregator> newShard, BuildId linked, out PerfScriptSummary summary)
+    public static BranchAggregator Read(FileStream file, Stream text, Func<BranchAggregator> newShard, PerfScriptOptions options, out PerfScriptSummary summary)
     {
         try
         {
             if (!file.CanSeek || file.Length <= PerfScriptBlocks.Length)
             {
                 BranchAggregator single = newShard();
-                PerfScriptReader reader = new(single, linked);
+                PerfScriptReader reader = new(single, options);
                 reader.Read(text);
                 summary = reader.Summary;
                 return single;
@@ -59,7 +64,7 @@ public sealed class PerfScriptFile
             BranchAggregator[] shards = new BranchAggregator[Math.Clamp(Environment.ProcessorCount, 1, MaxThreads)];
             for (int i = 0; i < shards.Length; i++)
                 shards[i] = newShard();
-            return new PerfScriptFile(file, shards, linked).Read(out summary);
+            return new PerfScriptFile(file, shards, options).Read(out summary);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

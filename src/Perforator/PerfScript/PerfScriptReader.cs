@@ -35,6 +35,9 @@ public sealed class PerfScriptReader
     /// <summary>A sample whose branches are all 0: the CPU had filled none in.</summary>
     public const string EmptyStack = "perf script sample with an empty branch stack";
 
+    /// <summary>A sample of an event that is not the one asked for, or that the text does not tell the event of.</summary>
+    public const string OtherEvent = "perf script sample that is not told to be of the event asked for (print the event: -F +event)";
+
     private const int MaxLine = 1 << 20;
 
     private static ReadOnlySpan<byte> MappingEvent => "PERF_RECORD_MMAP"u8;
@@ -43,21 +46,23 @@ public sealed class PerfScriptReader
 
     private readonly IBranchSink sink;
     private readonly PerfScriptTasks tasks;
-    private readonly BuildId linked;
+    private readonly PerfScriptOptions options;
     private BranchEntry[] stack = new BranchEntry[64];
     private ulong weight = 1;
     private int processId = BranchAggregator.AnyProcess;
+    private bool isWanted;
 
     // Instruction pointers alone on their lines: a call stack if a line that begins with branches follows, else samples without branches.
     private ulong firstFrame;
     private int frames;
 
     /// <param name="sink">What is fed.</param>
-    /// <param name="linked">The binary whose addresses, where text has its build id before them, are those that it is linked to.</param>
-    public PerfScriptReader(IBranchSink sink, BuildId linked = default)
+    /// <param name="options">How the text is understood.</param>
+    public PerfScriptReader(IBranchSink sink, PerfScriptOptions options = default)
     {
         this.sink = sink;
-        this.linked = linked;
+        this.options = options;
+        isWanted = options.Event is null;
         tasks = new PerfScriptTasks(sink);
     }
 
@@ -236,7 +241,7 @@ public sealed class PerfScriptReader
         if (!tokens.Next(out ReadOnlySpan<byte> token))
         {
             FlushFrames();
-            processId = BranchAggregator.AnyProcess;
+            ForgetHead();
             return;
         }
         if (PerfScriptTokens.IsBranch(token))
@@ -244,7 +249,7 @@ public sealed class PerfScriptReader
             ulong leaf = frames > 0 ? firstFrame : 0;
             frames = 0;
             ReadStack(leaf, text, length, token.Length + tokens.Remaining);
-            processId = BranchAggregator.AnyProcess;
+            ForgetHead();
             return;
         }
         if (PerfScriptTokens.TryHex(token, out ulong address))
@@ -277,7 +282,7 @@ public sealed class PerfScriptReader
             }
         }
         FlushFrames();
-        processId = BranchAggregator.AnyProcess;
+        ForgetHead();
         int at = line.IndexOf(AnyEvent);
         if (at >= 0 && line[at..].StartsWith(MappingEvent))
             ReadMapping(line[at..]);
@@ -297,13 +302,15 @@ public sealed class PerfScriptReader
         int process = BranchAggregator.AnyProcess, alone = BranchAggregator.AnyProcess, previous = BranchAggregator.AnyProcess;
         ulong address = 0;
         bool symbolic = false, isHead = false;
+        ReadOnlySpan<byte> name = default;
         while (tokens.Next(out ReadOnlySpan<byte> token))
         {
             if (PerfScriptTokens.IsBranch(token))
             {
                 processId = process != BranchAggregator.AnyProcess ? process : alone;
+                isWanted = options.Event is null || (name.Length > 0 && EventName.AreSame(System.Text.Encoding.UTF8.GetString(name), options.Event));
                 ReadStack(address, text, length, token.Length + tokens.Remaining);
-                processId = BranchAggregator.AnyProcess;
+                ForgetHead();
                 return true;
             }
             symbolic |= PerfScriptTokens.IsSymbolicBranch(token);
@@ -316,13 +323,20 @@ public sealed class PerfScriptReader
             previous = slash < 0 && PerfScriptTokens.TryDecimal(token, out ulong task) && tasks.TryProcessOf(task, out int known) ? known : BranchAggregator.AnyProcess;
             address = PerfScriptTokens.TryHex(token, out ulong value) ? value : 0;
             isHead = token[^1] == (byte)':' && token.Length > 1;
+            if (isHead)
+                name = token[..^1];
         }
         if (symbolic)
             sink.OnLost(SymbolicBranches, 1);
         else if (process != BranchAggregator.AnyProcess || (isHead && (alone != BranchAggregator.AnyProcess || text[..length].IndexOf(": "u8) >= 0)))
+        {
             processId = process != BranchAggregator.AnyProcess ? process : alone;
+            isWanted = options.Event is null || (name.Length > 0 && EventName.AreSame(System.Text.Encoding.UTF8.GetString(name), options.Event));
+        }
         else
+        {
             return false;
+        }
         return true;
     }
 
@@ -345,7 +359,7 @@ public sealed class PerfScriptReader
             {
                 PerfScriptTokens rest = new(text[at..length]);
                 rest.Next(out ReadOnlySpan<byte> token);
-                if (!PerfScriptTokens.TryBranch(token, linked, out stack[count]))
+                if (!PerfScriptTokens.TryBranch(token, options.Linked, out stack[count]))
                 {
                     // brstacksym repeats the branches behind brstack's addresses.
                     if (!PerfScriptTokens.IsSymbolicBranch(token))
@@ -375,11 +389,20 @@ public sealed class PerfScriptReader
             return;
         frames = 0;
         Deliver(firstFrame, default);
-        processId = BranchAggregator.AnyProcess;
+        ForgetHead();
     }
+
+    /// <summary>What the head of a sample said holds for that sample only.</summary>
+    private void ForgetHead() => (processId, isWanted) = (BranchAggregator.AnyProcess, options.Event is null);
 
     private void Deliver(ulong instructionPointer, ReadOnlySpan<BranchEntry> branches)
     {
+        if (!isWanted)
+        {
+            sink.OnLost(OtherEvent, weight);
+            weight = 1;
+            return;
+        }
         if (branches.IsEmpty)
             PlainSamples += weight;
         else

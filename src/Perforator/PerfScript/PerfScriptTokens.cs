@@ -37,13 +37,13 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
 
     /// <summary>Whether a token looks like a branch: <c>0x…/…</c>, or the same with a build id and a colon before it.</summary>
     public static bool IsBranch(ReadOnlySpan<byte> token) =>
-        token.Length > 3 && (token[0] == '0' && token[1] == 'x' || BuildIdLength(token) > 0) && token.Contains((byte)'/');
+        token.Length > 3 && token.Contains((byte)'/') && ((token[0] == '0' && token[1] == 'x') || BuildIdLength(token) > 0);
 
     /// <summary>Length of the build id in <c>id:0x…</c>; 0 when the token does not begin so.</summary>
     private static int BuildIdLength(ReadOnlySpan<byte> token)
     {
         int at = 0;
-        while (at < token.Length && (char.IsAsciiHexDigit((char)token[at])))
+        while (at < token.Length && char.IsAsciiHexDigit((char)token[at]))
             at++;
         return at > 0 && token.Length > at + 3 && token[at..].StartsWith(":0x"u8) ? at : 0;
     }

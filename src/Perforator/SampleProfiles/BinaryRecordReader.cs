@@ -10,7 +10,15 @@ internal sealed class BinaryRecordReader
 
     private readonly string[] names;
 
-    public BinaryRecordReader(string[] names) => this.names = names;
+    private readonly bool hasVTables;
+
+    /// <param name="names">The name table.</param>
+    /// <param name="hasVTables">Whether each function's record ends in the virtual tables seen in it.</param>
+    public BinaryRecordReader(string[] names, bool hasVTables = false)
+    {
+        this.names = names;
+        this.hasVTables = hasVTables;
+    }
 
     /// <summary>A whole file in the binary format.</summary>
     public static SampleProfile ParseFile(ReadOnlySpan<byte> data)
@@ -30,8 +38,10 @@ internal sealed class BinaryRecordReader
     {
         reader.ReadULeb128();
         ulong version = reader.ReadULeb128();
-        if (version != BinaryFormat.Version)
-            throw reader.Malformed($"version {version}; {BinaryFormat.Version} is the one that can be read");
+        if (version is not (BinaryFormat.Version or BinaryFormat.NewestVersion))
+            throw reader.Malformed(version > BinaryFormat.NewestVersion
+                ? $"version {version}, of an LLVM newer than those known; {BinaryFormat.Version} and {BinaryFormat.NewestVersion} can be read: write the profile as text with its llvm-profdata"
+                : $"version {version}; {BinaryFormat.Version} and {BinaryFormat.NewestVersion} can be read");
     }
 
     /// <summary>
@@ -109,6 +119,22 @@ internal sealed class BinaryRecordReader
             LineLocation location = ReadLocation(ref reader);
             FunctionSamples callee = function.InlinedAt(location, ReadName(ref reader));
             ReadRecord(ref reader, callee, depth + 1);
+        }
+        if (hasVTables)
+            ReadVTables(ref reader, function);
+    }
+
+    /// <summary>For each place, how many virtual tables were seen there, then name and count of each.</summary>
+    private void ReadVTables(ref SpanReader reader, FunctionSamples function)
+    {
+        for (ulong places = ReadU32(ref reader); places != 0; places--)
+        {
+            LineLocation location = ReadLocation(ref reader);
+            for (ulong seen = ReadU32(ref reader); seen != 0; seen--)
+            {
+                string vtable = ReadName(ref reader);
+                function.AddVTable(location, vtable, reader.ReadULeb128());
+            }
         }
     }
 

@@ -43,6 +43,9 @@ internal static class SecFlags
     /// <inheritdoc cref="SecFlagPartial"/>
     public const ulong SecFlagIsPreInlined = 16UL << 32;
 
+    /// <inheritdoc cref="SecFlagPartial"/>
+    public const ulong SecFlagHasVTableTypeProf = 32UL << 32;
+
     /// <summary>Of the function metadata.</summary>
     public const ulong SecFlagIsProbeBased = 1UL << 32;
 
@@ -51,6 +54,25 @@ internal static class SecFlags
 
     /// <summary>Of the function offset table.</summary>
     public const ulong SecFlagOrdered = 1UL << 32;
+
+    /// <summary>All flags that are understood of a section's type; those of unknown types say nothing to who passes over them.</summary>
+    public static ulong Known(SecType type) => SecFlagCompress | SecFlagFlat | type switch
+    {
+        SecType.SecNameTable => SecFlagMD5Name | SecFlagFixedLengthMD5 | SecFlagUniqSuffix,
+        SecType.SecProfSummary => SecFlagPartial | SecFlagFullContext | SecFlagFSDiscriminator | SecFlagIsPreInlined | SecFlagHasVTableTypeProf,
+        SecType.SecFuncMetadata => SecFlagIsProbeBased | SecFlagHasAttribute,
+        SecType.SecProfileSymbolList or SecType.SecLBRProfile or SecType.SecCSNameTable => 0,
+        // Not read.
+        _ => ulong.MaxValue,
+    };
+
+    /// <summary>What LLVM calls a flag that is not understood here.</summary>
+    public static string NameOf(SecType type, ulong flag) => (type, flag >> 32) switch
+    {
+        (SecType.SecNameTable, 8) => "SecFlagEytzinger (names in Eytzinger order)",
+        (SecType.SecProfileSymbolList, 1) => "SecFlagMD5 (a list of hashes)",
+        _ => $"0x{flag:x}",
+    };
 }
 
 /// <summary>What both binary formats share.</summary>
@@ -63,6 +85,9 @@ internal static class BinaryFormat
     public const ulong ExtBinaryMagic = 0x5350_524f_4634_3204;
 
     public const ulong Version = 103;
+
+    /// <summary>What LLVM 23 writes; it differs from <see cref="Version"/> in flags only.</summary>
+    public const ulong NewestVersion = 104;
 
     /// <summary>Line offsets have 16 bits in every format.</summary>
     public const uint MaxLineOffset = 0xffff;

@@ -26,6 +26,9 @@ internal sealed class ExtBinaryReader
         {
             if (entry.Size == 0)
                 continue;
+            if ((entry.Flags & ~SecFlags.Known(entry.Type)) is not 0 and var unknown)
+                throw new MalformedInputException(
+                    $"{entry.Type} has the flag {SecFlags.NameOf(entry.Type, unknown & (0 - unknown))} of a newer LLVM, which is not understood: write the profile as text with its llvm-profdata", "extbinary sample profile", entry.Offset);
             ReadOnlySpan<byte> content = data.Slice((int)entry.Offset, (int)entry.Size);
             if (entry.IsCompressed)
                 content = Decompress(content, entry);
@@ -72,12 +75,13 @@ internal sealed class ExtBinaryReader
                 profile.IsPartial = (flags & SecFlags.SecFlagPartial) != 0;
                 profile.IsFlowSensitive = (flags & SecFlags.SecFlagFSDiscriminator) != 0;
                 profile.IsPreInlined = (flags & SecFlags.SecFlagIsPreInlined) != 0;
+                profile.HasVTables = (flags & SecFlags.SecFlagHasVTableTypeProf) != 0;
                 if ((flags & SecFlags.SecFlagFullContext) != 0)
                     contexts = new ContextTree();
                 break;
             case SecType.SecNameTable:
                 profile.UsesMd5Names = (flags & SecFlags.SecFlagMD5Name) != 0;
-                records = new BinaryRecordReader(profile.UsesMd5Names ? ReadMd5Names(ref reader, flags) : BinaryRecordReader.ReadNames(ref reader));
+                records = new BinaryRecordReader(profile.UsesMd5Names ? ReadMd5Names(ref reader, flags) : BinaryRecordReader.ReadNames(ref reader), profile.HasVTables);
                 break;
             case SecType.SecCSNameTable:
                 ReadContexts(ref reader);

@@ -65,6 +65,7 @@ internal readonly record struct ExtBinarySection(SecType Type, ulong Flags, ulon
                     Add(SecFlags.SecFlagFullContext, "context");
                     Add(SecFlags.SecFlagIsPreInlined, "preInlined");
                     Add(SecFlags.SecFlagFSDiscriminator, "fs-discriminator");
+                    Add(SecFlags.SecFlagHasVTableTypeProf, "vtableTypeProf");
                     break;
                 case SecType.SecFuncOffsetTable:
                     Add(SecFlags.SecFlagOrdered, "ordered");

@@ -31,7 +31,7 @@ internal sealed class ExtBinaryWriter
     {
         this.profile = profile;
         this.options = options;
-        binary = new SampleProfileBinaryWriter(content, profile);
+        binary = new SampleProfileBinaryWriter(content, profile, profile.HasVTables);
     }
 
     public ReadOnlySpan<byte> Write()
@@ -98,7 +98,8 @@ internal sealed class ExtBinaryWriter
                 case SecType.SecProfSummary:
                     section.Flags |= (profile.IsPartial ? SecFlags.SecFlagPartial : 0)
                         | (profile.IsPreInlined ? SecFlags.SecFlagIsPreInlined : 0)
-                        | (profile.IsFlowSensitive ? SecFlags.SecFlagFSDiscriminator : 0);
+                        | (profile.IsFlowSensitive ? SecFlags.SecFlagFSDiscriminator : 0)
+                        | (profile.HasVTables ? SecFlags.SecFlagHasVTableTypeProf : 0);
                     break;
                 case SecType.SecNameTable when UsesMd5:
                     section.Flags |= SecFlags.SecFlagMD5Name | SecFlags.SecFlagFixedLengthMD5;

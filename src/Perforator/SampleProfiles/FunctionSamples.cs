@@ -24,6 +24,8 @@ public sealed class FunctionSamples
     /// <summary>Why <see cref="Merge"/> leaves something out.</summary>
     public const string ChecksumMismatch = "function whose control flow differs between the merged profiles (checksum mismatch)";
 
+    private LocationMap<NameMap<ulong>>? vtables;
+
     public FunctionSamples(string name) => Name = name;
 
     /// <summary>Linkage name, canonicalised; in profiles with MD5 names, the decimal hash.</summary>
@@ -46,6 +48,20 @@ public sealed class FunctionSamples
 
     /// <summary>Inlined callees by place and name.</summary>
     public LocationMap<NameMap<FunctionSamples>> Callsites { get; } = new();
+
+    /// <summary>The virtual tables that calls at a place were seen to go through, by symbol, with how often (LLVM 22).</summary>
+    public LocationMap<NameMap<ulong>> VTables => vtables ?? LocationMap<NameMap<ulong>>.Empty;
+
+    /// <summary>Whether the profile's writer marked it as one without inlined callees, <c>!Flat</c> (LLVM 21).</summary>
+    public bool IsMarkedFlat { get; set; }
+
+    /// <summary>Adds calls through a virtual table, saturating.</summary>
+    public void AddVTable(LineLocation location, string vtable, ulong count, ulong weight = 1)
+    {
+        NameMap<ulong> at = (vtables ??= new()).GetOrAdd(location, static () => new());
+        at.TryGetValue(vtable, out ulong known);
+        at.Set(vtable, SampleCount.AddWeighted(known, count, weight));
+    }
 
     /// <summary>Adds to <see cref="TotalSamples"/>, saturating.</summary>
     public void AddTotalSamples(ulong count, ulong weight = 1) => TotalSamples = SampleCount.AddWeighted(TotalSamples, count, weight);
@@ -85,6 +101,9 @@ public sealed class FunctionSamples
         AddHeadSamples(other.HeadSamples, weight);
         foreach ((LineLocation location, BodySample sample) in other.Body)
             BodyAt(location).Merge(sample, weight);
+        foreach ((LineLocation location, NameMap<ulong> seen) in other.VTables)
+            foreach ((string vtable, ulong count) in seen)
+                AddVTable(location, vtable, count, weight);
         foreach ((LineLocation location, NameMap<FunctionSamples> callees) in other.Callsites)
             foreach (FunctionSamples callee in callees.Values)
             {

@@ -20,6 +20,9 @@ public sealed class LocationMap<T> : IReadOnlyCollection<KeyValuePair<LineLocati
         public int Count;
     }
 
+    /// <summary>A map without values, not to be added to.</summary>
+    internal static LocationMap<T> Empty { get; } = new();
+
     private Chunk[] chunks = [];
     private int chunkCount;
 

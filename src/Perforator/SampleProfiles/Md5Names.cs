@@ -17,6 +17,8 @@ public static class Md5Names
             IsFlowSensitive = profile.IsFlowSensitive,
             IsPreInlined = profile.IsPreInlined,
             IsPartial = profile.IsPartial,
+            HasVTables = profile.HasVTables,
+            VTableKeyword = profile.VTableKeyword,
         };
         copy.Symbols.UnionWith(profile.Symbols);
         foreach (FunctionSamples function in profile.Functions.Values)
@@ -39,6 +41,9 @@ public static class Md5Names
             foreach ((string target, ulong count) in sample.CallTargets)
                 copy.AddCallTarget(Hash(target), count);
         }
+        foreach ((LineLocation location, NameMap<ulong> seen) in from.VTables)
+            foreach ((string vtable, ulong count) in seen)
+                to.AddVTable(location, Hash(vtable), count);
         foreach ((LineLocation location, NameMap<FunctionSamples> callees) in from.Callsites)
             foreach (FunctionSamples callee in callees.Values)
                 Copy(callee, to.InlinedAt(location, Hash(callee.Name)));

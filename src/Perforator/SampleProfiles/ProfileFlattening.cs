@@ -16,6 +16,8 @@ public static class ProfileFlattening
             IsFlowSensitive = profile.IsFlowSensitive,
             IsPreInlined = profile.IsPreInlined,
             IsPartial = profile.IsPartial,
+            HasVTables = profile.HasVTables,
+            VTableKeyword = profile.VTableKeyword,
         };
         flat.Symbols.UnionWith(profile.Symbols);
         foreach (FunctionSamples function in profile.Functions.Values)
@@ -34,6 +36,9 @@ public static class ProfileFlattening
         }
         foreach ((LineLocation location, BodySample sample) in function.Body)
             target.BodyAt(location).Merge(sample);
+        foreach ((LineLocation location, NameMap<ulong> seen) in function.VTables)
+            foreach ((string vtable, ulong count) in seen)
+                target.AddVTable(location, vtable, count);
 
         // A function's total need not be the sum of its parts, so its callees' totals are taken out of it rather than the parts added.
         ulong total = function.TotalSamples;

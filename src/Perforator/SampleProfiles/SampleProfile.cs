@@ -23,6 +23,16 @@ public sealed class SampleProfile
     /// <summary>Whether names are MD5 hashes (in decimal) rather than names.</summary>
     public bool UsesMd5Names { get; set; }
 
+    /// <summary>Whether functions have virtual tables (<see cref="FunctionSamples.VTables"/>), which binary readers before LLVM 22 do not know.</summary>
+    public bool HasVTables { get; set; }
+
+    /// <summary>
+    /// The word that lines of virtual tables begin with: <c>vtables</c> as LLVM 22 writes it, or <c>&lt;vt-call&gt;</c> as earlier versions did.
+    /// </summary>
+    public string VTableKeyword { get; set; } = NewVTableKeyword;
+
+    internal const string NewVTableKeyword = "vtables", OldVTableKeyword = "<vt-call>";
+
     /// <summary>
     /// All function symbols of the profiled binary (LLVM's profile symbol list): one that is listed but has no samples is known
     /// to be cold, not new. Empty when the profile carries no list.
@@ -52,6 +62,9 @@ public sealed class SampleProfile
         IsProbeBased |= other.IsProbeBased;
         IsFlowSensitive |= other.IsFlowSensitive;
         IsPreInlined |= other.IsPreInlined;
+        HasVTables |= other.HasVTables;
+        if (isFirst)
+            VTableKeyword = other.VTableKeyword;
         if (isFirst)
         {
             UsesMd5Names = other.UsesMd5Names;

@@ -13,10 +13,14 @@ internal sealed class SampleProfileBinaryWriter
     private readonly Dictionary<string, uint> nameIndices = new(StringComparer.Ordinal);
     private string[] names = [];
 
-    public SampleProfileBinaryWriter(ByteWriter output, SampleProfile profile)
+    private readonly bool hasVTables;
+
+    /// <param name="hasVTables">Whether each function's record ends in the virtual tables seen in it.</param>
+    public SampleProfileBinaryWriter(ByteWriter output, SampleProfile profile, bool hasVTables = false)
     {
         this.output = output;
         this.profile = profile;
+        this.hasVTables = hasVTables;
         CollectNames();
     }
 
@@ -99,6 +103,24 @@ internal sealed class SampleProfileBinaryWriter
                 }
         }
         WriteInlined(function, WriteRecord);
+        if (hasVTables)
+            WriteVTables(function);
+    }
+
+    /// <summary>For each place, how many virtual tables were seen there, then name and count of each.</summary>
+    private void WriteVTables(FunctionSamples function)
+    {
+        output.WriteULeb128((ulong)function.VTables.Count);
+        foreach ((LineLocation location, NameMap<ulong> seen) in function.VTables)
+        {
+            WriteLocation(location);
+            output.WriteULeb128((ulong)seen.Count);
+            foreach ((string vtable, ulong count) in seen)
+            {
+                WriteName(vtable);
+                output.WriteULeb128(count);
+            }
+        }
     }
 
     /// <summary>How many callees are inlined, then location and record of each.</summary>
@@ -138,6 +160,10 @@ internal sealed class SampleProfileBinaryWriter
                 if (sample.CallTargets.Count != 0)
                     foreach ((string target, _) in sample.CallTargets)
                         nameIndices.TryAdd(target, 0);
+            if (hasVTables)
+                foreach ((_, NameMap<ulong> seen) in function.VTables)
+                    foreach ((string vtable, _) in seen)
+                        nameIndices.TryAdd(vtable, 0);
             foreach ((_, NameMap<FunctionSamples> callees) in function.Callsites)
                 foreach ((_, FunctionSamples callee) in callees)
                     Collect(callee);

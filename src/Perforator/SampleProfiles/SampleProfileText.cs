@@ -71,6 +71,7 @@ public static class SampleProfileText
                 foreach ((string target, ulong count) in CallTargetOrder.Of(sample, profile.NameOrder))
                     output.Write($" {target}:{count}");
                 output.Write('\n');
+                VTables(location);
             }
             output.Write($"{margin}}}\n");
         }
@@ -82,11 +83,24 @@ public static class SampleProfileText
         }
         output.Write("Samples collected in inlined callsites {\n");
         foreach ((LineLocation location, NameMap<FunctionSamples> callees) in function.Callsites)
+        {
             foreach (FunctionSamples callee in CallTargetOrder.Of(callees, profile.NameOrder))
             {
                 output.Write($"{margin}  {location}: inlined callee: {callee.Name}: ");
                 Body(output, callee, profile, indent + 4);
             }
+            VTables(location);
+        }
         output.Write($"{margin}}}\n");
+
+        void VTables(LineLocation location)
+        {
+            if (!function.VTables.TryGetValue(location, out NameMap<ulong>? seen))
+                return;
+            output.Write($"{margin}  {location}: vtables: ");
+            foreach ((string vtable, ulong count) in seen)
+                output.Write($"{vtable}:{count} ");
+            output.Write('\n');
+        }
     }
 }

@@ -120,7 +120,14 @@ internal sealed class SampleProfileTextReader
             BodySample sample = function.BodyAt(location);
             sample.AddSamples(samples);
             for (at += word.Length; at < line.Length;)
-                at = ReadCallTarget(data, start, line, at, sample);
+                at = ReadNameCount(data, start, line, at, (name, count) => sample.AddCallTarget(name, count));
+            return;
+        }
+        if (VTableKeyword(word) is { } keyword)
+        {
+            (profile.HasVTables, profile.VTableKeyword) = (true, keyword);
+            for (at += word.Length; at < line.Length;)
+                at = ReadNameCount(data, start, line, at, (name, count) => function.AddVTable(location, name, count));
             return;
         }
         int totalColon = line.LastIndexOf((byte)':');
@@ -139,7 +146,7 @@ internal sealed class SampleProfileTextReader
     /// ends at the first colon with a number behind it.
     /// </summary>
     /// <returns>Where the next call target starts.</returns>
-    private int ReadCallTarget(ReadOnlySpan<byte> data, int start, ReadOnlySpan<byte> line, int at, BodySample sample)
+    private int ReadNameCount(ReadOnlySpan<byte> data, int start, ReadOnlySpan<byte> line, int at, Action<string, ulong> add)
     {
         while (at < line.Length && line[at] == ' ')
             at++;
@@ -159,18 +166,27 @@ internal sealed class SampleProfileTextReader
                 continue;
             if (colon == at)
                 throw Malformed("call target without a name", start);
-            sample.AddCallTarget(names.Get(data, start + at, colon - at), count);
+            add(names.Get(data, start + at, colon - at), count);
             return end;
         }
     }
 
+    /// <summary>The word that begins a line of virtual tables; null when it is none of these.</summary>
+    private static string? VTableKeyword(ReadOnlySpan<byte> word) =>
+        word.SequenceEqual("vtables"u8) ? SampleProfile.NewVTableKeyword : word.SequenceEqual("<vt-call>"u8) ? SampleProfile.OldVTableKeyword : null;
+
     private void ReadMetadata(ReadOnlySpan<byte> text, FunctionSamples function, int start)
     {
+        if (text.TrimEnd((byte)' ').SequenceEqual("!Flat"u8))
+        {
+            function.IsMarkedFlat = true;
+            return;
+        }
         ulong checksum = 0, attributes = 0;
         if (TryMetadata(text, "!CFGChecksum:"u8, out checksum))
             profile.IsProbeBased = true;
         else if (!TryMetadata(text, "!Attributes:"u8, out attributes) || attributes > uint.MaxValue)
-            throw Malformed("'!CFGChecksum: number' or '!Attributes: number' expected", start);
+            throw Malformed("'!CFGChecksum: number', '!Attributes: number' or '!Flat' expected", start);
         if (checksum != 0)
             function.Checksum = checksum;
         function.Attributes = (ContextAttributes)attributes;

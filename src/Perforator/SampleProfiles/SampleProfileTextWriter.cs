@@ -50,8 +50,10 @@ internal sealed class SampleProfileTextWriter
                 output.WriteDecimal(count);
             }
             Char('\n');
+            VTables(function, location, indent);
         }
         foreach ((LineLocation location, NameMap<FunctionSamples> callees) in function.Callsites)
+        {
             foreach (FunctionSamples callee in CallTargetOrder.Of(callees, profile.NameOrder))
             {
                 Location(location, indent);
@@ -59,10 +61,38 @@ internal sealed class SampleProfileTextWriter
                 Char('\n');
                 Function(callee, indent + 1);
             }
+            // LLVM writes them twice where a place has samples and inlined callees, so that they double when they are read again.
+            if (!function.Body.TryGetValue(location, out _))
+                VTables(function, location, indent);
+        }
+        foreach ((LineLocation location, _) in function.VTables)
+            if (!function.Body.TryGetValue(location, out _) && !function.Callsites.TryGetValue(location, out _))
+                VTables(function, location, indent);
         if (profile.IsProbeBased)
             Metadata("!CFGChecksum: "u8, function.Checksum, indent);
         if (function.Attributes != 0)
             Metadata("!Attributes: "u8, (ulong)function.Attributes, indent);
+        if (function.IsMarkedFlat)
+            output.WriteUtf8(" !Flat\n");
+    }
+
+    /// <summary>The virtual tables seen at a place, by name, if there are any; the newer form ends in a blank.</summary>
+    private void VTables(FunctionSamples function, LineLocation location, int indent)
+    {
+        if (!function.VTables.TryGetValue(location, out NameMap<ulong>? seen))
+            return;
+        Location(location, indent);
+        output.WriteUtf8(profile.VTableKeyword);
+        foreach ((string vtable, ulong count) in seen)
+        {
+            Char(' ');
+            output.WriteUtf8(vtable);
+            Char(':');
+            output.WriteDecimal(count);
+        }
+        if (profile.VTableKeyword == SampleProfile.NewVTableKeyword)
+            Char(' ');
+        Char('\n');
     }
 
     private void Metadata(ReadOnlySpan<byte> key, ulong value, int indent)

@@ -95,6 +95,31 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
         Tool.Run("llvm-profdata-19", ["show", "--sample", output]).Succeeded();
     }
 
+    /// <summary>Of several events one is chosen, and the report says which; --event takes another, by the name that perf has for it.</summary>
+    [SkippableFact]
+    public void Of_several_events_the_one_asked_for_counts()
+    {
+        Tool.Require("perf");
+        string data = folder["events.perf.data"], script = folder["events.txt"];
+        PerfRecord.Run(folder, "-e", "{page-faults:u,cpu-clock:u,task-clock:u}", "-F", "997", "-o", data, "--", program.Binary, "8000000");
+        string all = Report(), clock = Report("--event", "cpu-clock"), task = Report("--event", "task-clock:u");
+        Assert.Contains("samples of cpu-clock:u and task-clock:u count, of 3 events; --event takes another", all);
+        Assert.Equal(Samples(all), Samples(clock) + Samples(task));
+        Assert.NotEqual(0, Samples(task));
+        ToolResult result = Tool.Cli("generate", "--binary", program.Binary, "--perf-data", data, "--event", "cycles", "-o", folder["none"]);
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains("has no event cycles; those it has: page-faults:u, cpu-clock:u, task-clock:u", result.Error);
+
+        // Text: the event stands before the address.
+        string fold = program.Elf.Symbols.Symbols.ToArray().Where(s => program.Elf.Symbols.Name(s) == "fold").Select(s => $"{s.Address.Value:x}").Single();
+        folder.Write("events.txt", $"a 7/7 1.0: 1 cycles:u: {fold} 0x{fold}/0x{fold}/P/-/-/0\na 7/7 1.0: 1 branches:u: {fold} 0x{fold}/0x{fold}/P/-/-/0\n");
+        Assert.Equal(1, Samples(Tool.Cli("generate", "--binary", program.Binary, "--perf-script", script, "--event", "branches", "--format", "text").Succeeded().Error));
+        Assert.Contains("print the events with -F +event", Tool.Cli("generate", "--binary", program.Binary, "--perf-script", script, "--event", "instructions", "-o", folder["none"]).Error);
+
+        string Report(params string[] options) => File.ReadAllText(Generate(["--perf-data", data, .. options]) + ".report");
+        static int Samples(string report) => int.Parse(report.Split('\n').Single(line => line.StartsWith("TotalSamples: ", StringComparison.Ordinal))[14..]);
+    }
+
     [Fact]
     public void Recordings_of_another_build_and_of_other_programs_are_refused_by_name()
     {

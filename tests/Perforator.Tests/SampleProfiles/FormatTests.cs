@@ -191,7 +191,7 @@ public sealed class FormatTests
     [InlineData("main:5:1\n 1: 5 foo\n", "'callee:samples' expected")]
     [InlineData("main:5:1\n 1: foo:18446744073709551616\n", "callee:total samples' expected")]
     [InlineData("main:5:1\n !CFGChecksum: 1\n 1: 5\n", "samples after the function's metadata")]
-    [InlineData("main:5:1\n !Mystery: 1\n", "'!CFGChecksum: number' or '!Attributes: number' expected")]
+    [InlineData("main:5:1\n !Mystery: 1\n", "'!CFGChecksum: number', '!Attributes: number' or '!Flat' expected")]
     [InlineData("\u007fELF\u0002\u0001\u0001\0\0", "not an LLVM sample profile")]
     public void SaysWhatIsWrong(string text, string expected)
     {
