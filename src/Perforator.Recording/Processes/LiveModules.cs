@@ -19,6 +19,9 @@ public sealed class LiveModules : IModuleResolver, IDisposable
 
     private const int MaxComplaints = 100;
 
+    /// <summary>Why a file that is there is not used.</summary>
+    internal const string AnotherFile = "the file there is not the one that was mapped: it was replaced since, or its process has ended in a container";
+
     private readonly Lock gate = new();
     private readonly Dictionary<FileIdentity, Module?> byFile = [];
     private readonly Dictionary<BuildId, Module> byBuildId = [];
@@ -49,13 +52,19 @@ public sealed class LiveModules : IModuleResolver, IDisposable
         {
             if (!mapping.BuildId.IsEmpty && byBuildId.TryGetValue(mapping.BuildId, out Module? known))
                 return known;
-            SafeFileHandle? file = Open(mapping);
+            SafeFileHandle? file = Open(mapping, out bool isAnother);
             if (file is null)
             {
-                Complain(mapping.Path, "the file is not there any more, or not permitted: recording other users' processes takes CAP_SYS_PTRACE");
+                Complain(mapping.Path, isAnother ? AnotherFile
+                    : "the file is not there any more, or not permitted: recording other users' processes takes CAP_SYS_PTRACE");
                 return null;
             }
             Module? module = Load(file, mapping.Path);
+            if (module is not null && !mapping.BuildId.IsEmpty && module.BuildId != mapping.BuildId)
+            {
+                Complain(mapping.Path, AnotherFile);
+                return null;
+            }
             if (module is not null && ProcessDescription.ExecutableOf(mapping.ProcessId) == module.Path)
                 useful.Add(module.BuildId);
             return module;
@@ -143,23 +152,77 @@ public sealed class LiveModules : IModuleResolver, IDisposable
     }
 
     /// <summary>
-    /// The very file that is mapped, if /proc/PID/map_files lets us (CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE); else what its path leads
-    /// to from the process's root; for a deleted executable, /proc/PID/exe; and when the process has ended already, the path as it is.
+    /// The very file that is mapped, if /proc/PID/map_files lets us (CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE); else /proc/PID/exe for the
+    /// executable, or what the path leads to from the process's root, and when the process has ended, from ours: each only if it is
+    /// shown to be the file that was mapped. It may have been replaced, and what has ended may have run in a container.
     /// </summary>
-    private static SafeFileHandle? Open(Mapping mapping)
+    /// <param name="isAnother">Whether a file was there, but not the one that was mapped.</param>
+    private static SafeFileHandle? Open(Mapping mapping, out bool isAnother)
     {
+        isAnother = false;
         string process = $"/proc/{mapping.ProcessId}";
         string path = WithoutDeleted(mapping.Path);
         if (TryOpen($"{process}/map_files/{mapping.Start.Value:x}-{mapping.End.Value:x}") is { } mapped)
-            return mapped;
+        {
+            // It is what is mapped now: by another process, if the recorded one has ended and its id was given out again.
+            if (!mapping.BuildId.IsEmpty || IsMapped(mapping, mapped, mayCompareMemory: true))
+                return mapped;
+            mapped.Dispose();
+        }
+        bool hasEnded = !Directory.Exists(process);
         string? executable = new FileInfo($"{process}/exe").LinkTarget;
-        if (executable is not null && WithoutDeleted(executable) == path && TryOpen($"{process}/exe") is { } running)
-            return running;
+        List<string> candidates = [];
+        if (executable is not null && WithoutDeleted(executable) == path)
+            candidates.Add($"{process}/exe");
 
         // Whatever has taken a deleted file's path since is another file.
-        if (path != mapping.Path)
+        if (path == mapping.Path)
+            candidates.Add(hasEnded ? path : $"{process}/root{path}");
+        foreach (string candidate in candidates)
+        {
+            if (TryOpen(candidate) is not { } file)
+                continue;
+            // Where there is a build id, the caller compares it.
+            if (!mapping.BuildId.IsEmpty || IsMapped(mapping, file, mayCompareMemory: !hasEnded))
+                return file;
+            isAnother = true;
+            file.Dispose();
+        }
+        return null;
+    }
+
+    /// <summary>
+    /// Whether a file is the one that was mapped: by its file system's numbers, or where these differ, as overlayfs and btrfs show maps and
+    /// stat different ones, by its first page, which holds the build id, in the process's memory.
+    /// </summary>
+    private static bool IsMapped(Mapping mapping, SafeFileHandle file, bool mayCompareMemory)
+    {
+        if (IdentityOf(file) is not { } identity)
+            return false;
+        if (mapping.File != default && mapping.File == new MappedFile(identity.Major, identity.Minor, identity.Inode))
+            return true;
+        // Where a source tells neither, nothing speaks against the file of a process that runs but its memory.
+        return mayCompareMemory && (IsInMemory(mapping, file) ?? mapping.File == default);
+    }
+
+    /// <summary>Whether the first page of a file is mapped in a process under the mapping's path; null when that cannot be told.</summary>
+    private static bool? IsInMemory(Mapping mapping, SafeFileHandle file)
+    {
+        ProcessMap? first = ProcessMap.Load(mapping.ProcessId).FirstOrDefault(m => m.Path == mapping.Path && m.Offset.Value == 0);
+        if (first is null)
             return null;
-        return TryOpen($"{process}/root{path}") ?? (Directory.Exists(process) ? null : TryOpen(path));
+        byte[] inFile = new byte[Environment.SystemPageSize], inMemory = new byte[inFile.Length];
+        try
+        {
+            using SafeFileHandle memory = File.OpenHandle($"/proc/{mapping.ProcessId}/mem");
+            int read = RandomAccess.Read(file, inFile, 0);
+            return RandomAccess.Read(memory, inMemory.AsSpan(0, read), (long)first.Start.Value) != read ? null
+                : read > 0 && inFile.AsSpan(0, read).SequenceEqual(inMemory.AsSpan(0, read));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
     }
 
     private static SafeFileHandle? TryOpen(string path)

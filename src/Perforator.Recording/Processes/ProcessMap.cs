@@ -17,7 +17,20 @@ public sealed record ProcessMap(
     RuntimeAddress Start, RuntimeAddress End, bool IsReadable, bool IsWritable, bool IsExecutable, FileOffset Offset, string Device, ulong Inode, string Path)
 {
     /// <summary>The mapping as branch sinks know it.</summary>
-    public Mapping ToMapping(int processId) => new(processId, Start, End.Value - Start.Value, Offset, Path);
+    public Mapping ToMapping(int processId) => new(processId, Start, End.Value - Start.Value, Offset, Path) { File = File };
+
+    /// <summary>The file mapped; all zero without one.</summary>
+    private MappedFile File
+    {
+        get
+        {
+            int colon = Device.IndexOf(':', StringComparison.Ordinal);
+            return Inode != 0 && colon > 0
+                && uint.TryParse(Device.AsSpan(0, colon), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out uint major)
+                && uint.TryParse(Device.AsSpan(colon + 1), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out uint minor)
+                ? new(major, minor, Inode) : default;
+        }
+    }
 
     /// <summary>All mappings of a process in address order; empty when it has ended or may not be looked into.</summary>
     public static IReadOnlyList<ProcessMap> Load(int processId)
@@ -25,7 +38,7 @@ public sealed record ProcessMap(
         List<ProcessMap> maps = [];
         try
         {
-            foreach (string line in File.ReadLines($"/proc/{processId}/maps"))
+            foreach (string line in System.IO.File.ReadLines($"/proc/{processId}/maps"))
                 if (TryParse(line, out ProcessMap? map))
                     maps.Add(map);
         }

@@ -39,6 +39,9 @@ public sealed record Mapping(
     /// <summary>The name that perf lists a build id under: that of the kernel's mapping has the symbol behind it.</summary>
     public string ListedPath => Path.StartsWith("[kernel", StringComparison.Ordinal) && Path.LastIndexOf(']') is > 0 and int end ? Path[..(end + 1)] : Path;
 
+    /// <summary>The file by the numbers of its file system, where the source knows them; else all zero. Paths may come to lead elsewhere.</summary>
+    public MappedFile File { get; init; }
+
     /// <summary>Whether its pages are huge ones that were asked for as such (MAP_HUGETLB), which no file of a program has.</summary>
     public bool IsHugeTlb { get; init; }
 
@@ -51,3 +54,9 @@ public sealed record Mapping(
         || Path.StartsWith("/anon_hugepage", StringComparison.Ordinal) || Path.StartsWith("/memfd:", StringComparison.Ordinal)
         || Path.StartsWith("/dev/hugepages/", StringComparison.Ordinal) || Path.Contains("/libhugetlbfs.tmp.", StringComparison.Ordinal));
 }
+
+/// <summary>A file as the kernel knows it, whatever its path leads to by now.</summary>
+/// <param name="Major">Of its file system's device.</param>
+/// <param name="Minor">Of its file system's device.</param>
+/// <param name="Inode">0 when it is not known.</param>
+public readonly record struct MappedFile(uint Major, uint Minor, ulong Inode);

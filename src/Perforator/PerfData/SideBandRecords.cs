@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Perforator.Branches;
 
 namespace Perforator.PerfData;
@@ -23,6 +24,7 @@ public readonly record struct MmapRecord(Mapping Mapping, bool IsExecutable)
         bool executable = (header.Misc & PerfRecordMisc.PERF_RECORD_MISC_MMAP_DATA) == 0;
         uint flags = 0;
         BuildId buildId = default;
+        MappedFile file = default;
         if (PerfRecordHeader.Read(record).Type == PerfRecordType.PERF_RECORD_MMAP2)
         {
             ReadOnlySpan<byte> identity = cursor.Take(24);
@@ -32,11 +34,15 @@ public readonly record struct MmapRecord(Mapping Mapping, bool IsExecutable)
             // Either major, minor, inode and generation, or the size (1 byte), 3 reserved bytes and up to 20 bytes of build id.
             if ((header.Misc & PerfRecordMisc.PERF_RECORD_MISC_MMAP_BUILD_ID) != 0 && !identity.IsEmpty && identity[0] is > 0 and <= 20)
                 buildId = BuildId.FromBytes(identity.Slice(4, identity[0]));
+            else if ((header.Misc & PerfRecordMisc.PERF_RECORD_MISC_MMAP_BUILD_ID) == 0 && !identity.IsEmpty)
+                file = new(
+                    BinaryPrimitives.ReadUInt32LittleEndian(identity), BinaryPrimitives.ReadUInt32LittleEndian(identity[4..]),
+                    BinaryPrimitives.ReadUInt64LittleEndian(identity[8..]));
         }
         string path = cursor.ReadCString();
         if (cursor.Failed)
             return false;
-        result = new(new Mapping(process, new(start), length, new(offset), path, buildId, time) { IsHugeTlb = (flags & MAP_HUGETLB) != 0 }, executable);
+        result = new(new Mapping(process, new(start), length, new(offset), path, buildId, time) { IsHugeTlb = (flags & MAP_HUGETLB) != 0, File = file }, executable);
         return true;
     }
 }

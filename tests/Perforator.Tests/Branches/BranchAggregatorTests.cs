@@ -65,6 +65,25 @@ public class BranchAggregatorTests
         Assert.Equal(1UL, aggregator.Losses[BranchAggregator.ExternalBranch]);
     }
 
+    /// <summary>Arm's BRBE gives 0 for an end that may not be recorded: of a system call, and of the return from it.</summary>
+    [Fact]
+    public void Half_a_record_counts_on_the_side_that_is_known()
+    {
+        BranchAggregator aggregator = new(new OneModule());
+        aggregator.OnMapping(new(1, new(0x10000), 0x1000, new(0), Program.Path));
+        Sample(aggregator, 1, Entry(0x10040, 0x10010), Entry(0, 0x1002c), Entry(0x10028, 0), Entry(0x10060, 0x10020));
+
+        BranchProfile profile = aggregator.Profiles[Program.BuildId];
+        Assert.Equal([new(new(0x1020), new(0x1028), 1, 0), new(new(0x102c), new(0x1040), 1, 0)], profile.Ranges.Sorted());
+        Assert.Equal(
+            [
+                new(new(0x1028), BinaryAddress.External, 1, 0), new(new(0x1040), new(0x1010), 1, 0), new(new(0x1060), new(0x1020), 1, 0),
+                new(BinaryAddress.External, new(0x102c), 1, 0),
+            ],
+            profile.Branches.Sorted());
+        Assert.Equal(0UL, aggregator.Losses.Total);
+    }
+
     /// <summary>Programs that move their code onto huge pages map anonymous memory over it, with the same code.</summary>
     [Theory]
     [InlineData("//anon", 0x10000UL, 0x1000UL, 1)]

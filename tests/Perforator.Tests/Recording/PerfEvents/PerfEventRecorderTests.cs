@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Perforator.Branches;
+using Perforator.PerfData;
 using Perforator.Recording;
 using Perforator.Recording.PerfEvents;
 using Perforator.Recording.Processes;
@@ -17,6 +18,7 @@ public class PerfEventRecorderTests
         public List<int> Exits { get; } = [];
         public Dictionary<int, int> Samples { get; } = [];
         public List<ulong> Times { get; } = [];
+        public long Weight { get; private set; }
         public LossCounts Losses { get; } = new();
 
         public void OnMapping(Mapping mapping) => Mappings.Add(mapping);
@@ -31,6 +33,7 @@ public class PerfEventRecorderTests
         {
             Samples[sample.ProcessId] = Samples.GetValueOrDefault(sample.ProcessId) + 1;
             Times.Add(sample.Time);
+            Weight += (long)sample.Weight;
         }
 
         public void OnLost(string reason, ulong count) => Losses.Add(reason, count);
@@ -71,6 +74,79 @@ public class PerfEventRecorderTests
         Assert.Equal([root.Id, child], log.Samples.Keys.Order());
         Assert.Equal(log.Times.Order(), log.Times);
         Assert.Equal((ulong)log.Samples.Values.Sum(), recorder.Statistics.Samples);
+    }
+
+    /// <summary>Two shells are as busy; only the one in the group is ever interrupted, so that no sample of the other has to be left out.</summary>
+    [SkippableFact]
+    public void A_control_group_is_recorded_for_itself()
+    {
+        BranchEvent clock = Clock();
+        string? mount = File.ReadLines("/proc/self/mountinfo").FirstOrDefault(l => l.Contains(" - cgroup2 ", StringComparison.Ordinal))?.Split(' ')[4];
+        Skip.If(mount is null, "no cgroup2 is mounted");
+        string group = Path.Combine(mount, $"perforator-test-{Environment.ProcessId}");
+        try
+        {
+            Directory.CreateDirectory(group);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Skip.If(true, $"no control group can be made: {e.Message}");
+        }
+        const string Busy = "while :; do :; done";
+        using Process inside = Process.Start("sh", ["-c", Busy]), outside = Process.Start("sh", ["-c", Busy]);
+        try
+        {
+            File.WriteAllText(Path.Combine(group, "cgroup.procs"), $"{inside.Id}");
+            using PerfEventRings rings = new(LinuxKernel.Instance, [clock], RecordingScope.ControlGroups);
+            rings.SetPeriodFactor(2);
+            Skip.IfNot(rings.KeepOnlyGroups(new HashSet<string> { group }), "this kernel has no events for control groups");
+            PerfRecordQueue queue = new();
+            Log log = new();
+            PerfRecordReader reader = new(log);
+            for (int i = 0; i < 100 && log.Samples.GetValueOrDefault(inside.Id) < 50; i++)
+            {
+                rings.Wait(100);
+                Assert.Equal(0UL, rings.Read(queue));
+                queue.FinishRound(reader.Read);
+            }
+            Assert.True(log.Samples.GetValueOrDefault(inside.Id) >= 50);
+            Assert.Equal([inside.Id], log.Samples.Keys);
+
+            // Twice the period, counted twice.
+            Assert.Equal(2 * log.Samples[inside.Id], log.Weight);
+        }
+        finally
+        {
+            inside.Kill();
+            outside.Kill();
+            inside.WaitForExit();
+            for (int i = 0; i < 100 && !TryRemove(group); i++)
+                Thread.Sleep(20);
+        }
+        Assert.False(Directory.Exists(group));
+    }
+
+    [SkippableFact]
+    public void The_period_of_an_open_event_can_be_set_anew()
+    {
+        BranchEvent clock = Clock();
+        using PerfEvent? opened = PerfEvent.TryOpen(LinuxKernel.Instance, clock.Attributes, 0, -1, out _);
+        Assert.Equal(0, LinuxKernel.Instance.SetPeriod(opened!.Fd, 2_000_003));
+        Assert.Equal(-Syscalls.EINVAL, LinuxKernel.Instance.SetPeriod(opened.Fd, 0));
+        Assert.True(LinuxKernel.Instance.ReadCount(opened.Fd) >= 0);
+    }
+
+    private static bool TryRemove(string group)
+    {
+        try
+        {
+            Directory.Delete(group);
+            return true;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
     }
 
     [SkippableFact]
