@@ -10,6 +10,7 @@ using Perforator.Server.Http;
 using Perforator.Server.Ingest;
 using Perforator.Server.Results;
 using Perforator.Server.Storage;
+using Perforator.Server.Storage.Embedded;
 
 namespace Perforator.Server;
 
@@ -17,12 +18,12 @@ namespace Perforator.Server;
 public sealed class PerforatorServer : IAsyncDisposable
 {
     private readonly WebApplication app;
-    private readonly DataFolder data;
+    private readonly ServerStorage storage;
 
-    private PerforatorServer(WebApplication app, DataFolder data)
+    private PerforatorServer(WebApplication app, ServerStorage storage)
     {
         this.app = app;
-        this.data = data;
+        this.storage = storage;
     }
 
     /// <summary>The address it listens on, with the port it got.</summary>
@@ -32,16 +33,16 @@ public sealed class PerforatorServer : IAsyncDisposable
     /// <exception cref="UserErrorException">The folder cannot be used, or the address cannot be listened on.</exception>
     public static async Task<PerforatorServer> StartAsync(ServerSettings settings, CancellationToken stop)
     {
-        DataFolder data = DataFolder.Open(settings.DataFolder);
+        ServerStorage storage = await EmbeddedStorage.OpenAsync(settings.DataFolder, TimeProvider.System, stop);
         try
         {
-            WebApplication app = Build(settings, data);
+            WebApplication app = Build(settings, storage);
             await app.StartAsync(stop);
-            return new PerforatorServer(app, data);
+            return new PerforatorServer(app, storage);
         }
         catch (Exception e) when (e is IOException or System.Net.Sockets.SocketException)
         {
-            data.Dispose();
+            await storage.DisposeAsync();
             throw new UserErrorException($"cannot listen on {settings.Listen}: {e.Message}; choose another --listen address", e);
         }
     }
@@ -49,7 +50,7 @@ public sealed class PerforatorServer : IAsyncDisposable
     /// <summary>Serves until cancelled or told to end by SIGTERM or SIGINT; requests under way are finished.</summary>
     public Task RunAsync(CancellationToken stop) => app.WaitForShutdownAsync(stop);
 
-    private static WebApplication Build(ServerSettings settings, DataFolder data)
+    private static WebApplication Build(ServerSettings settings, ServerStorage storage)
     {
         ListenAddress listen = ListenAddress.Of(settings.Listen);
         AccessFile? access = settings.AccessFile is { } file ? AccessFile.Load(file) : null;
@@ -86,12 +87,14 @@ public sealed class PerforatorServer : IAsyncDisposable
         builder.Services.AddOpenApi();
         builder.Services
             .AddSingleton(settings)
-            .AddSingleton<IBlobStore>(data.Blobs)
-            .AddSingleton<IProfileStore>(data.Profiles)
+            .AddSingleton(storage)
+            .AddSingleton(TimeProvider.System)
             .AddSingleton<BinaryIngest>()
             .AddSingleton<ProfileIngest>()
-            .AddSingleton<BuildSelection>()
-            .AddSingleton<PgoResults>();
+            .AddSingleton<ProfileReader>()
+            .AddSingleton<HistoryOfService>()
+            .AddSingleton<PgoResults>()
+            .AddHostedService<GenerationWorker>();
 
         builder.Services
             .AddSingleton(new InFlightBytes(settings.MaxBytesInFlight, TimeSpan.FromSeconds(20)))
@@ -110,6 +113,7 @@ public sealed class PerforatorServer : IAsyncDisposable
         BinariesEndpoint.Map(app);
         ServicesEndpoint.Map(app);
         PgoEndpoint.Map(app);
+        HistoryEndpoint.Map(app);
         return app;
     }
 
@@ -139,6 +143,6 @@ public sealed class PerforatorServer : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await app.DisposeAsync();
-        data.Dispose();
+        await storage.DisposeAsync();
     }
 }

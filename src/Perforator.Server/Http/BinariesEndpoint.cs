@@ -7,7 +7,7 @@ using Perforator.Server.Ingest;
 
 namespace Perforator.Server.Http;
 
-/// <summary><c>HEAD</c> and <c>PUT /api/v1/binaries/{buildId}</c>: each binary is taken once.</summary>
+/// <summary><c>HEAD</c> and <c>PUT /api/v1/binaries/{buildId}</c>: executables, debug files and packages of split DWARF; a fuller one takes the place of a stripped one.</summary>
 internal static class BinariesEndpoint
 {
     private const string Route = "/api/v1/binaries/{buildId}";
@@ -21,7 +21,7 @@ internal static class BinariesEndpoint
             .Accepts<byte[]>(ApiMediaTypes.Bytes)
             .Produces(StatusCodes.Status201Created).Produces(StatusCodes.Status200OK)
             .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status413PayloadTooLarge)
-            .WithSummary("Stores a binary, which must be an ELF file of that build id; 200 when it was there already").Requires(Role.Upload);
+            .WithSummary("Stores a binary or debug file, which must be an ELF file of that build id; 200 when one as good was there already").Requires(Role.Upload);
     }
 
     private static async Task<IResult> Head(string buildId, BinaryIngest binaries, CancellationToken stop) =>
@@ -31,10 +31,11 @@ internal static class BinariesEndpoint
     {
         ProfilesEndpoint.LimitBody(context, settings.MaxBinaryBytes);
         BuildId id = Parse(buildId);
-        if (await binaries.HasAsync(id, context.RequestAborted))
+        if (await binaries.IsCompleteAsync(id, context.RequestAborted))
             return TypedResults.Ok();
-        await binaries.AcceptAsync(id, context.Request.Body, context.RequestAborted);
-        return TypedResults.StatusCode(StatusCodes.Status201Created);
+        return await binaries.AcceptAsync(id, context.Request.Body, context.RequestAborted)
+            ? TypedResults.StatusCode(StatusCodes.Status201Created)
+            : TypedResults.Ok();
     }
 
     public static BuildId Parse(string text) => BuildId.TryParse(text, out BuildId id)

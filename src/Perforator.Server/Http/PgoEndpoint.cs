@@ -1,47 +1,96 @@
+using System.Globalization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
-using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Routing;
 using Perforator.Api;
-using Perforator.Generation;
-using Perforator.SampleProfiles;
 using Perforator.Server.Auth;
 using Perforator.Server.Results;
+using Perforator.Server.Storage;
 
 namespace Perforator.Server.Http;
 
-/// <summary>
-/// <c>GET /api/v1/services/{service}/pgo</c>: generates the service's sample profile; <c>GET /api/v1/results/{hash}</c>: its bytes.
-/// </summary>
+/// <summary><c>pgo</c>: generates a service's sample profile, or gives one that was generated; jobs; the profiles' bytes.</summary>
 internal static class PgoEndpoint
 {
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/api/v1/services/{service}/pgo", Get)
+        routes.MapGet(ApiRoutes.Pgo, Get)
+            .Produces<PgoAnswer>().Produces<PgoJob>(StatusCodes.Status202Accepted)
             .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status409Conflict)
-            .WithSummary("The sample profile of a service's current build: its report and the hash under which its bytes are").Requires(Role.Read);
-        routes.MapGet("/api/v1/results/{hash}", GetBytes)
+            .WithSummary("A service's sample profile: its report and the hash of its bytes; 202 with a job when it takes longer").Requires(Role.Read);
+        routes.MapGet(ApiRoutes.PgoOfHash, GetKept)
+            .Produces<PgoAnswer>().ProducesProblem(StatusCodes.Status404NotFound)
+            .WithSummary("A profile that was generated before, by the SHA-256 of its bytes or its first digits").Requires(Role.Read);
+        routes.MapGet(ApiRoutes.Jobs, GetJob)
+            .Produces<PgoAnswer>().Produces<PgoJob>(StatusCodes.Status202Accepted).ProducesProblem(StatusCodes.Status404NotFound)
+            .WithSummary("What came of a job; 202 while it goes on").Requires(Role.Read);
+        routes.MapGet(ApiRoutes.Results, GetBytes)
             .Produces<byte[]>(StatusCodes.Status200OK, ApiMediaTypes.Bytes).ProducesProblem(StatusCodes.Status404NotFound)
             .WithSummary("A generated sample profile, by the SHA-256 of its bytes").Requires(Role.Read);
     }
 
-    private static async Task<Ok<PgoAnswer>> Get(
-        string service, string? buildId, DateTimeOffset? since, DateTimeOffset? until, string? format, bool? symbolList, PgoResults results, CancellationToken stop) =>
-        TypedResults.Ok(await results.GetAsync(service, buildId, new(since, until), Form(format, symbolList ?? false), stop));
-
-    private static async Task<PhysicalFileHttpResult> GetBytes(string hash, HttpContext context, PgoResults results)
+    private static async Task<IResult> Get(string service, HttpContext context, PgoResults results)
     {
-        string? found = hash.Length == 64 && hash.All(char.IsAsciiHexDigitLower) ? await results.FindBytesAsync(hash, context.RequestAborted) : null;
-        string path = found ?? throw ApiException.NotFound("there is no such result; ask for the pgo profile again");
-        context.Response.Headers.CacheControl = "private, max-age=31536000, immutable";
-        return TypedResults.PhysicalFile(path, ApiMediaTypes.Bytes);
+        context.Response.Headers.CacheControl = "private, no-cache";
+        return Answer(context, await results.GetAsync(service, RequestOf(context.Request.Query), context.RequestAborted));
     }
 
-    private static ProfileForm Form(string? format, bool hasSymbolList) => format switch
+    private static async Task<IResult> GetJob(string id, HttpContext context, PgoResults results)
     {
-        null or "extbinary" => new(SampleProfileFormat.ExtBinary, hasSymbolList),
-        "text" when hasSymbolList => throw ApiException.BadRequest("the text format cannot hold a symbol list; ask for extbinary, or without symbolList"),
-        "text" => new(SampleProfileFormat.Text),
-        _ => throw ApiException.BadRequest($"format '{Branches.ProfileLabels.Printable(format, 40)}' is not known; it is extbinary or text"),
+        if (await results.ServiceOfTaskAsync(id, context.RequestAborted) is { } service)
+            AccessControl.Require(context.Caller(), Role.Read, service);
+        return Answer(context, await results.WaitAsync(id, context.RequestAborted));
+    }
+
+    private static IResult Answer(HttpContext context, (PgoAnswer? Answer, PgoJob? Job) result)
+    {
+        if (result.Answer is { } answer)
+            return TypedResults.Ok(answer);
+        context.Response.Headers.RetryAfter = "1";
+        return TypedResults.Accepted($"/{ApiRoutes.To(ApiRoutes.Jobs, [result.Job!.Id])}", result.Job);
+    }
+
+    private static async Task<IResult> GetKept(string service, string hash, HistoryOfService history, CancellationToken stop) =>
+        TypedResults.Ok(PgoResults.AnswerOf(await history.FindAsync(service, hash, stop)));
+
+    private static async Task<IResult> GetBytes(string hash, HttpContext context, ServerStorage storage)
+    {
+        CancellationToken stop = context.RequestAborted;
+        bool allowed = false;
+        if (hash.Length == 64 && hash.All(char.IsAsciiHexDigitLower))
+            foreach (string service in await storage.Results.ServicesOfAsync(hash, stop))
+                allowed |= context.Caller().Gives(Role.Read, service);
+        Stream? bytes = allowed ? await storage.Objects.OpenAsync(ObjectKeys.Result(hash), stop) : null;
+        if (bytes is null)
+            throw ApiException.NotFound("there is no such result; ask for the pgo profile again");
+        context.Response.Headers.CacheControl = "private, max-age=31536000, immutable";
+        context.Response.Headers.ETag = $"\"{hash}\"";
+        return TypedResults.Stream(bytes, ApiMediaTypes.Bytes);
+    }
+
+    /// <summary>Reads a request's query.</summary>
+    /// <exception cref="ApiException">A part of it is not what it should be.</exception>
+    public static PgoRequest RequestOf(IQueryCollection query) => new()
+    {
+        Selector = Text("selector", query),
+        BuildId = Text("buildId", query),
+        Since = Time("since", query),
+        Until = Time("until", query),
+        WindowDays = Number("windowDays", query),
+        HalfLifeDays = Number("halfLife", query),
+        Only = [.. query["only"].OfType<string>()],
+        Format = Text("format", query),
+        SymbolList = string.Equals(Text("symbolList", query), "true", StringComparison.OrdinalIgnoreCase),
+        LateInlining = Text("lateInlining", query),
     };
+
+    private static string? Text(string name, IQueryCollection query) => query[name].ToString() is { Length: > 0 } text ? text : null;
+
+    private static DateTimeOffset? Time(string name, IQueryCollection query) => Text(name, query) is not { } text ? null
+        : DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out DateTimeOffset time) ? time
+        : throw ApiException.BadRequest($"{name} '{Branches.ProfileLabels.Printable(text, 40)}' is not a time; give one as 2026-03-01T10:00:00Z");
+
+    private static double? Number(string name, IQueryCollection query) => Text(name, query) is not { } text ? null
+        : double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && double.IsFinite(number) ? number
+        : throw ApiException.BadRequest($"{name} '{Branches.ProfileLabels.Printable(text, 40)}' is not a number");
 }

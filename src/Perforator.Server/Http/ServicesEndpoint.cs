@@ -5,43 +5,83 @@ using Microsoft.AspNetCore.Routing;
 using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Server.Auth;
+using Perforator.Server.Domain;
 using Perforator.Server.Results;
 using Perforator.Server.Storage;
 
 namespace Perforator.Server.Http;
 
-/// <summary><c>GET /api/v1/services</c> and <c>/api/v1/services/{service}</c>: what the server has.</summary>
+/// <summary><c>GET /api/v1/services</c> and what lies below: what the server has.</summary>
 internal static class ServicesEndpoint
 {
+    private const int MaxValues = 100;
+
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/api/v1/services", List).WithSummary("All services with profiles").Requires(Role.Read);
-        routes.MapGet("/api/v1/services/{service}", Get)
+        routes.MapGet(ApiRoutes.Services, List).WithSummary("All services with profiles").Requires(Role.Read);
+        routes.MapGet(ApiRoutes.Service, Get)
             .ProducesProblem(StatusCodes.Status404NotFound)
-            .WithSummary("The builds of one service, the one pgo takes by default first").Requires(Role.Read);
-        routes.MapGet("/api/v1/services/{service}/branches", Branches)
+            .WithSummary("One service's builds, those that hosts run now first, and the labels of its profiles").Requires(Role.Read);
+        routes.MapDelete(ApiRoutes.Service, Delete)
+            .Produces(StatusCodes.Status204NoContent).ProducesProblem(StatusCodes.Status404NotFound)
+            .WithSummary("Forgets a service with all its profiles").Requires(Role.Admin);
+        routes.MapGet(ApiRoutes.Branches, Branches)
             .Produces<byte[]>(StatusCodes.Status200OK, ApiMediaTypes.Branches)
             .ProducesProblem(StatusCodes.Status404NotFound)
             .WithSummary("The sum of a build's branch profiles, for generating elsewhere").Requires(Role.Read);
     }
 
-    private static async Task<Ok<IReadOnlyList<ServiceSummary>>> List(HttpContext context, IProfileStore store, CancellationToken stop) =>
+    private static async Task<Ok<IReadOnlyList<ServiceSummary>>> List(HttpContext context, ServerStorage storage, CancellationToken stop) =>
         TypedResults.Ok<IReadOnlyList<ServiceSummary>>(
-            [.. (await store.ListServicesAsync(stop)).Where(service => context.Caller().Gives(Role.Read, service.Service))]);
+        [
+            .. (await storage.Profiles.ListServicesAsync(stop)).Where(service => context.Caller().Gives(Role.Read, service.Service))
+                .Select(static s => new ServiceSummary(s.Service, s.Builds, s.Uploads, s.Samples, s.LastSeen)),
+        ]);
 
-    private static async Task<Ok<ServiceDetail>> Get(string service, BuildSelection selection, CancellationToken stop) =>
-        TypedResults.Ok(new ServiceDetail(service, await selection.BuildsAsync(service, TimeSpanFilter.All, stop), []));
-
-    private static async Task<IResult> Branches(
-        HttpContext context, string service, string? buildId, DateTimeOffset? since, DateTimeOffset? until, BuildSelection selection, CancellationToken stop)
+    private static async Task<Ok<ServiceDetail>> Get(string service, ServerStorage storage, ProfileReader reader, CancellationToken stop)
     {
-        SelectedBuild build = await selection.SelectAsync(service, buildId, new(since, until), stop);
-        MergedProfile merged = await selection.MergeAsync(build, stop);
-        BranchProfileSet set = new() { Start = merged.Start, End = merged.End, TotalSamples = merged.Profile.Samples };
+        IReadOnlyList<BuildDay> days = await storage.Profiles.ListBuildDaysAsync(service, stop);
+        if (days.Count == 0)
+            throw await reader.UnknownAsync(service, stop);
+        IReadOnlyList<ServiceBuild> builds = ServiceBuilds.Rank(days);
+        ILookup<BuildId, BinaryFile> files = (await storage.Binaries.FindAsync([.. builds.Select(static b => b.BuildId)], stop)).ToLookup(static f => f.BuildId);
+        return TypedResults.Ok(new ServiceDetail(
+            service,
+            [.. builds.Select(build => Summary(build, [.. files[build.BuildId]]))],
+            [
+                .. days.SelectMany(static day => day.Labels).Distinct().GroupBy(static label => label.Key).OrderBy(static label => label.Key, StringComparer.Ordinal)
+                    .Select(static label => new LabelSummary(
+                        label.Key, [.. label.Select(static l => l.Value).Order(StringComparer.Ordinal).Take(MaxValues)], label.LongCount())),
+            ]));
+    }
+
+    private static BuildSummary Summary(ServiceBuild build, BinaryFile[] files)
+    {
+        BinaryFile? executable = files.FirstOrDefault(static file => file.Kind == BinaryKind.Executable);
+        return new BuildSummary(
+            build.BuildId.ToString(), build.Path, build.Uploads, build.Samples, build.Branches, build.FirstSeen, build.LastSeen, executable is not null,
+            executable is { ExecutableBytes: > 0 } ? (double)build.Branches / executable.ExecutableBytes : null)
+        {
+            Current = build.Running > 0,
+            Hosts = build.Hosts,
+            HasDebugInfo = files.Any(static file => file.HasDebugInfo),
+        };
+    }
+
+    private static async Task<NoContent> Delete(string service, ServerStorage storage, ProfileReader reader, CancellationToken stop) =>
+        await storage.Profiles.ForgetServiceAsync(service, stop) ? TypedResults.NoContent() : throw await reader.UnknownAsync(service, stop);
+
+    private static async Task<IResult> Branches(HttpContext context, string service, ProfileReader reader, PgoResults results, CancellationToken stop)
+    {
+        PgoRequest request = PgoEndpoint.RequestOf(context.Request.Query);
+        SelectedProfiles selected = await reader.SelectAsync(service, request, stop);
+        ServiceBuild build = (await results.ChooseAsync(selected, request, stop)).Build;
+        (BranchProfile sum, LossCounts losses) = await results.SumAsync(selected, build.BuildId, stop);
+        BranchProfileSet set = new() { Start = build.FirstSeen, End = build.LastSeen, TotalSamples = sum.Samples };
         set.Labels[ProfileLabels.Service] = service;
-        set.Add(merged.Profile);
-        set.Losses.Merge(merged.Losses);
-        context.Response.Headers[ApiHeaders.TotalProfiles] = $"{merged.Count}";
+        set.Add(sum);
+        set.Losses.Merge(losses);
+        context.Response.Headers[ApiHeaders.TotalProfiles] = $"{build.Uploads}";
         return TypedResults.Bytes(BranchProfileCodec.Encode(set), ApiMediaTypes.Branches);
     }
 }

@@ -1,4 +1,4 @@
-using System.Collections.Concurrent;
+using System.Security.Cryptography;
 using Microsoft.AspNetCore.Http;
 using Perforator.Bytes;
 using Perforator.Elf;
@@ -7,46 +7,50 @@ using Perforator.Server.Storage;
 
 namespace Perforator.Server.Ingest;
 
-/// <summary>The binaries profiles refer to, each taken once and only if it is what its build id says.</summary>
+/// <summary>The files of builds that profiles refer to, each taken only if it is what its build id says, and kept once whoever sends it.</summary>
 internal sealed class BinaryIngest
 {
-    private readonly IBlobStore blobs;
+    private readonly ServerStorage storage;
     private readonly ServerSettings settings;
-    private readonly ConcurrentDictionary<BuildId, ulong> executableBytes = [];
+    private readonly TimeProvider time;
 
-    public BinaryIngest(IBlobStore blobs, ServerSettings settings)
+    public BinaryIngest(ServerStorage storage, ServerSettings settings, TimeProvider time)
     {
-        this.blobs = blobs;
+        this.storage = storage;
         this.settings = settings;
+        this.time = time;
     }
 
-    public async Task<bool> HasAsync(BuildId buildId, CancellationToken stop) => await FindAsync(buildId, stop) is not null;
+    /// <summary>Whether the build's executable is there.</summary>
+    public async Task<bool> HasAsync(BuildId buildId, CancellationToken stop) =>
+        (await storage.Binaries.FindAsync(buildId, stop)).Any(static file => file.Kind == BinaryKind.Executable);
 
-    /// <summary>A local path of the binary, or null.</summary>
-    public Task<string?> FindAsync(BuildId buildId, CancellationToken stop) => blobs.FindAsync(Key(buildId), stop);
+    /// <summary>Whether nothing that could be sent of a build would be of use: its executable is there with debug info in it.</summary>
+    public async Task<bool> IsCompleteAsync(BuildId buildId, CancellationToken stop) =>
+        (await storage.Binaries.FindAsync(buildId, stop)).Any(static file => file is { Kind: BinaryKind.Executable, HasDebugInfo: true });
 
-    /// <summary>The binary's executable bytes (<see cref="ElfFile.ExecutableBytes"/>); null when the server does not have it.</summary>
-    public async Task<ulong?> ExecutableBytesAsync(BuildId buildId, CancellationToken stop)
+    /// <summary>Stores an executable, a debug file or a package of split DWARF. Whatever goes wrong on the way, nothing of it is kept.</summary>
+    /// <returns>False when one as good was there already.</returns>
+    /// <exception cref="ApiException">Too large, not an ELF file, of another build id, or of no use.</exception>
+    public async Task<bool> AcceptAsync(BuildId buildId, Stream content, CancellationToken stop)
     {
-        if (executableBytes.TryGetValue(buildId, out ulong known))
-            return known;
-        if (await FindAsync(buildId, stop) is not { } path)
-            return null;
-        using ElfFile binary = ElfFile.Load(path);
-        return executableBytes[buildId] = binary.ExecutableBytes;
-    }
-
-    /// <summary>Stores a binary. Whatever goes wrong on the way, nothing of it is kept.</summary>
-    /// <exception cref="ApiException">Too large, not an ELF file, or of another build id.</exception>
-    public async Task AcceptAsync(BuildId buildId, Stream content, CancellationToken stop)
-    {
-        string temporary = blobs.CreateTemporaryFile();
+        string temporary = storage.Scratch.CreateFile();
         try
         {
+            string hash;
             await using (FileStream file = new(temporary, FileMode.Open, FileAccess.Write, FileShare.None, 1 << 16))
-                await CopyAsync(content, file, stop);
-            Verify(temporary, buildId);
-            await blobs.PutFileAsync(Key(buildId), temporary, CancellationToken.None);
+                hash = await CopyAsync(content, file, stop);
+            BinaryFile known = Verify(temporary, buildId) with { Object = ObjectKeys.Binary(hash), Added = time.GetUtcNow() };
+            BinaryFile? present = (await storage.Binaries.FindAsync(buildId, stop)).FirstOrDefault(file => file.Kind == known.Kind);
+            if (present is not null && !known.IsFullerThan(present) && await storage.Objects.StatAsync(present.Object, stop) is { } stored && stored.Bytes == present.Bytes)
+                return false;
+            await storage.Objects.PutFileAsync(known.Object, temporary, CancellationToken.None);
+            if (await storage.Binaries.AddAsync(known, replace: present is not null, CancellationToken.None))
+                return true;
+            // Another has sent it meanwhile; or the very bytes were just being collected, which whoever sends it again finds over.
+            return await IsCompleteAsync(buildId, stop) || await HasAsync(buildId, stop)
+                ? false
+                : throw new ApiException(StatusCodes.Status503ServiceUnavailable, "the binary was just being removed as unused; send it again");
         }
         finally
         {
@@ -55,8 +59,9 @@ internal sealed class BinaryIngest
     }
 
     /// <summary>Counts for itself: a request without a declared length may send any number of bytes.</summary>
-    private async Task CopyAsync(Stream from, FileStream to, CancellationToken stop)
+    private async Task<string> CopyAsync(Stream from, FileStream to, CancellationToken stop)
     {
+        using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         byte[] buffer = new byte[1 << 16];
         long total = 0;
         for (int n; (n = await from.ReadAsync(buffer, stop)) > 0;)
@@ -64,30 +69,34 @@ internal sealed class BinaryIngest
             total += n;
             if (total > settings.MaxBinaryBytes)
                 throw new ApiException(StatusCodes.Status413PayloadTooLarge, $"the binary is larger than the {settings.MaxBinaryBytes} bytes accepted");
+            hash.AppendData(buffer, 0, n);
             await to.WriteAsync(buffer.AsMemory(0, n), stop);
         }
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
-    private static void Verify(string path, BuildId expected)
+    private static BinaryFile Verify(string path, BuildId expected)
     {
-        BuildId actual;
-        ulong executableBytes;
         try
         {
             using ElfFile binary = ElfFile.Load(path);
-            actual = binary.BuildId;
-            executableBytes = binary.ExecutableBytes;
+            long bytes = new FileInfo(path).Length;
+            // A package of split DWARF has no build id of its own: it belongs to the build it is sent for.
+            if (binary.ExecutableBytes == 0 && binary.HasSection(".debug_info.dwo"))
+                return new BinaryFile(expected, BinaryKind.SplitDebug, "", bytes, 0, HasDebugInfo: true, default);
+            if (binary.BuildId != expected)
+                throw ApiException.BadRequest($"the upload for build id {expected} has build id {binary.BuildId}; upload the very binary that was profiled");
+            bool hasDebugInfo = binary.HasSection(".debug_info");
+            if (binary.ExecutableBytes != 0)
+                return new BinaryFile(expected, BinaryKind.Executable, "", bytes, binary.ExecutableBytes, hasDebugInfo, default);
+            return hasDebugInfo
+                ? new BinaryFile(expected, BinaryKind.Debug, "", bytes, 0, HasDebugInfo: true, default)
+                : throw ApiException.BadRequest($"the upload for build id {expected} has neither code nor debug info; upload the binary itself");
         }
         catch (Exception e) when (e is MalformedInputException or UserErrorException)
         {
             string what = (e as MalformedInputException ?? e.InnerException as MalformedInputException)?.What ?? e.Message;
             throw ApiException.BadRequest($"the upload for build id {expected} is not a binary that can be profiled: {what}");
         }
-        if (actual != expected)
-            throw ApiException.BadRequest($"the upload for build id {expected} has build id {actual}; upload the very binary that was profiled");
-        if (executableBytes == 0)
-            throw ApiException.BadRequest($"the upload for build id {expected} holds no code, only debug info; upload the binary itself");
     }
-
-    private static string Key(BuildId buildId) => $"binaries/{buildId}";
 }

@@ -5,29 +5,40 @@ using Perforator.Server.Storage;
 
 namespace Perforator.Server.Ingest;
 
-/// <summary>Checks uploads and stores them. What does not pass in full leaves nothing behind.</summary>
+/// <summary>Checks uploads and stores them: the object first, then the index, then the receipt. What does not pass in full leaves nothing behind.</summary>
 internal sealed class ProfileIngest : IDisposable
 {
-    private readonly IProfileStore store;
-    private readonly BinaryIngest binaries;
+    private readonly ServerStorage storage;
     private readonly ServerSettings settings;
+    private readonly TimeProvider time;
 
     /// <summary>A decoded upload may take many times its size; no more of them at once than there are processors.</summary>
     private readonly SemaphoreSlim decoding = new(Environment.ProcessorCount);
 
-    public ProfileIngest(IProfileStore store, BinaryIngest binaries, ServerSettings settings)
+    public ProfileIngest(ServerStorage storage, ServerSettings settings, TimeProvider time)
     {
-        this.store = store;
-        this.binaries = binaries;
+        this.storage = storage;
         this.settings = settings;
+        this.time = time;
     }
 
     /// <summary>Stores an encoded <see cref="BranchProfileSet"/>.</summary>
-    /// <param name="encoded">The bytes sent.</param>
-    /// <param name="authorise">Throws when profiles of the service, which only the set itself names, may not be sent.</param>
+    /// <param name="authorise">Called with the service's name before anything is stored.</param>
     /// <exception cref="Bytes.MalformedInputException">The bytes are truncated, damaged or no branch profile set.</exception>
     /// <exception cref="ApiException">The set names no service or holds no branches.</exception>
     public async Task<UploadReceipt> AcceptAsync(byte[] encoded, Action<string> authorise, CancellationToken stop)
+    {
+        (NewUpload upload, IReadOnlyList<BuildId> builds) = await CheckAsync(encoded, authorise, stop);
+        // Once storing has begun it is carried through, even if the client goes away.
+        bool added = await StoreAsync(upload, encoded);
+        HashSet<BuildId> wanted = [.. builds];
+        foreach (BinaryFile file in await storage.Binaries.FindAsync(builds, stop))
+            if (file.Kind == BinaryKind.Executable)
+                wanted.Remove(file.BuildId);
+        return new UploadReceipt(upload.Hash, !added, [.. wanted.Order().Select(static id => id.ToString())]);
+    }
+
+    private async Task<(NewUpload, IReadOnlyList<BuildId>)> CheckAsync(byte[] encoded, Action<string> authorise, CancellationToken stop)
     {
         await decoding.WaitAsync(stop);
         try
@@ -38,21 +49,39 @@ internal sealed class ProfileIngest : IDisposable
             if (!ProfileLabels.IsName(service))
                 throw ApiException.BadRequest($"'{service}' cannot name a service: letters, digits, '.', '_' and '-' are allowed, at most {ProfileLabels.MaxNameLength}");
             authorise(service);
-            if (set.Profiles.Values.All(static build => build.IsEmpty))
-                throw ApiException.BadRequest($"the profile of {service} holds no branches");
-
-            string hash = BranchProfileCodec.ContentHash(encoded);
-            // Once storing has begun it is carried through, even if the client goes away.
-            bool added = await store.AddAsync(hash, encoded, set, CancellationToken.None);
-            List<string> wanted = [];
-            foreach (BranchProfile build in set.Profiles.Values)
-                if (!build.IsEmpty && !await binaries.HasAsync(build.BuildId, stop))
-                    wanted.Add(build.BuildId.ToString());
-            return new UploadReceipt(hash, !added, wanted);
+            NewUpload upload = NewUpload.Of(BranchProfileCodec.ContentHash(encoded), encoded.Length, set, time.GetUtcNow());
+            return upload.Builds.Count != 0
+                ? (upload, [.. upload.Builds.Select(static build => build.BuildId)])
+                : throw ApiException.BadRequest($"the profile of {service} holds no branches");
         }
         finally
         {
             decoding.Release();
+        }
+    }
+
+    /// <summary>False when it was there and whole.</summary>
+    private async Task<bool> StoreAsync(NewUpload upload, byte[] encoded)
+    {
+        string key = ObjectKeys.Upload(upload.Hash);
+        switch (await storage.Profiles.FindAsync(upload.Hash, CancellationToken.None))
+        {
+            case UploadState.Forgotten:
+                return false;
+            case UploadState.Kept:
+                if ((await storage.Objects.StatAsync(key, CancellationToken.None))?.Bytes == encoded.Length)
+                    return false;
+                // It vanished, or was cut short: what is sent again heals it.
+                await storage.Profiles.MarkDamagedAsync(upload.Hash, CancellationToken.None);
+                break;
+        }
+        while (true)
+        {
+            await storage.Objects.PutAsync(key, encoded, CancellationToken.None);
+            UploadOutcome outcome = await storage.Profiles.AddAsync(upload, CancellationToken.None);
+            if (outcome != UploadOutcome.Collecting)
+                return outcome != UploadOutcome.Duplicate;
+            await Task.Delay(TimeSpan.FromMilliseconds(100));
         }
     }
 

@@ -1,0 +1,97 @@
+using Perforator.Api;
+using Perforator.Branches;
+using Perforator.SampleProfiles;
+using Perforator.Server.Http;
+using Perforator.Server.Storage;
+
+namespace Perforator.Server.Results;
+
+/// <summary>Profiles that were generated of a service, their names, and how they differ.</summary>
+internal sealed class HistoryOfService
+{
+    /// <summary>The shortest beginning of a hash that is taken for one.</summary>
+    private const int MinDigits = 8;
+
+    private readonly ServerStorage storage;
+    private readonly TimeProvider time;
+
+    public HistoryOfService(ServerStorage storage, TimeProvider time)
+    {
+        this.storage = storage;
+        this.time = time;
+    }
+
+    /// <summary>The kept profile that a hash, or its first digits, stands for.</summary>
+    /// <exception cref="ApiException">There is none, or more than one.</exception>
+    public async Task<KeptResult> FindAsync(string service, string hash, CancellationToken stop)
+    {
+        string digits = hash.ToLowerInvariant();
+        if (digits.Length is < MinDigits or > 64 || !digits.All(char.IsAsciiHexDigitLower))
+            throw ApiException.BadRequest($"'{ProfileLabels.Printable(hash, 80)}' is not a profile's hash: {MinDigits} to 64 hexadecimal digits are expected");
+        return await storage.Results.FindByProfileAsync(service, digits, stop) switch
+        {
+            [var only] => only,
+            [] => throw ApiException.NotFound($"{service} has no kept profile {digits}; its history names those there are"),
+            _ => throw ApiException.BadRequest($"{service} has several kept profiles that begin with {digits}; give more digits"),
+        };
+    }
+
+    /// <summary>The kept profiles, the latest first.</summary>
+    public async Task<HistoryPage> ListAsync(string service, int limit, long? before, CancellationToken stop)
+    {
+        IReadOnlyList<KeptResult> results = await storage.Results.ListAsync(service, before, limit + 1, stop);
+        ILookup<string, string> names = (await storage.Results.ListNamesAsync(service, stop)).ToLookup(static name => name.Profile, static name => name.Name);
+        return new HistoryPage(
+            [.. results.Take(limit).Select(kept => new HistoryEntry(
+                kept.Profile, kept.Made, kept.Selector, kept.Since, kept.Until, kept.Uploads, kept.Inputs, kept.Builds, kept.Ratio, kept.ReportLine,
+                kept.Tool, [.. names[kept.Profile]]))],
+            results.Count > limit ? $"{results[limit - 1].Id}" : null);
+    }
+
+    /// <summary>The names.</summary>
+    public async Task<IReadOnlyList<NamedProfile>> NamesAsync(string service, CancellationToken stop) =>
+        [.. (await storage.Results.ListNamesAsync(service, stop)).Select(Message)];
+
+    /// <summary>What a name stands for.</summary>
+    public async Task<NamedProfile> NameAsync(string service, string name, CancellationToken stop)
+    {
+        IReadOnlyList<KeptName> names = await storage.Results.ListNamesAsync(service, stop);
+        return names.FirstOrDefault(one => one.Name == name) is { } found ? Message(found) : throw Unnamed(service, name, names);
+    }
+
+    /// <summary>Lets a name stand for a kept profile.</summary>
+    public async Task<NamedProfile> PromoteAsync(string service, string name, string hash, CancellationToken stop)
+    {
+        if (!ProfileLabels.IsName(name))
+            throw ApiException.BadRequest($"'{ProfileLabels.Printable(name, 100)}' cannot name a profile: letters, digits, '.', '_' and '-' are allowed");
+        KeptResult kept = await FindAsync(service, hash, stop);
+        return Message(await storage.Results.SetNameAsync(service, name, kept.Profile, time.GetUtcNow(), stop));
+    }
+
+    /// <summary>Takes a name away.</summary>
+    public async Task RemoveNameAsync(string service, string name, CancellationToken stop)
+    {
+        if (!await storage.Results.RemoveNameAsync(service, name, stop))
+            throw Unnamed(service, name, await storage.Results.ListNamesAsync(service, stop));
+    }
+
+    /// <summary>What changed from one kept profile to another.</summary>
+    public async Task<ProfileDiff> DiffAsync(string service, string from, string to, CancellationToken stop)
+    {
+        KeptResult earlier = await FindAsync(service, from, stop), later = await FindAsync(service, to, stop);
+        return ProfileComparison.Compare(earlier.Profile, await LoadAsync(earlier, stop), later.Profile, await LoadAsync(later, stop));
+    }
+
+    /// <summary>A kept profile itself.</summary>
+    public async Task<SampleProfile> LoadAsync(KeptResult kept, CancellationToken stop)
+    {
+        if (await storage.Objects.ReadAsync(ObjectKeys.Result(kept.Profile), 0, int.MaxValue, stop) is not { } bytes)
+            throw ApiException.NotFound($"the bytes of {kept.Profile} are no longer kept");
+        return SampleProfileReader.Parse(bytes);
+    }
+
+    private static NamedProfile Message(KeptName name) => new(name.Name, name.Profile, name.Changed, name.Previous);
+
+    private static ApiException Unnamed(string service, string name, IReadOnlyList<KeptName> names) => ApiException.NotFound(
+        $"{service} has no profile named '{ProfileLabels.Printable(name, 100)}'; it has: {(names.Count == 0 ? "none" : string.Join(", ", names.Select(static n => n.Name)))}");
+}

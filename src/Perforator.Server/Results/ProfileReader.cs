@@ -1,0 +1,156 @@
+using Perforator.Api;
+using Perforator.Branches;
+using Perforator.Bytes;
+using Perforator.Server.Http;
+using Perforator.Server.Storage;
+
+namespace Perforator.Server.Results;
+
+/// <summary>Which of a service's profiles a request is about, and which these are by now.</summary>
+/// <param name="Selector">Service and conditions.</param>
+/// <param name="Span">The span of time.</param>
+/// <param name="Days">What the index knows of them, by binary, day and labels.</param>
+/// <param name="Profiles">What has to be added up.</param>
+/// <param name="Uploads">The uploads in it.</param>
+internal sealed record SelectedProfiles(
+    ServiceSelector Selector, TimeSpanFilter Span, IReadOnlyList<BuildDay> Days, ProfileSelection Profiles, UploadSetHash Uploads)
+{
+    /// <summary>The service.</summary>
+    public string Service => Selector.Service;
+}
+
+/// <summary>Some uploads of one set of labels that end on one day, added up.</summary>
+/// <param name="Set">Their sum, or the one.</param>
+/// <param name="Day">The day.</param>
+/// <param name="Labels">The labels.</param>
+/// <param name="Uploads">How many.</param>
+/// <param name="Start">Start of the earliest.</param>
+/// <param name="End">End of the latest.</param>
+internal readonly record struct ReadProfiles(
+    BranchProfileSet Set, DateOnly Day, IReadOnlyDictionary<string, string> Labels, long Uploads, DateTimeOffset Start, DateTimeOffset End);
+
+/// <summary>Selects profiles and reads them, one after the other, whether they lie alone or in sums.</summary>
+internal sealed class ProfileReader
+{
+    /// <summary>Counted as often as an upload cannot be read.</summary>
+    public const string Unreadable = "stored profile that can no longer be read";
+
+    private readonly ServerStorage storage;
+
+    public ProfileReader(ServerStorage storage) => this.storage = storage;
+
+    /// <summary>Selects what a request asks for.</summary>
+    /// <exception cref="ApiException">No such service, or nothing of it that fits.</exception>
+    public async Task<SelectedProfiles> SelectAsync(string service, PgoRequest request, CancellationToken stop)
+    {
+        ServiceSelector selector = SelectorOf(service, request.Selector);
+        IReadOnlyList<BuildDay> all = await storage.Profiles.ListBuildDaysAsync(service, stop);
+        if (all.Count == 0)
+            throw await UnknownAsync(service, stop);
+        List<BuildDay> days = [.. all.Where(day => selector.Matches(day.Labels))];
+        if (days.Count == 0)
+            throw ApiException.NotFound($"service {service} has no profiles that {selector.Conditions} selects; its labels are: {Labels(all)}");
+        TimeSpanFilter span = SpanOf(request, days.Max(static day => day.LastSeen));
+        days = [.. days.Where(day => !(day.LastSeen < span.Since) && !(day.FirstSeen >= span.Until))];
+        ProfileSelection selection = await storage.Profiles.SelectAsync(service, span, stop);
+        selection = new ProfileSelection(
+            [.. selection.Uploads.Where(upload => selector.Matches(upload.Labels))], [.. selection.Parts.Where(part => selector.Matches(part.Labels))]);
+        UploadSetHash uploads = new();
+        foreach (SelectedUpload upload in selection.Uploads)
+            uploads.Add(upload.Hash);
+        foreach (SelectedPart part in selection.Parts)
+            uploads.Add(part.Set.ToBytes(), part.Set.Count);
+        return uploads.Count != 0
+            ? new SelectedProfiles(selector, span, days, selection, uploads)
+            : throw ApiException.NotFound($"service {service} has no profiles in that time");
+    }
+
+    /// <summary>Reads everything selected. What cannot be read is counted, and its upload counts again once it is sent again.</summary>
+    /// <returns>How many uploads could not be read.</returns>
+    public async Task<long> ReadAsync(SelectedProfiles selected, Action<ReadProfiles> read, CancellationToken stop)
+    {
+        long lost = 0;
+        foreach (SelectedUpload upload in selected.Profiles.Uploads)
+        {
+            if (!upload.IsDamaged && await LoadAsync(upload.Hash, stop) is { } set)
+                read(new ReadProfiles(set, DateOnly.FromDateTime(upload.End.UtcDateTime), upload.Labels, 1, upload.Start, upload.End));
+            else
+                lost++;
+        }
+        foreach (SelectedPart part in selected.Profiles.Parts)
+        {
+            if (await LoadAsync(part, stop) is { } set)
+                read(new ReadProfiles(set, DateOnly.FromDateTime(part.End.UtcDateTime), part.Labels, part.Set.Count, part.Start, part.End));
+            else if (await storage.Profiles.DissolveAsync(part.Object, stop))
+                throw new IOException($"{part.Object} is damaged, and is made again of its profiles; ask again");
+            else
+                lost += part.Set.Count;
+        }
+        return lost;
+    }
+
+    /// <summary>One upload; null, and it is marked as damaged, when it cannot be read.</summary>
+    public async Task<BranchProfileSet?> LoadAsync(string hash, CancellationToken stop)
+    {
+        if (await storage.Objects.ReadAsync(ObjectKeys.Upload(hash), 0, int.MaxValue, stop) is { } bytes && TryDecode(bytes) is { } set)
+            return set;
+        await storage.Profiles.MarkDamagedAsync(hash, stop);
+        return null;
+    }
+
+    /// <summary>A part of a block; null when it cannot be read.</summary>
+    public async Task<BranchProfileSet?> LoadAsync(SelectedPart part, CancellationToken stop) =>
+        await storage.Objects.ReadAsync(part.Object, part.Offset, part.Length, stop) is { } bytes ? TryDecode(bytes) : null;
+
+    private static BranchProfileSet? TryDecode(byte[] bytes)
+    {
+        try
+        {
+            return BranchProfileCodec.Decode(bytes);
+        }
+        catch (MalformedInputException)
+        {
+            return null;
+        }
+    }
+
+    private static ServiceSelector SelectorOf(string service, string? conditions)
+    {
+        ServiceSelector selector;
+        try
+        {
+            selector = ServiceSelector.Parse(conditions is null ? service : conditions.StartsWith('{') ? service + conditions : conditions);
+        }
+        catch (UserErrorException e)
+        {
+            throw ApiException.BadRequest(e.Message);
+        }
+        return selector.Service == service ? selector : throw ApiException.BadRequest($"the selector is of service '{selector.Service}', not of '{service}'");
+    }
+
+    /// <summary>A window counts back from the newest profile's day, not from today: so the same data give the same profile.</summary>
+    private static TimeSpanFilter SpanOf(PgoRequest request, DateTimeOffset newest)
+    {
+        double days = request.WindowDays ?? PgoRequest.DefaultWindowDays;
+        if (!(days > 0 && days <= 36_500))
+            throw ApiException.BadRequest($"windowDays is {days}; give a number of days above 0");
+        if (request.Since > request.Until)
+            throw ApiException.BadRequest("since is after until");
+        DateTimeOffset last = request.Until < newest ? request.Until.Value : newest;
+        return new TimeSpanFilter(request.Since ?? BlockPeriod.DayOf(last).Start.AddDays(-days), request.Until);
+    }
+
+    /// <summary>Says that a service is unknown, and which are known.</summary>
+    public async Task<ApiException> UnknownAsync(string service, CancellationToken stop)
+    {
+        IReadOnlyList<ServiceTotals> services = await storage.Profiles.ListServicesAsync(stop);
+        string known = services.Count == 0
+            ? "the server has no profiles yet; start an agent, or upload with record --service"
+            : $"known services: {string.Join(", ", services.Take(100).Select(static s => s.Service))}";
+        return ApiException.NotFound($"service '{ProfileLabels.Printable(service, ProfileLabels.MaxNameLength)}' is unknown; {known}");
+    }
+
+    private static string Labels(IEnumerable<BuildDay> days) => ProfileLabels.Printable(string.Join(", ", days
+        .SelectMany(static day => day.Labels).Where(static label => label.Key != ProfileLabels.Service).Select(static label => $"{label.Key}=\"{label.Value}\"")
+        .Distinct().Order(StringComparer.Ordinal).Take(30)));
+}

@@ -1,0 +1,28 @@
+using System.Data.Common;
+
+namespace Perforator.Server.Storage.Sql;
+
+/// <summary>
+/// A database that takes the SQL that SQLite and PostgreSQL have in common: bigint, text and blob columns, <c>ON CONFLICT</c>,
+/// <c>RETURNING</c>. The few differences are members here.
+/// </summary>
+public abstract class SqlDatabase : IAsyncDisposable
+{
+    /// <summary>What stands behind a <c>SELECT</c> that picks rows for itself, past those that others have picked.</summary>
+    public abstract string ForUpdateSkipLocked { get; }
+
+    /// <summary>Expression of an array parameter's membership: SQLite knows <c>IN @list</c>, PostgreSQL <c>= ANY(@list)</c>.</summary>
+    /// <param name="parameter">The parameter with its @.</param>
+    public abstract string In(string parameter);
+
+    /// <summary>Reads, from one consistent state.</summary>
+    /// <exception cref="IOException">The database does not answer, or is damaged.</exception>
+    public abstract Task<T> ReadAsync<T>(Func<DbConnection, T> read, CancellationToken stop);
+
+    /// <summary>Writes, in one transaction, which is durable when the task completes. It may be tried again as a whole after a conflict.</summary>
+    /// <exception cref="IOException">The database does not answer, is full or damaged; nothing was written.</exception>
+    public abstract Task<T> WriteAsync<T>(Func<DbConnection, DbTransaction, T> write, CancellationToken stop);
+
+    /// <inheritdoc/>
+    public abstract ValueTask DisposeAsync();
+}

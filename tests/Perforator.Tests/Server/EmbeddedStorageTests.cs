@@ -1,0 +1,167 @@
+using Microsoft.Data.Sqlite;
+using Perforator.Branches;
+using Perforator.Server.Storage;
+using Perforator.Server.Storage.Embedded;
+using Perforator.Tests.Infrastructure;
+
+namespace Perforator.Tests.Server;
+
+/// <summary>An embedded data folder, for the contracts to be held by.</summary>
+public sealed class EmbeddedFolder : IAsyncLifetime, IDisposable
+{
+    private readonly TemporaryFolder folder = new();
+
+    internal ServerStorage Storage { get; private set; } = null!;
+
+    public async Task InitializeAsync() => Storage = await EmbeddedStorage.OpenAsync(folder["data"], TimeProvider.System, CancellationToken.None);
+
+    public async Task DisposeAsync() => await Storage.DisposeAsync();
+
+    public void Dispose() => folder.Dispose();
+}
+
+/// <summary>Files keep the contract.</summary>
+public sealed class FileObjectStoreTests : ObjectStoreContract, IDisposable
+{
+    private readonly TemporaryFolder folder = new();
+
+    public FileObjectStoreTests()
+    {
+        Scratch = new ScratchFolder(folder["blobs/tmp"]);
+        Store = new FileObjectStore(folder["blobs"], Scratch);
+    }
+
+    private protected override IObjectStore Store { get; }
+
+    private protected override ScratchFolder Scratch { get; }
+
+    public void Dispose() => folder.Dispose();
+}
+
+/// <summary>SQLite keeps the contract.</summary>
+public sealed class SqliteProfileIndexTests(EmbeddedFolder folder) : ProfileIndexContract, IClassFixture<EmbeddedFolder>
+{
+    private protected override IProfileIndex Index => folder.Storage.Profiles;
+}
+
+/// <summary>SQLite keeps the contract.</summary>
+public sealed class SqliteBinaryCatalogTests(EmbeddedFolder folder) : BinaryCatalogContract, IClassFixture<EmbeddedFolder>
+{
+    private protected override ServerStorage Storage => folder.Storage;
+}
+
+/// <summary>SQLite keeps the contract.</summary>
+public sealed class SqliteResultIndexTests(EmbeddedFolder folder) : ResultIndexContract, IClassFixture<EmbeddedFolder>
+{
+    private protected override IResultIndex Index => folder.Storage.Results;
+}
+
+/// <summary>SQLite keeps the contract.</summary>
+public sealed class SqliteTaskQueueTests(EmbeddedFolder folder) : TaskQueueContract, IClassFixture<EmbeddedFolder>
+{
+    private protected override ITaskQueue Queue => folder.Storage.Tasks;
+}
+
+/// <summary>What is particular to the embedded backend: its folder, and folders of earlier versions.</summary>
+public sealed class EmbeddedStorageTests : IDisposable
+{
+    private readonly TemporaryFolder folder = new();
+
+    private static CancellationToken Stop => CancellationToken.None;
+
+    private Task<ServerStorage> OpenAsync(string name = "data") => EmbeddedStorage.OpenAsync(folder[name], TimeProvider.System, Stop);
+
+    private void Run(string sql, string name = "data")
+    {
+        using SqliteConnection connection = new($"Data Source={folder[name + "/perforator.db"]};Pooling=false");
+        connection.Open();
+        using SqliteCommand command = connection.CreateCommand();
+        command.CommandText = sql;
+        command.ExecuteNonQuery();
+    }
+
+    [Fact]
+    public async Task What_was_stored_is_there_after_reopening_and_open_to_its_user_alone()
+    {
+        byte[] encoded = BranchProfileCodec.Encode(Uploads.Set());
+        await using (ServerStorage storage = await OpenAsync())
+        {
+            await storage.Objects.PutAsync(ObjectKeys.Upload("aa"), encoded, Stop);
+            Assert.Equal(UploadOutcome.Added, await storage.Profiles.AddAsync(NewUpload.Of("aa", 1, Uploads.Set(), Uploads.Start), Stop));
+        }
+        await using ServerStorage reopened = await OpenAsync();
+        Assert.Equal(UploadState.Kept, await reopened.Profiles.FindAsync("aa", Stop));
+        Assert.Equal(encoded, await reopened.Objects.ReadAsync(ObjectKeys.Upload("aa"), 0, int.MaxValue, Stop));
+        Assert.Equal("700\n600\n600\n", Tool.Run("stat", ["-c%a", folder["data"], folder["data/perforator.db"], folder["data/lock"]]).Output);
+        await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync());
+    }
+
+    [Fact]
+    public async Task A_database_that_is_newer_damaged_missing_or_no_database_is_refused()
+    {
+        await (await OpenAsync()).DisposeAsync();
+        Run("PRAGMA user_version=99");
+        Assert.Contains("newer perforator", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync())).Message, StringComparison.Ordinal);
+        Run("PRAGMA user_version=2; INSERT INTO SchemaVersions(ScriptName, Applied) VALUES ('sqlite-0999-years-later', '2030-01-01')");
+        Assert.Contains("sqlite-0999-years-later", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync())).Message, StringComparison.Ordinal);
+
+        Directory.CreateDirectory(folder["other"]);
+        Directory.CreateDirectory(folder["empty/blobs/profiles"]);
+        folder.Write("other/perforator.db", "this is not a database, only a text of some length");
+        Assert.Contains("cannot be used", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("other"))).Message, StringComparison.Ordinal);
+
+        folder.Write("empty/blobs/profiles/aa.branches", "a profile");
+        Assert.Contains("is missing or empty, but", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("empty"))).Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>A folder as the first schema left it: tables, labels in a text, binaries as files, sums by row number.</summary>
+    [Fact]
+    public async Task A_folder_of_the_first_schema_is_brought_up_to_date()
+    {
+        Directory.CreateDirectory(folder["data"]);
+        BranchProfileSet set = Uploads.Set(), second = Uploads.Set(minute: 1, host: "node=2");
+        string first = BranchProfileCodec.ContentHash(BranchProfileCodec.Encode(set)), other = BranchProfileCodec.ContentHash(BranchProfileCodec.Encode(second));
+        Directory.CreateDirectory(folder["data/blobs/profiles"]);
+        Directory.CreateDirectory(folder["data/blobs/sums/search/aa01"]);
+        File.WriteAllBytes(folder[$"data/blobs/profiles/{first}.branches"], BranchProfileCodec.Encode(set));
+        File.WriteAllBytes(folder[$"data/blobs/profiles/{other}.branches"], BranchProfileCodec.Encode(second));
+        folder.Write("data/blobs/sums/search/aa01/0.branches", "a sum by row number");
+        string binary = Environment.ProcessPath!;
+        using Perforator.Elf.ElfFile elf = Perforator.Elf.ElfFile.Load(binary);
+        Directory.CreateDirectory(folder["data/blobs/binaries"]);
+        File.Copy(binary, folder[$"data/blobs/binaries/{elf.BuildId}"]);
+        long start = (set.Start - DateTimeOffset.UnixEpoch).Ticks / 10, minute = 60_000_000;
+        Run($"""
+            CREATE TABLE profile(id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, service TEXT NOT NULL, start_us INTEGER NOT NULL, end_us INTEGER NOT NULL,
+                received_us INTEGER NOT NULL, samples INTEGER NOT NULL, labels TEXT NOT NULL) STRICT;
+            CREATE INDEX profile_service ON profile(service);
+            CREATE TABLE build(service TEXT NOT NULL, build_id TEXT NOT NULL, profile INTEGER NOT NULL REFERENCES profile(id), path TEXT NOT NULL,
+                samples INTEGER NOT NULL, branches INTEGER NOT NULL, start_us INTEGER NOT NULL, end_us INTEGER NOT NULL,
+                PRIMARY KEY(service, build_id, profile)) STRICT, WITHOUT ROWID;
+            INSERT INTO profile VALUES (1, '{first}', 'search', {start}, {start + minute}, {start + minute}, 10, 'host=node-1{'\n'}service=search');
+            INSERT INTO profile VALUES (2, '{other}', 'search', {start + minute}, {start + (2 * minute)}, {start + (2 * minute)}, 10, 'host=node=2{'\n'}service=search');
+            INSERT INTO build VALUES ('search', 'aa01', 1, '/opt/search', 10, 10, {start}, {start + minute});
+            INSERT INTO build VALUES ('search', 'aa01', 2, '/opt/search', 10, 10, {start + minute}, {start + (2 * minute)});
+            PRAGMA user_version=1;
+            """);
+
+        for (int opening = 0; opening < 2; opening++)
+        {
+            await using ServerStorage storage = await OpenAsync();
+            Assert.Equal([new ServiceTotals("search", 1, 2, 20, Uploads.Start.AddMinutes(2))], await storage.Profiles.ListServicesAsync(Stop));
+            ProfileSelection selection = await storage.Profiles.SelectAsync("search", default, Stop);
+            Assert.Equal(["node-1", "node=2"], selection.Uploads.OrderBy(static u => u.Start).Select(static u => u.Labels["host"]));
+            Assert.Equal(2, (await storage.Profiles.ListBuildDaysAsync("search", Stop)).Count(static d => d is { Uploads: 1, Branches: 10, Path: "/opt/search", Day.Month: 3 }));
+            // The same content, sent again by a newer agent, has the same labels and counts once; another adds up with what was there.
+            Assert.Equal(UploadOutcome.Duplicate, await storage.Profiles.AddAsync(NewUpload.Of(first, 1, set, DateTimeOffset.UtcNow), Stop));
+            BinaryFile file = Assert.Single(await storage.Binaries.FindAsync(elf.BuildId, Stop));
+            Assert.NotNull(await storage.Objects.StatAsync(file.Object, Stop));
+            Assert.False(Directory.Exists(folder["data/blobs/sums"]));
+        }
+        await using ServerStorage again = await OpenAsync();
+        await again.Profiles.AddAsync(NewUpload.Of("new", 1, Uploads.Set(count: 5), Uploads.Start.AddMinutes(1)), Stop);
+        Assert.Equal(2, (await again.Profiles.ListBuildDaysAsync("search", Stop)).Count);
+    }
+
+    public void Dispose() => folder.Dispose();
+}
