@@ -58,11 +58,13 @@ internal static class GenerateCommand
         {
             if (new[] { perfScripts, branches, perfData, pprofs }.All(option => result.GetValue(option) is not { Length: > 0 }))
                 result.AddError("Nothing to generate from: give --perf-script, --branches, --perf-data or --pprof.");
-            if (LayoutOutput.IsLayout(optimiser.Of(result)))
+            if (LayoutOutput.Consumer(optimiser.Of(result)) is { } layout)
             {
+                if (layout == LayoutConsumer.Propeller && result.GetValue(output) is null or "-")
+                    result.AddError("Propeller takes two files: give -o FILE for FILE.cc_profile and FILE.ld_profile.");
                 foreach (Option option in new Option[] { format, md5, symbols, late.Option })
                     if (result.GetResult(option) is { Implicit: false })
-                        result.AddError($"{option.Name} is for sample profiles, not for --for bolt.");
+                        result.AddError($"{option.Name} is for sample profiles, not for layouts.");
                 return;
             }
             if (result.GetValue(output) is null or "-" && result.GetValue(format) != "text" && !Console.IsOutputRedirected)
@@ -73,9 +75,9 @@ internal static class GenerateCommand
         command.SetAction(parsed =>
         {
             CollectNowNotLater();
-            if (LayoutOutput.IsLayout(optimiser.Of(parsed)))
+            if (LayoutOutput.Consumer(optimiser.Of(parsed)) is { } consumer)
             {
-                LayOut(parsed);
+                LayOut(parsed, consumer);
                 return;
             }
             if (parsed.GetValue(output) is { } file and not "-")
@@ -120,14 +122,12 @@ internal static class GenerateCommand
             return new(inputs.Profiles[module.BuildId], profiles, inputs.Losses, notes);
         }
 
-        void LayOut(ParseResult parsed)
+        void LayOut(ParseResult parsed, LayoutConsumer consumer)
         {
-            Optimiser consumer = optimiser.Of(parsed);
             string? name = parsed.GetValue(output);
-            foreach (string path in name is null or "-" ? [] : LayoutOutput.Files(name))
-                WholeFile.Check(path);
-            using LayoutBinary opened = LayoutBinary.Load(parsed.GetValue(binary)!);
-            LayoutOutput.Require(consumer, opened);
+            LayoutOutput.Check(consumer, name);
+            using LayoutBinary opened = LayoutBinary.Load(parsed.GetValue(binary)!, new LocalDebugFiles(parsed.GetValue(debugFile)));
+            LayoutFiles.Require(consumer, opened);
             RecordedBranches inputs = Read(parsed, ElfModule.Of(opened.Elf, parsed.GetValue(recordedAs)));
             LayoutReport report = new(inputs.Branches, opened.Path, inputs.Profiles, inputs.Losses);
             report.Notes.AddRange(inputs.Notes);

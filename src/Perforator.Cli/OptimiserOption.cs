@@ -10,18 +10,21 @@ internal enum Optimiser
 
     /// <summary>llvm-bolt: BOLT's pre-aggregated profile.</summary>
     Bolt,
+
+    /// <summary>clang and lld by Propeller: which basic blocks and functions to place in which order.</summary>
+    Propeller,
 }
 
 /// <summary>The option <c>--for</c> of the commands that make profiles.</summary>
 internal sealed class OptimiserOption
 {
-    private static readonly (string Name, Optimiser Value)[] Names = [("clang", Optimiser.Clang), ("bolt", Optimiser.Bolt)];
+    private static readonly (string Name, Optimiser Value)[] Names = [("clang", Optimiser.Clang), ("bolt", Optimiser.Bolt), ("propeller", Optimiser.Propeller)];
 
     public OptimiserOption() => Option.AcceptOnlyFromAmong([.. Names.Select(static name => name.Name)]);
 
     public Option<string> Option { get; } = new("--for")
     {
-        Description = "What is to use the profile: clang (and rustc, ldc2), or llvm-bolt (its pre-aggregated profile: -pa).",
+        Description = "What is to use the profile: clang (and rustc, ldc2), llvm-bolt (its pre-aggregated profile: -pa), or Propeller (clang and lld; writes FILE.cc_profile and FILE.ld_profile).",
         DefaultValueFactory = static _ => "clang",
     };
 

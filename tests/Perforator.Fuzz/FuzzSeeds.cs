@@ -40,6 +40,10 @@ internal static class FuzzSeeds
         Save(folder, "branch-profile", "set", BranchProfileCodec.Encode(set));
         Save(folder, "branch-profile-message", "set", BranchProfileMessage.Encode(set));
 
+        // Version 2 with two ranges, and version 5 with call sites and hashes.
+        Save(folder, "block-map", "ranges", [2, 8, 2, 0, 16, 0, 0, 0, 0, 0, 0, 3, 0, 0, 9, 8, 2, 0, 7, 8, 1, 3, 5, 1, 0, 32, 0, 0, 0, 0, 0, 0, 1, 3, 0, 20, 4]);
+        Save(folder, "block-map", "calls", [5, 96, 0, 0, 16, 0, 0, 0, 0, 0, 0, 2, 0, 0, 2, 4, 5, 9, 8, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 0, 7, 1, 8, 7, 6, 5, 4, 3, 2, 1]);
+
         PprofBytes pprof = new("lbr", "stacks");
         pprof.Mapping(1, 0x400000, 0x402000, 0x1000, "/usr/bin/search", "00112233");
         for (ulong i = 0; i < 20; i++)

@@ -3,6 +3,7 @@ using Perforator.Bytes;
 using Perforator.Dwarf;
 using Perforator.Elf;
 using Perforator.Generation;
+using Perforator.Layout;
 using Perforator.PerfData;
 using Perforator.PerfScript;
 using Perforator.Pprof;
@@ -30,7 +31,22 @@ internal sealed record FuzzTarget(string Name, Action<byte[]> Read)
         new("branch-profile-message", static bytes => BranchProfileMessage.Decode(bytes)),
         new("pprof", static bytes => new PprofReader(NewSink(), new OneModule()).Read(bytes)),
         new("sample-profile", ReadSampleProfile),
+        new("block-map", ReadBlockMap),
     ];
+
+    /// <summary>A basic-block map, and a layout by what was observed of its first blocks.</summary>
+    private static void ReadBlockMap(byte[] bytes)
+    {
+        List<FunctionBlocks> functions = [];
+        BlockAddressMap.Parse(bytes, "input", functions);
+        BranchProfile profile = new(OneModule.Any.BuildId, "input");
+        foreach (BasicBlock block in functions.SelectMany(static function => function.Blocks).Take(200))
+        {
+            profile.AddTrace(block.Start, block.Start, new(unchecked(block.Start.Value + Math.Min(block.Size, 40))), 7);
+            profile.AddBranch(new(unchecked(block.End - 1)), block.Start, 3);
+        }
+        CodeLayout.Of(BlockFlow.Of(profile, functions));
+    }
 
     private static BranchAggregator NewSink() => new(new OneModule());
 

@@ -79,6 +79,10 @@ public sealed class Symbolizer : IDisposable
         return range;
     }
 
+    /// <summary>DW_AT_name of the unit an address was compiled in: the source file as it was given to the compiler; null when unknown.</summary>
+    public string? FindUnitName(BinaryAddress address) =>
+        index.Find(address.Value, out _) is var at and >= 0 && WithEntries(units.All[at]).Attributes.Name is { Length: > 0 } name ? name : null;
+
     /// <summary>All functions with names and code, unit by unit. Parses every unit: use it only where all of them are needed.</summary>
     public IEnumerable<BinaryFunction> AllFunctions()
     {

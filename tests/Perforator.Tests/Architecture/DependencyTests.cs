@@ -27,7 +27,7 @@ public partial class DependencyTests
         ["Disassembly"] = ["Bytes", "Elf"],
         ["Symbolize"] = ["Bytes", "Elf", "Dwarf"],
         ["Generation"] = ["Bytes", "Elf", "Dwarf", "Symbolize", "Disassembly", "Branches", "SampleProfiles"],
-        ["Layout"] = ["Bytes", "Elf", "Branches"],
+        ["Layout"] = ["Bytes", "Elf", "Branches", "Symbolize"],
         ["Recording"] = ["Bytes", "Elf", "Branches", "PerfData", "Disassembly"],
         ["Api"] = ["Bytes", "Branches"],
         ["Server"] = ["Api", "Bytes", "Elf", "Branches", "Generation", "SampleProfiles", "Symbolize"],

@@ -96,7 +96,10 @@ public sealed partial class LayoutProgram : IDisposable
     /// <summary>How many conditional branches a build takes, of how many, counted by valgrind.</summary>
     public static (long Taken, long All) ConditionalBranches(string binary)
     {
-        string counts = Tool.Run("valgrind", ["--tool=lackey", binary, "3000"]).Succeeded().Error;
+        // valgrind 3.19 does not understand every debug info of clang 19 and 22.
+        string stripped = binary + ".stripped";
+        Tool.Run("llvm-strip-19", ["--strip-debug", binary, "-o", stripped]).Succeeded();
+        string counts = Tool.Run("valgrind", ["--tool=lackey", stripped, "3000"]).Succeeded().Error;
         long[] jccs = [.. Jccs().Matches(counts.Replace(",", "", StringComparison.Ordinal)).Select(m => long.Parse(m.Groups[1].Value, CultureInfo.InvariantCulture))];
         Assert.Equal(2, jccs.Length);
         return (jccs[1], jccs[0]);
