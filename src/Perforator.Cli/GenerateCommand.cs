@@ -36,6 +36,7 @@ internal static class GenerateCommand
         OptimiserOption optimiser = new();
         Option<string?> recordedAs = RecordingInputOptions.RecordedAs();
         Option<string?> perfEvent = RecordingInputOptions.Event();
+        GccVersionOption gccVersion = new();
         Option<string> format = new("--format") { Description = "Format of the profile.", DefaultValueFactory = _ => "extbinary" };
         format.AcceptOnlyFromAmong("extbinary", "text", "binary");
         Option<string?> output = new("--output", "-o") { Description = "Where to write the profile; standard output when not given, or '-'.", HelpName = "FILE" };
@@ -45,15 +46,16 @@ internal static class GenerateCommand
         Option<bool> json = new("--json") { Description = "Report as JSON." };
         Command command = new("generate",
             """
-            Generates a sample profile for clang -fprofile-sample-use from recorded branches and the binary that ran. The report goes to standard error.
+            Generates a profile for clang -fprofile-sample-use, or what --for names, from recorded branches and the binary that ran. The report goes to standard error.
 
             Inputs may be files, pipes or - (standard input).
 
             Examples:
               perforator generate --binary ./server --perf-script perf.txt -o server.afdo
               perf record -j any,u -o - -- ./server | perforator generate --binary ./server --perf-data - -o server.afdo
+              perforator generate --binary ./server --branches server.pb --for gcc --gcc-version 12 -o server.gcda
             """)
-        { binary, debugFile, perfScripts, branches, perfData, pprofs, recordedAs, perfEvent, optimiser.Option, format, output, md5, symbols, late.Option, json };
+        { binary, debugFile, perfScripts, branches, perfData, pprofs, recordedAs, perfEvent, optimiser.Option, gccVersion.Option, format, output, md5, symbols, late.Option, json };
         command.Check(result =>
         {
             if (new[] { perfScripts, branches, perfData, pprofs }.All(option => result.GetValue(option) is not { Length: > 0 }))
@@ -67,6 +69,12 @@ internal static class GenerateCommand
                         result.AddError($"{option.Name} is for sample profiles, not for layouts.");
                 return;
             }
+            if (TargetOf(optimiser.Of(result)) != TargetCompiler.Clang)
+                foreach (Option option in new Option[] { format, md5, symbols, late.Option })
+                    if (result.GetResult(option) is { Implicit: false })
+                        result.AddError($"{option.Name} is for LLVM's profiles, not for --for {result.GetValue(optimiser.Option)}.");
+            if (gccVersion.IsGiven(result) && optimiser.Of(result) != Optimiser.Gcc)
+                result.AddError("--gcc-version is for --for gcc.");
             if (result.GetValue(output) is null or "-" && result.GetValue(format) != "text" && !Console.IsOutputRedirected)
                 result.AddError("A binary profile is not for the terminal: give -o FILE or --format text.");
             if (result.GetValue(format) is not (null or "extbinary") && (result.GetValue(md5) || result.GetValue(symbols)))
@@ -82,8 +90,10 @@ internal static class GenerateCommand
             }
             if (parsed.GetValue(output) is { } file and not "-")
                 WholeFile.Check(file);
-            using ProfiledBinary opened = ProfiledBinary.Load(parsed.GetValue(binary)!, new LocalDebugFiles(parsed.GetValue(debugFile)));
+            TargetCompiler target = TargetOf(optimiser.Of(parsed));
+            using ProfiledBinary opened = ProfiledBinary.Load(parsed.GetValue(binary)!, new LocalDebugFiles(parsed.GetValue(debugFile)), target);
             RecordedBranches inputs = Read(parsed, opened.ToModule(parsed.GetValue(recordedAs)));
+            inputs.Notes.AddRange(CompilerShare.Of(inputs.Branches, opened).Check(target, opened.Path));
             CollectNowNotLater();
             FlowChecks checks = new();
             SampleProfile profile = ProfileGenerator.Generate(inputs.Branches, opened, checks);
@@ -93,7 +103,15 @@ internal static class GenerateCommand
             if (parsed.GetValue(symbols))
                 profile.Symbols.UnionWith(opened.FunctionNames());
             late.Apply(parsed, profile);
-            Write(profile, parsed.GetValue(format)!, parsed.GetValue(md5), parsed.GetValue(output));
+            SampleProfileFormat encoding = target switch
+            {
+                TargetCompiler.Gcc => SampleProfileFormat.Gcc,
+                TargetCompiler.Go => SampleProfileFormat.Go,
+                _ => FormatOf(parsed.GetValue(format)!),
+            };
+            SampleProfileWriteOptions options = new() { Md5Names = parsed.GetValue(md5), GccVersion = gccVersion.Of(parsed) };
+            Write(profile, encoding, options, parsed.GetValue(output), inputs.Losses);
+            inputs.Notes.AddRange(ConsumerNotes.Of(target, gccVersion.Of(parsed), profile));
             GenerationReport report = GenerationReport.Create(inputs.Branches, opened, profile, checks, inputs.Profiles, inputs.Losses, notes: inputs.Notes);
             Console.Error.Write(parsed.GetValue(json) ? report.ToJson() + "\n" : report.ToText());
         });
@@ -155,21 +173,28 @@ internal static class GenerateCommand
         }
     }
 
-    private static void Write(SampleProfile profile, string format, bool md5, string? path)
+    private static TargetCompiler TargetOf(Optimiser optimiser) => optimiser switch
     {
-        SampleProfileFormat encoding = format switch
-        {
-            "text" => SampleProfileFormat.Text,
-            "binary" => SampleProfileFormat.Binary,
-            _ => SampleProfileFormat.ExtBinary,
-        };
-        SampleProfileWriteOptions options = new() { Md5Names = md5 };
+        Optimiser.Gcc => TargetCompiler.Gcc,
+        Optimiser.Go => TargetCompiler.Go,
+        _ => TargetCompiler.Clang,
+    };
+
+    private static SampleProfileFormat FormatOf(string name) => name switch
+    {
+        "text" => SampleProfileFormat.Text,
+        "binary" => SampleProfileFormat.Binary,
+        _ => SampleProfileFormat.ExtBinary,
+    };
+
+    private static void Write(SampleProfile profile, SampleProfileFormat format, SampleProfileWriteOptions options, string? path, LossCounts losses)
+    {
         if (path is not (null or "-"))
         {
-            SampleProfileWriter.Save(path, profile, encoding, options);
+            SampleProfileWriter.Save(path, profile, format, options, losses);
             return;
         }
         using Stream output = Console.OpenStandardOutput();
-        SampleProfileWriter.Write(output, profile, encoding, options);
+        SampleProfileWriter.Write(output, profile, format, options, losses);
     }
 }

@@ -13,18 +13,27 @@ internal enum Optimiser
 
     /// <summary>clang and lld by Propeller: which basic blocks and functions to place in which order.</summary>
     Propeller,
+
+    /// <summary>GCC: its AFDO profile.</summary>
+    Gcc,
+
+    /// <summary>Go: a pprof of calls.</summary>
+    Go,
 }
 
 /// <summary>The option <c>--for</c> of the commands that make profiles.</summary>
 internal sealed class OptimiserOption
 {
-    private static readonly (string Name, Optimiser Value)[] Names = [("clang", Optimiser.Clang), ("bolt", Optimiser.Bolt), ("propeller", Optimiser.Propeller)];
+    private static readonly (string Name, Optimiser Value)[] Names =
+    [
+        ("clang", Optimiser.Clang), ("gcc", Optimiser.Gcc), ("go", Optimiser.Go), ("bolt", Optimiser.Bolt), ("propeller", Optimiser.Propeller),
+    ];
 
     public OptimiserOption() => Option.AcceptOnlyFromAmong([.. Names.Select(static name => name.Name)]);
 
     public Option<string> Option { get; } = new("--for")
     {
-        Description = "What is to use the profile: clang (and rustc, ldc2), llvm-bolt (its pre-aggregated profile: -pa), or Propeller (clang and lld; writes FILE.cc_profile and FILE.ld_profile).",
+        Description = "What is to use the profile: clang (and rustc, ldc2), gcc (-fauto-profile), go (-pgo), llvm-bolt (its pre-aggregated profile: -pa), or Propeller (clang and lld; writes FILE.cc_profile and FILE.ld_profile).",
         DefaultValueFactory = static _ => "clang",
     };
 

@@ -15,11 +15,12 @@ internal sealed class ProfileOutput
 
     private readonly Option<SampleProfileFormat> format = new("--format")
     {
-        Description = "extbinary (what LLVM's tools write by default), text or binary.",
-        HelpName = "extbinary|text|binary",
+        Description = "extbinary (what LLVM's tools write by default), text, binary, gcc (for gcc -fauto-profile) or go (for go build -pgo).",
+        HelpName = "extbinary|text|binary|gcc|go",
         DefaultValueFactory = static _ => SampleProfileFormat.ExtBinary,
     };
 
+    private readonly GccVersionOption gccVersion = new();
     private readonly Option<bool> md5 = new("--md5", "--use-md5") { Description = "Store MD5 hashes instead of names (extbinary only)." };
     private readonly Option<bool> compress = new("--compress", "--compress-all-sections") { Description = "Compress all sections (extbinary only)." };
     private readonly Option<bool> split = new("--split-layout") { Description = "Put functions without inlined callees into sections of their own (extbinary only)." };
@@ -33,7 +34,7 @@ internal sealed class ProfileOutput
 
     public void AddTo(Command command)
     {
-        foreach (Option option in new Option[] { output, format, md5, compress, split, partial, symbols })
+        foreach (Option option in new Option[] { output, format, gccVersion.Option, md5, compress, split, partial, symbols })
             command.Add(option);
     }
 
@@ -44,6 +45,7 @@ internal sealed class ProfileOutput
         Md5Names = parsed.GetValue(md5),
         CompressAllSections = parsed.GetValue(compress),
         SplitLayout = parsed.GetValue(split),
+        GccVersion = gccVersion.Of(parsed),
     };
 
     /// <summary>Writes the profile as the options say.</summary>
@@ -57,15 +59,24 @@ internal sealed class ProfileOutput
         if (chosen != SampleProfileFormat.ExtBinary && (profile.IsPartial || profile.IsFlowSensitive || profile.Symbols.Count != 0))
             Console.Error.WriteLine($"perforator: {chosen.ToString().ToLowerInvariant()} cannot hold the profile's flags and symbol list; extbinary can");
         string path = parsed.GetValue(output)!;
+        LossCounts losses = new();
         if (path != "-")
         {
-            SampleProfileWriter.Save(path, profile, chosen, WriteOptions(parsed));
+            SampleProfileWriter.Save(path, profile, chosen, WriteOptions(parsed), losses);
+            Report(losses);
             return;
         }
         if (chosen != SampleProfileFormat.Text && !Console.IsOutputRedirected)
             throw new UserErrorException("a binary profile does not belong on the terminal; give -o FILE or --format text");
         using Stream stream = Console.OpenStandardOutput();
-        SampleProfileWriter.Write(stream, profile, chosen, WriteOptions(parsed));
+        SampleProfileWriter.Write(stream, profile, chosen, WriteOptions(parsed), losses);
+        Report(losses);
+    }
+
+    private static void Report(LossCounts losses)
+    {
+        foreach ((string reason, ulong count) in losses.LargestFirst())
+            Console.Error.WriteLine($"perforator: left out: {count} samples: {reason}");
     }
 
     private static void AddSymbols(SampleProfile profile, string file)

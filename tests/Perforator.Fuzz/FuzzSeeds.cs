@@ -59,6 +59,9 @@ internal static class FuzzSeeds
             Save(folder, "sample-profile", $"{name}.extbinary", SampleProfileWriter.ToBytes(profile, SampleProfileFormat.ExtBinary));
             Save(folder, "sample-profile", $"{name}.md5", SampleProfileWriter.ToBytes(profile, SampleProfileFormat.ExtBinary, new() { Md5Names = true, SplitLayout = true }));
             Save(folder, "sample-profile", $"{name}.compressed", SampleProfileWriter.ToBytes(profile, SampleProfileFormat.ExtBinary, new() { CompressAllSections = true }));
+            if (!profile.IsProbeBased && !profile.UsesMd5Names)
+                foreach (int gcc in new[] { 15, 16 })
+                    Save(folder, "sample-profile", $"{name}.gcc-{gcc}", SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Gcc, new() { GccVersion = gcc }));
             if (!profile.IsProbeBased)
                 Save(folder, "sample-profile", $"{name}.binary", SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Binary));
         }

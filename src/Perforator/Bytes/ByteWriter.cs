@@ -28,11 +28,20 @@ public sealed class ByteWriter
         bytes[Position++] = value;
     }
 
+    public void WriteU32(uint value)
+    {
+        BinaryPrimitives.WriteUInt32LittleEndian(Room(4), value);
+        Position += 4;
+    }
+
     public void WriteU64(ulong value)
     {
         BinaryPrimitives.WriteUInt64LittleEndian(Room(8), value);
         Position += 8;
     }
+
+    /// <summary>Overwrites four bytes that were written before.</summary>
+    public void PatchU32(int position, uint value) => BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(position, 4), value);
 
     /// <summary>Overwrites eight bytes that were written before.</summary>
     public void PatchU64(int position, ulong value) => BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(position, 8), value);

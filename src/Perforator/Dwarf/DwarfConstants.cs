@@ -17,6 +17,7 @@ internal static class DwarfConstants
     public const ushort DW_AT_low_pc = 0x11;
     public const ushort DW_AT_high_pc = 0x12;
     public const ushort DW_AT_comp_dir = 0x1b;
+    public const ushort DW_AT_producer = 0x25;
     public const ushort DW_AT_abstract_origin = 0x31;
     public const ushort DW_AT_decl_line = 0x3b;
     public const ushort DW_AT_specification = 0x47;

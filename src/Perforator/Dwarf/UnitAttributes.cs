@@ -7,7 +7,7 @@ namespace Perforator.Dwarf;
 internal sealed class UnitAttributes
 {
     private DwarfUnit unit = null!;
-    private AttributeValue name, compilationFolder, dwoName, lowPc, highPc, ranges;
+    private AttributeValue producer, name, compilationFolder, dwoName, lowPc, highPc, ranges;
     private ulong? strOffsetsBase, addrBase, rngListsBase;
 
     /// <summary>DW_AT_low_pc, or 0.</summary>
@@ -40,6 +40,9 @@ internal sealed class UnitAttributes
     /// <summary>DW_AT_name; empty when there is none or it cannot be read.</summary>
     public string Name => Text(name);
 
+    /// <summary>DW_AT_producer, the compiler with its version; empty when there is none or it cannot be read.</summary>
+    public string Producer => Text(producer);
+
     /// <summary>DW_AT_comp_dir; empty when there is none or it cannot be read.</summary>
     public string CompilationFolder => Text(compilationFolder);
 
@@ -68,6 +71,7 @@ internal sealed class UnitAttributes
         switch (attribute)
         {
             case DW_AT_name: name = value; break;
+            case DW_AT_producer: producer = value; break;
             case DW_AT_comp_dir: compilationFolder = value; break;
             case DW_AT_dwo_name or DW_AT_GNU_dwo_name: dwoName = value; break;
             case DW_AT_low_pc: lowPc = value; break;

@@ -34,7 +34,15 @@ internal sealed class LineProfile
     private InlineContext? lastContext;
     private Place? lastPlace;
 
-    public LineProfile(SampleProfile profile) => this.profile = profile;
+    private readonly DiscriminatorCoding coding;
+
+    /// <param name="profile">What is filled.</param>
+    /// <param name="coding">How the binary's discriminators are to be read.</param>
+    public LineProfile(SampleProfile profile, DiscriminatorCoding coding)
+    {
+        this.profile = profile;
+        this.coding = coding;
+    }
 
     /// <summary>Counts code that comes from one place in source.</summary>
     /// <param name="location">The place.</param>
@@ -45,7 +53,7 @@ internal sealed class LineProfile
         if (PlaceOf(location.Context) is not { } place)
             return;
         place.Total = SampleCount.AddWeighted(place.Total, count, bytes);
-        uint factor = profile.IsFlowSensitive || place.NamelessCall is not null ? 1 : Discriminator.DuplicationFactor(location.Discriminator);
+        uint factor = place.NamelessCall is not null ? 1 : Discriminator.DuplicationFactor(location.Discriminator, coding);
         ulong samples = SampleCount.AddWeighted(0, count, factor);
         BodySample body = place.Samples.BodyAt(place.NamelessCall ?? LocationIn(location.Context!, location.Line, location.Discriminator));
         if (body.Samples < samples)
@@ -119,5 +127,5 @@ internal sealed class LineProfile
     internal static uint Offset(uint line, uint startLine) => (line - startLine) & 0xffff;
 
     private LineLocation LocationIn(InlineContext context, uint line, uint discriminator) =>
-        new(Offset(line, context.StartLine), profile.IsFlowSensitive ? discriminator : Discriminator.Base(discriminator));
+        new(Offset(line, context.StartLine), Discriminator.Base(discriminator, coding));
 }

@@ -35,7 +35,7 @@ public static class ProfileGenerator
 
     private static void CountLines(CodeFlow flow, ProfiledBinary binary, SampleProfile profile, FlowChecks checks)
     {
-        LineProfile lines = new(profile);
+        LineProfile lines = new(profile, binary.Discriminators);
         foreach (RangeCount range in Spread(flow, binary))
         {
             SourceLocation location = default;

@@ -25,8 +25,11 @@ public sealed class ProfiledBinary : IDisposable
     private readonly Dictionary<string, HashSet<FunctionRange>> pieces = new(StringComparer.Ordinal);
     private readonly Dictionary<ulong, string?> callees = [];
 
-    private ProfiledBinary(ElfFile elf, Symbolizer symbolizer)
+    private DiscriminatorCoding? discriminators;
+
+    private ProfiledBinary(ElfFile elf, Symbolizer symbolizer, TargetCompiler target)
     {
+        Target = target;
         this.elf = elf;
         this.symbolizer = symbolizer;
         Path = elf.Path;
@@ -37,8 +40,8 @@ public sealed class ProfiledBinary : IDisposable
         symbols = CodeSymbols.Of(table, code);
         Code = new CodeMap(
             DecoderOf(elf.Machine), code.Select(s => new CodeSection(s.Address, elf.ReadSection(s))), symbols.Addresses);
-        IsFlowSensitive = HasSymbol(table, FlowSensitiveMarker);
-        HasPseudoProbes = elf.HasSection(ProbeSection) && elf.HasSection(ProbeDescriptorSection);
+        IsFlowSensitive = target == TargetCompiler.Clang && HasSymbol(table, FlowSensitiveMarker);
+        HasPseudoProbes = target == TargetCompiler.Clang && elf.HasSection(ProbeSection) && elf.HasSection(ProbeDescriptorSection);
     }
 
     /// <summary>The path it was loaded from.</summary>
@@ -53,7 +56,17 @@ public sealed class ProfiledBinary : IDisposable
     /// <summary>Whether its discriminators are flow-sensitive (FS-AFDO).</summary>
     public bool IsFlowSensitive { get; }
 
-    /// <summary>Whether it was compiled with -fpseudo-probe-for-profiling.</summary>
+    /// <summary>The compiler that profiles are made for.</summary>
+    public TargetCompiler Target { get; }
+
+    /// <summary>How its discriminators are to be read.</summary>
+    internal DiscriminatorCoding Discriminators => discriminators ??=
+        IsFlowSensitive ? DiscriminatorCoding.Whole
+        : Target == TargetCompiler.Clang ? DiscriminatorCoding.Llvm
+        : symbolizer.Producers().Any(static producer => Producer.GccVersion(producer) >= 16) ? DiscriminatorCoding.Gcc16
+        : DiscriminatorCoding.Whole;
+
+    /// <summary>Whether it was compiled with -fpseudo-probe-for-profiling, and the profile is for a compiler that has these.</summary>
     public bool HasPseudoProbes { get; }
 
     /// <summary>The binary's instructions.</summary>
@@ -65,8 +78,9 @@ public sealed class ProfiledBinary : IDisposable
     /// <summary>Opens a binary.</summary>
     /// <param name="path">The binary.</param>
     /// <param name="debugFiles">Where to look for the debug info that it does not have itself.</param>
+    /// <param name="target">The compiler that profiles are made for.</param>
     /// <exception cref="UserErrorException">One of the files cannot be used, or there is no debug info; the message says what to do.</exception>
-    public static ProfiledBinary Load(string path, IDebugFiles debugFiles)
+    public static ProfiledBinary Load(string path, IDebugFiles debugFiles, TargetCompiler target = TargetCompiler.Clang)
     {
         ElfFile elf = ElfFile.Load(path);
         Symbolizer? symbolizer = null;
@@ -74,11 +88,11 @@ public sealed class ProfiledBinary : IDisposable
         {
             if (elf.ExecutableBytes == 0)
                 throw new UserErrorException($"{path} holds no code, only debug info: give the binary itself; its debug file is found when it lies beside it");
-            symbolizer = Symbolizer.Open(elf, debugFiles);
+            symbolizer = Symbolizer.Open(elf, debugFiles, namesFromSymbols: target == TargetCompiler.Gcc);
             if (!symbolizer.HasDebugInfo)
                 throw new UserErrorException(
                     $"{symbolizer.DebugFile?.Path ?? path} has no debug info: rebuild with -g (or -gline-tables-only) and -fdebug-info-for-profiling, or name the file that has it with --debug-file");
-            return new ProfiledBinary(elf, symbolizer);
+            return new ProfiledBinary(elf, symbolizer, target);
         }
         catch (Exception e)
         {
@@ -96,6 +110,9 @@ public sealed class ProfiledBinary : IDisposable
 
     /// <summary>The place in source that an instruction comes from; nowhere for an external address.</summary>
     public SourceLocation Locate(ulong address) => address == BinaryAddress.External.Value ? default : symbolizer.Find(new(address));
+
+    /// <summary>The compiler of the code at an address, as debug info names it; empty when that is not told.</summary>
+    public string ProducerAt(BinaryAddress address) => symbolizer.ProducerAt(address);
 
     /// <summary>The piece of a function that holds an address, as debug info has it.</summary>
     public FunctionRange? FunctionAt(BinaryAddress address) => symbolizer.FindFunction(address);

@@ -1,6 +1,6 @@
 namespace Perforator.SampleProfiles;
 
-/// <summary>The encodings of LLVM's sample profiles.</summary>
+/// <summary>The encodings of sample profiles: LLVM's, and those of other compilers.</summary>
 public enum SampleProfileFormat
 {
     /// <summary>Lines of text, for people and diffs.</summary>
@@ -11,11 +11,20 @@ public enum SampleProfileFormat
 
     /// <summary>LLVM's extensible binary encoding, the default of its tools: sections with flags.</summary>
     ExtBinary,
+
+    /// <summary>GCC's AFDO profile, for <c>gcc -fauto-profile</c>.</summary>
+    Gcc,
+
+    /// <summary>A pprof of calls, for <c>go build -pgo</c>; it is only written.</summary>
+    Go,
 }
 
-/// <summary>What a writer may choose; only <see cref="SampleProfileFormat.ExtBinary"/> has choices.</summary>
+/// <summary>What a writer may choose; of LLVM's only <see cref="SampleProfileFormat.ExtBinary"/> has choices.</summary>
 public sealed record SampleProfileWriteOptions
 {
+    /// <summary>Major version of the GCC that is to read a profile in <see cref="SampleProfileFormat.Gcc"/>: 12 to 15 read one form, 16 another.</summary>
+    public int GccVersion { get; init; } = 15;
+
     /// <summary>Store 64-bit MD5 hashes instead of names (<c>llvm-profdata --use-md5</c>): smaller, but names are lost.</summary>
     public bool Md5Names { get; init; }
 

@@ -1,8 +1,9 @@
 using Perforator.Bytes;
+using Perforator.SampleProfiles.Gcc;
 
 namespace Perforator.SampleProfiles;
 
-/// <summary>Reads sample profiles in every format that LLVM writes; the format shows in the first bytes.</summary>
+/// <summary>Reads sample profiles in every format that LLVM writes, and GCC's; the format shows in the first bytes.</summary>
 public static class SampleProfileReader
 {
     /// <summary>Reads a file.</summary>
@@ -25,6 +26,7 @@ public static class SampleProfileReader
     public static SampleProfile Parse(ReadOnlySpan<byte> data) => Detect(data) switch
     {
         SampleProfileFormat.ExtBinary => new ExtBinaryReader().Parse(data),
+        SampleProfileFormat.Gcc => new GccProfileReader().Parse(data),
         SampleProfileFormat.Binary => BinaryRecordReader.ParseFile(data),
         _ => new SampleProfileTextReader().Parse(data),
     };
@@ -36,7 +38,7 @@ public static class SampleProfileReader
         : throw new MalformedInputException("only extbinary profiles have sections", "sample profile", 0);
 
     /// <summary>Tells the format from the first bytes.</summary>
-    /// <exception cref="MalformedInputException">The bytes are of no format that LLVM's sample profiles have.</exception>
+    /// <exception cref="MalformedInputException">The bytes are of no format that sample profiles have.</exception>
     public static SampleProfileFormat Detect(ReadOnlySpan<byte> data)
     {
         const string Where = "sample profile";
@@ -46,8 +48,10 @@ public static class SampleProfileReader
             return SampleProfileFormat.ExtBinary;
         if (data.StartsWith(Magic(BinaryFormat.BinaryMagic)))
             return SampleProfileFormat.Binary;
+        if (GccProfileReader.IsGcc(data))
+            return SampleProfileFormat.Gcc;
         if (data[..Math.Min(data.Length, 256)].Contains((byte)0))
-            throw new MalformedInputException("not an LLVM sample profile (text, binary or extbinary)", Where, 0);
+            throw new MalformedInputException("not an LLVM sample profile (text, binary or extbinary), nor one of GCC", Where, 0);
         return SampleProfileFormat.Text;
     }
 

@@ -60,6 +60,27 @@ internal sealed class FunctionNames
         return result;
     }
 
+    /// <summary>
+    /// Gives a function without linkage name the one of its symbol, and with it the entry that its inlined copies refer to.
+    /// </summary>
+    /// <param name="symbolOf">The symbol's name for a plain name; null when there is none.</param>
+    /// <exception cref="MalformedInputException">An entry is damaged or lies nowhere.</exception>
+    public void NameBySymbol(DwarfUnit unit, ulong offset, Func<string, string?> symbolOf)
+    {
+        FunctionDeclaration known = Resolve(unit, offset);
+        if (known.LinkageName is not null || known.PlainName is not { } plain || symbolOf(plain) is not { } symbol)
+            return;
+        symbol = Intern(symbol)!;
+        ResolvedIn(unit.Units)[offset] = known with { LinkageName = symbol };
+        DieReader reader = new(unit, offset);
+        DeclarationAttributes attributes = default;
+        if (reader.Next() && reader.Abbreviation is { } abbreviation)
+            foreach (AttributeSpec attribute in abbreviation.Attributes)
+                attributes.Take(attribute.Name, reader.Read(attribute));
+        if (unit.Reference(attributes.Origin) is { } origin)
+            ResolvedIn(origin.Unit.Units)[origin.Offset] = Resolve(origin.Unit, origin.Offset) with { LinkageName = symbol };
+    }
+
     private Dictionary<ulong, FunctionDeclaration> ResolvedIn(DwarfUnits units)
     {
         if (!resolved.TryGetValue(units, out Dictionary<ulong, FunctionDeclaration>? found))

@@ -16,19 +16,23 @@ public sealed class Symbolizer : IDisposable
     private readonly ElfFile? supplement;
     private readonly SplitUnits splitUnits;
     private readonly FunctionNames names = new();
+    private readonly EntrySymbols? entrySymbols;
     private readonly Func<ulong, bool> isCode;
     private readonly DwarfUnits units;
     private readonly LineTables lines;
     private readonly UnitSymbols?[] symbols;
+    private readonly string?[] producers;
     private readonly AddressIndex index;
 
-    private Symbolizer(ElfFile binary, IDebugFiles debugFiles)
+    private Symbolizer(ElfFile binary, IDebugFiles debugFiles, bool namesFromSymbols)
     {
         debugFile = debugFiles.FindDebugFile(binary, Losses);
         isCode = address => binary.IsCode(new(address));
         ElfFile source = debugFile ?? binary;
         supplement = debugFiles.FindSupplement(source, Losses);
         splitUnits = new SplitUnits(binary, source, debugFiles, Losses);
+        if (namesFromSymbols)
+            entrySymbols = new EntrySymbols(debugFile is not null && debugFile.Symbols.Symbols.Length > binary.Symbols.Symbols.Length ? debugFile.Symbols : binary.Symbols);
         units = DwarfUnits.Read(Sections(source));
         if (supplement is not null)
             units.Supplement = DwarfUnits.Read(Sections(supplement));
@@ -36,14 +40,19 @@ public sealed class Symbolizer : IDisposable
             Losses.Add($"damaged debug info: {damage.Message}");
         lines = new LineTables(units.Sections.Line, isCode, e => Losses.Add($"damaged debug info: {e.Message}"));
         symbols = new UnitSymbols?[units.All.Count];
+        producers = new string?[units.All.Count];
         index = IndexUnits();
     }
 
     /// <summary>Prepares to symbolize addresses of a binary.</summary>
     /// <param name="binary">The binary; stays open for as long as this object is used, and is not disposed with it.</param>
     /// <param name="debugFiles">Where to look for what the binary does not have itself.</param>
+    /// <param name="namesFromSymbols">
+    /// Whether C++ functions that the debug info has no linkage name of (GCC's, in anonymous namespaces) have their symbol's name instead of
+    /// the plain one.
+    /// </param>
     /// <exception cref="UserErrorException">The debug file that the user named cannot be used; the message says why.</exception>
-    public static Symbolizer Open(ElfFile binary, IDebugFiles debugFiles) => new(binary, debugFiles);
+    public static Symbolizer Open(ElfFile binary, IDebugFiles debugFiles, bool namesFromSymbols = false) => new(binary, debugFiles, namesFromSymbols);
 
     /// <summary>Whether there is any DWARF debug info; without, no address has a place in source.</summary>
     public bool HasDebugInfo => units.All.Count > 0;
@@ -83,6 +92,16 @@ public sealed class Symbolizer : IDisposable
     public string? FindUnitName(BinaryAddress address) =>
         index.Find(address.Value, out _) is var at and >= 0 && WithEntries(units.All[at]).Attributes.Name is { Length: > 0 } name ? name : null;
 
+    /// <summary>The compiler of the code at an address, as DW_AT_producer has it; empty when that is not told.</summary>
+    public string ProducerAt(BinaryAddress address)
+    {
+        int at = index.Find(address.Value, out _);
+        return at < 0 ? "" : producers[at] ??= ProducerOf(units.All[at]);
+    }
+
+    /// <summary>The compilers of all units.</summary>
+    public IEnumerable<string> Producers() => units.All.Where(IsCompileUnit).Select(ProducerOf).Distinct();
+
     /// <summary>All functions with names and code, unit by unit. Parses every unit: use it only where all of them are needed.</summary>
     public IEnumerable<BinaryFunction> AllFunctions()
     {
@@ -99,12 +118,25 @@ public sealed class Symbolizer : IDisposable
         debugFile?.Dispose();
     }
 
+    private string ProducerOf(DwarfUnit unit)
+    {
+        try
+        {
+            return unit.Attributes.Producer is { Length: > 0 } own ? own : WithEntries(unit).Attributes.Producer;
+        }
+        catch (MalformedInputException)
+        {
+            // Counted where the unit's functions are read.
+            return "";
+        }
+    }
+
     private UnitSymbols Symbols(int unit)
     {
         if (symbols[unit] is { } known)
             return known;
         ParsedUnitCount++;
-        return symbols[unit] = new UnitSymbols(WithEntries(units.All[unit]), names, lines, isCode, Losses);
+        return symbols[unit] = new UnitSymbols(WithEntries(units.All[unit]), names, lines, isCode, Losses, entrySymbols);
     }
 
     /// <summary>The file's debug sections; a damaged one is counted and reads as empty.</summary>

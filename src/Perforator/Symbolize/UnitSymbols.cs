@@ -23,7 +23,8 @@ internal sealed class UnitSymbols
     /// <param name="lineTables">The line tables of the linked file.</param>
     /// <param name="isCode">Whether an address is in code; functions that the linker discarded lie elsewhere.</param>
     /// <param name="losses">Where damage is counted.</param>
-    public UnitSymbols(DwarfUnit unit, FunctionNames names, LineTables lineTables, Func<ulong, bool> isCode, LossCounts losses)
+    /// <param name="entrySymbols">Names of functions that the debug info has no linkage names of; null to take plain names.</param>
+    public UnitSymbols(DwarfUnit unit, FunctionNames names, LineTables lineTables, Func<ulong, bool> isCode, LossCounts losses, EntrySymbols? entrySymbols = null)
     {
         this.unit = unit;
         this.names = names;
@@ -33,6 +34,9 @@ internal sealed class UnitSymbols
         try
         {
             ReadFunctions(isCode, ranges);
+            if (entrySymbols is not null)
+                foreach (Function function in functions)
+                    names.NameBySymbol(unit, function.Entry, plain => entrySymbols.Find(function.Ranges[0].Low, plain));
         }
         catch (MalformedInputException e)
         {
