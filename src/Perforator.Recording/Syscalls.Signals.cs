@@ -8,6 +8,13 @@ internal static partial class Syscalls
     public const int SIGURG = 23;
     public const int SIGWINCH = 28;
 
+    public const int SA_RESTART = 0x10000000;
+    public const nint SIG_IGN = 1;
+
+    /// <summary>x86-64's.</summary>
+    public const int SYS_ptrace = 101;
+
+    public const int PTRACE_CONT = 7;
     public const int PTRACE_GETSIGINFO = 0x4202;
 
 
@@ -32,4 +39,38 @@ internal static partial class Syscalls
 
     [LibraryImport("libc", EntryPoint = "fcntl", SetLastError = true)]
     private static partial int Fcntl(int fd, int command, nint argument);
+
+    /// <summary>struct sigevent.</summary>
+    [StructLayout(LayoutKind.Explicit, Size = 64)]
+    private struct SignalEvent
+    {
+        [FieldOffset(8)] public int Signal;
+        [FieldOffset(12)] public int Notify;
+        [FieldOffset(16)] public int ThreadId;
+    }
+
+    /// <summary>A timer that sends a signal to one thread of this process; 0 when there is none to be had.</summary>
+    public static unsafe nint CreateThreadTimer(int signal, int threadId)
+    {
+        const int CLOCK_MONOTONIC = 1, SIGEV_THREAD_ID = 4;
+        SignalEvent to = new() { Signal = signal, Notify = SIGEV_THREAD_ID, ThreadId = threadId };
+        nint timer;
+        return timer_create(CLOCK_MONOTONIC, &to, &timer) == 0 ? timer : 0;
+    }
+
+    /// <summary>Has a timer strike after a time, and then again and again; zero stops it.</summary>
+    public static unsafe void SetTimer(nint timer, TimeSpan first, TimeSpan next)
+    {
+        long* times = stackalloc long[4] { (long)next.TotalSeconds, (long)(next.TotalNanoseconds % 1e9), (long)first.TotalSeconds, (long)(first.TotalNanoseconds % 1e9) };
+        _ = timer_settime(timer, 0, times, null);
+    }
+
+    [LibraryImport("libc")]
+    private static unsafe partial int timer_create(int clock, SignalEvent* to, nint* timer);
+
+    [LibraryImport("libc")]
+    private static unsafe partial int timer_settime(nint timer, int flags, long* times, long* before);
+
+    [LibraryImport("libc")]
+    public static partial int timer_delete(nint timer);
 }

@@ -52,7 +52,7 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
             Clear();
         stable = now;
         executable = [.. maps.Where(map => map.IsExecutable)];
-        KernelPages = new SharedKernelPages(maps);
+        KernelPages = new SharedKernelPages(maps, processId);
     }
 
     /// <summary>Whether an address is in none of the executable mappings that were taken over.</summary>

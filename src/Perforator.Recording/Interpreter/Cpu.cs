@@ -36,8 +36,8 @@ internal enum StopReason
 /// <summary>An x86-64 CPU in software: executes lowered instructions on its own registers and on a memory snapshot.</summary>
 internal sealed unsafe class Cpu : IDisposable
 {
-    /// <summary>Instructions between two looks at the clock.</summary>
-    private const int ClockInterval = 256;
+    /// <summary>Instructions between two looks at the clock; copying a page takes as long as so many.</summary>
+    private const int ClockInterval = 256, InstructionsOfPage = 256;
 
     /// <summary>All exceptions masked, round to nearest: what the System V ABI gives every process and .NET expects.</summary>
     private const uint MxcsrDefault = 0x1F80;
@@ -46,6 +46,8 @@ internal sealed unsafe class Cpu : IDisposable
 
     private BranchEntry[] branches = [];
     private int limit;
+    private long deadline;
+    private int repetitions;
 
     /// <summary>The status flags are in <see cref="CpuState.ReplayFlags"/>, as native code left them, and not in <see cref="Flags"/>.</summary>
     private bool flagsAreNative;
@@ -119,8 +121,9 @@ internal sealed unsafe class Cpu : IDisposable
     public StopReason Run(BlockCache code, int maxBranches, long maxInstructions, long deadline)
     {
         limit = Math.Min(maxBranches, branches.Length);
+        this.deadline = deadline;
         Stop = StopReason.None;
-        long clockAt = InstructionCount + ClockInterval;
+        long clockAt = ClockInterval;
         try
         {
             Block? previous = null;
@@ -146,9 +149,10 @@ internal sealed unsafe class Cpu : IDisposable
                     Execute(block.Ops, block.Ops + block.OpCount);
                 }
                 InstructionCount += block.InstructionCount;
-                if (InstructionCount >= clockAt)
+                long work = InstructionCount + ((long)Memory.PageNumbers.Count * InstructionsOfPage);
+                if (work >= clockAt)
                 {
-                    clockAt = InstructionCount + ClockInterval;
+                    clockAt = work + ClockInterval;
                     if (Stop == StopReason.None && Stopwatch.GetTimestamp() >= deadline)
                         Stop = StopReason.TimeUp;
                 }
@@ -223,6 +227,16 @@ internal sealed unsafe class Cpu : IDisposable
             return;
         flagsAreNative = false;
         Flags.SetStatus(Register(CpuState.ReplayFlags));
+    }
+
+    /// <summary>Whether a repeated instruction has to end here, as the time is up: it is then where it has come to, as after an interrupt.</summary>
+    public bool IsTimeUp(Op* op)
+    {
+        if (++repetitions % ClockInterval != 0 || Stopwatch.GetTimestamp() < deadline)
+            return false;
+        InstructionPointer = op->InstructionPointer;
+        Stop = StopReason.TimeUp;
+        return true;
     }
 
     /// <summary>The address of an op's memory operand.</summary>

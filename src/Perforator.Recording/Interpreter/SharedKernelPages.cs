@@ -8,7 +8,7 @@ namespace Perforator.Recording.Interpreter;
 /// </summary>
 internal sealed class SharedKernelPages
 {
-    public static readonly SharedKernelPages None = new([]);
+    public static readonly SharedKernelPages None = new(new Dictionary<string, ulong>());
 
     /// <summary>The kernel writes for less than a microsecond, some thousand times a second at most.</summary>
     private const int Tries = 10;
@@ -19,7 +19,12 @@ internal sealed class SharedKernelPages
     private readonly Dictionary<string, ulong> theirs;
 
     /// <param name="maps">The target's mappings.</param>
-    public SharedKernelPages(IEnumerable<ProcessMap> maps) => theirs = Starts(maps);
+    /// <param name="processId">The target; another time namespace's clock is not this process's.</param>
+    public SharedKernelPages(IEnumerable<ProcessMap> maps, int processId) : this(HasOurTime(processId) ? Starts(maps) : [])
+    {
+    }
+
+    private SharedKernelPages(Dictionary<string, ulong> theirs) => this.theirs = theirs;
 
     /// <summary>Copies a page. Only the first page of each mapping is always there; touching another could raise SIGBUS.</summary>
     public unsafe bool TryCopy(ulong page, Span<byte> copy)
@@ -38,6 +43,18 @@ internal sealed class SharedKernelPages
             return false;
         }
         return false;
+    }
+
+    private static bool HasOurTime(int processId)
+    {
+        try
+        {
+            return new FileInfo($"/proc/{processId}/ns/time").LinkTarget == new FileInfo("/proc/self/ns/time").LinkTarget;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
     }
 
     private static Dictionary<string, ulong> Starts(IEnumerable<ProcessMap> maps) =>

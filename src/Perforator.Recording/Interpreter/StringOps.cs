@@ -11,7 +11,7 @@ internal enum RepeatPrefix
     WhileNotEqual,
 }
 
-/// <summary>MOVS, STOS, LODS, SCAS and CMPS, with and without a repeat prefix; a repeated one runs to its end as one instruction.</summary>
+/// <summary>MOVS, STOS, LODS, SCAS and CMPS, with and without a repeat prefix; a repeated one runs to its end, or that of the time for a stop, as one instruction.</summary>
 internal static unsafe class StringOps
 {
     public static delegate*<Cpu, Op*, void> Move(int bytes, RepeatPrefix repeat) => (bytes, repeat) switch
@@ -119,7 +119,7 @@ internal static unsafe class StringOps
         where TCondition : struct, ICondition
     {
         ref ulong count = ref cpu.Register(CpuState.Rcx);
-        while (count != 0)
+        while (count != 0 && !cpu.IsTimeUp(op))
         {
             TStep.Step<TSize>(cpu, op);
             count--;
@@ -144,7 +144,7 @@ internal static unsafe class StringOps
         ref ulong count = ref cpu.Register(CpuState.Rcx);
         ref ulong source = ref cpu.Register(CpuState.Rsi);
         ref ulong destination = ref cpu.Register(CpuState.Rdi);
-        while (count != 0)
+        while (count != 0 && !cpu.IsTimeUp(op))
         {
             // Whole runs within a page at a time, unless an earlier element feeds a later one of the same run.
             ulong from = source + cpu.Register(op->Segment);
@@ -178,7 +178,7 @@ internal static unsafe class StringOps
     {
         ref ulong count = ref cpu.Register(CpuState.Rcx);
         ref ulong destination = ref cpu.Register(CpuState.Rdi);
-        while (count != 0)
+        while (count != 0 && !cpu.IsTimeUp(op))
         {
             int run = TSize.Bytes > 1 || cpu.Flags.Backwards ? 0 : (int)Math.Min((ulong)cpu.Memory.Run(destination, out _), count);
             if (run < 2)

@@ -56,9 +56,6 @@ internal interface IKernel
     /// <summary>All of a small file, without the newline at its end; null when it is not there or may not be read.</summary>
     string? ReadText(string path);
 
-    /// <summary>All of a small file; null when it is not there or may not be read.</summary>
-    byte[]? ReadBytes(string path);
-
     /// <summary>The names in a folder; none when it is not there or may not be read.</summary>
     IReadOnlyList<string> List(string folder);
 }

@@ -64,18 +64,6 @@ internal sealed class LinuxKernel : IKernel
         }
     }
 
-    public byte[]? ReadBytes(string path)
-    {
-        try
-        {
-            return File.ReadAllBytes(path);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return null;
-        }
-    }
-
     public IReadOnlyList<string> List(string folder)
     {
         try

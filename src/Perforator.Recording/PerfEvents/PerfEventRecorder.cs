@@ -22,7 +22,6 @@ public sealed class PerfEventRecorder : IBranchRecorder
     private readonly SamplingBudget budget = new();
     private TargetFilter? filter;
     private string? notice;
-    private string? standingNotice;
 
     /// <param name="targets">The processes to record.</param>
     /// <param name="support">What <see cref="BranchStackSupport.Probe(bool)"/> found.</param>
@@ -61,7 +60,6 @@ public sealed class PerfEventRecorder : IBranchRecorder
         try
         {
             Session session = new(wanted, reader, queue);
-            AnnounceKernel(wanted);
             wanted.OnLost(PerfEventRings.CpuNotRecorded, (ulong)rings.Failures.Count);
             bool targetsLeft = Refresh(session, ref rings);
             while (targetsLeft && !stop.IsCancellationRequested)
@@ -105,17 +103,6 @@ public sealed class PerfEventRecorder : IBranchRecorder
         !isSystemWide ? RecordingScope.Threads
             : targets.IsSelective && ControlGroups.Of(kernel, []) is not null ? RecordingScope.ControlGroups
             : RecordingScope.AllProcesses;
-
-    /// <summary>Tells where the kernel lies, if its branches are recorded.</summary>
-    private void AnnounceKernel(TargetFilter wanted)
-    {
-        if (events.All(e => (e.Attributes.Flags & PerfAttributeFlags.ExcludeKernel) != 0))
-            return;
-        if (KernelImage.Load(kernel) is { } mapping)
-            wanted.OnMapping(mapping);
-        else
-            standingNotice = KernelImage.Hidden;
-    }
 
     /// <summary>About once a second: which CPUs there are, which processes, and how rarely to sample.</summary>
     /// <returns>False once no target is left.</returns>
@@ -169,7 +156,7 @@ public sealed class PerfEventRecorder : IBranchRecorder
         (session.RefreshedAt, session.CpuTime, session.Samples, session.Throttles) = (now, cpuTime, wanted.Samples, wanted.Throttles);
         string? slower = budget.Factor == 1 ? null : string.Create(CultureInfo.InvariantCulture,
             $"sampling {budget.Factor} times as rarely as by default{(throttles == 0 ? "" : $", as the kernel paused sampling {throttles} times in the last second")}");
-        string?[] all = [standingNotice, rings.DescribeFailures(), slower];
+        string?[] all = [rings.DescribeFailures(), slower];
         Volatile.Write(ref notice, all.All(n => n is null) ? null : string.Join("; ", all.OfType<string>()));
     }
 }

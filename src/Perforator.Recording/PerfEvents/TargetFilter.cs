@@ -93,7 +93,7 @@ internal sealed class TargetFilter(IKernel kernel, IRecordingTargets targets, IB
 
     public void OnMapping(Mapping mapping)
     {
-        if (mapping.ProcessId == Mapping.KernelProcess || wanted.ContainsKey(mapping.ProcessId))
+        if (wanted.ContainsKey(mapping.ProcessId))
             sink.OnMapping(mapping);
     }
 

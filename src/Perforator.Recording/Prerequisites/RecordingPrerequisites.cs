@@ -19,16 +19,16 @@ public sealed class RecordingPrerequisites
         all.Add(CheckCapabilities());
 
         string? childFailure = PtraceTrial.OnChild();
-        all.Add(new("ptrace of own children", childFailure is null, childFailure ?? "a child was stopped and runs on",
-            childFailure is null ? null : "run with CAP_SYS_PTRACE (in a container: --cap-add SYS_PTRACE, and a seccomp profile that allows ptrace)"));
+        all.Add(new("ptrace of own children", childFailure is null, childFailure ?? "a child was met in user mode and runs on",
+            childFailure is null ? null : "allow perf events of this user's processes and ptrace: kernel.perf_event_paranoid 2, or CAP_PERFMON and CAP_SYS_PTRACE (in a container: --cap-add PERFMON --cap-add SYS_PTRACE, and a seccomp profile that allows both)"));
         string? strangerFailure = PtraceTrial.OnStranger();
         all.Add(CheckPtraceOfOthers(strangerFailure));
 
         bool canFollow = childFailure is null && RuntimeInformation.ProcessArchitecture == Architecture.X64;
         all.Add(new("Software recorder", canFollow,
             RuntimeInformation.ProcessArchitecture != Architecture.X64 ? "follows x86-64 code only; this host needs hardware branch stacks"
-                : !canFollow ? "needs ptrace"
-                : strangerFailure is null ? "can record any process this user may trace"
+                : !canFollow ? "needs ptrace and perf events of software clocks"
+                : strangerFailure is null ? Syscalls.geteuid() == 0 ? "can record any process" : "can record this user's processes; others' as root"
                 : "can record programs that 'perforator record -- COMMAND' starts, but no others"));
 
         Source = support.IsAvailable ? BranchSource.Lbr : canFollow ? BranchSource.Software : null;
@@ -87,7 +87,7 @@ public sealed class RecordingPrerequisites
     private static Prerequisite CheckPtraceOfOthers(string? failure)
     {
         string setting = $"kernel.yama.ptrace_scope is {Machine.ReadNumber("/proc/sys/kernel/yama/ptrace_scope")?.ToString(CultureInfo.InvariantCulture) ?? "not there (no Yama)"}";
-        return new("ptrace of other processes", failure is null, $"{failure ?? "a process of this user was stopped and runs on"}; {setting}",
+        return new("ptrace of other processes", failure is null, $"{failure ?? "a process of this user was met in user mode and runs on"}; {setting}",
             failure is null ? null : "sudo sysctl kernel.yama.ptrace_scope=0, or run with CAP_SYS_PTRACE (in a container: --cap-add SYS_PTRACE)");
     }
 }

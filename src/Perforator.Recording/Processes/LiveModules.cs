@@ -60,7 +60,7 @@ public sealed class LiveModules : IModuleResolver, IDisposable
                 return null;
             }
             Module? module = Load(file, mapping.Path);
-            if (module is not null && !mapping.BuildId.IsEmpty && !module.BuildId.IsSameAs(mapping.BuildId))
+            if (module is not null && !mapping.BuildId.IsEmpty && module.BuildId != mapping.BuildId)
             {
                 Complain(mapping.Path, AnotherFile);
                 return null;

@@ -14,7 +14,6 @@ public sealed class ServiceProfiles : IBranchSink
     private readonly Dictionary<int, BranchAggregator> byProcess = [];
     private readonly Dictionary<string, BranchAggregator> byService = new(StringComparer.Ordinal);
     private readonly LossCounts losses = new();
-    private readonly List<Mapping> ofKernel = [];
 
     /// <param name="discovery">Says which service a process belongs to.</param>
     /// <param name="modules">Finds the binaries.</param>
@@ -50,18 +49,7 @@ public sealed class ServiceProfiles : IBranchSink
     public void OnMapping(Mapping mapping)
     {
         lock (gate)
-        {
-            if (mapping.ProcessId != Mapping.KernelProcess)
-            {
-                Find(mapping.ProcessId)?.OnMapping(mapping);
-                return;
-            }
-
-            // Every process's.
-            ofKernel.Add(mapping);
-            foreach (BranchAggregator aggregator in byService.Values)
-                aggregator.OnMapping(mapping);
-        }
+            Find(mapping.ProcessId)?.OnMapping(mapping);
     }
 
     /// <inheritdoc/>
@@ -122,10 +110,7 @@ public sealed class ServiceProfiles : IBranchSink
     private BranchAggregator Of(string service)
     {
         if (!byService.TryGetValue(service, out BranchAggregator? aggregator))
-        {
             byService.Add(service, aggregator = new BranchAggregator(modules));
-            ofKernel.ForEach(aggregator.OnMapping);
-        }
         return aggregator;
     }
 }

@@ -1,7 +1,7 @@
 namespace Perforator.Recording.Software;
 
 /// <summary>Turns what samples cost into how far apart they are.</summary>
-/// <param name="maxOverhead">The share of its user time that a target may lose; 1 or more lifts the bound.</param>
+/// <param name="maxOverhead">The share of its user time that a target may lose; 1 or more lifts every bound.</param>
 /// <param name="branchesPerSecond">So many taken branches in a second of the targets' user time suffice; infinite where the overhead alone is to decide.</param>
 internal sealed class Pacer(double maxOverhead, double branchesPerSecond)
 {
@@ -16,7 +16,7 @@ internal sealed class Pacer(double maxOverhead, double branchesPerSecond)
     private int samples = 4;
 
     /// <summary>Nanoseconds of user time between two samples, on average.</summary>
-    public double Interval => Math.Max(maxOverhead >= 1 ? 0 : cost / maxOverhead, Math.Max(branches / branchesPerSecond * 1e9, ShortestInterval));
+    public double Interval => maxOverhead >= 1 ? ShortestInterval : Math.Max(cost / maxOverhead, Math.Max(branches / branchesPerSecond * 1e9, ShortestInterval));
 
     /// <summary>Takes account of one more moment, also of one that gave no sample.</summary>
     /// <param name="lost">What its thread lost by it.</param>

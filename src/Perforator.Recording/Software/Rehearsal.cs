@@ -29,8 +29,10 @@ internal static unsafe class Rehearsal
     {
         Prepare();
         using Sampler sampler = new(options, new Audience(), 1);
+        sampler.Enter();
         CallLibrary(sampler.Follower.Cpu, sampler.Follower.Lowering);
         SampleChild(sampler);
+        sampler.Leave();
     }
 
     private static void SampleChild(Sampler sampler)
@@ -99,7 +101,7 @@ internal static unsafe class Rehearsal
     private static void Prepare()
     {
         const BindingFlags All = BindingFlags.Instance | BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
-        foreach (Type type in (Type[])[typeof(Sampler), typeof(PathFollower), typeof(TracedThread), typeof(QuietSignal), typeof(Estimator), typeof(Pacer), typeof(CpuClock), typeof(ProcessTable), typeof(TargetProcess),
+        foreach (Type type in (Type[])[typeof(Sampler), typeof(PathFollower), typeof(TracedThread), typeof(StopGuard), typeof(QuietSignal), typeof(Estimator), typeof(Pacer), typeof(CpuClock), typeof(ProcessTable), typeof(TargetProcess),
             typeof(TargetMemory), typeof(MemorySnapshot), typeof(BlockCache), typeof(Cpu), typeof(ExtendedState), typeof(Lowering), typeof(ReplayCompiler), typeof(StubAssembler)])
         {
             foreach (MethodBase method in type.GetMethods(All).Cast<MethodBase>().Concat(type.GetConstructors(All)))

@@ -15,6 +15,7 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
     public const string NotX64 = "threads not recorded: they run 32-bit code";
     public const string NotMet = "moments without a sample: the thread fell asleep before it was met in user mode";
     public const string Ended = "moments without a sample: the thread ended before it was met";
+    public const string HeldUp = "samples dropped: the recorder was held up, and the thread was let go meanwhile";
     public const string OtherStop = "moments without a sample: the thread stopped for a signal of its own";
     public const string Diverged = "samples dropped: the thread took another path than the interpreter (memory shared with other threads or devices)";
     public const string Unreadable = "samples cut short at memory that cannot be read";
@@ -36,19 +37,24 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
 
     private const ulong UserCodeSegment64 = 0x33;
 
+    /// <summary>How much longer than asked for a stop may last, should this thread not get round to ending it.</summary>
+    private static readonly TimeSpan Grace = TimeSpan.FromMilliseconds(4);
+
+    private readonly StopGuard guard = new(options.MaxStop + Grace);
     private readonly PathFollower follower = new(options);
     private readonly Estimator estimator = new(usualInterval, options.BranchesPerPath);
     private readonly byte[] status = new byte[4096];
     private TimeSpan stopped;
     private long since;
     private bool needsThisCpu;
+    private (Moment Moment, TargetProcess Process)? undelivered;
 
     public PathFollower Follower => follower;
 
     /// <summary>
     /// Whether this OS thread has a thread traced that it must not wake: it is to end, as the kernel then lets go of that thread where it is.
     /// </summary>
-    public bool HoldsSleeper { get; set; }
+    public bool HoldsSleeper { get; private set; }
 
     /// <summary>What was recorded until now.</summary>
     public RecorderStatistics Statistics { get; private set; } = new(0, 0, TimeSpan.Zero);
@@ -66,14 +72,34 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
             using (thread)
                 isFollowed = Follow(thread, process);
             if (isFollowed)
-                recorded = Deliver(follower.Path, moment, process);
+            {
+                // The sink may take long, and a thread that is still traced may come to stand meanwhile.
+                undelivered = (moment, process);
+                recorded = follower.Path.Branches - Estimator.LeadIn(follower.Path.Branches);
+                if (!HoldsSleeper)
+                    Deliver();
+            }
         }
         lost = stopped;
         Statistics = Statistics with { TargetStoppedTime = Statistics.TargetStoppedTime + stopped };
         return recorded;
     }
 
-    public void Dispose() => follower.Dispose();
+    /// <summary>Takes samples from the calling OS thread, until <see cref="Leave"/>.</summary>
+    public void Enter()
+    {
+        HoldsSleeper = false;
+        guard.Enter();
+        Deliver();
+    }
+
+    public void Leave() => guard.Leave();
+
+    public void Dispose()
+    {
+        guard.Dispose();
+        follower.Dispose();
+    }
 
     private TracedThread? Seize(in Moment moment, TargetProcess process)
     {
@@ -84,7 +110,10 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
             sink.OnLost(read.IsEmpty ? Ended : NoSignal, 1);
             return null;
         }
+        guard.Await(moment.ThreadId, PTRACE_DETACH, signal);
         TracedThread? thread = TracedThread.Seize(process.Id, moment.ThreadId, process.IsOurChild, signal, out int error);
+        if (thread is null)
+            _ = guard.Release();
         if (thread is null && error == EPERM)
             sink.OnLost(AlreadyTraced, 1);
         needsThisCpu = sched_getcpu() == moment.Cpu;
@@ -109,9 +138,11 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
     private bool Follow(TracedThread thread, TargetProcess process)
     {
         WaitResult met = thread.Meet(MeetingPatience, needsThisCpu);
+        guard.Stands();
         since = Stopwatch.GetTimestamp();
         if (met != WaitResult.Stopped)
         {
+            _ = guard.Release();
             if (met == WaitResult.StillRunning)
                 sink.OnLost(NotMet, 1);
             HoldsSleeper = met == WaitResult.StillRunning;
@@ -120,12 +151,13 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
         string? loss = OtherStop;
         if (thread.IsMet && thread.ReadRegisters(out UserRegisters registers))
             loss = registers.Cs == UserCodeSegment64 ? Follow(thread, process, registers) : NotX64;
-        if (!HoldsSleeper)
-        {
-            Charge();
+        Charge();
+        // A sleeper stays guarded: it may wake and stand before this OS thread has ended.
+        if (!HoldsSleeper && !guard.Release())
+            loss = HeldUp;
+        else if (!HoldsSleeper)
             // A thread that cannot be detached is being killed: until this one ends it is a zombie that nobody can wait for.
             HoldsSleeper = !thread.Detach();
-        }
         if (loss is null)
             follower.Learn();
         else
@@ -142,8 +174,8 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
         while (follower.Follow(thread, registers, since) == StopReason.SystemCall && follower.Path.Branches < options.BranchesPerPath && !NoReturn.Contains(follower.SystemCall))
         {
             Crossing crossing = Cross(thread, out registers);
-            if (crossing == Crossing.Diverged)
-                return Diverged;
+            if (crossing is Crossing.Diverged or Crossing.HeldUp)
+                return crossing == Crossing.Diverged ? Diverged : HeldUp;
             if (crossing == Crossing.Ended)
                 break;
         }
@@ -160,6 +192,9 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
 
         /// <summary>It came to another system call than its path.</summary>
         Diverged,
+
+        /// <summary>It was let go by its guard before its path was followed to the end.</summary>
+        HeldUp,
     }
 
     /// <summary>
@@ -173,6 +208,12 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
         for (int stop = 0; stop < 2; stop++)
         {
             Charge();
+            if (!guard.IsHeld)
+            {
+                HoldsSleeper = true;
+                return Crossing.HeldUp;
+            }
+            guard.Await(thread.ThreadId, stop == 0 ? PTRACE_CONT : PTRACE_DETACH);
             bool runs = thread.RunToSystemCall();
             if (stop == 0)
                 follower.Learn();
@@ -181,6 +222,7 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
                 HoldsSleeper = true;
                 return stop == 0 || isExpected ? Crossing.Ended : Crossing.Diverged;
             }
+            guard.Stands();
             since = Stopwatch.GetTimestamp();
             if (!thread.IsSystemCallStop)
                 return Crossing.Ended;
@@ -194,8 +236,12 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
 
     private void Charge() => stopped += Stopwatch.GetElapsedTime(since) + StopLatency;
 
-    private int Deliver(in FollowedPath path, in Moment moment, TargetProcess process)
+    private void Deliver()
     {
+        if (undelivered is not (Moment moment, TargetProcess process))
+            return;
+        undelivered = null;
+        FollowedPath path = follower.Path;
         if (path.End == StopReason.UnknownCode && process.Code.IsUnknown(follower.InstructionPointer))
             _ = process.ReportMappings(sink);
         else if (path.End == StopReason.UnknownCode)
@@ -204,7 +250,7 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
         if (!process.Knows(branches) && process.ReportMappings(sink))
         {
             sink.OnLost(Executed, 1);
-            return 0;
+            return;
         }
         string? reason = path.End switch
         {
@@ -216,7 +262,7 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
         if (reason is not null)
             sink.OnLost(reason, 1);
         if (branches.Length == 0)
-            return 0;
+            return;
         int recorded = branches.Length;
         double weight = estimator.Weigh(path, moment.Interval);
         ulong samples = 0;
@@ -232,6 +278,5 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
             }
         }
         Statistics = Statistics with { Samples = Statistics.Samples + samples, Branches = Statistics.Branches + (ulong)recorded };
-        return recorded;
     }
 }

@@ -120,7 +120,19 @@ public sealed class SoftwareRecorder : IBranchRecorder
         public void Continue()
         {
             Urgency.Ask();
-            sampler.HoldsSleeper = false;
+            sampler.Enter();
+            try
+            {
+                Record();
+            }
+            finally
+            {
+                sampler.Leave();
+            }
+        }
+
+        private void Record()
+        {
             while (!stop.IsCancellationRequested && Refresh())
             {
                 clock.Interval = pacer.Interval;

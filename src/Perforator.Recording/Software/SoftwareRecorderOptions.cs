@@ -12,7 +12,7 @@ public sealed record SoftwareRecorderOptions
     /// <summary>How long a thread may stand still in one go.</summary>
     public TimeSpan MaxStop { get; init; } = TimeSpan.FromMilliseconds(1);
 
-    /// <summary>The share of its user time that a target may lose to recording; 1 or more lifts the bound.</summary>
+    /// <summary>The share of its user time that a target may lose to recording; 1 or more lifts every bound.</summary>
     public double MaxOverhead { get; init; } = 0.035;
 
     /// <summary>

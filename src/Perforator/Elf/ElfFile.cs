@@ -98,12 +98,6 @@ public sealed class ElfFile : IDisposable
     /// <exception cref="MalformedInputException">The file was shortened while it was read.</exception>
     public BuildId BuildId => buildId ??= HasBuildIdNote(out BuildId noted) ? noted : HashFile();
 
-    /// <summary>The build id in notes that stand by themselves, as the running kernel shows its own; empty when they hold none.</summary>
-    /// <param name="notes">As in a section, aligned by 4 bytes.</param>
-    /// <param name="where">Where they are from, for the message.</param>
-    /// <exception cref="MalformedInputException">A note reaches past the end.</exception>
-    public static BuildId BuildIdOfNotes(ReadOnlySpan<byte> notes, string where) => ElfNote.FindBuildId(notes, 4, where);
-
     /// <summary>.symtab, or .dynsym in a stripped file, or no symbols.</summary>
     /// <exception cref="MalformedInputException">The table is damaged.</exception>
     public ElfSymbolTable Symbols => symbols ??= ReadSymbols(SHT_SYMTAB) ?? ReadSymbols(SHT_DYNSYM) ?? ElfSymbolTable.Empty;

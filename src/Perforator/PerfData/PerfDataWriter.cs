@@ -74,10 +74,9 @@ public sealed class PerfDataWriter : IBranchSink, IDisposable
     public void OnMapping(Mapping mapping)
     {
         const uint Readable = 1, Executable = 4, MapPrivate = 2;
-        if (mapping.ProcessId != Mapping.KernelProcess)
-            Name(mapping.ProcessId, mapping.Path);
+        Name(mapping.ProcessId, mapping.Path);
         if (!mapping.BuildId.IsEmpty)
-            buildIds[mapping.ListedPath] = mapping.BuildId;
+            buildIds[mapping.Path] = mapping.BuildId;
         Advance(mapping.Time);
         RecordWriter writer = new(record);
         writer.U32((uint)mapping.ProcessId);
@@ -91,9 +90,7 @@ public sealed class PerfDataWriter : IBranchSink, IDisposable
         writer.U32(Readable | Executable);
         writer.U32(MapPrivate);
         writer.Text(mapping.Path, MaxPathLength);
-        Finish(
-            ref writer, PerfRecordType.PERF_RECORD_MMAP2,
-            mapping.ProcessId == Mapping.KernelProcess ? PerfRecordMisc.PERF_RECORD_MISC_KERNEL : PerfRecordMisc.PERF_RECORD_MISC_USER, mapping.ProcessId);
+        Finish(ref writer, PerfRecordType.PERF_RECORD_MMAP2, PerfRecordMisc.PERF_RECORD_MISC_USER, mapping.ProcessId);
     }
 
     /// <inheritdoc/>
@@ -151,9 +148,7 @@ public sealed class PerfDataWriter : IBranchSink, IDisposable
             writer.U64(entry.To.Value);
             writer.U64(bits);
         }
-        ReadOnlySpan<byte> written = writer.Finish(
-            PerfRecordType.PERF_RECORD_SAMPLE,
-            sample.InstructionPointer.Value >> 63 != 0 ? PerfRecordMisc.PERF_RECORD_MISC_KERNEL : PerfRecordMisc.PERF_RECORD_MISC_USER);
+        ReadOnlySpan<byte> written = writer.Finish(PerfRecordType.PERF_RECORD_SAMPLE, PerfRecordMisc.PERF_RECORD_MISC_USER);
         for (ulong i = Math.Max(sample.Weight, 1); i > 0; i--)
             Write(written);
         Samples += Math.Max(sample.Weight, 1);

@@ -24,37 +24,6 @@ public sealed partial class PerfDataWriterTests : IClassFixture<WalkedProgram>
             ((int)summary.BranchSamples, summary.Events, summary.HostName, summary.CpuModel));
     }
 
-    /// <summary>As perf lists and names them: <c>generate --binary vmlinux</c> finds them so.</summary>
-    [SkippableFact]
-    public void The_kernels_own_branches_are_written_as_the_kernels()
-    {
-        string file = program.Folder["kernel.perf.data"];
-        BuildId id = BuildId.Parse("0102030405060708090a0b0c0d0e0f1011121314");
-        Mapping image = new(Mapping.KernelProcess, new(0xffff_ffff_8100_0000), 0x100_0000, new(0xffff_ffff_8100_0000), "[kernel.kallsyms]_text", id);
-        SinkLog written = new(), read = new();
-        using (FileStream stream = File.Create(file))
-        using (PerfDataWriter writer = new(stream, System.Runtime.InteropServices.Architecture.X64))
-        {
-            foreach (IBranchSink sink in (IBranchSink[])[writer, written])
-            {
-                sink.OnMapping(image);
-                sink.OnSample(new BranchSample
-                {
-                    ProcessId = 7,
-                    ThreadId = 7,
-                    Time = 5,
-                    InstructionPointer = new(0xffff_ffff_8100_0040),
-                    Stack = [new(new(0xffff_ffff_8100_0040), new(0xffff_ffff_8100_0010))],
-                });
-            }
-            writer.Complete();
-        }
-        new PerfDataReader(read).ReadFile(file);
-        Assert.Equal(written.Lines, read.Lines);
-        Tool.Require("perf");
-        Assert.Equal($"{id} [kernel.kallsyms]", Tool.Run("perf", ["buildid-list", "-i", file]).Succeeded().Output.Trim());
-    }
-
     [SkippableFact]
     public void Perf_script_prints_the_same_stacks_and_mappings()
     {

@@ -19,10 +19,6 @@ public class PerfEventRecorderTests
         public Dictionary<int, int> Samples { get; } = [];
         public List<ulong> Times { get; } = [];
         public long Weight { get; private set; }
-        public List<RuntimeAddress> Addresses { get; } = [];
-
-        /// <summary>Gives what to cancel once there is enough.</summary>
-        public Func<CancellationTokenSource?>? Until { get; set; }
         public LossCounts Losses { get; } = new();
 
         public void OnMapping(Mapping mapping) => Mappings.Add(mapping);
@@ -38,8 +34,6 @@ public class PerfEventRecorderTests
             Samples[sample.ProcessId] = Samples.GetValueOrDefault(sample.ProcessId) + 1;
             Times.Add(sample.Time);
             Weight += (long)sample.Weight;
-            Addresses.Add(sample.InstructionPointer);
-            Until?.Invoke()?.Cancel();
         }
 
         public void OnLost(string reason, ulong count) => Losses.Add(reason, count);
@@ -80,34 +74,6 @@ public class PerfEventRecorderTests
         Assert.Equal([root.Id, child], log.Samples.Keys.Order());
         Assert.Equal(log.Times.Order(), log.Times);
         Assert.Equal((ulong)log.Samples.Values.Sum(), recorder.Statistics.Samples);
-    }
-
-    /// <summary>With --kernel: a program that lives in system calls, by the clock, which sees the kernel's addresses as branch records would.</summary>
-    [SkippableFact]
-    public void The_kernel_is_recorded_where_that_is_wanted_and_lies_where_it_is_told_to()
-    {
-        BranchEvent clock = Clock().WithKernel();
-        Skip.If(BranchStackSupport.TryOpen(clock, 0, -1, out _) is null, "the kernel may not be recorded here");
-        Mapping? image = KernelImage.Load(LinuxKernel.Instance);
-        Skip.If(image is null, KernelImage.Hidden);
-        using Process busy = Process.Start(new ProcessStartInfo("dd", ["if=/dev/zero", "of=/dev/null", "bs=1M"]) { RedirectStandardError = true })!;
-        Log log = new();
-        try
-        {
-            using PerfEventRecorder recorder = new(new ProcessTreeTargets([busy.Id]), LinuxKernel.Instance, [clock], isSystemWide: false);
-            using CancellationTokenSource stop = new(TimeSpan.FromSeconds(30));
-            log.Until = () => log.Addresses.Count(a => a >= image.Start && a < image.End) >= 10 ? stop : null;
-            recorder.Run(log, stop.Token);
-        }
-        finally
-        {
-            busy.Kill();
-        }
-        Mapping told = Assert.Single(log.Mappings, m => m.ProcessId == Mapping.KernelProcess);
-        Assert.Equal(image, told);
-        Assert.Equal("_text", told.KernelSymbol);
-        Assert.Equal(20, told.BuildId.ToBytes().Length);
-        Assert.True(log.Addresses.Count(a => a >= image.Start && a < image.End) >= 10, $"{log.Addresses.Count} addresses");
     }
 
     /// <summary>Two shells are as busy; only the one in the group is ever interrupted, so that no sample of the other has to be left out.</summary>

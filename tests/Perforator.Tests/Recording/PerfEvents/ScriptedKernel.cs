@@ -244,8 +244,6 @@ internal sealed unsafe class ScriptedKernel : IKernel, IDisposable
     public string? ReadText(string path) =>
         path == Machine.OnlineCpusFile ? string.Join(',', Online) : Files.GetValueOrDefault(path);
 
-    public byte[]? ReadBytes(string path) => null;
-
     public IReadOnlyList<string> List(string folder)
     {
         if (folder.EndsWith("/task", StringComparison.Ordinal))

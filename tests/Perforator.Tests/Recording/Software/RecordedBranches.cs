@@ -15,6 +15,9 @@ internal sealed class RecordedBranches : IBranchSink
 
     public long Samples { get; private set; }
 
+    /// <summary>The processes that samples were of.</summary>
+    public HashSet<int> Processes { get; } = [];
+
     public long Branches => Counts.Values.Sum();
 
     public int UnknownAddresses { get; private set; }
@@ -25,7 +28,14 @@ internal sealed class RecordedBranches : IBranchSink
     /// <summary>Called for every sample and every loss, on the recorder's thread.</summary>
     public Action? Happened { get; init; }
 
-    public void OnMapping(Mapping mapping) => mappings.Add(mapping);
+    /// <summary>Called for every mapping, on the recorder's thread.</summary>
+    public Action? Mapped { get; init; }
+
+    public void OnMapping(Mapping mapping)
+    {
+        mappings.Add(mapping);
+        Mapped?.Invoke();
+    }
 
     public void OnFork(int processId, int parentProcessId)
     {
@@ -40,6 +50,7 @@ internal sealed class RecordedBranches : IBranchSink
     public void OnSample(in BranchSample sample)
     {
         Samples++;
+        Processes.Add(sample.ProcessId);
         foreach (BranchEntry entry in sample.Stack)
         {
             Counts[(entry.From.Value, entry.To.Value)] = Counts.GetValueOrDefault((entry.From.Value, entry.To.Value)) + 1;
