@@ -38,6 +38,8 @@ internal static class ServeCommand
         };
         Option<string?> certificate = new("--tls-certificate") { Description = "The server's certificate, with those between it and its authority (PEM). Read again when it changes.", HelpName = "FILE" };
         Option<string?> key = new("--tls-key") { Description = "The certificate's private key (PEM).", HelpName = "FILE" };
+        Option<int> keepUploads = Days("--keep-uploads", 7, "Days that uploads are kept one by one, before the service's newest; their sums stay.");
+        Option<int> keepSums = Days("--keep-sums", 400, "Days that sums of uploads are kept, before the service's newest, and generated profiles without a name.");
         Option<string?> audit = new("--audit-log") { Description = "Append a JSON line for each write to this file; - is stderr.", HelpName = "FILE" };
         certificate.Validators.Add(result => RequireBoth(result, key, "--tls-key"));
         key.Validators.Add(result => RequireBoth(result, certificate, "--tls-certificate"));
@@ -49,7 +51,7 @@ internal static class ServeCommand
               perforator serve --data /var/lib/perforator
               perforator serve --listen https://0.0.0.0:7733 --tls-certificate server.pem --tls-key server.key --auth access.yaml
             """)
-        { data, listen, port, auth, insecure, host, certificate, key, audit };
+        { data, listen, port, auth, insecure, host, certificate, key, audit, keepUploads, keepSums };
         command.SetAction((parsed, stop) =>
         {
             Uri address = ServerOption.Parse(parsed.GetValue(listen)!, "--listen");
@@ -62,9 +64,22 @@ internal static class ServeCommand
                 HostNames = parsed.GetValue(host) ?? [],
                 Tls = parsed.GetValue(certificate) is { } pem ? (pem, parsed.GetValue(key)!) : null,
                 AuditLog = parsed.GetValue(audit),
+                KeepUploads = TimeSpan.FromDays(parsed.GetValue(keepUploads)),
+                KeepSums = TimeSpan.FromDays(parsed.GetValue(keepSums)),
             }, stop);
         });
         return command;
+    }
+
+    private static Option<int> Days(string name, int days, string description)
+    {
+        Option<int> option = new(name) { Description = $"{description} Default: {days}.", HelpName = "DAYS", DefaultValueFactory = _ => days };
+        option.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() is < 1 or > 36_500)
+                result.AddError($"{name} is 1 to 36500 days");
+        });
+        return option;
     }
 
     private static void RequireBoth(System.CommandLine.Parsing.OptionResult result, Option other, string name)

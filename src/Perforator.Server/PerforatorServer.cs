@@ -9,6 +9,7 @@ using Perforator.Server.Auth;
 using Perforator.Server.Http;
 using Perforator.Server.Ingest;
 using Perforator.Server.Results;
+using Perforator.Server.Retention;
 using Perforator.Server.Storage;
 using Perforator.Server.Storage.Embedded;
 
@@ -94,7 +95,10 @@ public sealed class PerforatorServer : IAsyncDisposable
             .AddSingleton<ProfileReader>()
             .AddSingleton<HistoryOfService>()
             .AddSingleton<PgoResults>()
-            .AddHostedService<GenerationWorker>();
+            .AddHostedService<GenerationWorker>()
+            .AddSingleton<BlockBuilder>()
+            .AddSingleton<Collector>()
+            .AddHostedService<Housekeeping>();
 
         builder.Services
             .AddSingleton(new InFlightBytes(settings.MaxBytesInFlight, TimeSpan.FromSeconds(20)))

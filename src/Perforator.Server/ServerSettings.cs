@@ -17,6 +17,18 @@ public sealed record ServerSettings(string DataFolder, Uri Listen)
     /// <summary>The largest binary accepted, in bytes.</summary>
     public long MaxBinaryBytes { get; init; } = 8L << 30;
 
+    /// <summary>How long uploads are kept one by one, counted back from a service's newest; after that their sums remain.</summary>
+    public TimeSpan KeepUploads { get; init; } = TimeSpan.FromDays(7);
+
+    /// <summary>How long sums of uploads are kept, counted back from a service's newest, and generated profiles that have no name.</summary>
+    public TimeSpan KeepSums { get; init; } = TimeSpan.FromDays(400);
+
+    /// <summary>How long a binary is kept that no service's profiles are of.</summary>
+    public TimeSpan KeepUnused { get; init; } = TimeSpan.FromDays(30);
+
+    /// <summary>How long an object stays once nothing names it any more: longer than a request takes, or a backup.</summary>
+    public TimeSpan Grace { get; init; } = TimeSpan.FromDays(2);
+
     /// <summary>Memory that all profile uploads under way may take together, in bytes.</summary>
     public long MaxBytesInFlight { get; init; } = 512L << 20;
 

@@ -75,8 +75,7 @@ internal static class ServicesEndpoint
     {
         PgoRequest request = PgoEndpoint.RequestOf(context.Request.Query);
         SelectedProfiles selected = await reader.SelectAsync(service, request, stop);
-        ServiceBuild build = (await results.ChooseAsync(selected, request, stop)).Build;
-        (BranchProfile sum, LossCounts losses) = await results.SumAsync(selected, build.BuildId, stop);
+        (ServiceBuild build, BranchProfile sum, LossCounts losses) = await results.SumAsync(selected, request, stop);
         BranchProfileSet set = new() { Start = build.FirstSeen, End = build.LastSeen, TotalSamples = sum.Samples };
         set.Labels[ProfileLabels.Service] = service;
         set.Add(sum);

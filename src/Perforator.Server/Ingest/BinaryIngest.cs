@@ -22,12 +22,16 @@ internal sealed class BinaryIngest
     }
 
     /// <summary>Whether the build's executable is there.</summary>
-    public async Task<bool> HasAsync(BuildId buildId, CancellationToken stop) =>
-        (await storage.Binaries.FindAsync(buildId, stop)).Any(static file => file.Kind == BinaryKind.Executable);
+    public Task<bool> HasAsync(BuildId buildId, CancellationToken stop) => HasAsync(buildId, static file => file.Kind == BinaryKind.Executable, stop);
 
     /// <summary>Whether nothing that could be sent of a build would be of use: its executable is there with debug info in it.</summary>
-    public async Task<bool> IsCompleteAsync(BuildId buildId, CancellationToken stop) =>
-        (await storage.Binaries.FindAsync(buildId, stop)).Any(static file => file is { Kind: BinaryKind.Executable, HasDebugInfo: true });
+    public Task<bool> IsCompleteAsync(BuildId buildId, CancellationToken stop) =>
+        HasAsync(buildId, static file => file is { Kind: BinaryKind.Executable, HasDebugInfo: true }, stop);
+
+    /// <summary>Whether a file is listed and its object whole as far as its length tells.</summary>
+    private async Task<bool> HasAsync(BuildId buildId, Func<BinaryFile, bool> wanted, CancellationToken stop) =>
+        (await storage.Binaries.FindAsync(buildId, stop)).FirstOrDefault(wanted) is { } file
+        && (await storage.Objects.StatAsync(file.Object, stop))?.Bytes == file.Bytes;
 
     /// <summary>Stores an executable, a debug file or a package of split DWARF. Whatever goes wrong on the way, nothing of it is kept.</summary>
     /// <returns>False when one as good was there already.</returns>

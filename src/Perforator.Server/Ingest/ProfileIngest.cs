@@ -50,6 +50,9 @@ internal sealed class ProfileIngest : IDisposable
                 throw ApiException.BadRequest($"'{service}' cannot name a service: letters, digits, '.', '_' and '-' are allowed, at most {ProfileLabels.MaxNameLength}");
             authorise(service);
             NewUpload upload = NewUpload.Of(BranchProfileCodec.ContentHash(encoded), encoded.Length, set, time.GetUtcNow());
+            if (upload.End < upload.Received - settings.KeepSums && await NewestAsync(service, stop) is { } newest && upload.End < newest - settings.KeepSums)
+                throw ApiException.BadRequest(
+                    $"the profile ended {upload.End:yyyy-MM-dd}, and of {service} only the {settings.KeepSums.TotalDays:0} days before its newest profile are kept");
             return upload.Builds.Count != 0
                 ? (upload, [.. upload.Builds.Select(static build => build.BuildId)])
                 : throw ApiException.BadRequest($"the profile of {service} holds no branches");
@@ -59,6 +62,9 @@ internal sealed class ProfileIngest : IDisposable
             decoding.Release();
         }
     }
+
+    private async Task<DateTimeOffset?> NewestAsync(string service, CancellationToken stop) =>
+        (await storage.Profiles.ListServicesAsync(stop)).FirstOrDefault(one => one.Service == service)?.LastSeen;
 
     /// <summary>False when it was there and whole.</summary>
     private async Task<bool> StoreAsync(NewUpload upload, byte[] encoded)

@@ -60,18 +60,15 @@ internal sealed class PgoResults
         typeof(PgoResults).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "";
 
     /// <summary>The profile that a request asks for, or the task that makes it.</summary>
-    /// <exception cref="ApiException">No such service, build or binary, or the binary cannot be used.</exception>
+    /// <exception cref="ApiException">No such service or form, or nothing that could be used.</exception>
     public async Task<(PgoAnswer? Answer, PgoJob? Job)> GetAsync(string service, PgoRequest request, CancellationToken stop)
     {
-        FormOf(request);
-        SelectedProfiles selected = await reader.SelectAsync(service, request, stop);
-        BuildChoice choice = await ChooseAsync(selected, request, stop);
-        string key = KeyOf(selected, choice, request);
-        if (await FindAsync(key, stop) is { } kept)
-            return (await AnswerAsync(kept, choice, stop), null);
+        Inputs inputs = await InputsAsync(service, request, stop);
+        if (await FindAsync(inputs.Key, stop) is { } kept)
+            return (AnswerOf(kept), null);
         // The span is kept as it is now, so that the task makes what was asked for.
-        GenerationOrder order = new(service, request with { Since = selected.Span.Since, Until = selected.Span.Until });
-        ServerTask task = await storage.Tasks.EnqueueAsync(TaskKind, key, JsonSerializer.Serialize(order, TaskJson.Default.GenerationOrder), stop);
+        GenerationOrder order = new(service, request with { Since = inputs.Selected.Span.Since, Until = inputs.Selected.Span.Until });
+        ServerTask task = await storage.Tasks.EnqueueAsync(TaskKind, inputs.Key, JsonSerializer.Serialize(order, TaskJson.Default.GenerationOrder), stop);
         Ordered.Release();
         return await WaitAsync(task.Id, stop);
     }
@@ -97,7 +94,7 @@ internal sealed class PgoResults
                 }
                 if (task.State == TaskState.Done)
                     return await FindAsync(task.Outcome!, stop) is { } kept
-                        ? (await AnswerAsync(kept, null, stop), null)
+                        ? (AnswerOf(kept), null)
                         : throw ApiException.NotFound("the job's profile is no longer kept; ask for the profile again");
                 if (time.GetUtcNow() >= until)
                     return (null, new PgoJob(taskId, task.State == TaskState.Running ? "running" : "waiting", order.Service));
@@ -127,100 +124,119 @@ internal sealed class PgoResults
     /// <exception cref="ApiException">It cannot be done.</exception>
     public async Task<string> GenerateAsync(GenerationOrder order, CancellationToken stop)
     {
-        ProfileForm form = FormOf(order.Request);
-        SelectedProfiles selected = await reader.SelectAsync(order.Service, order.Request, stop);
-        BuildChoice choice = await ChooseAsync(selected, order.Request, stop);
-        string key = KeyOf(selected, choice, order.Request);
-        if (await FindAsync(key, stop) is not null)
-            return key;
-        ServiceBuild build = choice.Build;
-        BinaryFile executable = choice.Executable ?? throw new ApiException(
-            StatusCodes.Status409Conflict,
-            $"the server has profiles of {build.Path} (build id {build.BuildId}) but not the binary; give it with --binary FILE, or let an agent upload it");
-        using LocalObject? binary = await storage.Objects.LeaseAsync(executable.Object, stop);
-        if (binary is null)
+        Inputs inputs = await InputsAsync(order.Service, order.Request, stop);
+        if (await FindAsync(inputs.Key, stop) is not null)
+            return inputs.Key;
+        SelectedProfiles selected = inputs.Selected;
+        ServiceObservations observed = await ObserveAsync(selected, inputs.Builds, stop);
+        ServiceProfile generated;
+        using (StoredBinaries binaries = new(storage, inputs.Files))
         {
-            await storage.Binaries.RemoveAsync(executable, stop);
-            throw new ApiException(StatusCodes.Status409Conflict, $"the server has lost the binary of {build.Path} (build id {build.BuildId}); upload it again");
+            try
+            {
+                generated = await Task.Run(() => ServiceProfileGenerator.Generate(observed, binaries, inputs.Options), stop);
+            }
+            catch (UserErrorException e)
+            {
+                throw new ApiException(StatusCodes.Status409Conflict, e.Message);
+            }
         }
-        using LocalObject? debug = choice.Debug is null ? null : await storage.Objects.LeaseAsync(choice.Debug.Object, stop);
-        (BranchProfile branches, LossCounts losses) = await SumAsync(selected, build.BuildId, stop);
-        GeneratedProfile generated;
-        try
-        {
-            generated = await Task.Run(
-                () => GeneratedProfile.Generate(branches, build.Uploads, losses, binary.Path, new StoredDebugFiles(debug?.Path, null), selected.Service, form), stop);
-        }
-        catch (UserErrorException e)
-        {
-            throw new ApiException(StatusCodes.Status409Conflict, e.Message.Replace(binary.Path, build.Path, StringComparison.Ordinal));
-        }
-        // People know the binary by where it ran, not by where the server keeps it.
-        GenerationReport report = generated.Report with { Binary = build.Path };
+        ServiceReport report = generated.Report;
+        string[] builds = [.. report.Builds.Where(static build => build.Problem is null).OrderByDescending(static build => build.TotalBranches)
+            .Select(static build => build.BuildId.ToString())];
         await storage.Objects.PutAsync(ObjectKeys.Result(generated.Hash), generated.Bytes, stop);
         await storage.Results.AddAsync(new KeptResult(
-            selected.Service, key, generated.Hash, time.GetUtcNow(), selected.Selector.ToString(), selected.Span.Since, selected.Span.Until,
-            selected.Uploads.Count, selected.Uploads.ToString(), [build.BuildId.ToString()], report.TakenBranchesToExecutableBytesRatio,
-            report.ToJson(), report.ToText(), LineOf(report), Tool), stop);
-        return key;
+            selected.Service, inputs.Key, generated.Hash, time.GetUtcNow(), selected.Selector.ToString(), selected.Span.Since, selected.Span.Until,
+            selected.Uploads.Count, selected.Uploads.ToString(), builds, report.TakenBranchesToExecutableBytesRatio, report.ToJson(), report.ToText(),
+            report.ToLine(), Tool), stop);
+        return inputs.Key;
     }
 
-    /// <summary>The sum of one build's branches in what is selected.</summary>
-    public async Task<(BranchProfile Branches, LossCounts Losses)> SumAsync(SelectedProfiles selected, BuildId buildId, CancellationToken stop)
+    /// <summary>Everything that a profile is made of.</summary>
+    /// <param name="Selected">The uploads.</param>
+    /// <param name="Builds">The service's builds in them, in the order of <see cref="ServiceBuilds.Rank"/>.</param>
+    /// <param name="Files">The builds' files.</param>
+    /// <param name="Options">What of it goes in and how it is written.</param>
+    /// <param name="Key">A hash of all of it and of the generator itself: equal keys, equal profiles.</param>
+    private sealed record Inputs(
+        SelectedProfiles Selected, IReadOnlyList<ServiceBuild> Builds, ILookup<BuildId, BinaryFile> Files, ServiceProfileOptions Options, string Key);
+
+    private async Task<Inputs> InputsAsync(string service, PgoRequest request, CancellationToken stop)
     {
-        BranchProfile? sum = null;
+        ServiceProfileOptions options = OptionsOf(request);
+        SelectedProfiles selected = await reader.SelectAsync(service, request, stop);
+        IReadOnlyList<ServiceBuild> builds = ServiceBuilds.Rank(selected.Days);
+        IReadOnlyList<BinaryFile> files = await storage.Binaries.FindAsync([.. builds.Select(static build => build.BuildId)], stop);
+        string all = string.Join('\n',
+        [
+            $"{typeof(ProfileGenerator).Module.ModuleVersionId} {selected.Selector} {selected.Uploads} {options.HalfLifeDays:R} {options.Form}",
+            .. options.Only.Select(static only => $"only {only}"),
+            .. builds.Where(static build => build.Running > 0).Select(static build => $"current {build.BuildId}"),
+            .. files.Select(static file => $"file {file.BuildId} {file.Object}").Order(StringComparer.Ordinal),
+        ]);
+        return new Inputs(
+            selected, builds, files.ToLookup(static file => file.BuildId), options, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(all))));
+    }
+
+    /// <summary>Adds up what is selected, by build, day and labels.</summary>
+    private async Task<ServiceObservations> ObserveAsync(SelectedProfiles selected, IReadOnlyList<ServiceBuild> builds, CancellationToken stop)
+    {
+        Dictionary<(BuildId Build, DateOnly Day, string Labels), Observation> sums = [];
         LossCounts losses = new();
         long lost = await reader.ReadAsync(selected, read =>
         {
-            if (!read.Set.Profiles.TryGetValue(buildId, out BranchProfile? profile))
-                return;
             losses.Merge(read.Set.Losses);
-            sum ??= new BranchProfile(buildId, profile.Path);
-            sum.Merge(profile);
+            string labels = string.Join('\n', read.Labels);
+            foreach (BranchProfile profile in read.Set.Profiles.Values)
+            {
+                if (profile.IsEmpty)
+                    continue;
+                (BuildId, DateOnly, string) key = (profile.BuildId, read.Day, labels);
+                if (!sums.TryGetValue(key, out Observation? sum))
+                {
+                    sums.Add(key, new Observation(profile, read.Day, read.Labels, read.Uploads, read.Start, read.End));
+                    continue;
+                }
+                sum.Branches.Merge(profile);
+                sums[key] = sum with
+                {
+                    Uploads = sum.Uploads + read.Uploads,
+                    FirstSeen = read.Start < sum.FirstSeen ? read.Start : sum.FirstSeen,
+                    LastSeen = read.End > sum.LastSeen ? read.End : sum.LastSeen,
+                };
+            }
         }, stop);
         losses.Add(ProfileReader.Unreadable, (ulong)lost);
-        return (sum ?? new BranchProfile(buildId, ""), losses);
+        return new ServiceObservations(
+            selected.Service,
+            [.. sums.OrderBy(static sum => sum.Key.Build).ThenBy(static sum => sum.Key.Day).ThenBy(static sum => sum.Key.Labels, StringComparer.Ordinal).Select(static sum => sum.Value)],
+            losses, [.. builds.Where(static build => build.Running > 0).OrderByDescending(static build => build.Running).Select(static build => build.BuildId)]);
     }
 
-    /// <summary>The build that a request is about, and its files.</summary>
-    /// <param name="Build">The build.</param>
-    /// <param name="Others">The service's others, best first.</param>
-    /// <param name="Executable">Its executable; null when the server has none.</param>
-    /// <param name="Debug">Its debug file; null when there is none, or no need of it.</param>
-    internal sealed record BuildChoice(ServiceBuild Build, IReadOnlyList<ServiceBuild> Others, BinaryFile? Executable, BinaryFile? Debug);
-
-    /// <summary>The build asked for or, when none is named, the best one that has debug info.</summary>
-    public async Task<BuildChoice> ChooseAsync(SelectedProfiles selected, PgoRequest request, CancellationToken stop)
+    /// <summary>One build's branches in what is selected, added up: of the build that is asked for, or of the first current one.</summary>
+    /// <exception cref="ApiException">It has no such build.</exception>
+    public async Task<(ServiceBuild Build, BranchProfile Branches, LossCounts Losses)> SumAsync(
+        SelectedProfiles selected, PgoRequest request, CancellationToken stop)
     {
         IReadOnlyList<ServiceBuild> builds = ServiceBuilds.Rank(selected.Days);
-        if (builds.Count == 0)
-            throw ApiException.NotFound($"service {selected.Service} has no profiles in that time");
-        ILookup<BuildId, BinaryFile> files = (await storage.Binaries.FindAsync([.. builds.Select(static build => build.BuildId)], stop)).ToLookup(static file => file.BuildId);
-        ServiceBuild? build;
+        ServiceBuild build = builds[0];
         if (request.BuildId is { } text)
         {
             BuildId wanted = BinariesEndpoint.Parse(text);
             build = builds.FirstOrDefault(one => one.BuildId == wanted) ?? throw ApiException.NotFound(
                 $"{selected.Service} has no profiles of build id {wanted} in that time; it has: {string.Join(", ", builds.Select(static one => one.BuildId))}");
         }
-        else
+        BranchProfile sum = new(build.BuildId, build.Path);
+        LossCounts losses = new();
+        long lost = await reader.ReadAsync(selected, read =>
         {
-            build = builds.FirstOrDefault(one => one.Branches > 0 && files[one.BuildId].Any(static file => file.HasDebugInfo)
-                && files[one.BuildId].Any(static file => file.Kind == BinaryKind.Executable)) ?? builds[0];
-        }
-        BinaryFile? executable = files[build.BuildId].FirstOrDefault(static file => file.Kind == BinaryKind.Executable);
-        BinaryFile? debug = executable is { HasDebugInfo: false } ? files[build.BuildId].FirstOrDefault(static file => file.Kind == BinaryKind.Debug) : null;
-        return new BuildChoice(build, [.. builds.Where(one => one != build)], executable, debug);
-    }
-
-    /// <summary>Everything the result depends on: uploads, binary, form and the code of the generator itself.</summary>
-    private static string KeyOf(SelectedProfiles selected, BuildChoice choice, PgoRequest request)
-    {
-        ProfileForm form = FormOf(request);
-        string inputs = string.Join('\n',
-            typeof(ProfileGenerator).Module.ModuleVersionId, selected.Selector, selected.Uploads, choice.Build.BuildId, choice.Executable?.Object,
-            choice.Debug?.Object, form.Format, form.HasSymbolList);
-        return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(inputs)));
+            if (!read.Set.Profiles.TryGetValue(build.BuildId, out BranchProfile? profile))
+                return;
+            losses.Merge(read.Set.Losses);
+            sum.Merge(profile);
+        }, stop);
+        losses.Add(ProfileReader.Unreadable, (ulong)lost);
+        return (build, sum, losses);
     }
 
     /// <summary>A result that is kept whole.</summary>
@@ -234,20 +250,6 @@ internal sealed class PgoResults
         return null;
     }
 
-    private async Task<PgoAnswer> AnswerAsync(KeptResult kept, BuildChoice? choice, CancellationToken stop)
-    {
-        if (choice is null)
-        {
-            SelectedProfiles selected = await reader.SelectAsync(
-                kept.Service, new PgoRequest { Selector = ServiceSelector.Parse(kept.Selector).Conditions, Since = kept.Since, Until = kept.Until }, stop);
-            choice = await ChooseAsync(selected, new PgoRequest { BuildId = kept.Builds[0] }, stop);
-        }
-        return AnswerOf(kept) with
-        {
-            OtherBuilds = [.. choice.Others.Select(static b => new OtherBuild(b.BuildId.ToString(), b.Path, b.Branches, b.LastSeen))],
-        };
-    }
-
     /// <summary>A kept result as it is answered.</summary>
     public static PgoAnswer AnswerOf(KeptResult kept)
     {
@@ -255,21 +257,28 @@ internal sealed class PgoResults
         return new PgoAnswer(
             kept.Service, kept.Selector, kept.Profile, kept.Ratio, report.RootElement.Clone(), kept.ReportText, kept.ReportLine, kept.Tool, kept.Made)
         {
-            BuildId = kept.Builds[0],
+            BuildId = kept.Builds is [var first, ..] ? first : "",
         };
     }
 
-    private static string LineOf(GenerationReport report) => string.Create(
-        System.Globalization.CultureInfo.InvariantCulture,
-        $"{report.Service}: {report.TotalBranches} branches of {report.TotalProfiles} profiles, ratio {report.TakenBranchesToExecutableBytesRatio:0.##}, {report.Functions} functions");
-
-    /// <summary>The form that a request asks for.</summary>
-    /// <exception cref="ApiException">There is no such form.</exception>
-    private static ProfileForm FormOf(PgoRequest request) => request.Format switch
+    /// <summary>What a request says of how the profile is made.</summary>
+    /// <exception cref="ApiException">There is no such form, or half-life.</exception>
+    private static ServiceProfileOptions OptionsOf(PgoRequest request)
     {
-        null or "extbinary" => new(SampleProfileFormat.ExtBinary, request.SymbolList),
-        "text" when request.SymbolList => throw ApiException.BadRequest("the text format cannot hold a symbol list; ask for extbinary, or without symbolList"),
-        "text" => new(SampleProfileFormat.Text),
-        _ => throw ApiException.BadRequest($"format '{ProfileLabels.Printable(request.Format, 40)}' is not known; it is extbinary or text"),
-    };
+        if (request.HalfLifeDays is < 0)
+            throw ApiException.BadRequest($"halfLife is {request.HalfLifeDays}; give days, or 0 for no fading");
+        return new ServiceProfileOptions
+        {
+            Form = request.Format switch
+            {
+                null or "extbinary" => new(SampleProfileFormat.ExtBinary, request.SymbolList),
+                "text" when request.SymbolList =>
+                    throw ApiException.BadRequest("the text format cannot hold a symbol list; ask for extbinary, or without symbolList"),
+                "text" => new(SampleProfileFormat.Text),
+                _ => throw ApiException.BadRequest($"format '{ProfileLabels.Printable(request.Format, 40)}' is not known; it is extbinary or text"),
+            },
+            HalfLifeDays = request.HalfLifeDays switch { null => ServiceProfileOptions.DefaultHalfLifeDays, 0 => null, var days => days },
+            Only = request.BuildId is { } build ? [.. request.Only, BinariesEndpoint.Parse(build).ToString()] : request.Only,
+        };
+    }
 }

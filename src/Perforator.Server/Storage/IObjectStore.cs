@@ -71,6 +71,9 @@ internal static class ObjectKeys
                 throw new ArgumentException($"'{key}' is not an object's key", nameof(key));
     }
 
+    /// <summary>What all keys begin with.</summary>
+    public static readonly IReadOnlyList<string> Prefixes = ["profiles/", "sums/", "binaries/", "results/"];
+
     /// <summary>An upload as it came.</summary>
     public static string Upload(string hash) => $"profiles/{hash}{Branches.BranchProfileCodec.FileExtension}";
 

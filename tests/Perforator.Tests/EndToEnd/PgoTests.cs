@@ -55,7 +55,7 @@ public sealed class PgoTests : IClassFixture<LoopProgram>, IDisposable
         program.CompileWith(path);
         double ratio = 12000.0 / program.ExecutableBytes;
         foreach (string field in (string[])[
-            "Service: loop", $"BuildId: {program.BuildId}", "TotalProfiles: 2", "TotalSamples: 12000", "TotalBranches: 12000", "BogusLbrEntries: 0",
+            "Service: loop", "TotalProfiles: 2", "TotalSamples: 12000", "TotalBranches: 12000", "BogusLbrEntries: 0",
             "BranchCountMapSize: 1", "RangeCountMapSize: 1", "AddressCountMapSize: 0", $"TakenBranchesToExecutableBytesRatio: {ratio:0.###}"])
             Assert.Contains(field + "\n", first.Error, StringComparison.Ordinal);
 
@@ -78,7 +78,7 @@ public sealed class PgoTests : IClassFixture<LoopProgram>, IDisposable
         await server.UploadAsync(program.Recorded(rounds: 5000));
         ToolResult missing = Pgo("loop");
         Assert.Equal((1, ""), (missing.ExitCode, missing.Output));
-        Assert.Contains("but not the binary; give it with --binary FILE", missing.Error, StringComparison.Ordinal);
+        Assert.Contains("the server does not have the binary; give it with --binary FILE", missing.Error, StringComparison.Ordinal);
 
         string here = OnlyLine(Pgo("loop", "--binary", program.Binary));
         await UploadBinaryAsync();
@@ -157,15 +157,16 @@ public sealed class PgoTests : IClassFixture<LoopProgram>, IDisposable
     }
 
     [Fact]
-    public async Task The_build_taken_is_the_busiest_current_one_and_the_others_are_named()
+    public async Task Builds_without_a_binary_are_named_with_what_they_have_and_the_profile_is_of_the_others()
     {
         await server.UploadAsync(program.Recorded(rounds: 100, minute: 3000));
         await server.UploadAsync(Uploads.Set("loop", "aa01", count: 1_000_000));
         await server.UploadAsync(Uploads.Set("loop", "bb02", count: 50, minute: 3000));
         await UploadBinaryAsync();
         ToolResult result = Pgo("loop").Succeeded();
-        Assert.Contains($"BuildId: {program.BuildId}\n", result.Error, StringComparison.Ordinal);
-        Assert.Matches("other binary: bb02 [^\n]*\nother binary: aa01 [^\n]*\n", result.Error);
+        Assert.Matches($"  build {program.BuildId} [^\n]*, current: 100 branches", result.Error);
+        Assert.Matches("  build bb02 [^\n]*, current: 50 branches[^\n]*\n    not in the profile: the server does not have the binary", result.Error);
+        Assert.Matches("  build aa01 [^\n]*\\): 1000000 branches[^\n]*\n    not in the profile: the server does not have the binary", result.Error);
         Assert.Equal(1, Pgo("loop", "--build-id", "aa01").ExitCode);
     }
 

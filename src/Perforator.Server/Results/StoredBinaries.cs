@@ -1,0 +1,73 @@
+using Perforator.Generation;
+using Perforator.Server.Storage;
+
+namespace Perforator.Server.Results;
+
+/// <summary>
+/// The binaries of a service from the server's store. Objects are leased for as long as generation goes on; a damaged one is unlisted, so
+/// that it is sent again.
+/// </summary>
+internal sealed class StoredBinaries : IBinaries, IDisposable
+{
+    private readonly ServerStorage storage;
+    private readonly ILookup<BuildId, BinaryFile> files;
+    private readonly List<LocalObject> leased = [];
+
+    /// <param name="files">The files of the builds that may be opened.</param>
+    public StoredBinaries(ServerStorage storage, ILookup<BuildId, BinaryFile> files)
+    {
+        this.storage = storage;
+        this.files = files;
+    }
+
+    /// <summary>Called by the generator, on a thread of its own.</summary>
+    public ProfiledBinary? Open(BuildId id, string path, out string why)
+    {
+        why = "";
+        BinaryFile? executable = Of(id, BinaryKind.Executable);
+        if (executable is null || Lease(executable) is not { } binary)
+        {
+            why = "the server does not have the binary; give it with --binary FILE, or let an agent or 'perforator binaries put' upload it";
+            return null;
+        }
+        string? debug = executable.HasDebugInfo || Of(id, BinaryKind.Debug) is not { } debugFile ? null : Lease(debugFile);
+        string? package = Of(id, BinaryKind.SplitDebug) is { } split ? Lease(split) : null;
+        try
+        {
+            ProfiledBinary opened = ProfiledBinary.Load(binary, new StoredDebugFiles(debug, package));
+            if (opened.BuildId == id)
+                return opened;
+            opened.Dispose();
+            why = "the server's copy of the binary is damaged; let an agent or 'perforator binaries put' upload it again";
+            storage.Binaries.RemoveAsync(executable, CancellationToken.None).GetAwaiter().GetResult();
+        }
+        catch (UserErrorException e)
+        {
+            // People know the binary by where it ran, not by where the server keeps it.
+            why = e.Message.Replace(binary, path, StringComparison.Ordinal);
+            if (e.InnerException is Bytes.MalformedInputException)
+                storage.Binaries.RemoveAsync(executable, CancellationToken.None).GetAwaiter().GetResult();
+        }
+        return null;
+    }
+
+    private BinaryFile? Of(BuildId id, BinaryKind kind) => files[id].FirstOrDefault(file => file.Kind == kind);
+
+    /// <summary>A path of the file; null when its object has gone, and then it is no longer listed.</summary>
+    private string? Lease(BinaryFile file)
+    {
+        if (storage.Objects.LeaseAsync(file.Object, CancellationToken.None).GetAwaiter().GetResult() is not { } local)
+        {
+            storage.Binaries.RemoveAsync(file, CancellationToken.None).GetAwaiter().GetResult();
+            return null;
+        }
+        leased.Add(local);
+        return local.Path;
+    }
+
+    public void Dispose()
+    {
+        foreach (LocalObject local in leased)
+            local.Dispose();
+    }
+}

@@ -1,0 +1,127 @@
+using Perforator.Branches;
+using Perforator.Server.Results;
+using Perforator.Server.Storage;
+
+namespace Perforator.Server.Retention;
+
+/// <summary>
+/// Adds uploads up into blocks: those of an hour once it is over, the hours of a day once that is over, and what comes late once more. No
+/// answer changes by it, as a block has a part for each set of labels.
+/// </summary>
+internal sealed class BlockBuilder
+{
+    /// <summary>An hour that is over is left alone for so long, for agents that send late.</summary>
+    private static readonly TimeSpan Quiet = TimeSpan.FromMinutes(10);
+
+    private const int Batch = 200;
+
+    private readonly ServerStorage storage;
+    private readonly ProfileReader reader;
+    private readonly TimeProvider time;
+
+    public BlockBuilder(ServerStorage storage, ProfileReader reader, TimeProvider time)
+    {
+        this.storage = storage;
+        this.reader = reader;
+        this.time = time;
+    }
+
+    /// <summary>Builds what blocks can be built by now.</summary>
+    /// <returns>How many were.</returns>
+    public async Task<int> RunAsync(CancellationToken stop)
+    {
+        int built = 0;
+        foreach (bool days in (bool[])[false, true])
+        {
+            DateTimeOffset before = time.GetUtcNow() - Quiet;
+            foreach (OpenPeriod open in await storage.Profiles.ListOpenPeriodsAsync(days, before, Batch, stop))
+                if (open.LatestReceived <= before && await BuildAsync(open.Service, open.Period, stop))
+                    built++;
+        }
+        return built;
+    }
+
+    /// <summary>Adds up what there is of one period. False when it changed meanwhile, or cannot be read; it stays as it was then.</summary>
+    public async Task<bool> BuildAsync(string service, BlockPeriod period, CancellationToken stop)
+    {
+        ProfileSelection selection = await storage.Profiles.SelectPeriodAsync(service, period, stop);
+        SortedDictionary<string, Sum> sums = new(StringComparer.Ordinal);
+        List<string> uploads = [];
+        foreach (SelectedUpload upload in selection.Uploads)
+        {
+            // One that cannot be read stays outside, until it is sent again.
+            if (await reader.LoadAsync(upload.Hash, stop) is not { } set)
+                continue;
+            Sum sum = SumOf(upload.Labels);
+            sum.Uploads.Add(upload.Hash);
+            sum.Add(set, upload.Start, upload.End);
+            uploads.Add(upload.Hash);
+        }
+        foreach (SelectedPart part in selection.Parts)
+        {
+            if (await reader.LoadAsync(part, stop) is not { } set)
+            {
+                await storage.Profiles.DissolveAsync(part.Object, stop);
+                return false;
+            }
+            Sum sum = SumOf(part.Labels);
+            sum.Uploads.Add(part.Set.ToBytes(), part.Set.Count);
+            sum.Add(set, part.Start, part.End);
+        }
+        if (sums.Count == 0)
+            return false;
+
+        using MemoryStream content = new();
+        List<NewPart> parts = [];
+        UploadSetHash all = new();
+        foreach (Sum sum in sums.Values)
+        {
+            byte[] encoded = BranchProfileCodec.Encode(sum.Set);
+            parts.Add(new NewPart(sum.Set.Labels, content.Length, encoded.Length, sum.Uploads, sum.Start, sum.End));
+            all.Add(sum.Uploads.ToBytes(), sum.Uploads.Count);
+            content.Write(encoded);
+        }
+        NewBlock block = new(
+            service, period, $"{all}-{(period.IsDay ? "day" : "hour")}", content.Length, parts, uploads,
+            [.. selection.Parts.Select(static part => part.Object).Distinct()]);
+        await storage.Objects.PutAsync(ObjectKeys.Block(block.Hash), content.ToArray(), stop);
+        return await storage.Profiles.ReplaceAsync(block, stop);
+
+        Sum SumOf(IReadOnlyDictionary<string, string> labels)
+        {
+            string key = string.Join('\n', labels);
+            if (!sums.TryGetValue(key, out Sum? sum))
+                sums.Add(key, sum = new Sum(labels));
+            return sum;
+        }
+    }
+
+    /// <summary>A part that is being added up.</summary>
+    private sealed class Sum
+    {
+        public Sum(IReadOnlyDictionary<string, string> labels)
+        {
+            foreach ((string name, string value) in labels)
+                Set.Labels[name] = value;
+        }
+
+        public BranchProfileSet Set { get; } = new();
+
+        public UploadSetHash Uploads { get; } = new();
+
+        public DateTimeOffset Start { get; private set; } = DateTimeOffset.MaxValue;
+
+        public DateTimeOffset End { get; private set; } = DateTimeOffset.MinValue;
+
+        public void Add(BranchProfileSet set, DateTimeOffset start, DateTimeOffset end)
+        {
+            foreach (BranchProfile profile in set.Profiles.Values)
+                Set.Add(profile);
+            Set.Losses.Merge(set.Losses);
+            Set.TotalSamples = set.TotalSamples > ulong.MaxValue - Set.TotalSamples ? ulong.MaxValue : Set.TotalSamples + set.TotalSamples;
+            Start = start < Start ? start : Start;
+            End = end > End ? end : End;
+            (Set.Start, Set.End) = (Start, End);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace Perforator.Server.Retention;
+
+/// <summary>Builds blocks every minute and collects every hour. Any number of servers may do so at once.</summary>
+internal sealed class Housekeeping : BackgroundService
+{
+    private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
+
+    private const int CollectEvery = 60;
+
+    private readonly BlockBuilder blocks;
+    private readonly Collector collector;
+    private readonly TimeProvider time;
+    private readonly ILogger<Housekeeping> log;
+
+    public Housekeeping(BlockBuilder blocks, Collector collector, TimeProvider time, ILogger<Housekeeping> log)
+    {
+        this.blocks = blocks;
+        this.collector = collector;
+        this.time = time;
+        this.log = log;
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        for (int round = 1; ; round++)
+        {
+            try
+            {
+                await Task.Delay(Interval, time, stoppingToken);
+                while (await blocks.RunAsync(stoppingToken) > 0)
+                {
+                }
+                if (round % CollectEvery == 1)
+                    await collector.RunAsync(stoppingToken);
+            }
+            catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception e)
+            {
+                log.LogError(e, "adding up or collecting failed; it is tried again");
+            }
+        }
+    }
+}

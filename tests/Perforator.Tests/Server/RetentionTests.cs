@@ -1,0 +1,131 @@
+using Perforator.Api;
+using Perforator.Branches;
+using Perforator.Server;
+using Perforator.Server.Results;
+using Perforator.Server.Retention;
+using Perforator.Server.Storage;
+using Perforator.Server.Storage.Embedded;
+using Perforator.Tests.Infrastructure;
+
+namespace Perforator.Tests.Server;
+
+/// <summary>Adding up, forgetting and collecting change no answer before they must.</summary>
+public sealed class RetentionTests : IAsyncLifetime, IDisposable
+{
+    private sealed class SetTime : TimeProvider
+    {
+        public DateTimeOffset Now { get; set; } = Uploads.Start;
+
+        public override DateTimeOffset GetUtcNow() => Now;
+    }
+
+    private readonly TemporaryFolder folder = new();
+    private readonly SetTime time = new();
+    private ServerStorage storage = null!;
+    private ProfileReader reader = null!;
+    private BlockBuilder blocks = null!;
+    private Collector collector = null!;
+
+    private static CancellationToken Stop => CancellationToken.None;
+
+    public async Task InitializeAsync()
+    {
+        storage = await EmbeddedStorage.OpenAsync(folder["data"], time, Stop);
+        reader = new ProfileReader(storage);
+        blocks = new BlockBuilder(storage, reader, time);
+        collector = new Collector(storage, new ServerSettings(folder["data"], ApiRoutes.DefaultAddress)
+        {
+            KeepUploads = TimeSpan.FromDays(2),
+            KeepSums = TimeSpan.FromDays(20),
+            Grace = TimeSpan.FromHours(1),
+        }, time);
+    }
+
+    private async Task<string> UploadAsync(BranchProfileSet set)
+    {
+        byte[] encoded = BranchProfileCodec.Encode(set);
+        string hash = BranchProfileCodec.ContentHash(encoded);
+        await storage.Objects.PutAsync(ObjectKeys.Upload(hash), encoded, Stop);
+        await storage.Profiles.AddAsync(NewUpload.Of(hash, encoded.Length, set, time.Now > set.End ? time.Now : set.End), Stop);
+        return hash;
+    }
+
+    /// <summary>All that an answer is made of, and what is lost in it.</summary>
+    private async Task<(string Uploads, string Sums, long Lost)> AnswerAsync(string? selector = null)
+    {
+        SelectedProfiles selected = await reader.SelectAsync("search", new PgoRequest { Selector = selector, WindowDays = 1000 }, Stop);
+        SortedDictionary<string, ulong> sums = new(StringComparer.Ordinal);
+        long lost = await reader.ReadAsync(selected, read =>
+        {
+            foreach (BranchProfile profile in read.Set.Profiles.Values)
+                foreach (PairCount branch in profile.Branches.Sorted())
+                {
+                    string key = $"{read.Day} {string.Join(',', read.Labels)} {profile.BuildId} {branch.First} {branch.Second}";
+                    sums[key] = sums.GetValueOrDefault(key) + branch.Count;
+                }
+        }, Stop);
+        return (selected.Uploads.ToString(), string.Join('\n', sums), lost);
+    }
+
+    [Fact]
+    public async Task Adding_up_hours_and_days_and_forgetting_what_went_in_changes_no_answer()
+    {
+        Random random = new(7);
+        for (int minute = 0; minute < 3 * 24 * 60; minute += random.Next(5, 90))
+            await UploadAsync(Uploads.Set(count: (ulong)random.Next(1, 1000), minute: minute, buildId: random.Next(3) == 0 ? "bb02" : "aa01", host: $"node-{random.Next(3)}"));
+        (string, string, long) all = await AnswerAsync(), one = await AnswerAsync("{host=\"node-1\"}");
+        Assert.NotEqual(all, one);
+        for (int hour = 0; hour < 100; hour += 7)
+        {
+            time.Now = Uploads.Start.AddHours(hour);
+            await blocks.RunAsync(Stop);
+            Assert.Equal((all, one), (await AnswerAsync(), await AnswerAsync("{host=\"node-1\"}")));
+        }
+        SelectedProfiles selected = await reader.SelectAsync("search", new PgoRequest { WindowDays = 1000 }, Stop);
+        Assert.Equal((0, 4), (selected.Profiles.Uploads.Count, selected.Profiles.Parts.Select(static part => part.Object).Distinct().Count()));
+
+        // Old uploads go, a while after they were unlisted, and the sums stay.
+        int files = Directory.GetFiles(folder["data/blobs/profiles"]).Length;
+        await collector.RunAsync(Stop);
+        Assert.Equal(files, Directory.GetFiles(folder["data/blobs/profiles"]).Length);
+        time.Now = time.Now.AddHours(2);
+        await collector.RunAsync(Stop);
+        Assert.InRange(Directory.GetFiles(folder["data/blobs/profiles"]).Length, 1, files - 1);
+        Assert.Equal(4, Directory.GetFiles(folder["data/blobs/sums"]).Length);
+        Assert.Equal((all, one), (await AnswerAsync(), await AnswerAsync("{host=\"node-1\"}")));
+
+        // What lies further back than sums are kept goes altogether.
+        await UploadAsync(Uploads.Set(minute: 60 * 24 * 22));
+        await collector.RunAsync(Stop);
+        Assert.DoesNotContain((await storage.Profiles.ListBuildDaysAsync("search", Stop)), static day => day.Day <= DateOnly.FromDateTime(Uploads.Start.AddDays(1).DateTime));
+        time.Now = time.Now.AddHours(2);
+        await collector.RunAsync(Stop);
+        Assert.Equal(2, Directory.GetFiles(folder["data/blobs/sums"]).Length);
+    }
+
+    [Fact]
+    public async Task A_damaged_sum_is_made_again_and_a_damaged_upload_costs_only_itself_until_it_is_sent_again()
+    {
+        BranchProfileSet first = Uploads.Set(), second = Uploads.Set(minute: 1);
+        string hash = await UploadAsync(first);
+        await UploadAsync(second);
+        (string, string, long) whole = await AnswerAsync();
+        time.Now = Uploads.Start.AddDays(2);
+        Assert.Equal(2, await blocks.RunAsync(Stop));
+        string sum = Assert.Single(Directory.GetFiles(folder["data/blobs/sums"]), static file => file.EndsWith("-day", StringComparison.Ordinal));
+        File.WriteAllBytes(sum, File.ReadAllBytes(sum)[..^3]);
+        await Assert.ThrowsAsync<IOException>(() => AnswerAsync());
+        Assert.Equal(whole, await AnswerAsync());
+
+        File.WriteAllText(folder[$"data/blobs/{ObjectKeys.Upload(hash)}"], "damaged");
+        Assert.Equal(1, (await AnswerAsync()).Lost);
+        Assert.Equal(2, await blocks.RunAsync(Stop));
+        Assert.Equal(1, (await AnswerAsync()).Lost);
+        await UploadAsync(first);
+        Assert.Equal(whole, await AnswerAsync());
+    }
+
+    public async Task DisposeAsync() => await storage.DisposeAsync();
+
+    public void Dispose() => folder.Dispose();
+}
