@@ -1,154 +1,100 @@
 using System.CommandLine;
-using System.Security.Cryptography;
+using System.Globalization;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Perforator.Api;
-using Perforator.Branches;
-using Perforator.Elf;
 using Perforator.Generation;
 using Perforator.SampleProfiles;
 using Perforator.Symbolize;
 
 namespace Perforator.Cli;
 
-/// <summary><c>perforator pgo SERVICE</c>: the service's current sample profile. Report on stderr, the profile's path on stdout.</summary>
+/// <summary><c>perforator pgo SERVICE</c>: the service's sample profile. Report on stderr, the profile's path on stdout.</summary>
 internal static class PgoCommand
 {
+    /// <summary>How far back in the history another profile is looked for that <c>--diff</c> compares with.</summary>
+    private const int HistorySearched = 200;
+
     public static Command Create()
     {
-        Argument<string> service = new("service") { Description = "The service." };
-        Option<string?> server = ServerOption.Create();
-        Option<string?> buildId = new("--build-id")
+        ProfileDelivery delivery = new(ArgumentArity.ExactlyOne);
+        Option<string?> fit = new("--fit")
         {
-            Description = "The build to take. Default: the one with most taken branches among those seen in the last day of profiles.",
-            HelpName = "HEX",
+            Description = "Also tell how far the profile fits a build: a binary here, or the build id of one that the server has.",
+            HelpName = "BINARY",
         };
-        Option<string?> binary = new("--binary")
+        Option<string?> diff = new("--diff")
         {
-            Description = "Generate here, with this binary from the build store, instead of on the server; its build id is taken.",
-            HelpName = "FILE",
+            Description = "Also tell what changed since another profile of the service, by its hash; without one, since the last that was another.",
+            HelpName = "HASH",
+            Arity = ArgumentArity.ZeroOrOne,
         };
-        Option<DateTimeOffset?> since = TimeOption.Create("--since", "Only profiles that end after this");
-        Option<DateTimeOffset?> until = TimeOption.Create("--until", "Only profiles that start before this");
-        Option<string> format = new("--format") { Description = "Format of the profile.", DefaultValueFactory = static _ => "extbinary" };
-        format.AcceptOnlyFromAmong("extbinary", "text");
-        Option<string?> output = new("--output", "-o")
-        {
-            Description = "File or folder to write to. In a folder the name is SERVICE.HASH.afdo. Default: $XDG_CACHE_HOME/perforator, else ~/.cache/perforator.",
-            HelpName = "PATH",
-        };
-        Option<double?> minRatio = new("--min-ratio")
-        {
-            Description = "Exit with 3, and give no profile, when TakenBranchesToExecutableBytesRatio is below this.",
-            HelpName = "R",
-        };
-        Option<bool> symbols = SymbolListOption.Create();
-        LateInliningOption late = new();
-        Option<bool> json = new("--json") { Description = "Report as JSON." };
         Command command = new("pgo",
             """
-            Gets a service's sample profile. The report goes to standard error and the profile's path, alone, to standard output; equal profiles have equal paths.
+            Gets a service's sample profile, one of all its files and releases. The report goes to standard error and the profile's path, alone, to standard output; equal profiles have equal paths.
 
             Example: clang++ -O2 -g -fprofile-sample-use="$(perforator pgo search --min-ratio 1)" …
-            """)
-        { service, server, buildId, binary, since, until, format, output, minRatio, symbols, late.Option, json };
+            """);
+        delivery.AddTo(command, withForm: true);
+        command.Add(fit);
+        command.Add(diff);
         command.Check(result =>
         {
-            if (result.GetValue(symbols) && result.GetValue(format) == "text")
-                result.AddError("--symbol-list needs --format extbinary.");
+            if (result.GetResult(diff) is not null && result.GetResult(delivery.Choice.Binary) is not null)
+                result.AddError("--diff compares profiles that the server keeps; leave --binary out.");
         });
-        command.SetAction((parsed, stop) => RunAsync(
-            ServerOption.Resolve(parsed.GetValue(server)),
-            new Request(parsed.GetValue(service)!, parsed.GetValue(buildId), parsed.GetValue(since), parsed.GetValue(until), parsed.GetValue(format)!, parsed.GetValue(symbols)),
-            parsed.GetValue(binary), parsed.GetValue(output), parsed.GetValue(minRatio), parsed.GetValue(json), result => Late(result, late, parsed), stop));
+        command.SetAction(async (parsed, stop) =>
+        {
+            ProfileChoice choice = delivery.Choice.Of(parsed);
+            using ServerClient client = new(choice.Server);
+            ProfileDelivery.Result result = await delivery.RunAsync(parsed, client, choice, async acquired =>
+            {
+                List<ProfileDelivery.Finding> findings = [];
+                if (parsed.GetValue(fit) is { } build)
+                    findings.Add(await FitAsync(client, choice, acquired, build, stop));
+                if (parsed.GetResult(diff) is not null)
+                    findings.Add(await DiffAsync(client, choice, acquired, parsed.GetValue(diff), stop));
+                return findings;
+            }, stop);
+            if (result.Path is not null)
+                Console.Out.WriteLine(result.Path);
+            return result.ExitCode;
+        });
         return command;
     }
 
-    private static Result Late(Result result, LateInliningOption late, ParseResult parsed)
+    private static async Task<ProfileDelivery.Finding> FitAsync(ServerClient client, ProfileChoice choice, AcquiredProfile acquired, string build, CancellationToken stop)
     {
-        if (!parsed.GetValue(late.Option))
-            return result;
-        SampleProfile profile = SampleProfileReader.Parse(result.Bytes);
-        late.Apply(parsed, profile);
-        byte[] bytes = SampleProfileWriter.ToBytes(profile, SampleProfileReader.Detect(result.Bytes));
-        return result with { Hash = Convert.ToHexStringLower(SHA256.HashData(bytes)), Bytes = bytes };
-    }
-
-    private sealed record Request(string Service, string? BuildId, DateTimeOffset? Since, DateTimeOffset? Until, string Format, bool SymbolList);
-
-    /// <summary>A profile, from wherever it was generated.</summary>
-    private sealed record Result(string Hash, byte[] Bytes, double Ratio, JsonObject Report, string ReportText, IReadOnlyList<OtherBuild> OtherBuilds);
-
-    private static async Task<int> RunAsync(
-        Uri server, Request request, string? binary, string? output, double? minRatio, bool json, Func<Result, Result> change, CancellationToken stop)
-    {
-        using ServerClient client = new(server);
-        Result result = change(binary is null ? await AskAsync(client, request, stop) : await GenerateHereAsync(client, request, binary, stop));
-        bool good = minRatio is null || result.Ratio >= minRatio;
-        string? path = good ? ContentAddressedFile.Write(output, request.Service, result.Hash, result.Bytes) : null;
-        if (json)
-            ReportJson(result, path);
-        else
-            ReportText(result);
-        if (path is null)
+        if (!File.Exists(build) && acquired.Kept is not null && BuildId.TryParse(build, out BuildId id))
         {
-            Console.Error.WriteLine($"perforator: the ratio {result.Ratio:0.###} is below --min-ratio {minRatio:0.###}, so no profile is given; record more, or lower the gate");
-            return ExitCodes.QualityGate;
+            FitAnswer answer = await client.GetFitAsync(choice.Selector.Service, acquired.Kept, id.ToString(), stop);
+            return new("fit", $"fit to build {answer.BuildId}:\n{answer.ReportText}", JsonObject.Create(answer.Report), WasAskedFor: true);
         }
-        Console.Out.WriteLine(path);
-        return ExitCodes.Ok;
-    }
-
-    private static async Task<Result> AskAsync(ServerClient client, Request request, CancellationToken stop)
-    {
-        PgoAnswer answer = await client.GetPgoAsync(request.Service, new PgoRequest
+        using ProfiledBinary binary = ProfiledBinary.Load(build, LocalDebugFiles.Found);
+        ProfileFit fit = ProfileFit.Of(SampleProfileReader.Parse(acquired.Bytes), binary);
+        StringBuilder text = new();
+        text.Append(CultureInfo.InvariantCulture, $"fit to {build}: {100 * fit.Share:0.##} % of the samples find their place ({fit.FittingSamples} of {fit.TotalSamples})\n");
+        foreach (FitLoss loss in fit.Losses)
+            text.Append(CultureInfo.InvariantCulture, $"  {loss.Samples} samples of {loss.Function}: {loss.Reason}\n");
+        return new("fit", text.ToString(), new JsonObject
         {
-            BuildId = request.BuildId,
-            Since = request.Since,
-            Until = request.Until,
-            Format = request.Format,
-            SymbolList = request.SymbolList,
-        }, stop);
-        byte[] bytes = await client.GetResultAsync(answer.Profile, stop);
-        return new Result(answer.Profile, bytes, answer.Ratio, JsonObject.Create(answer.Report) ?? [], answer.ReportText, answer.OtherBuilds);
+            ["buildId"] = binary.BuildId.ToString(),
+            ["share"] = fit.Share,
+            ["fittingSamples"] = fit.FittingSamples,
+            ["totalSamples"] = fit.TotalSamples,
+            ["losses"] = new JsonArray([.. fit.Losses.Select(static loss => new JsonObject { ["function"] = loss.Function, ["samples"] = loss.Samples, ["reason"] = loss.Reason })]),
+        }, WasAskedFor: true);
     }
 
-    /// <summary>Takes the server's branches and the user's own binary, whose build id decides which branches.</summary>
-    private static async Task<Result> GenerateHereAsync(ServerClient client, Request request, string binary, CancellationToken stop)
+    private static async Task<ProfileDelivery.Finding> DiffAsync(ServerClient client, ProfileChoice choice, AcquiredProfile acquired, string? from, CancellationToken stop)
     {
-        string buildId;
-        using (ElfFile elf = ElfFile.Load(binary))
-            buildId = elf.BuildId.ToString();
-        if (request.BuildId is { } wanted && !string.Equals(wanted, buildId, StringComparison.OrdinalIgnoreCase))
-            throw new UserErrorException($"{binary} has build id {buildId}, not {wanted}; give the binary of that build, or leave --build-id out");
-        (BranchProfileSet set, long totalProfiles) = await client.GetBranchesAsync(
-            request.Service, new PgoRequest { BuildId = buildId, Since = request.Since, Until = request.Until }, stop);
-        ProfileForm form = new(request.Format == "text" ? SampleProfileFormat.Text : SampleProfileFormat.ExtBinary, request.SymbolList);
-        GeneratedProfile generated = GeneratedProfile.Generate(set.Profiles.Values.Single(), totalProfiles, set.Losses, binary, LocalDebugFiles.Found, request.Service, form);
-        return new Result(
-            generated.Hash, generated.Bytes, generated.Report.TakenBranchesToExecutableBytesRatio,
-            (JsonObject)JsonNode.Parse(generated.Report.ToJson())!, generated.Report.ToText(), []);
-    }
-
-    private static void ReportText(Result result)
-    {
-        foreach (string line in result.ReportText.Split('\n', StringSplitOptions.RemoveEmptyEntries))
-            Console.Error.WriteLine(ProfileLabels.Printable(line));
-        foreach (OtherBuild other in result.OtherBuilds.Where(static other => other.Branches != 0))
-            Console.Error.WriteLine(ProfileLabels.Printable(
-                $"other binary: {other.BuildId} ({other.Path}), {other.Branches} branches, last seen {other.LastSeen:yyyy-MM-dd HH:mm} UTC; --build-id takes it"));
-    }
-
-    private static void ReportJson(Result result, string? path)
-    {
-        result.Report["profile"] = path;
-        result.Report["otherBuilds"] = new JsonArray([.. result.OtherBuilds.Select(static other => new JsonObject
-        {
-            ["buildId"] = other.BuildId,
-            ["path"] = other.Path,
-            ["branches"] = other.Branches,
-            ["lastSeen"] = other.LastSeen,
-        })]);
-        Console.Error.WriteLine(result.Report.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));
+        string service = choice.Selector.Service;
+        from ??= (await client.GetHistoryAsync(service, HistorySearched, null, stop)).Entries
+            .FirstOrDefault(entry => entry.Profile != acquired.Kept && entry.Selector == choice.Selector.ToString())?.Profile;
+        if (from is null)
+            return new("diff", "diff: no other profile of it has been generated yet", null, WasAskedFor: true);
+        ProfileDiff diff = await client.GetDiffAsync(service, from, acquired.Kept!, stop);
+        return new("diff", diff.Text, JsonSerializer.SerializeToNode(diff, ApiJson.Default.ProfileDiff), WasAskedFor: true);
     }
 }

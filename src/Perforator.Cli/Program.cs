@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Reflection;
 using Perforator.Bytes;
 
 namespace Perforator.Cli;
@@ -11,7 +12,7 @@ internal static class ExitCodes
     public const int Failed = 1;
     public const int Usage = 2;
 
-    /// <summary>A quality gate the user set (<c>--min-ratio</c>) was not met.</summary>
+    /// <summary>A quality gate the user set (<c>--min-ratio</c> and others) was not met.</summary>
     public const int QualityGate = 3;
 }
 
@@ -19,15 +20,22 @@ internal static class Program
 {
     private const string Description = "Turns the branches that production machines really take into sampling-PGO profiles for clang -fprofile-sample-use.";
 
+    /// <summary>This program's version.</summary>
+    internal static string Version { get; } =
+        typeof(Program).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "";
+
     /// <summary>One line per verb; each verb is a file of its own.</summary>
     private static readonly (string Name, Func<Command> Create)[] Verbs =
     [
         ("agent", AgentCommand.Create),
         ("doctor", DoctorCommand.Create),
+        ("flags", FlagsCommand.Create),
         ("generate", GenerateCommand.Create),
+        ("history", HistoryCommand.Create),
         ("import", ImportCommand.Create),
         ("pgo", PgoCommand.Create),
         ("profile", ProfileCommand.Create),
+        ("promote", PromoteCommand.Create),
         ("record", RecordCommand.Create),
         ("serve", ServeCommand.Create),
         ("services", ServicesCommand.Create),

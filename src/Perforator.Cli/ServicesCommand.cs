@@ -1,14 +1,20 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json;
 using Perforator.Api;
 using Perforator.Branches;
-using Spectre.Console;
 
 namespace Perforator.Cli;
 
 /// <summary><c>perforator services [service]</c>: what a server has.</summary>
 internal static class ServicesCommand
 {
+    /// <summary>A service of which nothing arrived for so long is not being profiled.</summary>
+    private static readonly TimeSpan Silence = TimeSpan.FromDays(2);
+
+    /// <summary>A build with less than this share of a service's branches is not worth a word.</summary>
+    private const double WorthWarning = 0.01;
+
     public static Command Create()
     {
         Argument<string?> service = new("service") { Description = "Show this service's builds.", Arity = ArgumentArity.ZeroOrOne };
@@ -16,7 +22,7 @@ internal static class ServicesCommand
         Option<bool> json = new("--json") { Description = "Print JSON as the API gives it." };
         Command command = new("services",
             """
-            Lists the services a server has profiles of, or one service's builds with their quality; the first build is what pgo takes by default.
+            Lists the services a server has profiles of, or one service's builds with their quality and, on standard error, what keeps them from being better.
 
             Example: perforator services search
             """)
@@ -49,46 +55,47 @@ internal static class ServicesCommand
 
     private static void Print(IReadOnlyList<ServiceSummary> services)
     {
-        Table table = NewTable("Service", "Builds", "Profiles", "Samples", "Last seen (UTC)");
+        TextTable table = new("Service", "Builds", "Profiles", "Samples", "Last seen (UTC)");
         foreach (ServiceSummary s in services)
-            AddRow(table, s.Service, $"{s.Builds}", $"{s.Profiles}", $"{s.Samples:N0}", Time(s.LastSeen));
-        Write(table);
+            table.Add(s.Service, $"{s.Builds}", $"{s.Profiles}", $"{s.Samples:N0}", TextTable.Time(s.LastSeen));
+        table.Write();
+        foreach (ServiceSummary s in services)
+            if (DateTimeOffset.UtcNow - s.LastSeen > Silence)
+                Warn($"{s.Service}: nothing has arrived for {(DateTimeOffset.UtcNow - s.LastSeen).TotalDays:0} days; do its agents run?");
     }
 
     private static void Print(ServiceDetail detail)
     {
-        Table table = NewTable("Build id", "Path", "Profiles", "Samples", "Branches", "Ratio", "Last seen (UTC)");
+        TextTable table = new("Build id", "Path", "Profiles", "Hosts", "Samples", "Branches", "Ratio", "Last seen (UTC)", "Now");
         foreach (BuildSummary b in detail.Builds)
         {
             string ratio = b.TakenBranchesToExecutableBytesRatio is { } value ? $"{value:0.00}" : "no binary";
-            AddRow(table, b.BuildId, b.Path, $"{b.Profiles}", $"{b.Samples:N0}", $"{b.Branches:N0}", ratio, Time(b.LastSeen));
+            table.Add(
+                b.BuildId, b.Path, $"{b.Profiles}", b.Hosts == 0 ? "" : $"{b.Hosts}", $"{b.Samples:N0}", $"{b.Branches:N0}", ratio, TextTable.Time(b.LastSeen), b.Current ? "runs" : "");
         }
-        Write(table);
+        table.Write();
+        foreach (string warning in Warnings(detail))
+            Warn(warning);
     }
 
-    /// <summary>In a pipe or a file a line is as long as its content.</summary>
-    private static void Write(Table table)
+    /// <summary>What keeps a service's profile from being better, with what to do.</summary>
+    private static IEnumerable<string> Warnings(ServiceDetail detail)
     {
-        if (Console.IsOutputRedirected)
-            AnsiConsole.Profile.Width = 1000;
-        AnsiConsole.Write(table);
+        double all = detail.Builds.Sum(static build => (double)build.Branches);
+        foreach (BuildSummary build in detail.Builds)
+        {
+            double share = all == 0 ? 0 : build.Branches / all;
+            string what = string.Create(CultureInfo.InvariantCulture, $"{build.Path} ({build.BuildId}), {100 * share:0.#} % of the branches");
+            if (share < WorthWarning)
+                continue;
+            if (!build.HasBinary)
+                yield return $"{what}: the server lacks the binary; the agent uploads it from its host, pgo --binary takes one from a build store";
+            else if (!build.HasDebugInfo)
+                yield return $"{what}: no debug info, so it is not in the profile; build with -g -fdebug-info-for-profiling";
+        }
+        if (detail.Builds.Count > 0 && DateTimeOffset.UtcNow - detail.Builds.Max(static build => build.LastSeen) is { } age && age > Silence)
+            yield return $"nothing has arrived for {age.TotalDays:0} days; do its agents run?";
     }
 
-    private static Table NewTable(params string[] columns)
-    {
-        Table table = new() { Border = TableBorder.Simple };
-        foreach (string column in columns)
-            table.AddColumn(new TableColumn(column)
-            {
-                Alignment = column is "Service" or "Build id" or "Path" ? Justify.Left : Justify.Right,
-                NoWrap = column != "Path",
-            });
-        return table;
-    }
-
-    /// <summary>Texts come from whoever uploads; nothing of them may act on the terminal.</summary>
-    private static void AddRow(Table table, params string[] cells) =>
-        table.AddRow([.. cells.Select(static cell => new Text(ProfileLabels.Printable(cell)))]);
-
-    private static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss");
+    private static void Warn(string warning) => Console.Error.WriteLine(ProfileLabels.Printable($"warning: {warning}"));
 }

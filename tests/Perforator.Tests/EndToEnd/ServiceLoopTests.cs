@@ -34,7 +34,7 @@ public sealed class ServiceLoopTests : IDisposable
 
         EqualsPeer(binary, service);
 
-        ToolResult pgo = server.Cli("pgo", "logquery", "-o", folder.Path).Succeeded();
+        ToolResult pgo = server.Cli("pgo", "logquery", "--report", "-o", folder.Path).Succeeded();
         string profile = Assert.Single(pgo.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries));
         Assert.Matches(@"/logquery\.[0-9a-f]+\.afdo$", profile);
         foreach (string field in new[] { "Service", "TotalProfiles", "TotalSamples", "TotalBranches", "BogusLbrEntries",
@@ -55,7 +55,7 @@ public sealed class ServiceLoopTests : IDisposable
 
     private void LeavesCalleesToTheOrdinaryInliner(ServerProcess server, string profile)
     {
-        ToolResult pgo = server.Cli("pgo", "logquery", "--late-inlining", "-o", folder.Path).Succeeded();
+        ToolResult pgo = server.Cli("pgo", "logquery", "--late-inlining", "--report", "-o", folder.Path).Succeeded();
         string late = pgo.Output.TrimEnd();
         Assert.Matches(@"/logquery\.[0-9a-f]+\.afdo$", late);
         Assert.NotEqual(profile, late);
