@@ -123,6 +123,11 @@ public sealed class PerfEventRecorder : IBranchRecorder
             rings = new PerfEventRings(kernel, events, RecordingScope.AllProcesses);
             rings.SetPeriodFactor(budget.Factor);
         }
+        foreach (int processId in wanted.TakeForgotten(added))
+        {
+            reader.ForgetThreads(processId);
+            rings.Forget(processId);
+        }
         foreach (int processId in added)
         {
             rings.Add(processId);
@@ -131,11 +136,6 @@ public sealed class PerfEventRecorder : IBranchRecorder
             foreach (int threadId in PerfEventRings.ThreadsOf(kernel, processId))
                 reader.AddThread(processId, threadId);
             wanted.Announce(processId);
-        }
-        foreach (int processId in wanted.TakeForgotten())
-        {
-            reader.ForgetThreads(processId);
-            rings.Forget(processId);
         }
         if (wanted.TakeDoubt())
             wanted.Resynchronise();

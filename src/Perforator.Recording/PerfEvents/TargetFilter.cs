@@ -54,10 +54,11 @@ internal sealed class TargetFilter(IKernel kernel, IRecordingTargets targets, IB
         return now is not null;
     }
 
-    /// <summary>The processes that are let through no more, since the last call.</summary>
-    public IReadOnlyList<int> TakeForgotten()
+    /// <summary>The processes that have been let through and ended, since the last call.</summary>
+    /// <param name="added">What the last <see cref="Refresh"/> gave: where an id is among them, it is another process's by now.</param>
+    public IReadOnlyList<int> TakeForgotten(IReadOnlyList<int> added)
     {
-        int[] taken = [.. forgotten.Where(id => !wanted.ContainsKey(id))];
+        int[] taken = [.. forgotten.Where(id => !wanted.ContainsKey(id) || added.Contains(id))];
         forgotten.Clear();
         return taken;
     }

@@ -141,7 +141,7 @@ internal sealed unsafe class CpuClock : IDisposable
                 return false;
             owners.Add(opened);
             if (PerfRing.TryMap(LinuxKernel.Instance, opened, DataPages, out error) is not { } ring)
-                throw new UserErrorException($"cannot map a perf ring buffer of {DataPages + 1} pages: {Syscalls.Describe(error)}; raise kernel.perf_event_mlock_kb or record with CAP_PERFMON");
+                throw new UserErrorException($"cannot map a perf ring buffer: {PerfRefusal.ToMap(LinuxKernel.Instance, error)}");
             rings.Add(ring);
         }
         return true;

@@ -168,6 +168,43 @@ public sealed class ScriptedRecordingTests : IDisposable
         Assert.Contains("another profiler has the CPU's branch records", recorder.Statistics.Notice, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_process_id_that_is_given_out_again_is_another_process(bool isSystemWide)
+    {
+        kernel.Files[$"/proc/{First}/maps"] = "2000-3000 r-xp 00000000 08:01 7 /first";
+        kernel.Start(First, First + 1);
+        kernel.Then(() => kernel.Sample(First));
+        kernel.Then(() =>
+        {
+            kernel.Exit(First);
+            kernel.Exit(First + 1);
+            kernel.Start(First);
+            kernel.Files[$"/proc/{First}/maps"] = "4000-5000 r-xp 00000000 08:01 8 /second";
+        });
+        kernel.Then(() => { }, after: 2);
+        kernel.Then(() => { }, after: 2);
+        kernel.Then(() => kernel.Sample(First), after: 2);
+        Record(new Wanted(First), isSystemWide);
+        Assert.Equal(
+            [$"map {First} 0x2000-0x3000 +0x0 /first", "sample", $"exit {First}", $"map {First} 0x4000-0x5000 +0x0 /second", "sample"],
+            log.Lines.Select(l => l.StartsWith("sample", StringComparison.Ordinal) ? "sample" : l));
+    }
+
+    /// <summary>A thousand threads under a low ulimit -n: those that there is room for are recorded, and how many are not is told.</summary>
+    [Fact]
+    public void Threads_beyond_the_limit_of_open_files_are_counted_and_the_others_recorded()
+    {
+        kernel.Refuse = (a, _, _) => kernel.Open.Count < 20 ? 0 : Syscalls.EMFILE;
+        kernel.Start(First, [.. Enumerable.Range(First + 1, 999)]);
+        kernel.Then(() => kernel.Sample(First));
+        kernel.Then(() => kernel.Sample(First + 999));
+        Record(new Wanted(First), isSystemWide: false);
+        Assert.Single(Samples(First));
+        Assert.Equal(990UL, log.Losses[PerfEventRings.ThreadNotRecorded]);
+    }
+
     [Fact]
     public void Where_no_cpu_can_be_recorded_the_reason_is_told()
     {
