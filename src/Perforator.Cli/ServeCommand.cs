@@ -10,7 +10,7 @@ internal static class ServeCommand
     {
         Option<string?> data = new("--data")
         {
-            Description = "Folder to keep everything in; created when missing. Default: $XDG_DATA_HOME/perforator, else ~/.local/share/perforator.",
+            Description = "Folder to keep everything in (with --database and --objects only copies and files on their way); created when missing. Default: $XDG_DATA_HOME/perforator, else ~/.local/share/perforator.",
             HelpName = "DIR",
         };
         Option<string> listen = new("--listen")
@@ -41,6 +41,17 @@ internal static class ServeCommand
         Option<int> keepUploads = Days("--keep-uploads", 7, "Days that uploads are kept one by one, before the service's newest; their sums stay.");
         Option<int> keepSums = Days("--keep-sums", 400, "Days that sums of uploads are kept, before the service's newest, and generated profiles without a name.");
         Option<string?> audit = new("--audit-log") { Description = "Append a JSON line for each write to this file; - is stderr.", HelpName = "FILE" };
+        Option<string?> database = new("--database")
+        {
+            Description = "PostgreSQL (15 or later) for what is known, in place of the data folder: postgres://user@host,host/database. PGPASSWORD or PGPASSFILE hold the password.",
+            HelpName = "URL",
+        };
+        Option<string?> objects = new("--objects")
+        {
+            Description = "S3 for bytes, given with --database: s3://bucket/prefix?endpoint=URL&region=NAME&checksums=always|required. Credentials as Amazon's SDK finds them.",
+            HelpName = "URL",
+        };
+        Option<ServerRole> role = new("--role") { Description = "api answers requests, worker generates and adds up, all does both.", HelpName = "all|api|worker" };
         certificate.Validators.Add(result => RequireBoth(result, key, "--tls-key"));
         key.Validators.Add(result => RequireBoth(result, certificate, "--tls-certificate"));
         Command command = new("serve",
@@ -49,9 +60,10 @@ internal static class ServeCommand
 
             Examples:
               perforator serve --data /var/lib/perforator
+              perforator serve --database postgres://perforator@db-1,db-2/perforator --objects 's3://profiles?endpoint=https://s3.internal' --data /var/lib/perforator
               perforator serve --listen https://0.0.0.0:7733 --tls-certificate server.pem --tls-key server.key --auth access.yaml
             """)
-        { data, listen, port, auth, insecure, host, certificate, key, audit, keepUploads, keepSums };
+        { data, database, objects, role, listen, port, auth, insecure, host, certificate, key, audit, keepUploads, keepSums };
         command.SetAction((parsed, stop) =>
         {
             Uri address = ServerOption.Parse(parsed.GetValue(listen)!, "--listen");
@@ -59,6 +71,9 @@ internal static class ServeCommand
                 address = new UriBuilder(address) { Port = number }.Uri;
             return RunAsync(new ServerSettings(parsed.GetValue(data) ?? DefaultData(), address)
             {
+                Database = parsed.GetValue(database),
+                Objects = parsed.GetValue(objects),
+                Role = parsed.GetValue(role),
                 AccessFile = parsed.GetValue(auth),
                 IsInsecure = parsed.GetValue(insecure),
                 HostNames = parsed.GetValue(host) ?? [],

@@ -12,6 +12,7 @@ using Perforator.Server.Results;
 using Perforator.Server.Retention;
 using Perforator.Server.Storage;
 using Perforator.Server.Storage.Embedded;
+using Perforator.Server.Storage.Fleet;
 
 namespace Perforator.Server;
 
@@ -34,7 +35,7 @@ public sealed class PerforatorServer : IAsyncDisposable
     /// <exception cref="UserErrorException">The folder cannot be used, or the address cannot be listened on.</exception>
     public static async Task<PerforatorServer> StartAsync(ServerSettings settings, CancellationToken stop)
     {
-        ServerStorage storage = await EmbeddedStorage.OpenAsync(settings.DataFolder, TimeProvider.System, stop);
+        ServerStorage storage = await OpenStorageAsync(settings, stop);
         try
         {
             WebApplication app = Build(settings, storage);
@@ -47,6 +48,14 @@ public sealed class PerforatorServer : IAsyncDisposable
             throw new UserErrorException($"cannot listen on {settings.Listen}: {e.Message}; choose another --listen address", e);
         }
     }
+
+    private static Task<ServerStorage> OpenStorageAsync(ServerSettings settings, CancellationToken stop) => (settings.Database, settings.Objects) switch
+    {
+        (null, null) when settings.Role == ServerRole.All => EmbeddedStorage.OpenAsync(settings.DataFolder, TimeProvider.System, stop),
+        (null, null) => throw new UserErrorException($"--role {settings.Role.ToString().ToLowerInvariant()} shares its work with other servers, by --database and --objects; give both"),
+        ({ } database, { } objects) => FleetStorage.OpenAsync(database, objects, settings.DataFolder, TimeProvider.System, stop),
+        _ => throw new UserErrorException("--database and --objects belong together: one holds what is known, the other the bytes"),
+    };
 
     /// <summary>Serves until cancelled or told to end by SIGTERM or SIGINT; requests under way are finished.</summary>
     public Task RunAsync(CancellationToken stop) => app.WaitForShutdownAsync(stop);
@@ -95,10 +104,10 @@ public sealed class PerforatorServer : IAsyncDisposable
             .AddSingleton<ProfileReader>()
             .AddSingleton<HistoryOfService>()
             .AddSingleton<PgoResults>()
-            .AddHostedService<GenerationWorker>()
             .AddSingleton<BlockBuilder>()
-            .AddSingleton<Collector>()
-            .AddHostedService<Housekeeping>();
+            .AddSingleton<Collector>();
+        if (settings.Role != ServerRole.Api)
+            builder.Services.AddHostedService<GenerationWorker>().AddHostedService<Housekeeping>();
 
         builder.Services
             .AddSingleton(new InFlightBytes(settings.MaxBytesInFlight, TimeSpan.FromSeconds(20)))
@@ -113,6 +122,8 @@ public sealed class PerforatorServer : IAsyncDisposable
         app.Use(app.Services.GetRequiredService<AccessControl>().Handle);
         app.MapOpenApi();
         HealthEndpoint.Map(app);
+        if (settings.Role == ServerRole.Worker)
+            return app;
         ProfilesEndpoint.Map(app);
         BinariesEndpoint.Map(app);
         ServicesEndpoint.Map(app);

@@ -1,5 +1,18 @@
 namespace Perforator.Server;
 
+/// <summary>What a server does.</summary>
+public enum ServerRole
+{
+    /// <summary>Answers requests and does the work.</summary>
+    All,
+
+    /// <summary>Answers requests; workers generate and add up.</summary>
+    Api,
+
+    /// <summary>Generates and adds up; answers how it is, and nothing else.</summary>
+    Worker,
+}
+
 /// <summary>What a server is started with.</summary>
 /// <param name="DataFolder">Where everything is kept; created when missing. One server at a time may use it.</param>
 /// <param name="Listen">Address to bind, such as <c>http://127.0.0.1:7733</c>; port 0 takes a free one.</param>
@@ -7,6 +20,15 @@ public sealed record ServerSettings(string DataFolder, Uri Listen)
 {
     /// <summary>Where a server listens, and where clients look for it, unless told otherwise.</summary>
     public static readonly Uri DefaultAddress = Api.ApiRoutes.DefaultAddress;
+
+    /// <summary>Address of the fleet's database (<c>postgres://…</c>); null for the embedded one in the data folder.</summary>
+    public string? Database { get; init; }
+
+    /// <summary>Address of the fleet's objects (<c>s3://…</c>); given with <see cref="Database"/> or not at all.</summary>
+    public string? Objects { get; init; }
+
+    /// <summary>What this server does; several with the fleet's backend may share the work.</summary>
+    public ServerRole Role { get; init; } = ServerRole.All;
 
     /// <summary>The largest profile upload accepted, in bytes as sent.</summary>
     public long MaxProfileBytes { get; init; } = 64L << 20;

@@ -55,6 +55,7 @@ internal static class ProblemResponses
         MalformedInputException or UserErrorException => (StatusCodes.Status400BadRequest, e.Message),
         BadHttpRequestException bad => (bad.StatusCode, bad.Message),
         OperationCanceledException => null,
+        Storage.StorageAwayException => (StatusCodes.Status503ServiceUnavailable, $"{e.Message}; send this again in a few seconds"),
         IOException => (StatusCodes.Status507InsufficientStorage, $"the server cannot store or read its data: {e.Message}"),
         _ => null,
     };

@@ -18,9 +18,6 @@ public static class EmbeddedStorage
 
     private const string Schema = "sqlite-";
 
-    /// <summary>What .NET gives as the error of a file that another process has locked.</summary>
-    private const int EWOULDBLOCK = 11;
-
     /// <summary>Opens a data folder, making it when missing and bringing one of an earlier version up to date.</summary>
     /// <exception cref="UserErrorException">The folder cannot be used, another server has it, or it is of a newer version.</exception>
     public static async Task<ServerStorage> OpenAsync(string folder, TimeProvider time, CancellationToken stop)
@@ -29,9 +26,7 @@ public static class EmbeddedStorage
         SqliteDatabase? database = null;
         try
         {
-            if (!Directory.Exists(folder))
-                Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-            held = Hold(folder);
+            held = FolderLock.Hold(folder);
             string blobs = Path.Combine(folder, "blobs"), file = Path.Combine(folder, "perforator.db");
             RequireDatabase(file, blobs);
             ScratchFolder scratch = new(Path.Combine(blobs, ScratchName));
@@ -61,26 +56,6 @@ public static class EmbeddedStorage
             if (e is IOException or UnauthorizedAccessException)
                 throw new UserErrorException($"cannot keep data in {folder}: {e.Message}; choose another --data folder", e);
             throw;
-        }
-    }
-
-    private static FileStream Hold(string folder)
-    {
-        string path = Path.Combine(folder, "lock");
-        try
-        {
-            // FileShare.None is flock(2) here: the kernel lets go of it however the process ends.
-            return new FileStream(path, new FileStreamOptions
-            {
-                Mode = FileMode.OpenOrCreate,
-                Access = FileAccess.ReadWrite,
-                Share = FileShare.None,
-                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-            });
-        }
-        catch (IOException e) when (e.HResult == EWOULDBLOCK)
-        {
-            throw new UserErrorException($"another perforator serve uses {folder}; stop it or use another --data folder", e);
         }
     }
 

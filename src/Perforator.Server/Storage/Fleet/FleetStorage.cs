@@ -1,0 +1,54 @@
+using Perforator.Server.Storage.Sql;
+
+namespace Perforator.Server.Storage.Fleet;
+
+/// <summary>
+/// The fleet's backend: PostgreSQL for what is known, S3 for bytes. Any number of servers work on the same; what each has on its own disk is
+/// files on their way and copies.
+/// </summary>
+public static class FleetStorage
+{
+    /// <summary>Bytes of fetched objects that a server keeps beside those in use.</summary>
+    private const long CacheBytes = 20L << 30;
+
+    /// <summary>Opens the database and the bucket.</summary>
+    /// <param name="database">Address of the database: <see cref="DatabaseUrl"/>.</param>
+    /// <param name="objects">Address of the objects: <see cref="ObjectsUrl"/>.</param>
+    /// <param name="folder">A folder of this server alone, for files on their way and copies.</param>
+    /// <exception cref="UserErrorException">One of them cannot be used; the message says which and why.</exception>
+    public static async Task<ServerStorage> OpenAsync(string database, string objects, string folder, TimeProvider time, CancellationToken stop)
+    {
+        ObjectsUrl at = ObjectsUrl.Parse(objects);
+        FileStream held = FolderLock.Hold(folder);
+        PostgresDatabase? opened = null;
+        S3ObjectStore? store = null;
+        try
+        {
+            ScratchFolder scratch = new(Path.Combine(folder, "tmp"));
+            store = new S3ObjectStore(at, scratch, Path.Combine(folder, "cache"), CacheBytes);
+            await store.RequireBucketAsync(stop);
+            opened = await PostgresDatabase.OpenAsync(database, stop);
+            (PostgresDatabase used, S3ObjectStore kept) = (opened, store);
+            return new ServerStorage(
+                store, new SqlProfileIndex(opened), new SqlBinaryCatalog(opened), new SqlResultIndex(opened), new SqlTaskQueue(opened, time), new Garbage(opened), scratch)
+            {
+                Close = async () =>
+                {
+                    await used.DisposeAsync();
+                    kept.Dispose();
+                    await held.DisposeAsync();
+                },
+            };
+        }
+        catch (Exception e)
+        {
+            if (opened is not null)
+                await opened.DisposeAsync();
+            store?.Dispose();
+            await held.DisposeAsync();
+            if (e is IOException or UnauthorizedAccessException)
+                throw new UserErrorException($"cannot keep files in {folder}: {e.Message}; choose another --data folder", e);
+            throw;
+        }
+    }
+}
