@@ -158,7 +158,7 @@ internal static class RecordCommand
         try
         {
             // The command begins once the recorder has found it; the time-out is for machines that are that busy.
-            await Task.WhenAny(started.Started, recording, Task.Delay(TimeSpan.FromSeconds(10), stop));
+            await Task.WhenAny(started.Started, recording, Task.Delay(TimeSpan.FromSeconds(60), stop));
             if (recording.IsFaulted)
             {
                 command?.Abandon();

@@ -9,8 +9,6 @@ internal static partial class Syscalls
     public const int PTRACE_DETACH = 17;
     public const int PTRACE_GETREGSET = 0x4204;
     public const int PTRACE_SEIZE = 0x4206;
-    public const int PTRACE_INTERRUPT = 0x4207;
-    public const int PTRACE_EVENT_STOP = 128;
 
     /// <summary>System-call stops report SIGTRAP | 0x80, which no signal-delivery stop does.</summary>
     public const int PTRACE_O_TRACESYSGOOD = 1;
