@@ -28,6 +28,7 @@ internal static class Program
     private static readonly (string Name, Func<Command> Create)[] Verbs =
     [
         ("agent", AgentCommand.Create),
+        ("binaries", BinariesCommand.Create),
         ("doctor", DoctorCommand.Create),
         ("flags", FlagsCommand.Create),
         ("generate", GenerateCommand.Create),

@@ -27,6 +27,9 @@ internal static class HistoryEndpoint
             .ProducesProblem(StatusCodes.Status404NotFound).WithSummary("Takes a name away; the profile stays").Requires(Role.Admin);
         routes.MapGet(ApiRoutes.Diff, Diff)
             .ProducesProblem(StatusCodes.Status404NotFound).WithSummary("What changed from one kept profile to another").Requires(Role.Read);
+        routes.MapGet(ApiRoutes.Fit, Fit)
+            .ProducesProblem(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status409Conflict)
+            .WithSummary("How well a kept profile fits a build's binary in the store").Requires(Role.Read);
     }
 
     private static async Task<Ok<HistoryPage>> List(string service, int? limit, string? before, HistoryOfService history, CancellationToken stop)
@@ -51,6 +54,9 @@ internal static class HistoryEndpoint
         await history.RemoveNameAsync(service, name, stop);
         return TypedResults.NoContent();
     }
+
+    private static async Task<Ok<FitAnswer>> Fit(string service, string hash, string? buildId, HistoryOfService history, CancellationToken stop) =>
+        TypedResults.Ok(await history.FitAsync(service, hash, buildId, stop));
 
     private static async Task<Ok<ProfileDiff>> Diff(string service, string from, string to, HistoryOfService history, CancellationToken stop) =>
         TypedResults.Ok(await history.DiffAsync(service, from, to, stop));

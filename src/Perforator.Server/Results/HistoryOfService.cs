@@ -1,6 +1,13 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Microsoft.AspNetCore.Http;
 using Perforator.Api;
 using Perforator.Branches;
+using Perforator.Generation;
 using Perforator.SampleProfiles;
+using Perforator.Server.Domain;
 using Perforator.Server.Http;
 using Perforator.Server.Storage;
 
@@ -80,6 +87,42 @@ internal sealed class HistoryOfService
     {
         KeptResult earlier = await FindAsync(service, from, stop), later = await FindAsync(service, to, stop);
         return ProfileComparison.Compare(earlier.Profile, await LoadAsync(earlier, stop), later.Profile, await LoadAsync(later, stop));
+    }
+
+    /// <summary>How well a kept profile fits a build of which the server has the binary; the service's first current one unless named.</summary>
+    public async Task<FitAnswer> FitAsync(string service, string hash, string? buildId, CancellationToken stop)
+    {
+        KeptResult kept = await FindAsync(service, hash, stop);
+        BuildId build = buildId is not null ? BinariesEndpoint.Parse(buildId)
+            : ServiceBuilds.Rank(await storage.Profiles.ListBuildDaysAsync(service, stop)) is [var first, ..] ? first.BuildId
+            : throw ApiException.NotFound($"{service} has no build; name one with buildId");
+        SampleProfile profile = await LoadAsync(kept, stop);
+        ILookup<BuildId, BinaryFile> files = (await storage.Binaries.FindAsync(build, stop)).ToLookup(static file => file.BuildId);
+        using StoredBinaries binaries = new(storage, files);
+        ProfileFit fit = await Task.Run(() =>
+        {
+            using ProfiledBinary binary = binaries.Open(build, build.ToString(), out string why)
+                ?? throw new ApiException(StatusCodes.Status409Conflict, $"build {build}: {why}");
+            return ProfileFit.Of(profile, binary);
+        }, stop);
+        JsonObject report = new()
+        {
+            ["share"] = fit.Share,
+            ["fittingSamples"] = fit.FittingSamples,
+            ["totalSamples"] = fit.TotalSamples,
+            ["losses"] = new JsonArray([.. fit.Losses.Select(static loss => new JsonObject
+            {
+                ["function"] = loss.Function,
+                ["samples"] = loss.Samples,
+                ["reason"] = loss.Reason,
+            })]),
+        };
+        StringBuilder text = new();
+        text.Append(CultureInfo.InvariantCulture, $"Fit: {100 * fit.Share:0.00} % of {fit.TotalSamples} samples find their place in build {build}\n");
+        foreach (FitLoss loss in fit.Losses)
+            text.Append(CultureInfo.InvariantCulture, $"{loss.Reason}: {ProfileLabels.Printable(loss.Function, 300)} ({loss.Samples} samples)\n");
+        using JsonDocument document = JsonDocument.Parse(report.ToJsonString());
+        return new FitAnswer(kept.Profile, build.ToString(), document.RootElement.Clone(), text.ToString());
     }
 
     /// <summary>A kept profile itself.</summary>

@@ -178,39 +178,14 @@ internal sealed class PgoResults
             selected, builds, files.ToLookup(static file => file.BuildId), options, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(all))));
     }
 
-    /// <summary>Adds up what is selected, by build, day and labels.</summary>
+    /// <summary>Adds up what is selected.</summary>
     private async Task<ServiceObservations> ObserveAsync(SelectedProfiles selected, IReadOnlyList<ServiceBuild> builds, CancellationToken stop)
     {
-        Dictionary<(BuildId Build, DateOnly Day, string Labels), Observation> sums = [];
-        LossCounts losses = new();
-        long lost = await reader.ReadAsync(selected, read =>
-        {
-            losses.Merge(read.Set.Losses);
-            string labels = string.Join('\n', read.Labels);
-            foreach (BranchProfile profile in read.Set.Profiles.Values)
-            {
-                if (profile.IsEmpty)
-                    continue;
-                (BuildId, DateOnly, string) key = (profile.BuildId, read.Day, labels);
-                if (!sums.TryGetValue(key, out Observation? sum))
-                {
-                    sums.Add(key, new Observation(profile, read.Day, read.Labels, read.Uploads, read.Start, read.End));
-                    continue;
-                }
-                sum.Branches.Merge(profile);
-                sums[key] = sum with
-                {
-                    Uploads = sum.Uploads + read.Uploads,
-                    FirstSeen = read.Start < sum.FirstSeen ? read.Start : sum.FirstSeen,
-                    LastSeen = read.End > sum.LastSeen ? read.End : sum.LastSeen,
-                };
-            }
-        }, stop);
-        losses.Add(ProfileReader.Unreadable, (ulong)lost);
+        ObservationSums sums = new(selected);
+        sums.Losses.Add(ProfileReader.Unreadable, (ulong)await reader.ReadAsync(selected, sums.Add, stop));
         return new ServiceObservations(
-            selected.Service,
-            [.. sums.OrderBy(static sum => sum.Key.Build).ThenBy(static sum => sum.Key.Day).ThenBy(static sum => sum.Key.Labels, StringComparer.Ordinal).Select(static sum => sum.Value)],
-            losses, [.. builds.Where(static build => build.Running > 0).OrderByDescending(static build => build.Running).Select(static build => build.BuildId)]);
+            selected.Service, sums.ToObservations(), sums.Losses,
+            [.. builds.Where(static build => build.Running > 0).OrderByDescending(static build => build.Running).Select(static build => build.BuildId)]);
     }
 
     /// <summary>One build's branches in what is selected, added up: of the build that is asked for, or of the first current one.</summary>

@@ -23,8 +23,8 @@ public sealed record Provenance(
             double total = observations.Sum(static o => (double)o.Branches.Branches.Total);
             return
             [
-                .. observations.Where(o => o.Label(label).Length > 0).GroupBy(o => o.Label(label), StringComparer.Ordinal)
-                    .Select(group => (Name: group.Key, Share: total == 0 ? 0 : group.Sum(static o => (double)o.Branches.Branches.Total) / total))
+                .. observations.SelectMany(o => o.BranchesBy(label)).GroupBy(static tally => tally.Value, StringComparer.Ordinal)
+                    .Select(group => (Name: group.Key, Share: total == 0 ? 0 : group.Sum(static tally => tally.Branches) / total))
                     .OrderByDescending(static share => share.Share).ThenBy(static share => share.Name, StringComparer.Ordinal),
             ];
         }

@@ -12,6 +12,16 @@ namespace Perforator.Generation;
 public sealed record Observation(
     BranchProfile Branches, DateOnly Day, IReadOnlyDictionary<string, string> Labels, long Uploads, DateTimeOffset FirstSeen, DateTimeOffset LastSeen)
 {
+    /// <summary>
+    /// Where several sets of labels were added up: taken branches by name and value of each label. The labels then only tell such sums apart.
+    /// </summary>
+    public IReadOnlyDictionary<(string Name, string Value), double>? BranchesByLabel { get; init; }
+
+    /// <summary>Taken branches by a label's value.</summary>
+    internal IEnumerable<(string Value, double Branches)> BranchesBy(string label) => BranchesByLabel is null
+        ? Label(label) is { Length: > 0 } value ? [(value, Branches.Branches.Total)] : []
+        : BranchesByLabel.Where(tally => tally.Key.Name == label).Select(static tally => (tally.Key.Value, tally.Value));
+
     /// <summary>A label's value; empty when it has none.</summary>
     internal string Label(string name) => Labels.GetValueOrDefault(name, "");
 }

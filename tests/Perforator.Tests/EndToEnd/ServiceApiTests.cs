@@ -83,6 +83,24 @@ public sealed class ServiceApiTests : IClassFixture<LoopProgram>, IDisposable
         ProfileDiff same = await client.GetDiffAsync("loop", all.Profile, all.Profile, Stop), diff = await client.GetDiffAsync("loop", all.Profile, europe.Profile, Stop);
         Assert.Equal((1.0, "Overlap: 100.00 %\n"), (same.Overlap, same.Text));
         Assert.Equal((all.Profile, europe.Profile), (diff.From, diff.To));
+        FitAnswer fit = await client.GetFitAsync("loop", europe.Profile, program.BuildId.ToString(), Stop);
+        Assert.Equal((1.0, program.BuildId.ToString()), (fit.Report.GetProperty("share").GetDouble(), fit.BuildId));
+        await FailsAsync(() => client.GetFitAsync("loop", europe.Profile, "bb02", Stop), ServerFailure.Unusable);
+    }
+
+    [Fact]
+    public async Task A_fleet_of_many_hosts_is_added_up_in_halves_and_each_host_is_told()
+    {
+        for (int host = 0; host < 12; host++)
+            await UploadAsync(100, host, $"c{host}");
+        await client.UploadBinaryAsync(program.BuildId, program.Binary, Stop);
+        PgoAnswer fleet = await PgoAsync();
+        Assert.Equal(12, fleet.Report.GetProperty("hosts").GetArrayLength());
+        Assert.Equal(1200, fleet.Report.GetProperty("totalBranches").GetInt32());
+        Assert.Equal(1.0, fleet.Report.GetProperty("convergence").GetDouble());
+        await UploadAsync(100, 20, "c0");
+        PgoAnswer few = await PgoAsync("{cluster=~\"c[0-7]\"}");
+        Assert.Equal((8, 900), (few.Report.GetProperty("hosts").GetArrayLength(), few.Report.GetProperty("totalBranches").GetInt32()));
     }
 
     [Fact]
@@ -109,6 +127,8 @@ public sealed class ServiceApiTests : IClassFixture<LoopProgram>, IDisposable
         PgoAnswer byDebugFile = await PgoAsync();
         await client.UploadBinaryAsync(program.BuildId, program.Binary, Stop);
         Assert.Equal(byDebugFile.Profile, (await PgoAsync()).Profile);
+        Assert.Matches($"^{program.BuildId} .*/loop\n{program.BuildId} .*/debug\n$", server.Cli("binaries", "put", program.Binary, debug).Succeeded().Output);
+        Assert.Contains("is not an ELF file", server.Cli("binaries", "put", Tool.RepositoryRoot() + "/README.md").Error, StringComparison.Ordinal);
         using HttpResponseMessage again = await server.PutBinaryAsync(program.BuildId.ToString(), await File.ReadAllBytesAsync(stripped));
         Assert.Equal(HttpStatusCode.OK, again.StatusCode);
         Assert.True((await client.GetServiceAsync("loop", Stop)).Builds[0].HasDebugInfo);
