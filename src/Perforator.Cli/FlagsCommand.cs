@@ -27,10 +27,17 @@ internal static partial class FlagsCommand
             Example: clang++ -O2 -g -fdebug-info-for-profiling $(perforator flags search --compiler clang++ --or-last) …
             """);
         delivery.AddTo(command, withForm: false);
-        foreach (Option option in (Option[])[profile, compiler, rustc, lto, ldflags])
+        OptimiserOption optimiser = new(Optimiser.Clang, Optimiser.Bolt, Optimiser.Propeller);
+        foreach (Option option in (Option[])[profile, compiler, rustc, lto, ldflags, optimiser.Option])
             command.Add(option);
         command.Check(result =>
         {
+            if (LayoutOutput.Consumer(optimiser.Of(result)) is not null)
+            {
+                if (result.GetValue(rustc) || result.GetResult(compiler) is not null)
+                    result.AddError("BOLT's and Propeller's switches are clang's and the linker's own: leave --rustc and --compiler out.");
+                return;
+            }
             if ((result.GetResult(profile) is null) == (result.GetValue(delivery.Choice.Service) is null))
                 result.AddError("A service, or a profile's file with --profile, has to be given.");
             if (result.GetValue(rustc) && (result.GetValue(lto) || result.GetValue(ldflags)))
@@ -38,6 +45,11 @@ internal static partial class FlagsCommand
         });
         command.SetAction(async (parsed, stop) =>
         {
+            if (LayoutOutput.Consumer(optimiser.Of(parsed)) is { } consumer)
+            {
+                Console.Out.WriteLine(string.Join(' ', LayoutSwitches.Of(consumer, parsed.GetValue(profile), parsed.GetValue(ldflags), parsed.GetValue(lto))));
+                return ExitCodes.Ok;
+            }
             Wanted wanted = new(parsed.GetValue(compiler), parsed.GetValue(rustc), parsed.GetValue(lto), parsed.GetValue(ldflags));
             try
             {

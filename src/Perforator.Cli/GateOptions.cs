@@ -49,10 +49,13 @@ internal sealed class GateOptions
         return null;
     };
 
+    /// <summary>All of them.</summary>
+    public IReadOnlyList<Option> All => [minRatio, minCoverage, minOverlap, maxAge, minHosts];
+
     /// <summary>Gives a verb the options, and has it refuse gates that contradict each other or what is asked for.</summary>
     public void AddTo(Command verb, ProfileChoiceOptions choice)
     {
-        foreach (Option option in (Option[])[minRatio, minCoverage, minOverlap, maxAge, minHosts])
+        foreach (Option option in All)
             verb.Add(option);
         verb.Check(result => Check(result, choice));
     }

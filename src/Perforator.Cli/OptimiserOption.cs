@@ -29,7 +29,9 @@ internal sealed class OptimiserOption
         ("clang", Optimiser.Clang), ("gcc", Optimiser.Gcc), ("go", Optimiser.Go), ("bolt", Optimiser.Bolt), ("propeller", Optimiser.Propeller),
     ];
 
-    public OptimiserOption() => Option.AcceptOnlyFromAmong([.. Names.Select(static name => name.Name)]);
+    /// <param name="some">Those that the verb can serve; all if none are given.</param>
+    public OptimiserOption(params Optimiser[] some) =>
+        Option.AcceptOnlyFromAmong([.. Names.Where(name => some.Length == 0 || some.Contains(name.Value)).Select(static name => name.Name)]);
 
     public Option<string> Option { get; } = new("--for")
     {

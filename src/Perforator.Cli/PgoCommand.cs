@@ -37,10 +37,14 @@ internal static class PgoCommand
             Example: clang++ -O2 -g -fprofile-sample-use="$(perforator pgo search --min-ratio 1)" …
             """);
         delivery.AddTo(command, withForm: true);
+        OptimiserOption optimiser = new(Optimiser.Clang, Optimiser.Bolt, Optimiser.Propeller);
+        command.Add(optimiser.Option);
         command.Add(fit);
         command.Add(diff);
         command.Check(result =>
         {
+            if (LayoutOutput.Consumer(optimiser.Of(result)) is not null)
+                delivery.CheckLayout(result, fit, diff);
             if (result.GetResult(diff) is not null && result.GetResult(delivery.Choice.Binary) is not null)
                 result.AddError("--diff compares profiles that the server keeps; leave --binary out.");
         });
@@ -48,6 +52,8 @@ internal static class PgoCommand
         {
             ProfileChoice choice = delivery.Choice.Of(parsed);
             using ServerClient client = new(choice.Server);
+            if (LayoutOutput.Consumer(optimiser.Of(parsed)) is { } consumer)
+                return await LayoutDelivery.RunAsync(client, consumer, choice, delivery.OutputOf(parsed)!, delivery.IsJson(parsed), stop);
             ProfileDelivery.Result result = await delivery.RunAsync(parsed, client, choice, async acquired =>
             {
                 List<ProfileDelivery.Finding> findings = [];

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Perforator.Api;
@@ -38,6 +39,22 @@ internal sealed class ProfileDelivery
 
     /// <summary>Whether the report is wanted as JSON.</summary>
     public bool IsJson(ParseResult parsed) => parsed.GetValue(json);
+
+    /// <summary>Where to write, as the user has it.</summary>
+    public string? OutputOf(ParseResult parsed) => parsed.GetValue(output);
+
+    /// <summary>Holds the options to what a layout takes: the binary it is of, and a name for its files.</summary>
+    /// <param name="others">Options of the verb's own that are about sample profiles.</param>
+    public void CheckLayout(CommandResult result, params Option[] others)
+    {
+        if (result.GetResult(Choice.Binary) is null)
+            result.AddError("A layout is of one build: name the binary to lay out with --binary FILE.");
+        if (result.GetResult(output) is null)
+            result.AddError("Give -o FILE for the layout.");
+        foreach (Option option in (Option[])[orLast, Choice.At, Choice.Name, Choice.HalfLife, Choice.Only, Choice.Format, Choice.SymbolList, Choice.LateInlining.Option, .. Gates.All, .. others])
+            if (result.GetResult(option) is { Implicit: false })
+                result.AddError($"{option.Name} is for sample profiles, not for layouts.");
+    }
 
     /// <summary>Whether a build that asks is not to fail.</summary>
     public bool IsOrLast(ParseResult parsed) => parsed.GetValue(orLast);
