@@ -62,7 +62,7 @@ public sealed class GccTests : IClassFixture<GccTests.Program>
         {
             string name = Path.GetFileNameWithoutExtension(source), dump = program.Programs[name + ".dump"];
             ToolResult compiled = Tool.Run("g++",
-                ["-O2", "-g1", "-Wall", "-Wextra", $"-fauto-profile={program.Profile}", $"-fdump-tree-optimized-blocks={dump}", "-c", source, "-o", program.Programs[name + ".o"]]).Succeeded();
+                ["-O2", "-g1", "-Wall", "-Wextra", $"-fauto-profile={program.Profile}", $"-fdump-tree-optimized={dump}", "-c", source, "-o", program.Programs[name + ".o"]]).Succeeded();
             Assert.Equal("", compiled.Output + compiled.Error);
             // "local count" is what GCC guesses; "count" comes from a profile.
             Assert.Matches(new Regex(@"\[count: [1-9]\d{2,}\]"), File.ReadAllText(dump));
