@@ -20,8 +20,12 @@ internal sealed record CompilerSwitches(IReadOnlyList<string> Needed, IReadOnlyL
     /// <param name="lto">Whether code is optimised at link time too.</param>
     public static CompilerSwitches ForClang(string profile, bool hasProbes, bool lto) => new(
         [.. lto ? ["-flto=thin"] : (string[])[], .. hasProbes ? ["-fpseudo-probe-for-profiling"] : (string[])[], $"-fprofile-sample-use={profile}"],
-        // "-mllvm=x" is one word, which no build system takes for a repetition of another, as CMake does with "-mllvm x".
-        [.. hasProbes ? [] : (string[])["-fsample-profile-use-profi"], .. (hasProbes ? WithProbes : WithLines).Select(static option => $"-mllvm={option}")]);
+        // "-mllvm=x" is one word, which no build system takes for a repetition of another, as CMake does with "-mllvm x". Build systems that give the
+        // line that links the compile line's switches would have it warn of those.
+        [
+            .. hasProbes ? [] : (string[])["-fsample-profile-use-profi"],
+            "--start-no-unused-arguments", .. (hasProbes ? WithProbes : WithLines).Select(static option => $"-mllvm={option}"), "--end-no-unused-arguments",
+        ]);
 
     /// <summary>For clang's link line with link-time optimisation; lld's plugin for LLVM code is the linker that takes the profile.</summary>
     public static CompilerSwitches ForClangLink(string profile, bool hasProbes) => new(

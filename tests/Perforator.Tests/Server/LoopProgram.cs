@@ -65,11 +65,12 @@ public sealed class LoopProgram : IDisposable
     public void CompileWith(string profile) => Compile("optimised", "-g", "-Werror", $"-fprofile-sample-use={profile}");
 
     /// <summary>One minute in which the loop went round so many times.</summary>
-    public BranchProfileSet Recorded(ulong rounds, int minute = 0, string service = "loop")
+    /// <param name="other">Another file of the service that is the same code under another build id; null for the program itself.</param>
+    public BranchProfileSet Recorded(ulong rounds, int minute = 0, string service = "loop", (BuildId Id, string Path)? other = null)
     {
         BranchProfileSet set = new() { Start = Uploads.Start.AddMinutes(minute), End = Uploads.Start.AddMinutes(minute + 1), TotalSamples = rounds };
         set.Labels[ProfileLabels.Service] = service;
-        BranchProfile profile = new(BuildId, "/opt/loop") { Samples = rounds, BranchEntries = rounds };
+        BranchProfile profile = new(other?.Id ?? BuildId, other?.Path ?? "/opt/loop") { Samples = rounds, BranchEntries = rounds };
         profile.AddBranch(LoopEnd, LoopStart, rounds);
         profile.AddRange(LoopStart, LoopEnd, rounds);
         set.Add(profile);
