@@ -125,6 +125,48 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
         Assert.Equal(whole, await AnswerAsync());
     }
 
+    /// <summary>A database of yesterday over the objects of today, which were added up further since.</summary>
+    [Fact]
+    public async Task A_restored_backup_adds_up_what_it_knows_and_what_is_sent_again_and_nothing_else()
+    {
+        for (int minute = 0; minute < 100; minute += 10)
+            await UploadAsync(Uploads.Set(count: (ulong)minute + 1, minute: minute));
+        time.Now = Uploads.Start.AddHours(3);
+        Assert.Equal(2, await blocks.RunAsync(Stop));
+        (string, string, long) before = await AnswerAsync();
+        Sql($"VACUUM INTO '{folder["backup.db"]}'");
+
+        BranchProfileSet[] later = [Uploads.Set(count: 7, minute: 5), Uploads.Set(count: 9, minute: 180)];
+        foreach (BranchProfileSet set in later)
+            await UploadAsync(set);
+        time.Now = Uploads.Start.AddDays(2);
+        await blocks.RunAsync(Stop);
+        await collector.RunAsync(Stop);
+        (string, string, long) after = await AnswerAsync();
+        Assert.NotEqual(before, after);
+
+        await storage.DisposeAsync();
+        foreach (string file in Directory.GetFiles(folder["data"], "perforator.db*"))
+            File.Delete(file);
+        File.Move(folder["backup.db"], folder["data/perforator.db"]);
+        await InitializeAsync();
+        Assert.Equal(before, await AnswerAsync());
+        foreach (BranchProfileSet set in later)
+            await UploadAsync(set);
+        Assert.Equal(after, await AnswerAsync());
+        await blocks.RunAsync(Stop);
+        Assert.Equal(after, await AnswerAsync());
+    }
+
+    private void Sql(string command)
+    {
+        using Microsoft.Data.Sqlite.SqliteConnection connection = new($"Data Source={folder["data/perforator.db"]};Pooling=false");
+        connection.Open();
+        using Microsoft.Data.Sqlite.SqliteCommand sql = connection.CreateCommand();
+        sql.CommandText = command;
+        sql.ExecuteNonQuery();
+    }
+
     public async Task DisposeAsync() => await storage.DisposeAsync();
 
     public void Dispose() => folder.Dispose();
