@@ -20,7 +20,7 @@ internal static class GenerateCommand
     public static Command Create()
     {
         Option<string> binary = new("--binary") { Description = "The binary that ran.", HelpName = "FILE", Required = true };
-        Option<string?> debugFile = new("--debug-file") { Description = "A separate file with the binary's debug info.", HelpName = "FILE" };
+        Option<string?> debugFile = new("--debug-file") { Description = "A separate file with the binary's debug info, or a folder that has it by build id or name.", HelpName = "PATH" };
         Option<string[]> perfScripts = new("--perf-script")
         {
             Description = "Text from 'perf script -F ip,brstack --show-mmap-events'. May be given several times.",
@@ -91,7 +91,8 @@ internal static class GenerateCommand
             if (parsed.GetValue(output) is { } file and not "-")
                 WholeFile.Check(file);
             TargetCompiler target = TargetOf(optimiser.Of(parsed));
-            using ProfiledBinary opened = ProfiledBinary.Load(parsed.GetValue(binary)!, new LocalDebugFiles(parsed.GetValue(debugFile)), target);
+            (string binaryFile, string? debugInfo) = SplitBinary.Of(parsed.GetValue(binary)!, parsed.GetValue(debugFile));
+            using ProfiledBinary opened = ProfiledBinary.Load(binaryFile, Debuginfod.Behind(new LocalDebugFiles(debugInfo)), target);
             RecordedBranches inputs = Read(parsed, opened.ToModule(parsed.GetValue(recordedAs)));
             inputs.Notes.AddRange(CompilerShare.Of(inputs.Branches, opened).Check(target, opened.Path));
             CollectNowNotLater();
@@ -100,6 +101,8 @@ internal static class GenerateCommand
             if (checks.IsLikelyOfAnotherBuild)
                 throw new UserErrorException(string.Create(CultureInfo.InvariantCulture,
                     $"{opened.Path} is not the build that was recorded: {100.0 * (checks.NotOnBoundary + checks.BetweenInstructions) / checks.RangeSamples:0} % of the samples do not fit its instructions; name the binary that ran"));
+            if (profile.Functions.Count == 0)
+                throw new UserErrorException($"none of the {inputs.Branches.Branches.Total} branches recorded of {opened.Path} fall into functions with debug info, so that the profile would be empty: {WhyEmpty(checks)}");
             if (parsed.GetValue(symbols))
                 profile.Symbols.UnionWith(opened.FunctionNames());
             late.Apply(parsed, profile);
@@ -153,6 +156,11 @@ internal static class GenerateCommand
             Console.Error.Write(parsed.GetValue(json) ? report.ToJson() + "\n" : report.ToText());
         }
     }
+
+    /// <summary>What most samples have the matter with them.</summary>
+    private static string WhyEmpty(FlowChecks checks) => checks.Findings().FirstOrDefault() is { What: { } what } worst
+        ? string.Create(CultureInfo.InvariantCulture, $"{100.0 * worst.Samples / Math.Max(1, worst.Of):0} % {what}")
+        : "see that the binary is the one that ran, and was built with -g";
 
     /// <summary>
     /// Collects garbage now, while little is alive, and not again before 48 MB are allocated: small runs get by with that, and collecting

@@ -32,6 +32,7 @@ internal static class ProfileOverlapCommand
             Example: perforator profile overlap --similarity-cutoff 900000 yesterday.afdo today.afdo
             """)
         { Base, Tests, Function, ValueCutoff, SimilarityCutoff };
+        command.Aliases.Add("compare");
         command.SetAction(Run);
         return command;
     }

@@ -26,6 +26,13 @@ internal static class FuzzSeeds
         Save(folder, "branch-counts", "bolt", "B 1030 1010 5 2\nB X:0 1020 3 0\nF 1010 1030 4\nf 1020 1030 1\nS 1030 7\n"u8);
         Save(folder, "branch-counts", "autofdo", "2\n0x1010-0x1030:4\n1020-1030:1\n1\n1030:7\n2\n1030->1010:5\n0->1020:3\n"u8);
 
+        Save(folder, "branch-counts", "bolt-traces", "E cycles\nT 1030 1010 1020 5\nR 1020 1010 ffffffffffffffff 7\nr 1010 1020 3\nT -1 1010 1020 1\nS 00112233:1030 4\nE x\nS 1040 9\n"u8);
+        Save(folder, "branch-counts", "simpleperf", "1\n1010-1030:4\n0\n1\n1030->1010:5\n// build_id: 0x00112233\n// /bin/a\n1\n10-30:4\n0\n0\n// /bin/b\n"u8);
+        Save(folder, "perf-script", "tasks", "a 31/9 PERF_RECORD_COMM exec: a:31/9\nPERF_RECORD_FORK(32:32):(31:31)\na 32/32 12.3: 1 cycles:\n\t 401234\n 0x4005c8/0x4005dc/P/-/-/0\n\n9 401234 00112233:0x4005c8/44556677:0x4005dc/P/-/-/0\n"u8);
+        foreach (string name in new[] { "branch-counts", "perf-script" })
+            foreach (string path in Directory.GetFiles(Path.Combine(folder, name)))
+                Save(folder, "input-kind", Path.GetFileName(path), File.ReadAllBytes(path));
+
         BranchProfileSet set = new();
         set.Labels.Add(ProfileLabels.Service, "search");
         BranchProfile branches = new(BuildId.Parse("0123456789abcdef"), "/usr/bin/search");

@@ -3,6 +3,7 @@ using Perforator.Bytes;
 using Perforator.Dwarf;
 using Perforator.Elf;
 using Perforator.Generation;
+using Perforator.Inputs;
 using Perforator.Layout;
 using Perforator.PerfData;
 using Perforator.PerfScript;
@@ -27,6 +28,7 @@ internal sealed record FuzzTarget(string Name, Action<byte[]> Read)
         new("perf-data", static bytes => new PerfDataReader(NewSink()).Read(new MemoryStream(bytes))),
         new("perf-script", static bytes => new PerfScriptReader(NewSink()).Read(new MemoryStream(bytes))),
         new("branch-counts", static bytes => new BranchCountText(new OneModule(), OneModule.Any).Read(new MemoryStream(bytes))),
+        new("input-kind", static bytes => InputKinds.Detect(bytes)),
         new("branch-profile", static bytes => BranchProfileCodec.Decode(bytes)),
         new("branch-profile-message", static bytes => BranchProfileMessage.Decode(bytes)),
         new("pprof", static bytes => new PprofReader(NewSink(), new OneModule()).Read(bytes)),

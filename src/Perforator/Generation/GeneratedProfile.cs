@@ -40,6 +40,7 @@ public sealed record GeneratedProfile(byte[] Bytes, GenerationReport Report)
         if (form.HasSymbolList)
             profile.Symbols.UnionWith(binary.FunctionNames());
         byte[] bytes = SampleProfileWriter.ToBytes(profile, form.Format);
-        return new GeneratedProfile(bytes, GenerationReport.Create(branches, binary, profile, checks, (ulong)totalProfiles, losses, service));
+        return new GeneratedProfile(bytes, GenerationReport.Create(
+            branches, binary, profile, checks, (ulong)totalProfiles, losses, service, [.. CompilerShare.Of(branches, binary).Check(TargetCompiler.Clang, binary.Path)]));
     }
 }

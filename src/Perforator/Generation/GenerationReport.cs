@@ -128,8 +128,14 @@ public sealed record GenerationReport
             HotFunctionCoverage = quality.HotCoverage,
             Checks = checks,
             Losses = losses,
-            Notes = [.. notes ?? [], .. AddressNote(branches)],
+            Notes = [.. notes ?? [], .. AddressNote(branches), .. IdentityNote(binary)],
         };
+    }
+
+    private static IEnumerable<string> IdentityNote(ProfiledBinary binary)
+    {
+        if (!binary.HasOwnBuildId)
+            yield return $"{binary.Path} has no build id (its identity here is a hash of its content), so that recordings are told to be of it by its file name alone: link it with -Wl,--build-id";
     }
 
     private static IEnumerable<string> AddressNote(BranchProfile branches)
@@ -194,6 +200,7 @@ public sealed record GenerationReport
         json["exactAddressSamples"] = ExactAddressSamples;
         json["summary"] = ReportJson.Of(Summary);
         json["findings"] = new JsonArray([.. Checks.Findings().Select(f => new JsonObject { ["samples"] = f.Samples, ["of"] = f.Of, ["what"] = f.What })]);
+        json["usableShare"] = Checks.UsableShare;
         json["losses"] = ReportJson.Of(Losses);
         json["notes"] = new JsonArray([.. Notes.Select(note => JsonValue.Create(note))]);
         json["advice"] = Advice;

@@ -87,7 +87,7 @@ public sealed class ProfiledBinary : IDisposable
         try
         {
             if (elf.ExecutableBytes == 0)
-                throw new UserErrorException($"{path} holds no code, only debug info: give the binary itself; its debug file is found when it lies beside it");
+                throw new UserErrorException($"{path} holds no code, only debug info: give the binary itself, and this file as its debug file (generate --binary BINARY --debug-file {path})");
             symbolizer = Symbolizer.Open(elf, debugFiles, namesFromSymbols: target == TargetCompiler.Gcc);
             if (!symbolizer.HasDebugInfo)
                 throw new UserErrorException(
@@ -116,6 +116,9 @@ public sealed class ProfiledBinary : IDisposable
 
     /// <summary>The piece of a function that holds an address, as debug info has it.</summary>
     public FunctionRange? FunctionAt(BinaryAddress address) => symbolizer.FindFunction(address);
+
+    /// <summary>Whether the file has a build id of its own; else its identity is a hash that no recording knows.</summary>
+    public bool HasOwnBuildId => elf.HasBuildIdNote(out _);
 
     /// <summary>The canonical name of the function that is entered at an address; null for any other address.</summary>
     public string? CalleeAt(ulong address)

@@ -69,7 +69,8 @@ public static class ServiceProfileGenerator
             SampleProfile profile = ProfileGenerator.Generate(flow, binary, checks);
             if (withSymbols)
                 profile.Symbols.UnionWith(binary.FunctionNames());
-            report.Add(GenerationReport.Create(sum, binary, profile, checks, report.TotalProfiles) with { Binary = path }, CodeEffect.Of(sum, flow, binary));
+            string[] notes = [.. CompilerShare.Of(sum, binary).Check(TargetCompiler.Clang, path)];
+            report.Add(GenerationReport.Create(sum, binary, profile, checks, report.TotalProfiles, notes: notes) with { Binary = path }, CodeEffect.Of(sum, flow, binary));
             if (profile.Functions.Count == 0)
                 report.Problem = "none of its branches fall into functions with debug info; build it with -g";
             return report.Problem is null ? new GeneratedBuild(profile, report) : null;

@@ -17,7 +17,7 @@ public sealed class LocalDebugFiles(string? named = null) : IDebugFiles
 
     /// <inheritdoc/>
     public ElfFile? FindDebugFile(ElfFile binary, LossCounts losses) =>
-        named is not null ? Open(binary, named) : binary.HasSection(".debug_info") ? null : Find(binary, losses);
+        named is not null ? Directory.Exists(named) ? FindIn(named, binary, losses) : Open(binary, named) : binary.HasSection(".debug_info") ? null : Find(binary, losses);
 
     /// <inheritdoc/>
     public ElfFile? FindPackage(ElfFile linked, LossCounts losses)
@@ -56,6 +56,26 @@ public sealed class LocalDebugFiles(string? named = null) : IDebugFiles
             losses.Add($"damaged or unreadable split debug info {path}: {e.Message}");
             return null;
         }
+    }
+
+    /// <summary>The binary's debug file in a folder that the user named: by build id, as distributions and symbol stores lay them out, or by name.</summary>
+    private static ElfFile? FindIn(string folder, ElfFile binary, LossCounts losses)
+    {
+        if (binary.HasSection(".debug_info"))
+            return null;
+        string name = Path.GetFileName(binary.Path);
+        List<string> paths = [Path.Combine(folder, name + ".debug"), Path.Combine(folder, name), Path.Join(folder, Path.GetFullPath(binary.Path) + ".debug")];
+        if (binary.HasBuildIdNote(out BuildId id))
+        {
+            string text = id.ToString();
+            string file = Path.Combine(text[..2], text[2..] + ".debug");
+            paths.InsertRange(0, [Path.Combine(folder, ".build-id", file), Path.Combine(folder, file), Path.Combine(folder, text + ".debug"), Path.Combine(folder, text, "debuginfo")]);
+        }
+        foreach (string path in paths)
+            if (Try(path, f => f.HasSection(".debug_info") && (id.IsEmpty || !f.HasBuildIdNote(out BuildId own) || own == id)) is { } found)
+                return found;
+        losses.Add($"no debug file of {binary.Path} in {folder}, neither by build id ({(id.IsEmpty ? "it has none" : id)}) nor by name");
+        return Find(binary, losses);
     }
 
     /// <summary>Opens the debug file that the user named.</summary>

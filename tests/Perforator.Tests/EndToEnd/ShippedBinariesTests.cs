@@ -1,0 +1,153 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+using Perforator.Elf;
+using Perforator.Tests.Infrastructure;
+
+namespace Perforator.Tests.EndToEnd;
+
+/// <summary>Binaries as they are shipped: stripped, with debug info elsewhere, without a build id, compiled by others.</summary>
+public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture<CasesTests.Files>, IDisposable
+{
+    private readonly TemporaryFolder folder = new();
+
+    private string Expected => File.ReadAllText(files["short-build-id", "expected_md5.txt"]);
+
+    private string Recording => files["short-build-id", "new_md5.perf.data"];
+
+    public void Dispose() => folder.Dispose();
+
+    /// <summary>A stripped binary and its debug info.</summary>
+    private (string Binary, string Debug) Split()
+    {
+        string whole = files["short-build-id", "prog_md5"], binary = folder["prog"], debug = folder["prog.debug"];
+        Tool.Run("llvm-objcopy-19", ["--only-keep-debug", whole, debug]).Succeeded();
+        Tool.Run("llvm-objcopy-19", ["--strip-debug", whole, binary]).Succeeded();
+        return (binary, debug);
+    }
+
+    private static string BuildIdOf(string path)
+    {
+        using ElfFile elf = ElfFile.Load(path);
+        return elf.BuildId.ToString();
+    }
+
+    [Fact]
+    public void A_debug_file_in_place_of_the_binary_leads_to_it()
+    {
+        (string binary, string debug) = Split();
+        Assert.Equal(Expected, Tool.Cli("generate", "--binary", debug, "--perf-data", Recording, "--format", "text").Succeeded().Output);
+        File.Delete(binary);
+        ToolResult result = Tool.Cli("generate", "--binary", debug, "--perf-data", Recording, "--format", "text");
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains($"{debug} holds no code, only debug info: give the binary itself, and this file as its debug file", result.Error);
+    }
+
+    [Theory]
+    [InlineData(".build-id/{0}/{1}.debug")]
+    [InlineData("{0}/{1}.debug")]
+    [InlineData("{0}{1}.debug")]
+    [InlineData("prog.debug")]
+    public void Debug_info_is_found_in_a_folder_by_build_id_or_name(string layout)
+    {
+        (string binary, string debug) = Split();
+        string id = BuildIdOf(binary), store = folder["store"], target = Path.Combine(store, string.Format(layout, id[..2], id[2..]));
+        Directory.CreateDirectory(Path.GetDirectoryName(target)!);
+        File.Move(debug, target);
+        Assert.Equal(Expected, Tool.Cli("generate", "--binary", binary, "--debug-file", store, "--perf-data", Recording, "--format", "text").Succeeded().Output);
+    }
+
+    /// <summary>Fetched once, then from the cache; a server that has another file, or none, is named.</summary>
+    [Fact]
+    public async Task Debug_info_comes_from_debuginfod()
+    {
+        (string binary, string debug) = Split();
+        byte[] content = File.ReadAllBytes(debug);
+        File.Delete(debug);
+        string id = BuildIdOf(binary);
+        int port;
+        using (TcpListener free = new(IPAddress.Loopback, 0))
+        {
+            free.Start();
+            port = ((IPEndPoint)free.LocalEndpoint).Port;
+        }
+        using HttpListener server = new() { Prefixes = { $"http://127.0.0.1:{port}/" } };
+        server.Start();
+        Dictionary<string, string> environment = new() { ["DEBUGINFOD_URLS"] = $"http://127.0.0.1:{port}/empty http://127.0.0.1:{port}", ["DEBUGINFOD_CACHE_PATH"] = folder["cache"] };
+        Task<List<string>> serving = Task.Run(async () =>
+        {
+            List<string> asked = [];
+            while (asked.Count < 2)
+            {
+                HttpListenerContext context = await server.GetContextAsync();
+                asked.Add(context.Request.Url!.AbsolutePath);
+                context.Response.StatusCode = asked.Count == 1 ? 404 : 200;
+                if (asked.Count == 2)
+                    await context.Response.OutputStream.WriteAsync(content);
+                context.Response.Close();
+            }
+            return asked;
+        });
+        string[] arguments = ["generate", "--binary", binary, "--perf-data", Recording, "--format", "text"];
+        Assert.Equal(Expected, Tool.Run(Tool.Perforator, arguments, environment: environment).Succeeded().Output);
+        Assert.Equal([$"/empty/buildid/{id}/debuginfo", $"/buildid/{id}/debuginfo"], await serving);
+        server.Stop();
+        Assert.Equal(Expected, Tool.Run(Tool.Perforator, arguments, environment: environment).Succeeded().Output);
+        environment["DEBUGINFOD_CACHE_PATH"] = folder["other"];
+        ToolResult result = Tool.Run(Tool.Perforator, arguments, environment: environment);
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains("has no debug info", result.Error);
+    }
+
+    [Fact]
+    public void A_binary_without_a_build_id_is_said_to_have_none()
+    {
+        string bare = folder["prog_md5"];
+        Tool.Run("llvm-objcopy-19", ["--remove-section=.note.gnu.build-id", files["short-build-id", "prog_md5"], bare]).Succeeded();
+        string report = Tool.Cli("generate", "--binary", bare, "--recorded-as", "prog_md5", "--perf-data", Recording, "--format", "text").Succeeded().Error;
+        Assert.Contains($"{bare} has no build id (its identity here is a hash of its content)", report);
+        Assert.Contains("-Wl,--build-id", report);
+    }
+
+    /// <summary>Half of the code is of a compiler that has no use for the profile: the report says of which.</summary>
+    [SkippableFact]
+    public void Code_of_other_compilers_is_told_by_name()
+    {
+        Tool.Require("gcc");
+        string clang = folder.Write("a.c", "int other(int); int work(int n) { int s = 0; for (int i = 0; i < n; i++) s += i % 3 ? other(i) : i; return s; } int main(int c, char **v) { return work(c * 30000000) == 42; }");
+        string gcc = folder.Write("b.c", "int other(int n) { int s = 1; for (int i = 0; i < n % 7; i++) s = s * 5 + i; return s; }");
+        string binary = folder["mixed"], data = folder["mixed.perf.data"];
+        Tool.Run("clang-19", ["-O1", "-g", "-c", clang, "-o", folder["a.o"]]).Succeeded();
+        Tool.Run("gcc", ["-O1", "-g", "-c", gcc, "-o", folder["b.o"]]).Succeeded();
+        Tool.Run("clang-19", ["-Wl,--build-id", folder["a.o"], folder["b.o"], "-o", binary]).Succeeded();
+        Tool.Cli("record", "--source", "software", "--max-overhead", "100%", "-o", data, "--", binary).Succeeded();
+        ToolResult result = Tool.Cli("generate", "--binary", binary, "--perf-data", data, "--format", "text", "--json").Succeeded();
+        JsonElement report = JsonDocument.Parse(result.Error).RootElement;
+        Assert.InRange(report.GetProperty("usableShare").GetDouble(), 0.5, 1);
+        Assert.Contains(report.GetProperty("notes").EnumerateArray(), note => note.GetString()!.Contains("that clang did not compile (mostly ", StringComparison.Ordinal));
+
+        // The service's report says so too.
+        using ServerProcess server = ServerProcess.Start(folder["data"]);
+        server.Cli("import", data, "--service", "mixed", "--binary", binary).Succeeded();
+        Assert.Contains("that clang did not compile (mostly ", server.Cli("pgo", "mixed", "-o", folder["afdo"]).Succeeded().Error);
+    }
+
+    /// <summary>Nothing usable is an error, not an empty profile.</summary>
+    [Fact]
+    public void A_profile_that_would_be_empty_is_refused()
+    {
+        string counts = folder.Write("counts.txt", "B 1 2 5 0\nF 2 3 5\n");
+        ToolResult result = Tool.Cli("generate", "--binary", files["short-build-id", "prog_md5"], "--perf-script", counts, "--format", "text");
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains("so that the profile would be empty", result.Error);
+        Assert.Equal("", result.Output);
+    }
+
+    [Fact]
+    public void Profiles_are_compared_under_either_name()
+    {
+        string profile = files["short-build-id", "expected_md5.txt"];
+        Assert.Equal(Tool.Cli("profile", "overlap", profile, profile).Succeeded().Output, Tool.Cli("profile", "compare", profile, profile).Succeeded().Output);
+        Assert.Equal(2, Tool.Cli("profile", "contrast", profile, profile).ExitCode);
+    }
+}
