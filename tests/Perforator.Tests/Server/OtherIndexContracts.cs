@@ -33,7 +33,7 @@ public abstract class BinaryCatalogContract
     [Fact]
     public async Task Files_of_builds_that_no_service_has_are_removed()
     {
-        
+
         await Storage.Profiles.AddAsync(NewUpload.Of("cb", 1, Uploads.Set("user", buildId: "cb01"), Uploads.Start), Stop);
         await Storage.Binaries.AddAsync(File("cb01", "d1"), replace: false, Stop);
         await Storage.Binaries.AddAsync(File("cb02", "d2"), replace: false, Stop);
