@@ -33,7 +33,7 @@ public sealed class PgoChoiceTests : IClassFixture<LoopProgram>, IDisposable
 
     private string Path(params string[] arguments) => Cli(["pgo", .. arguments]).Succeeded().Output.TrimEnd('\n');
 
-    private Task GoodDataAsync(int minute = 0) => server.UploadAsync(program.Recorded(rounds: program.ExecutableBytes * 2, minute));
+    private async Task GoodDataAsync(int minute = 0) => await server.UploadAsync(program.Recorded(rounds: program.ExecutableBytes * 2, minute));
 
     [Fact]
     public async Task A_service_of_several_files_is_one_profile_and_what_is_missing_is_named()
@@ -197,7 +197,7 @@ public sealed class PgoChoiceTests : IClassFixture<LoopProgram>, IDisposable
             case "$*" in *-mllvm=*|*salvage*) echo "error: unknown argument"; exit 1;; esac
             exec clang++-19 "$@"
             """);
-        File.SetUnixFileMode(compiler, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        Tool.Run("chmod", ["+x", compiler]).Succeeded();
         string older = Flags("loop", "--compiler", compiler);
         Assert.Contains(" -mllvm -inline-enable-cost-benefit-analysis=true", older, StringComparison.Ordinal);
         Assert.DoesNotContain("salvage", older, StringComparison.Ordinal);
