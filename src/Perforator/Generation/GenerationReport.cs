@@ -187,15 +187,7 @@ public sealed record GenerationReport
 
     internal JsonObject ToJsonObject()
     {
-        JsonObject json = [];
-        foreach ((string name, object value) in Fields())
-            json[ReportJson.Name(name)] = value switch
-            {
-                ulong number => number,
-                int number => number,
-                double number => number,
-                _ => (JsonNode)value.ToString()!,
-            };
+        JsonObject json = ReportJson.Of(Fields());
         json["addressSamples"] = AddressSamples;
         json["exactAddressSamples"] = ExactAddressSamples;
         json["summary"] = ReportJson.Of(Summary);

@@ -7,7 +7,20 @@ namespace Perforator.Generation;
 /// <summary>What the reports' JSON has in common: names in camelCase, reasons of loss as they are told.</summary>
 internal static class ReportJson
 {
-    public static string Name(string property) => JsonNamingPolicy.CamelCase.ConvertName(property);
+    /// <summary>An object of a report's fields.</summary>
+    public static JsonObject Of(IEnumerable<(string Name, object Value)> fields)
+    {
+        JsonObject json = [];
+        foreach ((string name, object value) in fields)
+            json[JsonNamingPolicy.CamelCase.ConvertName(name)] = value switch
+            {
+                ulong number => number,
+                int number => number,
+                double number => number,
+                _ => (JsonNode)value.ToString()!,
+            };
+        return json;
+    }
 
     public static JsonObject Of(LossCounts losses)
     {

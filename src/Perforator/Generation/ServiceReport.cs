@@ -185,15 +185,7 @@ public sealed class ServiceReport
 
     internal JsonObject ToJsonObject()
     {
-        JsonObject json = [];
-        foreach ((string name, object value) in Fields())
-            json[ReportJson.Name(name)] = value switch
-            {
-                ulong number => number,
-                int number => number,
-                double number => number,
-                _ => (JsonNode)value.ToString()!,
-            };
+        JsonObject json = ReportJson.Of(Fields());
         json["convergence"] = Convergence;
         json["halfLifeDays"] = HalfLifeDays;
         json["newestDay"] = NewestDay.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
