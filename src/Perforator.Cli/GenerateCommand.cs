@@ -98,9 +98,6 @@ internal static class GenerateCommand
             CollectNowNotLater();
             FlowChecks checks = new();
             SampleProfile profile = ProfileGenerator.Generate(inputs.Branches, opened, checks);
-            if (checks.IsLikelyOfAnotherBuild)
-                throw new UserErrorException(string.Create(CultureInfo.InvariantCulture,
-                    $"{opened.Path} is not the build that was recorded: {100.0 * (checks.NotOnBoundary + checks.BetweenInstructions) / checks.RangeSamples:0} % of the samples do not fit its instructions; name the binary that ran"));
             if (profile.Functions.Count == 0)
                 throw new UserErrorException($"none of the {inputs.Branches.Branches.Total} branches recorded of {opened.Path} fall into functions with debug info, so that the profile would be empty: {WhyEmpty(checks)}");
             if (parsed.GetValue(symbols))

@@ -14,7 +14,12 @@ internal sealed class StoredDebugFiles(string? debugFile, string? package) : IDe
 {
     public ElfFile? FindDebugFile(ElfFile binary, LossCounts losses) => Open(debugFile, losses);
 
-    public ElfFile? FindSupplement(ElfFile file, LossCounts losses) => null;
+    public ElfFile? FindSupplement(ElfFile file, LossCounts losses)
+    {
+        if (file.HasSection(".gnu_debugaltlink") || file.HasSection(".debug_sup"))
+            losses.Add("debug info that dwz moved to another file, which the server does not keep; functions whose names are in it have none");
+        return null;
+    }
 
     public ElfFile? FindPackage(ElfFile linked, LossCounts losses) => Open(package, losses);
 

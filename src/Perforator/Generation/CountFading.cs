@@ -12,8 +12,8 @@ namespace Perforator.Generation;
 /// </remarks>
 internal static class CountFading
 {
-    /// <summary>Weights are in 256ths until all days are added up, so that small counts of many days are not rounded away one by one.</summary>
-    private const double Unit = 256;
+    /// <summary>Weights are in 65536ths until all days are added up, so that small counts of many days are not rounded away one by one.</summary>
+    private const double Unit = 65536;
 
     /// <summary>The weight of what is so many days old, from 0 to 1.</summary>
     public static double Weight(int ageInDays, double? halfLifeDays) => halfLifeDays is { } halfLife ? Math.Pow(2, -ageInDays / halfLife) : 1;

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Perforator.Bytes;
 using Perforator.SampleProfiles;
 
@@ -64,6 +65,15 @@ public sealed class FlowChecks
     /// ids give no other sign of it.
     /// </summary>
     public bool IsLikelyOfAnotherBuild => NotOnBoundary + BetweenInstructions > RangeSamples / 2;
+
+    /// <summary>Refuses to go on with another build than the one recorded.</summary>
+    /// <exception cref="UserErrorException">It is likely another one.</exception>
+    internal void RequireSameBuild(string path)
+    {
+        if (IsLikelyOfAnotherBuild)
+            throw new UserErrorException(string.Create(CultureInfo.InvariantCulture,
+                $"{path} is not the build that was recorded: {100.0 * (NotOnBoundary + BetweenInstructions) / RangeSamples:0} % of the samples do not fit its instructions; name the binary that ran"));
+    }
 
     /// <summary>What is the matter, worst first: samples, of how many, and a sentence a person can act on.</summary>
     public IEnumerable<(ulong Samples, ulong Of, string What)> Findings()

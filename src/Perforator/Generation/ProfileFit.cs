@@ -23,7 +23,10 @@ public sealed record ProfileFit(ulong FittingSamples, ulong TotalSamples, IReadO
     /// <summary>How many functions <see cref="Losses"/> names at the most.</summary>
     public const int MaxLosses = 20;
 
-    /// <summary>How far a profile fits another build of the same source, as far as that build's own profile shows its code.</summary>
+    /// <summary>
+    /// How far a profile fits another build of the same source, as far as that build's own profile shows its code: functions that it was not
+    /// seen to run are left out, as they may be there or not.
+    /// </summary>
     /// <param name="profile">The profile to be used.</param>
     /// <param name="build">The profile generated for the build, in which all code of touched functions has a count, be it 0.</param>
     internal static ProfileFit Between(SampleProfile profile, SampleProfile build)
@@ -31,22 +34,25 @@ public sealed record ProfileFit(ulong FittingSamples, ulong TotalSamples, IReadO
         SourceShape shape = new();
         foreach (FunctionSamples function in build.Functions.Values)
             shape.Add(function);
-        return Of(profile, shape);
+        return Of(profile, shape, skipsUnknown: true);
     }
 
     /// <summary>How far a profile fits a binary, by all of the binary's code.</summary>
     /// <exception cref="UserErrorException">The binary's probes cannot be read.</exception>
-    public static ProfileFit Of(SampleProfile profile, ProfiledBinary binary) => Of(profile, binary.Shape(profile.IsProbeBased));
+    public static ProfileFit Of(SampleProfile profile, ProfiledBinary binary) => Of(profile, binary.Shape(profile.IsProbeBased), skipsUnknown: false);
 
-    private static ProfileFit Of(SampleProfile profile, SourceShape shape)
+    private static ProfileFit Of(SampleProfile profile, SourceShape shape, bool skipsUnknown)
     {
         ulong fitting = 0, total = 0;
         Dictionary<(string, string), ulong> losses = [];
         Stack<FunctionSamples> open = new(profile.Functions.Values);
         while (open.TryPop(out FunctionSamples? function))
         {
+            bool counts = !skipsUnknown || shape.Has(function.Name);
             foreach ((LineLocation location, BodySample body) in function.Body)
             {
+                if (!counts)
+                    break;
                 total = SampleCount.Add(total, body.Samples);
                 string? reason = shape.WhyNot(function, location);
                 if (reason is null)
@@ -105,6 +111,9 @@ internal sealed class SourceShape
             }
         }
     }
+
+    /// <summary>Whether a function is known at all.</summary>
+    public bool Has(string name) => functions.ContainsKey(name);
 
     /// <summary>Why a place of a function does not fit; null when it does.</summary>
     public string? WhyNot(FunctionSamples function, LineLocation location) =>

@@ -16,12 +16,14 @@ public static class ProfileGenerator
     /// <param name="branches">What was observed of the binary.</param>
     /// <param name="binary">The binary it was observed of.</param>
     /// <param name="checks">Takes up how well the two fit.</param>
+    /// <exception cref="UserErrorException">Most of the samples do not fit the binary's instructions: it is another build.</exception>
     public static SampleProfile Generate(BranchProfile branches, ProfiledBinary binary, FlowChecks checks) =>
         Generate(CodeFlow.Check(branches, binary, checks), binary, checks);
 
     /// <summary>Generates a profile of branches that were checked against the code.</summary>
     internal static SampleProfile Generate(CodeFlow flow, ProfiledBinary binary, FlowChecks checks)
     {
+        checks.RequireSameBuild(binary.Path);
         SampleProfile profile = new() { IsFlowSensitive = binary.IsFlowSensitive, IsProbeBased = binary.HasPseudoProbes };
         if (binary.HasPseudoProbes)
             CountProbes(flow, binary, profile, checks);
