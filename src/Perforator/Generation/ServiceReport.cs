@@ -161,7 +161,8 @@ public sealed class ServiceReport
     /// <summary>What to do about a weak profile; null when it is good.</summary>
     public string? Advice =>
         BranchCountMapSize == 0
-            ? "Lower quality: made of sampled addresses alone, which do not tell calls or how often code ran that is quick."
+            ? "Lower quality: made of sampled addresses alone, which do not tell calls or how often code ran that is quick. "
+                + "Record branch stacks: perf record -j any,u where the CPU has them, else perforator record, whose software recorder needs no such CPU."
             : TakenBranchesToExecutableBytesRatio < GenerationReport.GoodRatio ? string.Create(CultureInfo.InvariantCulture,
                 $"TakenBranchesToExecutableBytesRatio is below {GenerationReport.GoodRatio:0.0}: record {Math.Ceiling(GenerationReport.GoodRatio / Math.Max(TakenBranchesToExecutableBytesRatio, 1e-6)):0} times as much (longer, on more hosts, or at a higher rate) before trusting the profile.")
             : UsableShare < 0.5 ? $"Only {Percent(UsableShare)} of the branches could be used: the files named below need debug info, or their binaries."

@@ -129,7 +129,7 @@ public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture
         // The service's report says so too.
         using ServerProcess server = ServerProcess.Start(folder["data"]);
         server.Cli("import", data, "--service", "mixed", "--binary", binary).Succeeded();
-        Assert.Contains("that clang did not compile (mostly ", server.Cli("pgo", "mixed", "-o", folder["afdo"]).Succeeded().Error);
+        Assert.Contains("that clang did not compile (mostly ", server.Cli("pgo", "mixed", "--report", "-o", folder["afdo"]).Succeeded().Error);
     }
 
     /// <summary>Nothing usable is an error, not an empty profile.</summary>
