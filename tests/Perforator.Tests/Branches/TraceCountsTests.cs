@@ -38,7 +38,7 @@ public class TraceCountsTests
                 if (to != ulong.MaxValue && newerFrom != ulong.MaxValue)
                 {
                     if (newerFrom < to || newerFrom - to > BranchAggregator.MaxRangeLength)
-                        Bogus += weight;
+                        Bogus = Sum(Bogus, weight);
                     else
                         Ranges[(to, end = newerFrom)] = Sum(Ranges.GetValueOrDefault((to, newerFrom)), weight);
                 }

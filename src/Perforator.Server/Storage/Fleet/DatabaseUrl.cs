@@ -28,7 +28,7 @@ internal static class DatabaseUrl
             ApplicationName = "perforator",
             MaxPoolSize = 50,
             Timeout = 5,
-            CommandTimeout = 30,
+            CommandTimeout = 60,
         };
         if (user.Length > 0)
             settings.Username = Uri.UnescapeDataString(user);

@@ -21,6 +21,13 @@ public sealed class PostgresDatabase : SqlDatabase
     /// <summary>How often a write is tried that others were in the way of.</summary>
     private const int Tries = 10;
 
+    /// <summary>
+    /// How many statements this server has under way at once. Uploads of one service wait for each other in the database anyhow; more of them
+    /// there would only hold connections and threads.
+    /// </summary>
+    private const int MaxAtOnce = 24;
+
+    private readonly SemaphoreSlim turns = new(MaxAtOnce);
     private readonly NpgsqlMultiHostDataSource hosts;
     private readonly NpgsqlDataSource primary;
     private readonly string name;
@@ -78,7 +85,20 @@ public sealed class PostgresDatabase : SqlDatabase
             return result;
         }, stop);
 
-    private Task<T> RunAsync<T>(IsolationLevel isolation, Func<NpgsqlConnection, NpgsqlTransaction, T> run, CancellationToken stop) => Task.Run(() =>
+    private async Task<T> RunAsync<T>(IsolationLevel isolation, Func<NpgsqlConnection, NpgsqlTransaction, T> run, CancellationToken stop)
+    {
+        await turns.WaitAsync(stop);
+        try
+        {
+            return await Task.Run(() => Run(isolation, run, stop), stop);
+        }
+        finally
+        {
+            turns.Release();
+        }
+    }
+
+    private T Run<T>(IsolationLevel isolation, Func<NpgsqlConnection, NpgsqlTransaction, T> run, CancellationToken stop)
     {
         for (int attempt = 1; ; attempt++)
         {
@@ -108,7 +128,7 @@ public sealed class PostgresDatabase : SqlDatabase
                 throw new StorageAwayException($"the database {name} does not answer in time", e);
             }
         }
-    }, stop);
+    }
 
     private IOException Describe(NpgsqlException e) => e switch
     {
@@ -161,5 +181,9 @@ public sealed class PostgresDatabase : SqlDatabase
     }
 
     /// <inheritdoc/>
-    public override ValueTask DisposeAsync() => hosts.DisposeAsync();
+    public override ValueTask DisposeAsync()
+    {
+        turns.Dispose();
+        return hosts.DisposeAsync();
+    }
 }
