@@ -180,13 +180,14 @@ internal sealed unsafe class SideBySide : IDisposable
     }
 
     /// <summary>
-    /// Where FNSTENV writes the last x87 instruction's pointers (AMD64 manual vol. 5, FNSTENV; 28 bytes with 32-bit operands). XSAVE of an AMD CPU does not keep them, so that the real ones depend on whether the kernel
-    /// gave the CPU to another thread since.
+    /// Where FNSTENV writes the last x87 instruction's pointers (AMD64 manual vol. 5, FNSTENV; 28 bytes with 32-bit operands). XSAVE of
+    /// an AMD CPU does not keep them, so that the real ones depend on whether the kernel gave the CPU to another thread since.
     /// </summary>
     private IEnumerable<ulong> UnkeptBytes(Instruction store)
     {
         const int First = 12, Size = 28;
-        ulong address = store.GetVirtualAddress(0, 0, (register, _, _) => real.Register((register - Register.RAX) * 8));
+        // Asked for the segment's base as well, which is 0 for all that a stack or data address uses.
+        ulong address = store.GetVirtualAddress(0, 0, (register, _, _) => register is >= Register.RAX and <= Register.R15 ? real.Register((register - Register.RAX) * 8) : 0);
         return Enumerable.Range(First, Size - First).Select(i => address + (ulong)i);
     }
 
