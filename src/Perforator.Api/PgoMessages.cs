@@ -33,14 +33,14 @@ public sealed record PgoRequest
     /// <summary>Only these binaries: paths (with * and ?), file names or build ids. Empty: all.</summary>
     public IReadOnlyList<string> Only { get; init; } = [];
 
-    /// <summary>The profile's format: <c>extbinary</c> (null) or <c>text</c>.</summary>
+    /// <summary>The profile's format: <c>extbinary</c> (null) or <c>text</c> for clang, <c>gcc</c>, or <c>go</c>.</summary>
     public string? Format { get; init; }
+
+    /// <summary>Major version of the GCC that is to read a profile in the format <c>gcc</c>; null for 12 to 15, which read one form.</summary>
+    public int? GccVersion { get; init; }
 
     /// <summary>Whether the names of all functions of the binaries are in the profile.</summary>
     public bool SymbolList { get; init; }
-
-    /// <summary>Whether callees of clang's late inliner are left to its ordinary inliner; null: not, else the share as the CLI takes it.</summary>
-    public string? LateInlining { get; init; }
 
     /// <summary>The path and query that asks this.</summary>
     public string PathOf(string service) => ApiRoutes.To(
@@ -49,7 +49,7 @@ public sealed record PgoRequest
             ("selector", Selector), ("buildId", BuildId), ("since", Since?.ToString("O", CultureInfo.InvariantCulture)), ("until", Until?.ToString("O", CultureInfo.InvariantCulture)),
             ("windowDays", WindowDays?.ToString("R", CultureInfo.InvariantCulture)), ("halfLife", HalfLifeDays?.ToString("R", CultureInfo.InvariantCulture)),
             .. Only.Select(static only => ("only", (string?)only)),
-            ("format", Format), ("symbolList", SymbolList ? "true" : null), ("lateInlining", LateInlining),
+            ("format", Format), ("symbolList", SymbolList ? "true" : null), ("gccVersion", GccVersion?.ToString(CultureInfo.InvariantCulture)),
         ]);
 }
 
@@ -69,13 +69,7 @@ public sealed record PgoAnswer(
 {
     /// <summary>The build it is of, where it is of one.</summary>
     public string BuildId { get; init; } = "";
-
-    /// <summary>The service's builds that did not go in, best first.</summary>
-    public IReadOnlyList<OtherBuild> OtherBuilds { get; init; } = [];
 }
-
-/// <summary>A build that was not chosen.</summary>
-public sealed record OtherBuild(string BuildId, string Path, ulong Branches, DateTimeOffset LastSeen);
 
 /// <summary>
 /// A profile that is being generated (status 202): ask <see cref="ApiRoutes.Jobs"/> with its id, after the seconds of Retry-After, until it

@@ -16,9 +16,6 @@ namespace Perforator.Cli;
 /// <param name="ReportLine">The report in one line.</param>
 internal sealed record AcquiredProfile(byte[] Bytes, string? Kept, JsonObject Report, string ReportText, string ReportLine)
 {
-    /// <summary>The service's builds that did not go in.</summary>
-    public IReadOnlyList<OtherBuild> OtherBuilds { get; init; } = [];
-
     /// <summary>The version of the program that generated it.</summary>
     public string Tool { get; init; } = "";
 
@@ -30,6 +27,8 @@ internal sealed record AcquiredProfile(byte[] Bytes, string? Kept, JsonObject Re
     public static async Task<AcquiredProfile> GetAsync(ServerClient client, ProfileChoice choice, CancellationToken stop)
     {
         AcquiredProfile profile = choice.Binary is null ? await AskAsync(client, choice, stop) : await GenerateHereAsync(client, choice, choice.Binary, stop);
+        if (choice.Target != TargetCompiler.Clang)
+            return profile;
         // A profile without counts is worse than none: the compiler takes all code for cold.
         SampleProfile samples = SampleProfileReader.Parse(profile.Bytes);
         if (samples.Functions.Count == 0)
@@ -48,7 +47,7 @@ internal sealed record AcquiredProfile(byte[] Bytes, string? Kept, JsonObject Re
         byte[] bytes = await client.GetResultAsync(answer.Profile, stop);
         JsonObject report = JsonObject.Create(answer.Report) ?? [];
         string line = answer.ReportLine.Length > 0 ? answer.ReportLine : FormattableString.Invariant($"{service}: ratio {answer.Ratio:0.###}");
-        return new AcquiredProfile(bytes, answer.Profile, report, answer.ReportText, line) { OtherBuilds = answer.OtherBuilds, Tool = answer.Tool };
+        return new AcquiredProfile(bytes, answer.Profile, report, answer.ReportText, line) { Tool = answer.Tool };
     }
 
     /// <summary>Takes the server's branches and the user's own binary, whose build id decides which branches.</summary>
@@ -60,8 +59,14 @@ internal sealed record AcquiredProfile(byte[] Bytes, string? Kept, JsonObject Re
         if (choice.Request.BuildId is { } wanted && !string.Equals(wanted, buildId, StringComparison.OrdinalIgnoreCase))
             throw new UserErrorException($"{binary} has build id {buildId}, not {wanted}; give the binary of that build, or leave --build-id out");
         string service = choice.Selector.Service;
-        (BranchProfileSet set, long totalProfiles) = await client.GetBranchesAsync(service, choice.Request with { BuildId = buildId, Format = null, SymbolList = false }, stop);
-        ProfileForm form = new(choice.Request.Format == "text" ? SampleProfileFormat.Text : SampleProfileFormat.ExtBinary, choice.Request.SymbolList);
+        (BranchProfileSet set, long totalProfiles) = await client.GetBranchesAsync(service, choice.Request with { BuildId = buildId, Format = null, GccVersion = null, SymbolList = false }, stop);
+        ProfileForm form = new(choice.Request.Format switch
+        {
+            "text" => SampleProfileFormat.Text,
+            "gcc" => SampleProfileFormat.Gcc,
+            "go" => SampleProfileFormat.Go,
+            _ => SampleProfileFormat.ExtBinary,
+        }, choice.Request.SymbolList, choice.Request.GccVersion ?? ProfileForm.DefaultGccVersion);
         GeneratedProfile generated = GeneratedProfile.Generate(set.Profiles.Values.Single(), totalProfiles, set.Losses, binary, LocalDebugFiles.Found, service, form);
         GenerationReport report = generated.Report;
         string line = FormattableString.Invariant(

@@ -34,6 +34,17 @@ internal sealed class Compiler
         new(given ?? Variable("CXX") ?? Variable("CC") ?? OnPath("clang++") ?? OnPath("clang")
             ?? throw new UserErrorException("neither --compiler, CXX nor CC names a compiler, and there is no clang++ on PATH; give --compiler clang++-19"), isRust: false);
 
+    /// <summary>The GCC that is meant: what was given, else what the environment names, else the one on PATH.</summary>
+    public static Compiler Gcc(string? given) =>
+        new(given ?? Variable("CXX") ?? Variable("CC") ?? OnPath("g++") ?? OnPath("gcc")
+            ?? throw new UserErrorException("neither --compiler, CXX nor CC names a compiler, and there is no g++ on PATH; give --compiler g++-12"), isRust: false);
+
+    /// <summary>The major version that GCC says it is of.</summary>
+    /// <exception cref="UserErrorException">It does not say.</exception>
+    public int MajorVersion() => int.TryParse(Run([.. arguments, "-dumpversion"], "").Output.Trim().Split('.')[0], out int version)
+        ? version
+        : throw new UserErrorException($"{program} does not answer -dumpversion with a version; is it GCC? Else give --gcc-version");
+
     /// <summary>The rustc that is meant.</summary>
     public static Compiler Rustc(string? given) => new(given ?? Variable("RUSTC") ?? "rustc", isRust: true);
 
@@ -62,7 +73,7 @@ internal sealed class Compiler
         if (!Runs(switches.Needed, links, out string error))
             throw new UserErrorException(
                 $"{program} does not take {string.Join(' ', switches.Needed)}: {error}"
-                + (isRust ? "; rustc takes profiles in nightly builds, or with RUSTC_BOOTSTRAP=1" : "; it has to be clang 14 or later, name it with --compiler"));
+                + (isRust ? "; rustc takes profiles in nightly builds, or with RUSTC_BOOTSTRAP=1" : "; it has to be clang 14 or later, or with --for gcc GCC 12 or later; name it with --compiler"));
         return switches.Useful.Select(one => Forms(one).FirstOrDefault(form => Runs([.. switches.Needed, form], links, out _))).OfType<string>();
     }
 

@@ -32,6 +32,9 @@ internal sealed record CompilerSwitches(IReadOnlyList<string> Needed, IReadOnlyL
         ["-flto=thin", "-fuse-ld=lld", $"-fprofile-sample-use={profile}"],
         [.. hasProbes ? [] : (string[])["-Wl,-mllvm,-sample-profile-use-profi"], .. (hasProbes ? WithProbes : WithLines).Select(static option => $"-Wl,-mllvm,{option}")]);
 
+    /// <summary>For GCC. Debug info stays as the build has it: GCC reads lines of its own.</summary>
+    public static CompilerSwitches ForGcc(string profile) => new([$"-fauto-profile={profile}"], []);
+
     /// <summary>For rustc, which knows profiles of lines only.</summary>
     public static CompilerSwitches ForRustc(string profile) => new(
         [$"-Zprofile-sample-use={profile}"],

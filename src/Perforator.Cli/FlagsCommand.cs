@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.RegularExpressions;
 using Perforator.Api;
+using Perforator.Generation;
 using Perforator.SampleProfiles;
 
 namespace Perforator.Cli;
@@ -14,7 +15,7 @@ internal static partial class FlagsCommand
         Option<string?> profile = new("--profile") { Description = "Take this profile, rather than ask a server for a service's.", HelpName = "FILE" };
         Option<string?> compiler = new("--compiler")
         {
-            Description = "The compiler, which is tried for each switch. Default: $CXX, $CC, clang++ or clang on PATH; with --rustc $RUSTC or rustc.",
+            Description = "The compiler, which is tried for each switch. Default: $CXX, $CC, clang++ or clang on PATH (--for gcc: g++ or gcc); with --rustc $RUSTC or rustc.",
             HelpName = "COMMAND",
         };
         Option<bool> rustc = new("--rustc") { Description = "Switches of rustc, for RUSTFLAGS, instead of clang's." };
@@ -22,13 +23,13 @@ internal static partial class FlagsCommand
         Option<bool> ldflags = new("--ldflags") { Description = "The switches of the line that links, instead of those that compile: none but with --lto." };
         Command command = new("flags",
             """
-            Gives all that clang is to be given to use a service's profile: the profile and the switches that make most of it, each only if the compiler takes it. The report goes to standard error.
+            Gives all that the compiler, clang unless --for says otherwise, is to be given to use a service's profile: the profile and the switches that make most of it, each only if the compiler takes it. The report goes to standard error.
 
             Example: clang++ -O2 -g -fdebug-info-for-profiling $(perforator flags search --compiler clang++ --or-last) …
             """);
         delivery.AddTo(command, withForm: false);
-        OptimiserOption optimiser = new(Optimiser.Clang, Optimiser.Bolt, Optimiser.Propeller);
-        foreach (Option option in (Option[])[profile, compiler, rustc, lto, ldflags, optimiser.Option])
+        OptimiserOption optimiser = delivery.Choice.Optimiser;
+        foreach (Option option in (Option[])[profile, compiler, rustc, lto, ldflags])
             command.Add(option);
         command.Check(result =>
         {
@@ -42,6 +43,12 @@ internal static partial class FlagsCommand
                 result.AddError("A service, or a profile's file with --profile, has to be given.");
             if (result.GetValue(rustc) && (result.GetValue(lto) || result.GetValue(ldflags)))
                 result.AddError("rustc links by itself: --lto and --ldflags are for clang.");
+            if (OptimiserOption.TargetOf(optimiser.Of(result)) != TargetCompiler.Clang)
+                foreach (Option option in (Option[])[rustc, lto, ldflags])
+                    if (result.GetResult(option) is { Implicit: false })
+                        result.AddError($"{option.Name} is not for --for {result.GetValue(optimiser.Option)}, whose switches are for the line that compiles.");
+            if (optimiser.Of(result) == Optimiser.Go && result.GetResult(compiler) is not null)
+                result.AddError("go build takes the profile as it is: leave --compiler out.");
         });
         command.SetAction(async (parsed, stop) =>
         {
@@ -50,12 +57,15 @@ internal static partial class FlagsCommand
                 Console.Out.WriteLine(string.Join(' ', LayoutSwitches.Of(consumer, parsed.GetValue(profile), parsed.GetValue(ldflags), parsed.GetValue(lto))));
                 return ExitCodes.Ok;
             }
-            Wanted wanted = new(parsed.GetValue(compiler), parsed.GetValue(rustc), parsed.GetValue(lto), parsed.GetValue(ldflags));
+            Wanted wanted = new(optimiser.Of(parsed), parsed.GetValue(compiler), parsed.GetValue(rustc), parsed.GetValue(lto), parsed.GetValue(ldflags));
             try
             {
                 if (parsed.GetValue(profile) is { } file)
                     return Print(ExitCodes.Ok, Flags(wanted, Path.GetFullPath(file)), report: true);
-                ProfileChoice choice = delivery.Choice.Of(parsed) with { LateInlining = true };
+                ProfileChoice choice = delivery.Choice.Of(parsed);
+                choice = wanted.For != Optimiser.Gcc ? choice with { LateInlining = choice.Target == TargetCompiler.Clang }
+                    : delivery.Choice.GccVersion.IsGiven(parsed.CommandResult) ? choice
+                    : choice with { Request = choice.Request with { GccVersion = Compiler.Gcc(wanted.Compiler).MajorVersion() } };
                 using ServerClient client = new(choice.Server);
                 ProfileDelivery.Result result = await delivery.RunAsync(parsed, client, choice, static _ => Task.FromResult<IReadOnlyList<ProfileDelivery.Finding>>([]), stop);
                 return Print(result.ExitCode, result.Path is null ? null : Flags(wanted, result.Path), report: !delivery.IsJson(parsed));
@@ -69,7 +79,7 @@ internal static partial class FlagsCommand
         return command;
     }
 
-    private sealed record Wanted(string? Compiler, bool Rustc, bool Lto, bool Links);
+    private sealed record Wanted(Optimiser For, string? Compiler, bool Rustc, bool Lto, bool Links);
 
     private static int Print(int exitCode, (IReadOnlyList<string> Taken, IReadOnlyList<string> LeftOut, string Compiler)? flags, bool report)
     {
@@ -86,6 +96,14 @@ internal static partial class FlagsCommand
         // A shell splits what $(…) gives at spaces and takes no quotes out of it.
         if (!PlainPath().IsMatch(profile))
             throw new UserErrorException($"the path {profile} has characters that a shell or a build system would not leave alone; choose another folder with -o, or XDG_CACHE_HOME");
+        if (wanted.For == Optimiser.Go)
+            return ([$"-pgo={profile}"], [], "go");
+        if (wanted.For == Optimiser.Gcc)
+        {
+            Compiler gcc = Compiler.Gcc(wanted.Compiler);
+            (IReadOnlyList<string> given, IReadOnlyList<string> not) = gcc.Select(CompilerSwitches.ForGcc(profile), links: false, profile);
+            return (given, not, gcc.Name);
+        }
         bool hasProbes = Load(profile).IsProbeBased;
         if (wanted.Rustc && hasProbes)
             throw new UserErrorException($"{profile} counts pseudo probes, which rustc does not have; it takes profiles of binaries without them");

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Perforator.Generation;
 
 namespace Perforator.Cli;
 
@@ -10,12 +11,19 @@ internal sealed class GccVersionOption
     {
         Description = "Major version of the GCC that is to read the profile: 12 to 15 read one form, 16 another.",
         HelpName = "N",
-        DefaultValueFactory = static _ => 15,
+        DefaultValueFactory = static _ => ProfileForm.DefaultGccVersion,
     };
 
     /// <summary>What was asked for.</summary>
     public int Of(ParseResult parsed) => parsed.GetValue(Option);
 
     /// <summary>Whether it was given.</summary>
-    public bool IsGiven(CommandResult parsed) => parsed.GetResult(Option) is { Implicit: false };
+    public bool IsGiven(SymbolResult parsed) => parsed.GetResult(Option) is { Implicit: false };
+
+    /// <summary>Holds it to where it has a meaning.</summary>
+    public void Check(CommandResult result, OptimiserOption optimiser)
+    {
+        if (IsGiven(result) && optimiser.Of(result) != Optimiser.Gcc)
+            result.AddError("--gcc-version is for --for gcc.");
+    }
 }

@@ -69,12 +69,11 @@ internal static class GenerateCommand
                         result.AddError($"{option.Name} is for sample profiles, not for layouts.");
                 return;
             }
-            if (TargetOf(optimiser.Of(result)) != TargetCompiler.Clang)
+            if (OptimiserOption.TargetOf(optimiser.Of(result)) != TargetCompiler.Clang)
                 foreach (Option option in new Option[] { format, md5, symbols, late.Option })
                     if (result.GetResult(option) is { Implicit: false })
                         result.AddError($"{option.Name} is for LLVM's profiles, not for --for {result.GetValue(optimiser.Option)}.");
-            if (gccVersion.IsGiven(result) && optimiser.Of(result) != Optimiser.Gcc)
-                result.AddError("--gcc-version is for --for gcc.");
+            gccVersion.Check(result, optimiser);
             if (result.GetValue(output) is null or "-" && result.GetValue(format) != "text" && !Console.IsOutputRedirected)
                 result.AddError("A binary profile is not for the terminal: give -o FILE or --format text.");
             if (result.GetValue(format) is not (null or "extbinary") && (result.GetValue(md5) || result.GetValue(symbols)))
@@ -90,7 +89,7 @@ internal static class GenerateCommand
             }
             if (parsed.GetValue(output) is { } file and not "-")
                 WholeFile.Check(file);
-            TargetCompiler target = TargetOf(optimiser.Of(parsed));
+            TargetCompiler target = OptimiserOption.TargetOf(optimiser.Of(parsed));
             (string binaryFile, string? debugInfo) = SplitBinary.Of(parsed.GetValue(binary)!, parsed.GetValue(debugFile));
             using ProfiledBinary opened = ProfiledBinary.Load(binaryFile, Debuginfod.Behind(new LocalDebugFiles(debugInfo)), target);
             RecordedBranches inputs = Read(parsed, opened.ToModule(parsed.GetValue(recordedAs)));
@@ -111,7 +110,7 @@ internal static class GenerateCommand
             };
             SampleProfileWriteOptions options = new() { Md5Names = parsed.GetValue(md5), GccVersion = gccVersion.Of(parsed) };
             Write(profile, encoding, options, parsed.GetValue(output), inputs.Losses);
-            inputs.Notes.AddRange(ConsumerNotes.Of(target, gccVersion.Of(parsed), profile));
+            inputs.Notes.AddRange(ConsumerNotes.Of(new ProfileForm(encoding, GccVersion: options.GccVersion), profile));
             GenerationReport report = GenerationReport.Create(inputs.Branches, opened, profile, checks, inputs.Profiles, inputs.Losses, notes: inputs.Notes);
             Console.Error.Write(parsed.GetValue(json) ? report.ToJson() + "\n" : report.ToText());
         });
@@ -177,13 +176,6 @@ internal static class GenerateCommand
             // The memory allowed to this process is less.
         }
     }
-
-    private static TargetCompiler TargetOf(Optimiser optimiser) => optimiser switch
-    {
-        Optimiser.Gcc => TargetCompiler.Gcc,
-        Optimiser.Go => TargetCompiler.Go,
-        _ => TargetCompiler.Clang,
-    };
 
     private static SampleProfileFormat FormatOf(string name) => name switch
     {

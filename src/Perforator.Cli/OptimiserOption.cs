@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Perforator.Generation;
 
 namespace Perforator.Cli;
 
@@ -29,9 +30,7 @@ internal sealed class OptimiserOption
         ("clang", Optimiser.Clang), ("gcc", Optimiser.Gcc), ("go", Optimiser.Go), ("bolt", Optimiser.Bolt), ("propeller", Optimiser.Propeller),
     ];
 
-    /// <param name="some">Those that the verb can serve; all if none are given.</param>
-    public OptimiserOption(params Optimiser[] some) =>
-        Option.AcceptOnlyFromAmong([.. Names.Where(name => some.Length == 0 || some.Contains(name.Value)).Select(static name => name.Name)]);
+    public OptimiserOption() => Option.AcceptOnlyFromAmong([.. Names.Select(static name => name.Name)]);
 
     public Option<string> Option { get; } = new("--for")
     {
@@ -44,6 +43,14 @@ internal sealed class OptimiserOption
 
     /// <inheritdoc cref="Of(ParseResult)"/>
     public Optimiser Of(System.CommandLine.Parsing.CommandResult parsed) => Find(parsed.GetValue(Option));
+
+    /// <summary>The compiler in whose sense source is named.</summary>
+    public static TargetCompiler TargetOf(Optimiser optimiser) => optimiser switch
+    {
+        Optimiser.Gcc => TargetCompiler.Gcc,
+        Optimiser.Go => TargetCompiler.Go,
+        _ => TargetCompiler.Clang,
+    };
 
     private static Optimiser Find(string? given) => Array.Find(Names, name => name.Name == given).Value;
 }

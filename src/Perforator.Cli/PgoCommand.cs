@@ -37,14 +37,17 @@ internal static class PgoCommand
             Example: clang++ -O2 -g -fprofile-sample-use="$(perforator pgo search --min-ratio 1)" …
             """);
         delivery.AddTo(command, withForm: true);
-        OptimiserOption optimiser = new(Optimiser.Clang, Optimiser.Bolt, Optimiser.Propeller);
-        command.Add(optimiser.Option);
+        OptimiserOption optimiser = delivery.Choice.Optimiser;
         command.Add(fit);
         command.Add(diff);
         command.Check(result =>
         {
             if (LayoutOutput.Consumer(optimiser.Of(result)) is not null)
                 delivery.CheckLayout(result, fit, diff);
+            if (optimiser.Of(result) == Optimiser.Go)
+                foreach (Option option in (Option[])[fit, diff])
+                    if (result.GetResult(option) is not null)
+                        result.AddError($"{option.Name} reads the profile, and Go's form is only written; ask without --for go.");
             if (result.GetResult(diff) is not null && result.GetResult(delivery.Choice.Binary) is not null)
                 result.AddError("--diff compares profiles that the server keeps; leave --binary out.");
         });

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using Perforator.Api;
+using Perforator.Generation;
 
 namespace Perforator.Cli;
 
@@ -24,6 +25,9 @@ internal sealed record ProfileChoice
 
     /// <summary>A binary here, to generate with.</summary>
     public string? Binary { get; init; }
+
+    /// <summary>The compiler that the profile is for.</summary>
+    public TargetCompiler Target { get; init; }
 
     /// <summary>Whether inlining without counts is left to clang's ordinary inliner.</summary>
     public bool LateInlining { get; init; }
@@ -99,11 +103,15 @@ internal sealed class ProfileChoiceOptions
 
     public LateInliningOption LateInlining { get; } = new();
 
+    public OptimiserOption Optimiser { get; } = new();
+
+    public GccVersionOption GccVersion { get; } = new();
+
     /// <summary>Gives a verb the argument and options, and has it check them.</summary>
     public void AddTo(Command verb, bool withForm)
     {
         verb.Add(Service);
-        foreach (Option option in (Option[])[Server, At, Name, Since, Until, HalfLife, Only, BuildId, Binary, SymbolList])
+        foreach (Option option in (Option[])[Server, At, Name, Since, Until, HalfLife, Only, BuildId, Binary, SymbolList, Optimiser.Option, GccVersion.Option])
             verb.Add(option);
         if (withForm)
         {
@@ -117,6 +125,11 @@ internal sealed class ProfileChoiceOptions
     {
         if (result.GetValue(SymbolList) && result.GetResult(Format) is not null && result.GetValue(Format) == "text")
             result.AddError("--symbol-list needs --format extbinary.");
+        if (OptimiserOption.TargetOf(Optimiser.Of(result)) != TargetCompiler.Clang)
+            foreach (Option option in (Option[])[Format, SymbolList, LateInlining.Option])
+                if (result.GetResult(option) is { Implicit: false })
+                    result.AddError($"{option.Name} is for LLVM's profiles, not for --for {result.GetValue(Optimiser.Option)}.");
+        GccVersion.Check(result, Optimiser);
         if (result.GetResult(At) is not null && result.GetResult(Name) is not null)
             result.AddError("--at and --name each say which profile; give one of them.");
         string? kept = result.GetResult(At) is not null ? "--at" : result.GetResult(Name) is not null ? "--name" : null;
@@ -151,6 +164,7 @@ internal sealed class ProfileChoiceOptions
     {
         ServiceSelector selector = ServiceSelector.Parse(parsed.GetValue(Service)!);
         string? since = parsed.GetValue(Since);
+        TargetCompiler target = OptimiserOption.TargetOf(Optimiser.Of(parsed));
         double? window = since is null ? null : ParseWindow(since);
         return new ProfileChoice
         {
@@ -159,6 +173,7 @@ internal sealed class ProfileChoiceOptions
             At = parsed.GetValue(At)?.ToLowerInvariant(),
             Name = parsed.GetValue(Name),
             Binary = parsed.GetValue(Binary),
+            Target = target,
             LateInlining = parsed.GetResult(LateInlining.Option) is not null && parsed.GetValue(LateInlining.Option),
             Request = new PgoRequest
             {
@@ -169,7 +184,13 @@ internal sealed class ProfileChoiceOptions
                 WindowDays = window,
                 HalfLifeDays = parsed.GetValue(HalfLife) is { } halfLife ? ParseHalfLife(halfLife) : null,
                 Only = parsed.GetValue(Only) ?? [],
-                Format = parsed.GetResult(Format) is null ? null : parsed.GetValue(Format),
+                Format = target switch
+                {
+                    TargetCompiler.Gcc => "gcc",
+                    TargetCompiler.Go => "go",
+                    _ => parsed.GetResult(Format) is null ? null : parsed.GetValue(Format),
+                },
+                GccVersion = target == TargetCompiler.Gcc ? GccVersion.Of(parsed) : null,
                 SymbolList = parsed.GetValue(SymbolList),
             },
         };

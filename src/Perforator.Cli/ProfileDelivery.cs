@@ -140,8 +140,6 @@ internal sealed class ProfileDelivery
             return;
         }
         Lines(acquired.ReportText);
-        foreach (OtherBuild other in acquired.OtherBuilds.Where(static other => other.Branches != 0))
-            Line($"other binary: {other.BuildId} ({other.Path}), {other.Branches} branches, last seen {other.LastSeen:yyyy-MM-dd HH:mm} UTC");
         if (acquired.LateInlined is { } left)
             Line(FormattableString.Invariant($"{left:N0} inlined copies are left to clang's ordinary inliner"));
         if ((choice.At ?? choice.Name) is not null && acquired.Tool.Length > 0 && acquired.Tool != Program.Version)
@@ -166,13 +164,6 @@ internal sealed class ProfileDelivery
         report["profile"] = path;
         report["kept"] = acquired.Kept;
         report["tool"] = acquired.Tool;
-        report["otherBuilds"] = new JsonArray([.. acquired.OtherBuilds.Select(static other => new JsonObject
-        {
-            ["buildId"] = other.BuildId,
-            ["path"] = other.Path,
-            ["branches"] = other.Branches,
-            ["lastSeen"] = other.LastSeen,
-        })]);
         foreach (Finding finding in findings)
             report[finding.Name] = finding.Json;
         Console.Error.WriteLine(report.ToJsonString(new JsonSerializerOptions { WriteIndented = true }));

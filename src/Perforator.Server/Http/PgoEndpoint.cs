@@ -81,7 +81,7 @@ internal static class PgoEndpoint
         Only = [.. query["only"].OfType<string>()],
         Format = Text("format", query),
         SymbolList = string.Equals(Text("symbolList", query), "true", StringComparison.OrdinalIgnoreCase),
-        LateInlining = Text("lateInlining", query),
+        GccVersion = (int?)Number("gccVersion", query),
     };
 
     private static string? Text(string name, IQueryCollection query) => query[name].ToString() is { Length: > 0 } text ? text : null;

@@ -86,7 +86,10 @@ internal sealed class HistoryOfService
     public async Task<ProfileDiff> DiffAsync(string service, string from, string to, CancellationToken stop)
     {
         KeptResult earlier = await FindAsync(service, from, stop), later = await FindAsync(service, to, stop);
-        return ProfileComparison.Compare(earlier.Profile, await LoadAsync(earlier, stop), later.Profile, await LoadAsync(later, stop));
+        (SampleProfile before, TargetCompiler compiler) = await LoadAsync(earlier, stop);
+        (SampleProfile after, TargetCompiler other) = await LoadAsync(later, stop);
+        return compiler == other ? ProfileComparison.Compare(earlier.Profile, before, later.Profile, after)
+            : throw new ApiException(StatusCodes.Status409Conflict, "the two profiles are for different compilers, which name lines and copies differently; compare those for one");
     }
 
     /// <summary>How well a kept profile fits a build of which the server has the binary; the service's first current one unless named.</summary>
@@ -96,12 +99,12 @@ internal sealed class HistoryOfService
         BuildId build = buildId is not null ? BinariesEndpoint.Parse(buildId)
             : ServiceBuilds.Rank(await storage.Profiles.ListBuildDaysAsync(service, stop)) is [var first, ..] ? first.BuildId
             : throw ApiException.NotFound($"{service} has no build; name one with buildId");
-        SampleProfile profile = await LoadAsync(kept, stop);
+        (SampleProfile profile, TargetCompiler target) = await LoadAsync(kept, stop);
         ILookup<BuildId, BinaryFile> files = (await storage.Binaries.FindAsync(build, stop)).ToLookup(static file => file.BuildId);
         using StoredBinaries binaries = new(storage, files);
         ProfileFit fit = await Task.Run(() =>
         {
-            using ProfiledBinary binary = binaries.Open(build, build.ToString(), out string why)
+            using ProfiledBinary binary = binaries.Open(build, build.ToString(), target, out string why)
                 ?? throw new ApiException(StatusCodes.Status409Conflict, $"build {build}: {why}");
             return ProfileFit.Of(profile, binary);
         }, stop);
@@ -125,12 +128,21 @@ internal sealed class HistoryOfService
         return new FitAnswer(kept.Profile, build.ToString(), document.RootElement.Clone(), text.ToString());
     }
 
-    /// <summary>A kept profile itself.</summary>
-    public async Task<SampleProfile> LoadAsync(KeptResult kept, CancellationToken stop)
+    /// <summary>A kept profile itself, and the compiler that it is for.</summary>
+    /// <exception cref="ApiException">It is not there, or in a form that is only written.</exception>
+    public async Task<(SampleProfile Profile, TargetCompiler Target)> LoadAsync(KeptResult kept, CancellationToken stop)
     {
         if (await storage.Objects.ReadAsync(ObjectKeys.Result(kept.Profile), 0, int.MaxValue, stop) is not { } bytes)
             throw ApiException.NotFound($"the bytes of {kept.Profile} are no longer kept");
-        return SampleProfileReader.Parse(bytes);
+        try
+        {
+            SampleProfileFormat format = SampleProfileReader.Detect(bytes);
+            return (SampleProfileReader.Parse(bytes), new ProfileForm(format).Target);
+        }
+        catch (Bytes.MalformedInputException e)
+        {
+            throw new ApiException(StatusCodes.Status409Conflict, $"profile {kept.Profile} cannot be read: {e.Message}");
+        }
     }
 
     private static NamedProfile Message(KeptName name) => new(name.Name, name.Profile, name.Changed, name.Previous);

@@ -250,7 +250,10 @@ internal sealed class PgoResults
                 "text" when request.SymbolList =>
                     throw ApiException.BadRequest("the text format cannot hold a symbol list; ask for extbinary, or without symbolList"),
                 "text" => new(SampleProfileFormat.Text),
-                _ => throw ApiException.BadRequest($"format '{ProfileLabels.Printable(request.Format, 40)}' is not known; it is extbinary or text"),
+                "gcc" or "go" when request.SymbolList => throw ApiException.BadRequest($"a profile for {request.Format} holds no symbol list; ask without symbolList"),
+                "gcc" => new(SampleProfileFormat.Gcc, GccVersion: request.GccVersion ?? ProfileForm.DefaultGccVersion),
+                "go" => new(SampleProfileFormat.Go),
+                _ => throw ApiException.BadRequest($"format '{ProfileLabels.Printable(request.Format, 40)}' is not known; it is extbinary, text, gcc or go"),
             },
             HalfLifeDays = request.HalfLifeDays switch { null => ServiceProfileOptions.DefaultHalfLifeDays, 0 => null, var days => days },
             Only = request.BuildId is { } build ? [.. request.Only, BinariesEndpoint.Parse(build).ToString()] : request.Only,

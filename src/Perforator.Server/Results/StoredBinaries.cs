@@ -21,7 +21,7 @@ internal sealed class StoredBinaries : IBinaries, IDisposable
     }
 
     /// <summary>Called by the generator, on a thread of its own.</summary>
-    public ProfiledBinary? Open(BuildId id, string path, out string why)
+    public ProfiledBinary? Open(BuildId id, string path, TargetCompiler target, out string why)
     {
         why = "";
         BinaryFile? executable = Of(id, BinaryKind.Executable);
@@ -34,7 +34,7 @@ internal sealed class StoredBinaries : IBinaries, IDisposable
         string? package = Of(id, BinaryKind.SplitDebug) is { } split ? Lease(split) : null;
         try
         {
-            ProfiledBinary opened = ProfiledBinary.Load(binary, new StoredDebugFiles(debug, package));
+            ProfiledBinary opened = ProfiledBinary.Load(binary, new StoredDebugFiles(debug, package), target);
             if (opened.BuildId == id)
                 return opened;
             opened.Dispose();

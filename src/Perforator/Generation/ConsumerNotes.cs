@@ -7,16 +7,15 @@ namespace Perforator.Generation;
 public static class ConsumerNotes
 {
     /// <summary>How the profile is used, and what of it the compiler cannot use.</summary>
-    /// <param name="gcc">Major version of the GCC that it was written for.</param>
-    public static IEnumerable<string> Of(TargetCompiler target, int gcc, SampleProfile profile)
+    public static IEnumerable<string> Of(ProfileForm form, SampleProfile profile)
     {
-        if (target == TargetCompiler.Go)
+        if (form.Target == TargetCompiler.Go)
         {
             yield return "Use it with go build -pgo=FILE. Go uses calls, for inlining and devirtualisation, and no other branches.";
         }
-        else if (target == TargetCompiler.Gcc)
+        else if (form.Target == TargetCompiler.Gcc)
         {
-            string other = gcc >= 16 ? "GCC 16 and newer; for GCC 12 to 15 give --gcc-version 15" : "GCC 12 to 15; for GCC 16 give --gcc-version 16";
+            string other = form.GccVersion >= 16 ? "GCC 16 and newer; for GCC 12 to 15 give --gcc-version 15" : "GCC 12 to 15; for GCC 16 give --gcc-version 16";
             yield return $"Use it with gcc -O2 -g1 -fauto-profile=FILE ({other}).";
             ulong nameless = 0, total = 0;
             foreach (FunctionSamples function in profile.Functions.Values)

@@ -5,11 +5,30 @@ using Perforator.Symbolize;
 
 namespace Perforator.Generation;
 
-/// <summary>How a sample profile is written.</summary>
+/// <summary>How a sample profile is written, and so for which compiler.</summary>
 /// <param name="Format">The encoding.</param>
 /// <param name="HasSymbolList">Whether the names of all of the binary's functions are in it, so that clang takes those without samples for cold; only
 /// <see cref="SampleProfileFormat.ExtBinary"/> can hold them.</param>
-public readonly record struct ProfileForm(SampleProfileFormat Format, bool HasSymbolList = false);
+/// <param name="GccVersion">Major version of the GCC that is to read it; of <see cref="SampleProfileFormat.Gcc"/> alone.</param>
+public readonly record struct ProfileForm(SampleProfileFormat Format, bool HasSymbolList = false, int GccVersion = ProfileForm.DefaultGccVersion)
+{
+    /// <summary>The GCC that profiles are for unless told otherwise.</summary>
+    public const int DefaultGccVersion = 15;
+
+    /// <summary>The compiler that reads the format.</summary>
+    public TargetCompiler Target => Format switch
+    {
+        SampleProfileFormat.Gcc => TargetCompiler.Gcc,
+        SampleProfileFormat.Go => TargetCompiler.Go,
+        _ => TargetCompiler.Clang,
+    };
+
+    /// <summary>Encodes a profile.</summary>
+    /// <param name="losses">Counts the samples that the format cannot hold.</param>
+    /// <exception cref="UserErrorException">The format cannot hold the profile.</exception>
+    public byte[] ToBytes(SampleProfile profile, LossCounts losses) =>
+        SampleProfileWriter.ToBytes(profile, Format, new SampleProfileWriteOptions { GccVersion = GccVersion }, losses);
+}
 
 /// <summary>An encoded sample profile with its report.</summary>
 /// <param name="Bytes">The profile as clang reads it.</param>
@@ -31,7 +50,7 @@ public sealed record GeneratedProfile(byte[] Bytes, GenerationReport Report)
     public static GeneratedProfile Generate(
         BranchProfile branches, long totalProfiles, LossCounts losses, string binaryFile, IDebugFiles debugFiles, string service, ProfileForm form)
     {
-        using ProfiledBinary binary = ProfiledBinary.Load(binaryFile, debugFiles);
+        using ProfiledBinary binary = ProfiledBinary.Load(binaryFile, debugFiles, form.Target);
         if (binary.BuildId != branches.BuildId)
             throw new UserErrorException(
                 $"{binaryFile} has build id {binary.BuildId}, the profile is of {branches.BuildId}; give the binary that ran, or --build-id {binary.BuildId}");
@@ -39,8 +58,8 @@ public sealed record GeneratedProfile(byte[] Bytes, GenerationReport Report)
         SampleProfile profile = ProfileGenerator.Generate(branches, binary, checks);
         if (form.HasSymbolList)
             profile.Symbols.UnionWith(binary.FunctionNames());
-        byte[] bytes = SampleProfileWriter.ToBytes(profile, form.Format);
-        return new GeneratedProfile(bytes, GenerationReport.Create(
-            branches, binary, profile, checks, (ulong)totalProfiles, losses, service, [.. CompilerShare.Of(branches, binary).Check(TargetCompiler.Clang, binary.Path)]));
+        byte[] bytes = form.ToBytes(profile, losses);
+        string[] notes = [.. CompilerShare.Of(branches, binary).Check(form.Target, binary.Path), .. ConsumerNotes.Of(form, profile)];
+        return new GeneratedProfile(bytes, GenerationReport.Create(branches, binary, profile, checks, (ulong)totalProfiles, losses, service, notes));
     }
 }

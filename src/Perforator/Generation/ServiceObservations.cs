@@ -39,9 +39,10 @@ public interface IBinaries
     /// <summary>Opens a binary with its debug info; the caller disposes it.</summary>
     /// <param name="id">Which one.</param>
     /// <param name="path">Where it ran, for people to read.</param>
+    /// <param name="target">The compiler that the profile is for.</param>
     /// <param name="why">What is the matter when it cannot be used, as the end of a sentence: "the server does not have it".</param>
     /// <returns>Null when it cannot be used.</returns>
-    ProfiledBinary? Open(BuildId id, string path, out string why);
+    ProfiledBinary? Open(BuildId id, string path, TargetCompiler target, out string why);
 }
 
 /// <summary>What of a service goes into its profile, and how it is written.</summary>

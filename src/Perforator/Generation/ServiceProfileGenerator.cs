@@ -40,7 +40,7 @@ public static class ServiceProfileGenerator
             BuildReport report = BuildReport.Of(build.Key, path, observations, observed.Current.Contains(build.Key));
             reports.Add(report);
             BranchProfile sum = CountFading.Sum(observations, newest, options.HalfLifeDays);
-            if (GenerateBuild(sum, path, binaries, options.Form.HasSymbolList, report) is { } made)
+            if (GenerateBuild(sum, path, binaries, options.Form, report) is { } made)
                 generated.Add(made);
         }
         LossCounts losses = new();
@@ -48,17 +48,18 @@ public static class ServiceProfileGenerator
         SampleProfile profile = Merge(generated, losses);
         if (profile.Functions.Count == 0)
             throw new UserErrorException(NothingUsable(observed.Service, reports));
+        byte[] bytes = options.Form.ToBytes(profile, losses);
         ServiceReport whole = ServiceReport.Create(observed.Service, reports, profile, Convergence.OfHalves(builds), losses, options, newest, [.. builds.SelectMany(static build => build)]);
-        return new ServiceProfile(profile, SampleProfileWriter.ToBytes(profile, options.Form.Format), whole);
+        return new ServiceProfile(profile, bytes, whole);
     }
 
     private sealed record GeneratedBuild(SampleProfile Profile, BuildReport Report);
 
-    private static GeneratedBuild? GenerateBuild(BranchProfile sum, string path, IBinaries binaries, bool withSymbols, BuildReport report)
+    private static GeneratedBuild? GenerateBuild(BranchProfile sum, string path, IBinaries binaries, ProfileForm form, BuildReport report)
     {
         try
         {
-            using ProfiledBinary? binary = binaries.Open(sum.BuildId, path, out string why);
+            using ProfiledBinary? binary = binaries.Open(sum.BuildId, path, form.Target, out string why);
             if (binary is null)
             {
                 report.Problem = why;
@@ -67,9 +68,9 @@ public static class ServiceProfileGenerator
             FlowChecks checks = new();
             CodeFlow flow = CodeFlow.Check(sum, binary, checks);
             SampleProfile profile = ProfileGenerator.Generate(flow, binary, checks);
-            if (withSymbols)
+            if (form.HasSymbolList)
                 profile.Symbols.UnionWith(binary.FunctionNames());
-            string[] notes = [.. CompilerShare.Of(sum, binary).Check(TargetCompiler.Clang, path)];
+            string[] notes = [.. CompilerShare.Of(sum, binary).Check(form.Target, path)];
             report.Add(GenerationReport.Create(sum, binary, profile, checks, report.TotalProfiles, notes: notes) with { Binary = path }, CodeEffect.Of(sum, flow, binary));
             if (profile.Functions.Count == 0)
                 report.Problem = "none of its branches fall into functions with debug info; build it with -g";

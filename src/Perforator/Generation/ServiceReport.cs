@@ -111,6 +111,9 @@ public sealed class ServiceReport
     /// <summary>What was dropped, by reason: of the service, and of each build that was used.</summary>
     public LossCounts Losses { get; }
 
+    /// <summary>What the compiler that the profile is for makes of it, a sentence each.</summary>
+    public IReadOnlyList<string> Notes { get; private init; } = [];
+
     /// <summary>In what the data are lopsided, a sentence each.</summary>
     public IReadOnlyList<string> Bias { get; private init; } = [];
 
@@ -145,6 +148,7 @@ public sealed class ServiceReport
             HalfLifeDays = options.HalfLifeDays,
             NewestDay = newest,
             Bias = [.. FindBias(provenance)],
+            Notes = [.. ConsumerNotes.Of(options.Form, profile)],
         };
     }
 
@@ -191,6 +195,7 @@ public sealed class ServiceReport
         json["halfLifeDays"] = HalfLifeDays;
         json["newestDay"] = NewestDay.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
         json["bias"] = ReportJson.Of(Bias);
+        json["notes"] = ReportJson.Of(Notes);
         json["advice"] = Advice;
         json["summary"] = ReportJson.Of(Summary);
         json["losses"] = ReportJson.Of(Losses);

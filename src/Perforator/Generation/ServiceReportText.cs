@@ -31,6 +31,8 @@ internal static class ServiceReportText
             Line($"lost: {count} ({Percent(seen == 0 ? 0 : count / seen)}): {reason}");
         foreach (string bias in report.Bias)
             Line($"bias: {bias}");
+        foreach (string note in report.Notes)
+            Line(note);
         if (report.Advice is { } advice)
             Line(advice);
         return text.ToString();

@@ -50,6 +50,8 @@ public static class SampleProfileReader
             return SampleProfileFormat.Binary;
         if (GccProfileReader.IsGcc(data))
             return SampleProfileFormat.Gcc;
+        if (data.StartsWith<byte>([0x1f, 0x8b]))
+            throw new MalformedInputException("a compressed pprof, as Go takes it: that form is written and not read", Where, 0);
         if (data[..Math.Min(data.Length, 256)].Contains((byte)0))
             throw new MalformedInputException("not an LLVM sample profile (text, binary or extbinary), nor one of GCC", Where, 0);
         return SampleProfileFormat.Text;

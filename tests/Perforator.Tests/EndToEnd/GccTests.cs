@@ -82,6 +82,32 @@ public sealed class GccTests : IClassFixture<GccTests.Program>
     }
 
     [SkippableFact]
+    public void A_service_is_had_from_the_server_for_GCC_and_its_flags_name_the_GCC_at_hand()
+    {
+        Tool.Require("g++");
+        using TemporaryFolder folder = new();
+        using ServerProcess server = ServerProcess.Start(folder["data"]);
+        Dictionary<string, string> environment = new() { ["XDG_CACHE_HOME"] = folder["cache"], ["PERFORATOR_SERVER"] = server.Address.ToString() };
+        ToolResult Cli(params string[] arguments) => Tool.Run(Tool.Perforator, arguments, environment: environment);
+        Cli("import", program.Script, "--service", "drain", "--binary", program.Binary).Succeeded();
+
+        ToolResult given = Cli("pgo", "drain", "--for", "gcc", "--gcc-version", $"{program.Version}", "--report").Succeeded();
+        Assert.Equal(File.ReadAllBytes(program.Profile), File.ReadAllBytes(given.Output.TrimEnd('\n')));
+        Assert.Contains("-fauto-profile=FILE", given.Error);
+        string flags = Cli("flags", "drain", "--for", "gcc", "--compiler", "g++").Succeeded().Output.TrimEnd('\n');
+        Assert.Equal($"-fauto-profile={given.Output.TrimEnd('\n')}", flags);
+        Tool.Run("g++", ["-O2", "-g1", "-Werror", flags, "-c", Program.Sources[1], "-o", folder["b.o"]]).Succeeded();
+        // The binary at hand in place of the server's gives the same.
+        Assert.Equal(given.Output, Cli("pgo", "drain", "--for", "gcc", "--gcc-version", $"{program.Version}", "--binary", program.Binary).Succeeded().Output);
+
+        ToolResult wrong = Cli("pgo", "drain", "--for", "go");
+        Assert.Equal(1, wrong.ExitCode);
+        Assert.Contains("build with go build", wrong.Error);
+        Assert.Equal(2, Cli("pgo", "drain", "--for", "gcc", "--symbol-list").ExitCode);
+        Assert.Equal(2, Cli("flags", "drain", "--for", "gcc", "--lto").ExitCode);
+    }
+
+    [SkippableFact]
     public void A_binary_of_another_compiler_is_refused_in_one_line()
     {
         Tool.Require("g++");

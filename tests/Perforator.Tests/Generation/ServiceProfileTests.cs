@@ -70,11 +70,11 @@ public sealed class ServiceProfileTests : IClassFixture<ServiceProfileTests.Buil
     {
         public List<string> Opened { get; } = [];
 
-        public ProfiledBinary? Open(BuildId id, string path, out string why)
+        public ProfiledBinary? Open(BuildId id, string path, TargetCompiler target, out string why)
         {
             why = "it is not here";
             Opened.Add(path);
-            return paths.FirstOrDefault(file => IdOf(file) == id) is { } found ? ProfiledBinary.Load(found, NoDebugFiles.Instance) : null;
+            return paths.FirstOrDefault(file => IdOf(file) == id) is { } found ? ProfiledBinary.Load(found, NoDebugFiles.Instance, target) : null;
         }
     }
 
