@@ -15,6 +15,12 @@ namespace Perforator.Api;
 /// <summary>The server's HTTP API. Every failure is a <see cref="ServerException"/> that names the server. May be used from any thread.</summary>
 public sealed class ServerClient : IDisposable
 {
+    /// <summary>Between attempts: the first time, and at most. A fleet whose server was away comes back over a minute.</summary>
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(500), LongestPause = TimeSpan.FromSeconds(60);
+
+    /// <summary>No answer puts a client off for longer.</summary>
+    private static readonly TimeSpan LongestRetryAfter = TimeSpan.FromMinutes(10);
+
     private readonly HttpClient http;
     private readonly ResiliencePipeline<HttpResponseMessage> retry;
 
@@ -23,21 +29,24 @@ public sealed class ServerClient : IDisposable
     /// How often a request is repeated, with growing pauses, when the server cannot be reached or is overloaded; every request is
     /// idempotent. An agent waits out a restart so; a person at a terminal wants to know at once.
     /// </param>
-    public ServerClient(Uri server, int retries = 0)
+    /// <param name="onTrouble">Told, before each repetition, why: of long waits people want to know.</param>
+    public ServerClient(Uri server, int retries = 0, Action<string>? onTrouble = null)
     {
         Address = server;
         SocketsHttpHandler handler = new() { ConnectTimeout = TimeSpan.FromSeconds(10), UseProxy = !server.IsLoopback };
         http = new HttpClient(ServerCredentials.AddTo(handler)) { BaseAddress = server, Timeout = TimeSpan.FromMinutes(10) };
-        retry = Retry(retries);
+        retry = Retry(retries, onTrouble);
     }
 
     /// <summary>The server's address.</summary>
     public Uri Address { get; }
 
     /// <summary>Uploads a profile; when this returns the server has it on its disk.</summary>
-    public async Task<UploadReceipt> UploadProfileAsync(BranchProfileSet set, CancellationToken stop)
+    public Task<UploadReceipt> UploadProfileAsync(BranchProfileSet set, CancellationToken stop) => UploadProfileAsync(BranchProfileCodec.Encode(set), stop);
+
+    /// <summary>Uploads a profile that <see cref="BranchProfileCodec"/> has encoded.</summary>
+    public async Task<UploadReceipt> UploadProfileAsync(byte[] encoded, CancellationToken stop)
     {
-        byte[] encoded = BranchProfileCodec.Encode(set);
         using HttpResponseMessage response = await SendAsync(() =>
         {
             ByteArrayContent content = new(encoded);
@@ -214,6 +223,8 @@ public sealed class ServerClient : IDisposable
         HttpStatusCode.NotFound => ServerFailure.NotFound,
         HttpStatusCode.Conflict => ServerFailure.Unusable,
         HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden => ServerFailure.Forbidden,
+        HttpStatusCode.MethodNotAllowed or HttpStatusCode.NotAcceptable or HttpStatusCode.UnsupportedMediaType or HttpStatusCode.UpgradeRequired
+            or HttpStatusCode.NotImplemented => ServerFailure.Unreadable,
         HttpStatusCode.TooManyRequests or HttpStatusCode.RequestTimeout or >= HttpStatusCode.InternalServerError => ServerFailure.Unavailable,
         _ => ServerFailure.Refused,
     };
@@ -276,20 +287,36 @@ public sealed class ServerClient : IDisposable
 
     private static string BinaryPath(BuildId buildId) => ApiRoutes.To(ApiRoutes.Binaries, [buildId.ToString()]);
 
-    private static ResiliencePipeline<HttpResponseMessage> Retry(int retries) => retries == 0
+    private ResiliencePipeline<HttpResponseMessage> Retry(int retries, Action<string>? onTrouble) => retries == 0
         ? ResiliencePipeline<HttpResponseMessage>.Empty
         : new ResiliencePipelineBuilder<HttpResponseMessage>().AddRetry(new RetryStrategyOptions<HttpResponseMessage>
         {
             MaxRetryAttempts = retries,
-            BackoffType = DelayBackoffType.Exponential,
-            UseJitter = true,
-            Delay = TimeSpan.FromMilliseconds(500),
-            MaxDelay = TimeSpan.FromSeconds(30),
+            DelayGenerator = static attempt => ValueTask.FromResult<TimeSpan?>(PauseBefore(attempt.AttemptNumber, attempt.Outcome.Result?.Headers.RetryAfter)),
             ShouldHandle = static attempt => ValueTask.FromResult(
                 attempt.Outcome.Exception is HttpRequestException
                 || attempt.Outcome.Result?.StatusCode is HttpStatusCode.ServiceUnavailable or HttpStatusCode.TooManyRequests or HttpStatusCode.BadGateway
                     or HttpStatusCode.GatewayTimeout),
+            OnRetry = attempt =>
+            {
+                onTrouble?.Invoke(attempt.Outcome.Exception is HttpRequestException e ? Unreachable(e)
+                    : $"the server {Address} cannot take more now (it answered {(int)attempt.Outcome.Result!.StatusCode}); what waits is sent later");
+                return default;
+            },
         }).Build();
+
+    /// <summary>
+    /// Twice as long each time, and as long as the server says; a random part of it, so that those whom one failure has sent away do not come
+    /// back at one moment.
+    /// </summary>
+    internal static TimeSpan PauseBefore(int attempt, RetryConditionHeaderValue? retryAfter)
+    {
+        TimeSpan pause = FirstPause * Math.Pow(2, Math.Min(attempt, 16));
+        pause = (pause < LongestPause ? pause : LongestPause) * (0.5 + (Random.Shared.NextDouble() / 2));
+        TimeSpan wanted = retryAfter?.Delta ?? retryAfter?.Date - DateTimeOffset.UtcNow ?? TimeSpan.Zero;
+        wanted = wanted < LongestRetryAfter ? wanted : LongestRetryAfter;
+        return wanted <= TimeSpan.Zero ? pause : wanted * (1 + (Random.Shared.NextDouble() / 2));
+    }
 
     public void Dispose() => http.Dispose();
 }

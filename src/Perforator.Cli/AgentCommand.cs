@@ -1,27 +1,18 @@
 using System.CommandLine;
-using Perforator.Api;
+using Perforator.Api.Uploading;
 using Perforator.Branches;
+using Perforator.Cli.Agent;
 using Perforator.Recording;
 using Perforator.Recording.Processes;
-using Perforator.Recording.Software;
 
 namespace Perforator.Cli;
 
 /// <summary><c>perforator agent</c>: records a node's services all the time and sends what it finds to the server.</summary>
 internal static class AgentCommand
 {
-    /// <summary>How long the last upload may take once the agent has been told to end.</summary>
-    private static readonly TimeSpan FarewellTime = TimeSpan.FromSeconds(10);
-
-    /// <summary>The first upload comes early, so that people see that all is well.</summary>
-    private static readonly TimeSpan FirstInterval = TimeSpan.FromSeconds(5);
-
-    private sealed record Settings(
-        Uri Server, IReadOnlyList<ServiceRule> Rules, BranchSource Source, bool Kernel, SoftwareRecorderOptions Software, TimeSpan Interval, string? Spool,
-        IReadOnlyList<(string Name, string Value)> Labels);
-
     public static Command Create()
     {
+        OutboxLimits limits = new();
         Option<string?> server = ServerOption.Create();
         Option<ServiceRule[]> services = new("--service")
         {
@@ -42,8 +33,22 @@ internal static class AgentCommand
         };
         Option<string?> spool = new("--spool")
         {
-            Description = "Keep what could not be sent in this folder when the agent ends, and send it when it starts again.",
+            Description = "Keep what was recorded in this folder until the server has it: nothing is lost when the agent is killed or the server is away. One folder for each agent.",
             HelpName = "DIR",
+        };
+        Option<long> spoolSize = new("--spool-size")
+        {
+            Description = "The most that may wait in the spool, such as 500MB; the oldest is dropped, counted and said. Default: 500MB.",
+            HelpName = "SIZE",
+            DefaultValueFactory = _ => limits.SpoolBytes,
+            CustomParser = static result => RecordingOptions.ParseSize(result, "--spool-size"),
+        };
+        Option<TimeSpan> spoolAge = new("--spool-age")
+        {
+            Description = "How long what cannot be sent waits, such as 7d; then it is dropped, counted and said. Default: 7d.",
+            HelpName = "TIME",
+            DefaultValueFactory = _ => limits.Age,
+            CustomParser = static result => RecordingOptions.ParseTime(result, "--spool-age"),
         };
         Option<(string Name, string Value)[]> labels = new("--label")
         {
@@ -54,15 +59,15 @@ internal static class AgentCommand
         Command command = new("agent",
             """
             Records this node's services continuously and sends their profiles, and each binary once, to the server. Runs until SIGTERM or
-            Ctrl-C, then sends the rest and exits with 0. While the server is away, profiles add up in memory.
+            Ctrl-C, then sends the rest and exits with 0. While the server is away, profiles wait in the spool, or in memory.
 
             Hardware branch records need CAP_PERFMON; other users' processes and the software recorder need CAP_SYS_PTRACE.
 
             Example: perforator agent --server http://perforator.example:7733 --service search=/opt/search/bin/searchd --service unit-tests=unit:ci-runner
             """)
-        { server, services, source, kernel, maxOverhead, interval, spool, labels };
+        { server, services, source, kernel, maxOverhead, interval, spool, spoolSize, spoolAge, labels };
         command.SetAction((parsed, _) => RunAsync(
-            new Settings(
+            new AgentSettings(
                 ServerOption.Resolve(parsed.GetValue(server)),
                 parsed.GetValue(services) ?? [],
                 parsed.GetValue(source),
@@ -70,117 +75,20 @@ internal static class AgentCommand
                 RecordingOptions.Recorder(parsed.GetValue(maxOverhead)),
                 parsed.GetValue(interval),
                 parsed.GetValue(spool),
+                limits with { SpoolBytes = parsed.GetValue(spoolSize), Age = parsed.GetValue(spoolAge) },
                 parsed.GetValue(labels) ?? [])));
         return command;
     }
 
-    private static async Task<int> RunAsync(Settings settings)
+    private static async Task<int> RunAsync(AgentSettings settings)
     {
         using StopSignals signals = new();
         BranchSourceChoice choice = BranchSourceChoice.Make(settings.Source, settings.Kernel);
         AgentStatus.Say($"source: {choice.Description}");
         AgentStatus.Say($"server: {settings.Server}; {(settings.Rules.Count == 0 ? "all services" : $"services: {string.Join(", ", settings.Rules.Select(r => r.Service).Distinct())}")}");
-
-        ProfileOutbox outbox = new();
-        if (settings.Spool is not null)
-            outbox.LoadFrom(settings.Spool, AgentStatus.Say);
-        ServiceDiscovery discovery = new(settings.Rules);
-        using LiveModules modules = new();
-        ServiceProfiles profiles = new(discovery, modules);
-        using ServerClient client = new(settings.Server, retries: 4);
-        ProfileUpload upload = new(client, modules);
-        AgentStatus status = new(settings.Rules.Select(r => r.Service));
-        using IBranchRecorder recorder = choice.Open(discovery, settings.Software);
-
-        using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(signals.Token);
-        Task recording = Task.Factory.StartNew(
-            () => recorder.Run(profiles, ending.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-        DateTimeOffset start = DateTimeOffset.UtcNow;
-        await status.ShowAsync(UploadEveryIntervalAsync());
-        await ending.CancelAsync();
-        await recording.ContinueWith(static _ => { }, TaskScheduler.Default);
-
-        using CancellationTokenSource farewell = new(FarewellTime);
-        using ServerClient lastClient = new(settings.Server, retries: 1);
-        ProfileUpload lastUpload = new(lastClient, modules);
-        Collect();
-        string? failure = await outbox.SendAsync(lastUpload, farewell.Token);
-        LeaveBehind(outbox, settings.Spool, failure);
-        AgentStatus.Say($"ended: {recorder.Statistics.Samples:N0} branch stacks recorded, {outbox.Sent} profiles and {upload.Binaries + lastUpload.Binaries} binaries sent");
-        await recording;
+        using AgentRun run = new(settings, choice);
+        await run.RunAsync(signals.Token);
         return ExitCodes.Ok;
-
-        async Task UploadEveryIntervalAsync()
-        {
-            TimeSpan pause = settings.Interval < FirstInterval ? settings.Interval : FirstInterval;
-            while (true)
-            {
-                await Task.WhenAny(recording, Task.Delay(pause, ending.Token));
-                if (recording.IsCompleted || ending.IsCancellationRequested)
-                    return;
-                pause = settings.Interval;
-                IReadOnlyList<string> collected = Collect();
-                status.SetTrouble(await outbox.SendAsync(upload, ending.Token));
-                if (ending.IsCancellationRequested)
-                    return;
-                status.SetUnreadable(modules.Unreadable);
-                status.SetNotice(recorder.Statistics.Notice);
-                await AskForRatiosAsync(client, status, collected, ending.Token);
-                status.WriteLines();
-            }
-        }
-
-        // Moves what was counted since the last time into the outbox; gives the services there was something of.
-        IReadOnlyList<string> Collect()
-        {
-            status.SetRunning(discovery.Running);
-            DateTimeOffset end = DateTimeOffset.UtcNow;
-            List<string> collected = [];
-            foreach ((string service, BranchAggregator counted) in profiles.Take())
-            {
-                BranchProfileSet set = ProfileUpload.NewSet(service, recorder.Source, counted, start, end);
-                foreach ((string name, string value) in settings.Labels)
-                    set.Labels.TryAdd(name, value);
-                status.AddRecorded(set);
-                if (set.Profiles.Count == 0)
-                    continue;
-                outbox.Add(set);
-                collected.Add(service);
-            }
-            start = end;
-            return collected;
-        }
-    }
-
-    /// <summary>Asks the server how good each service's profile is by now. Only for show: failures do not matter.</summary>
-    private static async Task AskForRatiosAsync(ServerClient client, AgentStatus status, IReadOnlyList<string> services, CancellationToken stop)
-    {
-        try
-        {
-            foreach (string service in services)
-                status.SetRatio(service, (await client.GetServiceAsync(service, stop)).Builds is [var main, ..] ? main.TakenBranchesToExecutableBytesRatio : null);
-        }
-        catch (Exception e) when (e is UserErrorException or OperationCanceledException)
-        {
-        }
-    }
-
-    private static void LeaveBehind(ProfileOutbox outbox, string? spool, string? failure)
-    {
-        if (outbox.DroppedSamples != 0)
-            AgentStatus.Say($"dropped {outbox.DroppedSamples:N0} branch stacks: too many waited, or the server refused them");
-        if (failure is null)
-            return;
-        AgentStatus.Say(failure);
-        if (outbox.WaitingSamples == 0)
-            return;
-        if (spool is null)
-        {
-            AgentStatus.Say($"dropped {outbox.WaitingSamples:N0} branch stacks that could not be sent; --spool DIR keeps them for the next start");
-            return;
-        }
-        outbox.SaveTo(spool);
-        AgentStatus.Say($"kept {outbox.WaitingSamples:N0} branch stacks that could not be sent in {spool}");
     }
 
     private static (string Name, string Value) ParseLabel(string text)

@@ -2,6 +2,7 @@ using System.CommandLine;
 using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Bytes;
+using Perforator.Cli.Agent;
 using Perforator.Recording;
 using Perforator.Recording.Processes;
 using Perforator.Recording.Software;
@@ -136,8 +137,8 @@ internal static class RecordCommand
             ProfileUpload upload = new(client, modules);
 
             // What was recorded is sent even when it was Ctrl-C that ended the recording.
-            UploadReceipt receipt = await upload.SendProfileAsync(set, CancellationToken.None);
-            await upload.SendBinariesAsync(set, receipt, CancellationToken.None);
+            UploadReceipt receipt = await client.UploadProfileAsync(set, CancellationToken.None);
+            await upload.SendBinariesAsync([.. set.Profiles.Keys], receipt, CancellationToken.None);
             Console.Error.WriteLine($"perforator: sent to {server} as service {service}, with {upload.Binaries} binaries");
         }
         catch (UserErrorException e)

@@ -46,7 +46,7 @@ internal static class RecordingOptions
     public static SoftwareRecorderOptions Recorder(double? maxOverhead) =>
         maxOverhead is { } bound ? Default with { MaxOverhead = bound, BranchesPerSecond = double.PositiveInfinity } : Default;
 
-    /// <summary>A time such as 30, 30s, 5m or 2h.</summary>
+    /// <summary>A time such as 30, 30s, 5m, 2h or 7d.</summary>
     public static TimeSpan ParseTime(ArgumentResult result, string option)
     {
         string text = result.Tokens[0].Value;
@@ -55,11 +55,24 @@ internal static class RecordingOptions
             's' => (1, text[..^1]),
             'm' => (60, text[..^1]),
             'h' => (3600, text[..^1]),
+            'd' => (86400, text[..^1]),
             _ => (1.0, text),
         };
         return double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value) && value > 0 && value * unit <= 1e9
             ? TimeSpan.FromSeconds(value * unit)
             : Fail<TimeSpan>(result, $"{option} is a time such as 30s, 5m or 2h, not '{text}'");
+    }
+
+    /// <summary>A number of bytes such as 500MB or 2GB, in powers of ten.</summary>
+    public static long ParseSize(ArgumentResult result, string option)
+    {
+        string text = result.Tokens[0].Value;
+        foreach ((string suffix, double unit) in ((string, double)[])[("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12)])
+            if (text.EndsWith(suffix, StringComparison.OrdinalIgnoreCase)
+                && double.TryParse(text.AsSpan(0, text.Length - suffix.Length), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value)
+                && value > 0 && value * unit <= 1e15)
+                return (long)(value * unit);
+        return Fail<long>(result, $"{option} is a size such as 500MB or 2GB, not '{text}'");
     }
 
     /// <summary>Parses every value of an option that may be given again; what it throws for the user becomes a usage error.</summary>

@@ -27,6 +27,7 @@ public sealed class LiveModules : IModuleResolver, IDisposable
     private readonly Dictionary<BuildId, Module> byBuildId = [];
     private readonly Dictionary<BuildId, SafeFileHandle> open = [];
     private readonly Queue<BuildId> openOrder = [];
+    private readonly Dictionary<BuildId, Mapping> lastMapped = [];
     private readonly HashSet<BuildId> useful = [];
     private readonly SortedDictionary<string, string> unreadable = new(StringComparer.Ordinal);
 
@@ -51,7 +52,10 @@ public sealed class LiveModules : IModuleResolver, IDisposable
         lock (gate)
         {
             if (!mapping.BuildId.IsEmpty && byBuildId.TryGetValue(mapping.BuildId, out Module? known))
+            {
+                lastMapped[mapping.BuildId] = mapping;
                 return known;
+            }
             SafeFileHandle? file = Open(mapping, out bool isAnother);
             if (file is null)
             {
@@ -65,7 +69,10 @@ public sealed class LiveModules : IModuleResolver, IDisposable
                 Complain(mapping.Path, AnotherFile);
                 return null;
             }
-            if (module is not null && ProcessDescription.ExecutableOf(mapping.ProcessId) == module.Path)
+            if (module is null)
+                return null;
+            lastMapped[module.BuildId] = mapping;
+            if (ProcessDescription.ExecutableOf(mapping.ProcessId) == module.Path)
                 useful.Add(module.BuildId);
             return module;
         }
@@ -85,6 +92,33 @@ public sealed class LiveModules : IModuleResolver, IDisposable
         lock (gate)
             path = open.TryGetValue(buildId, out SafeFileHandle? file) ? PathOf(file) : null;
         return path is not null;
+    }
+
+    /// <summary>Opens a binary's file again after <see cref="Release"/>, where the process that was last seen to have it still runs or its path still leads to it.</summary>
+    public bool TryReopen(BuildId buildId)
+    {
+        lock (gate)
+        {
+            if (open.ContainsKey(buildId))
+                return true;
+            if (!lastMapped.TryGetValue(buildId, out Mapping? mapping) || Open(mapping with { BuildId = buildId }, out _) is not { } file)
+                return false;
+            try
+            {
+                using ElfFile elf = ElfFile.Load(PathOf(file));
+                if (elf.BuildId == buildId)
+                {
+                    Hold(buildId, file);
+                    return true;
+                }
+            }
+            catch (Exception e) when (e is UserErrorException or MalformedInputException)
+            {
+                // Something else has taken its place.
+            }
+            file.Dispose();
+            return false;
+        }
     }
 
     /// <summary>The binary's file is not needed any more: it is closed. Its mappings still resolve.</summary>
@@ -131,11 +165,7 @@ public sealed class LiveModules : IModuleResolver, IDisposable
             byBuildId.TryAdd(module.BuildId, module);
             if (elf.HasSection(".debug_info") || elf.HasSection(".debug_line"))
                 useful.Add(module.BuildId);
-            keep = open.TryAdd(module.BuildId, file);
-            if (keep)
-                openOrder.Enqueue(module.BuildId);
-            while (open.Count > MaxOpenFiles && openOrder.TryDequeue(out BuildId oldest))
-                CloseFile(oldest);
+            keep = Hold(module.BuildId, file);
         }
         catch (Exception e) when (e is UserErrorException or MalformedInputException)
         {
@@ -235,6 +265,16 @@ public sealed class LiveModules : IModuleResolver, IDisposable
         {
             return null;
         }
+    }
+
+    private bool Hold(BuildId buildId, SafeFileHandle file)
+    {
+        if (!open.TryAdd(buildId, file))
+            return false;
+        openOrder.Enqueue(buildId);
+        while (open.Count > MaxOpenFiles && openOrder.TryDequeue(out BuildId oldest))
+            CloseFile(oldest);
+        return true;
     }
 
     private void Complain(string path, string reason)

@@ -114,7 +114,8 @@ public static partial class WholeFile
         FlushFolder(folder);
     }
 
-    private static void FlushFolder(string folder)
+    /// <summary>Has the disk know which files are in a folder: after this, what was deleted there does not come back.</summary>
+    public static void FlushFolder(string folder)
     {
         const int O_RDONLY = 0, O_DIRECTORY = 0x10000, O_CLOEXEC = 0x80000;
         int descriptor = Open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

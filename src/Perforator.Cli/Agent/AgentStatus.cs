@@ -2,7 +2,7 @@ using System.Globalization;
 using Perforator.Branches;
 using Spectre.Console;
 
-namespace Perforator.Cli;
+namespace Perforator.Cli.Agent;
 
 /// <summary>What an agent shows on stderr: a table on a terminal, lines elsewhere (systemd's journal, a container's log).</summary>
 internal sealed class AgentStatus
@@ -37,6 +37,9 @@ internal sealed class AgentStatus
         foreach (string service in named)
             Of(service);
     }
+
+    /// <summary>Whether somebody looks on.</summary>
+    public bool IsShown => terminal is not null;
 
     /// <summary>Shows the table until the work is done; without a terminal, just waits for it.</summary>
     public Task ShowAsync(Task work) => terminal is null ? work : terminal.Live(NewTable()).StartAsync(async context =>

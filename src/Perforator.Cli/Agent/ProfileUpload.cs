@@ -1,18 +1,18 @@
 using Perforator.Api;
+using Perforator.Api.Uploading;
 using Perforator.Branches;
 using Perforator.Recording;
 using Perforator.Recording.Processes;
 
-namespace Perforator.Cli;
+namespace Perforator.Cli.Agent;
 
 /// <summary>Sends recorded profiles to a server, and the binaries it asks for in return.</summary>
-internal sealed class ProfileUpload(ServerClient client, LiveModules modules)
+internal sealed class ProfileUpload(ServerClient client, LiveModules modules) : IProfileUpload
 {
-    /// <summary>How often a binary is sent that the server does not take.</summary>
+    /// <summary>How often a day a binary is sent: a server that was restored from a backup asks again, one that cannot keep it does so for ever.</summary>
     private const int MaxAttempts = 3;
 
-    private readonly HashSet<BuildId> settled = [];
-    private readonly Dictionary<BuildId, int> attempts = [];
+    private readonly Dictionary<BuildId, (DateTimeOffset Day, int Count)> attempts = [];
 
     /// <summary>How many binaries were sent.</summary>
     public int Binaries { get; private set; }
@@ -43,29 +43,33 @@ internal sealed class ProfileUpload(ServerClient client, LiveModules modules)
         return set;
     }
 
-    /// <summary>Sends a profile; when this returns, the server has it on its disk. Sending it again does no harm.</summary>
-    /// <exception cref="UserErrorException">The server cannot be reached or refuses it.</exception>
-    public Task<UploadReceipt> SendProfileAsync(BranchProfileSet set, CancellationToken stop) => client.UploadProfileAsync(set, stop);
+    /// <inheritdoc/>
+    public Task<UploadReceipt> SendProfileAsync(byte[] encoded, CancellationToken stop) => client.UploadProfileAsync(encoded, stop);
 
     /// <summary>
-    /// Sends those binaries the server wants that are of use to it: executables, and libraries with debug info. Each is sent once, and its
-    /// file is let go of then.
+    /// Sends those binaries the server wants that are of use to it: executables, and libraries with debug info. The files of those that it
+    /// has are let go of.
     /// </summary>
-    /// <exception cref="UserErrorException">The server cannot be reached or refuses one.</exception>
-    public async Task SendBinariesAsync(BranchProfileSet set, UploadReceipt receipt, CancellationToken stop)
+    public async Task SendBinariesAsync(IReadOnlyList<BuildId> builds, UploadReceipt receipt, CancellationToken stop)
     {
-        foreach (BuildId buildId in set.Profiles.Keys)
+        foreach (BuildId buildId in builds)
         {
-            if (settled.Contains(buildId) || !modules.TryGetFile(buildId, out string? path))
-                continue;
-            int attempt = attempts[buildId] = attempts.GetValueOrDefault(buildId) + 1;
-            if (attempt <= MaxAttempts && receipt.WantedBinaries.Contains(buildId.ToString()) && modules.IsUseful(buildId))
+            if (receipt.WantedBinaries.Contains(buildId.ToString()) && modules.IsUseful(buildId) && MaySend(buildId)
+                && modules.TryReopen(buildId) && modules.TryGetFile(buildId, out string? path))
             {
                 await client.UploadBinaryAsync(buildId, path, stop);
                 Binaries++;
             }
-            settled.Add(buildId);
             modules.Release(buildId);
         }
+    }
+
+    private bool MaySend(BuildId buildId)
+    {
+        (DateTimeOffset day, int count) = attempts.GetValueOrDefault(buildId);
+        if (DateTimeOffset.UtcNow - day >= TimeSpan.FromDays(1))
+            (day, count) = (DateTimeOffset.UtcNow, 0);
+        attempts[buildId] = (day, count + 1);
+        return count < MaxAttempts;
     }
 }

@@ -1,0 +1,168 @@
+using Perforator.Api;
+using Perforator.Api.Uploading;
+using Perforator.Branches;
+using Perforator.Recording;
+using Perforator.Recording.Processes;
+
+namespace Perforator.Cli.Agent;
+
+/// <summary>
+/// One run of an agent: one task records, one takes what was counted into the outbox every interval, and one sends what is there. The
+/// first two do not wait for the server.
+/// </summary>
+internal sealed class AgentRun : IDisposable
+{
+    /// <summary>How long the last upload may take once the agent has been told to end.</summary>
+    private static readonly TimeSpan FarewellTime = TimeSpan.FromSeconds(10);
+
+    /// <summary>The first profiles come early, so that people see that all is well.</summary>
+    private static readonly TimeSpan FirstInterval = TimeSpan.FromSeconds(5);
+
+    /// <summary>The server is asked for the services' ratios with one upload in so many: that is only for show.</summary>
+    private const int UploadsPerRatio = 10;
+
+    private readonly AgentSettings settings;
+    private readonly ProfileOutbox outbox;
+    private readonly ServiceDiscovery discovery;
+    private readonly LiveModules modules = new();
+    private readonly ServiceProfiles profiles;
+    private readonly AgentStatus status;
+    private readonly IBranchRecorder recorder;
+    private readonly ServerClient client;
+    private readonly ProfileUpload upload;
+    private readonly SemaphoreSlim added = new(0);
+    private DateTimeOffset start;
+
+    public AgentRun(AgentSettings settings, BranchSourceChoice choice)
+    {
+        this.settings = settings;
+        outbox = new ProfileOutbox(settings.Spool is null ? null : new Spool(settings.Spool), settings.Limits, AgentStatus.Say);
+        discovery = new ServiceDiscovery(settings.Rules);
+        profiles = new ServiceProfiles(discovery, modules);
+        status = new AgentStatus(settings.Rules.Select(r => r.Service));
+        recorder = choice.Open(discovery, settings.Software);
+        client = new ServerClient(settings.Server, retries: int.MaxValue, status.SetTrouble);
+        upload = new ProfileUpload(client, modules);
+    }
+
+    /// <summary>Records and sends until it is told to end, then sends the rest.</summary>
+    public async Task RunAsync(CancellationToken stop)
+    {
+        using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        Task recording = Task.Factory.StartNew(
+            () => recorder.Run(profiles, ending.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        start = DateTimeOffset.UtcNow;
+        Task sending = SendAsync(ending.Token);
+        await status.ShowAsync(CollectEveryIntervalAsync(recording, ending.Token));
+        await ending.CancelAsync();
+        await recording.ContinueWith(static _ => { }, TaskScheduler.Default);
+        await sending;
+        await EndAsync();
+        await recording;
+    }
+
+    public void Dispose()
+    {
+        recorder.Dispose();
+        client.Dispose();
+        outbox.Dispose();
+        modules.Dispose();
+        added.Dispose();
+    }
+
+    private async Task CollectEveryIntervalAsync(Task recording, CancellationToken stop)
+    {
+        TimeSpan pause = settings.Interval < FirstInterval ? settings.Interval : FirstInterval;
+        while (true)
+        {
+            await Task.WhenAny(recording, Task.Delay(pause, stop));
+            if (recording.IsCompleted || stop.IsCancellationRequested)
+                return;
+            pause = settings.Interval;
+            Collect();
+            added.Release();
+            status.SetUnreadable(modules.Unreadable);
+            status.SetNotice(recorder.Statistics.Notice);
+            status.WriteLines();
+        }
+    }
+
+    /// <summary>Moves what was counted since the last time into the outbox.</summary>
+    private void Collect()
+    {
+        status.SetRunning(discovery.Running);
+        DateTimeOffset end = DateTimeOffset.UtcNow;
+        foreach ((string service, BranchAggregator counted) in profiles.Take())
+        {
+            BranchProfileSet set = ProfileUpload.NewSet(service, recorder.Source, counted, start, end);
+            foreach ((string name, string value) in settings.Labels)
+                set.Labels.TryAdd(name, value);
+            status.AddRecorded(set);
+            if (set.Profiles.Count != 0)
+                outbox.Add(set);
+        }
+        start = end;
+    }
+
+    /// <summary>Sends what there is after each interval. Agents that were started at one moment do not begin at one moment.</summary>
+    private async Task SendAsync(CancellationToken stop)
+    {
+        try
+        {
+            await added.WaitAsync(stop);
+            if (!status.IsShown)
+                await Task.Delay(settings.Interval * Random.Shared.NextDouble(), stop);
+            for (int uploads = 0; ; uploads++)
+            {
+                string? trouble = await outbox.SendAsync(upload, stop);
+                stop.ThrowIfCancellationRequested();
+                status.SetTrouble(trouble);
+                if (uploads % UploadsPerRatio == 0 && trouble is null)
+                    await AskForRatiosAsync(stop);
+                await added.WaitAsync(stop);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+        }
+    }
+
+    /// <summary>Asks the server how good each service's profile is by now. Only for show: failures do not matter.</summary>
+    private async Task AskForRatiosAsync(CancellationToken stop)
+    {
+        using ServerClient asking = new(settings.Server);
+        foreach (string service in discovery.Running.Keys)
+        {
+            try
+            {
+                status.SetRatio(service, (await asking.GetServiceAsync(service, stop)).Builds is [var main, ..] ? main.TakenBranchesToExecutableBytesRatio : null);
+            }
+            catch (ServerException e) when (e.Failure == ServerFailure.NotFound)
+            {
+            }
+            catch (UserErrorException)
+            {
+                return;
+            }
+        }
+    }
+
+    private async Task EndAsync()
+    {
+        Collect();
+        using CancellationTokenSource farewell = new(FarewellTime);
+        using ServerClient lastClient = new(settings.Server, retries: 1);
+        ProfileUpload lastUpload = new(lastClient, modules);
+        string? failure = await outbox.SendAsync(lastUpload, farewell.Token);
+        if (outbox.DroppedProfiles != 0)
+            AgentStatus.Say($"dropped {outbox.DroppedProfiles} profiles with {outbox.DroppedSamples:N0} branch stacks: they waited too long, too much waited, or the server refused them");
+        if (failure is not null)
+            AgentStatus.Say(failure);
+        (int waiting, _, long inMemory) = outbox.Waiting;
+        if (inMemory != 0)
+            AgentStatus.Say($"{waiting} profiles could not be sent, and {inMemory:N0} bytes of them are lost; --spool DIR keeps them for the next start");
+        else if (waiting != 0)
+            AgentStatus.Say($"{waiting} profiles that could not be sent are kept in {settings.Spool}");
+        AgentStatus.Say($"ended: {recorder.Statistics.Samples:N0} branch stacks recorded, {outbox.Sent} profiles and {upload.Binaries + lastUpload.Binaries} binaries sent");
+    }
+}
