@@ -52,6 +52,7 @@ internal static class ServeCommand
             HelpName = "URL",
         };
         Option<ServerRole> role = new("--role") { Description = "api answers requests, worker generates and adds up, all does both.", HelpName = "all|api|worker" };
+        Option<LogFormat> logFormat = new("--log-format") { Description = "How the log on stderr is written; json is an object a line, with the trace's id.", HelpName = "text|json" };
         certificate.Validators.Add(result => RequireBoth(result, key, "--tls-key"));
         key.Validators.Add(result => RequireBoth(result, certificate, "--tls-certificate"));
         Command command = new("serve",
@@ -63,7 +64,7 @@ internal static class ServeCommand
               perforator serve --database postgres://perforator@db-1,db-2/perforator --objects 's3://profiles?endpoint=https://s3.internal' --data /var/lib/perforator
               perforator serve --listen https://0.0.0.0:7733 --tls-certificate server.pem --tls-key server.key --auth access.yaml
             """)
-        { data, database, objects, role, listen, port, auth, insecure, host, certificate, key, audit, keepUploads, keepSums };
+        { data, database, objects, role, listen, port, auth, insecure, host, certificate, key, audit, logFormat, keepUploads, keepSums };
         command.SetAction((parsed, stop) =>
         {
             Uri address = ServerOption.Parse(parsed.GetValue(listen)!, "--listen");
@@ -79,6 +80,7 @@ internal static class ServeCommand
                 HostNames = parsed.GetValue(host) ?? [],
                 Tls = parsed.GetValue(certificate) is { } pem ? (pem, parsed.GetValue(key)!) : null,
                 AuditLog = parsed.GetValue(audit),
+                LogFormat = parsed.GetValue(logFormat),
                 KeepUploads = TimeSpan.FromDays(parsed.GetValue(keepUploads)),
                 KeepSums = TimeSpan.FromDays(parsed.GetValue(keepSums)),
             }, stop);

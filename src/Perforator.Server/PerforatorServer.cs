@@ -13,6 +13,7 @@ using Perforator.Server.Retention;
 using Perforator.Server.Storage;
 using Perforator.Server.Storage.Embedded;
 using Perforator.Server.Storage.Fleet;
+using Perforator.Server.Telemetry;
 
 namespace Perforator.Server;
 
@@ -75,6 +76,7 @@ public sealed class PerforatorServer : IAsyncDisposable
         // A start that fails is thrown to the caller too, who tells the user in one line.
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(static console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        Observability.Add(builder, settings.LogFormat);
         TlsCertificate? certificate = settings.Tls is { } tls ? new TlsCertificate(tls.Certificate, tls.Key, TimeProvider.System) : null;
         builder.WebHost.UseKestrelHttpsConfiguration();
         builder.WebHost.ConfigureKestrel(kestrel =>
@@ -105,6 +107,7 @@ public sealed class PerforatorServer : IAsyncDisposable
             .AddSingleton<HistoryOfService>()
             .AddSingleton<PgoResults>()
             .AddSingleton<BlockBuilder>()
+            .AddSingleton<StorageReadiness>()
             .AddSingleton<Collector>();
         if (settings.Role != ServerRole.Api)
             builder.Services.AddHostedService<GenerationWorker>().AddHostedService<Housekeeping>();
@@ -116,12 +119,14 @@ public sealed class PerforatorServer : IAsyncDisposable
 
         WebApplication app = builder.Build();
         app.Use(app.Services.GetRequiredService<AuditLog>().Handle);
+        app.Use(RequestMetrics.Handle);
         app.Use(ProblemResponses.Handle);
         app.Use(new ForeignPages(settings.HostNames, checksHost: access is null).Handle);
         app.UseRouting();
         app.Use(app.Services.GetRequiredService<AccessControl>().Handle);
         app.MapOpenApi();
         HealthEndpoint.Map(app);
+        Observability.MapMetrics(app);
         if (settings.Role == ServerRole.Worker)
             return app;
         ProfilesEndpoint.Map(app);

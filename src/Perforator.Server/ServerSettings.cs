@@ -13,6 +13,16 @@ public enum ServerRole
     Worker,
 }
 
+/// <summary>How a server writes its log on stderr.</summary>
+public enum LogFormat
+{
+    /// <summary>For people.</summary>
+    Text,
+
+    /// <summary>A JSON object a line, with the trace's id.</summary>
+    Json,
+}
+
 /// <summary>What a server is started with.</summary>
 /// <param name="DataFolder">Where everything is kept; created when missing. One server at a time may use it.</param>
 /// <param name="Listen">Address to bind, such as <c>http://127.0.0.1:7733</c>; port 0 takes a free one.</param>
@@ -68,6 +78,9 @@ public sealed record ServerSettings(string DataFolder, Uri Listen)
 
     /// <summary>Where a line for each write goes: a file, "-" for stderr, or null for nowhere.</summary>
     public string? AuditLog { get; init; }
+
+    /// <summary>How the log is written.</summary>
+    public LogFormat LogFormat { get; init; }
 
     /// <summary>How long requests under way may take to finish once the server is told to end.</summary>
     public TimeSpan ShutdownPatience { get; init; } = TimeSpan.FromSeconds(60);

@@ -30,17 +30,20 @@ internal static class ProblemResponses
         }
         catch (Exception e) when (!context.Response.HasStarted && Describe(e) is { } problem)
         {
+            if (e is IOException)
+                LogOf(context).LogWarning("{Method} {Path} was answered {Status}: {Detail}", context.Request.Method, context.Request.Path, problem.Status, problem.Detail);
             context.Response.Clear();
             await Write(context, problem.Status, problem.Detail);
         }
         catch (Exception e) when (!context.Response.HasStarted && e is not OperationCanceledException)
         {
-            context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("Perforator")
-                .LogError(e, "{Method} {Path} failed", context.Request.Method, context.Request.Path);
+            LogOf(context).LogError(e, "{Method} {Path} failed", context.Request.Method, context.Request.Path);
             context.Response.Clear();
             await Write(context, StatusCodes.Status500InternalServerError, "the server failed at this request; its log on stderr says why");
         }
     }
+
+    private static ILogger LogOf(HttpContext context) => context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("Perforator");
 
     /// <summary>Says what routing refused before any of our code ran.</summary>
     private static string Describe(HttpContext context) => context.Response.StatusCode switch

@@ -59,6 +59,16 @@ internal sealed class InFlightBytes
         }
     }
 
+    /// <summary>Bytes that are taken, and how many uploads wait.</summary>
+    public (long Bytes, int Waiting) Now
+    {
+        get
+        {
+            lock (access)
+                return (taken, waiting.Count);
+        }
+    }
+
     private void Return(long bytes) => taken -= bytes;
 
     private void Serve()

@@ -41,7 +41,9 @@ internal static class ProfilesEndpoint
         n += await context.Request.Body.ReadAtLeastAsync(body.AsMemory(n), body.Length - n, throwOnEndOfStream: false, context.RequestAborted);
         if (await context.Request.Body.ReadAsync(new byte[1], context.RequestAborted) != 0)
             throw ApiException.BadRequest("the upload is longer than it says itself");
-        return TypedResults.Ok(await ingest.AcceptAsync(n == body.Length ? body : body[..n], Authorise, context.RequestAborted));
+        UploadReceipt receipt = await ingest.AcceptAsync(n == body.Length ? body : body[..n], Authorise, context.RequestAborted);
+        context.Items[Telemetry.RequestMetrics.ReceiptItem] = (receipt.Duplicate, body.LongLength);
+        return TypedResults.Ok(receipt);
 
         void Authorise(string service)
         {

@@ -50,7 +50,10 @@ internal sealed class BinaryIngest
                 return false;
             await storage.Objects.PutFileAsync(known.Object, temporary, CancellationToken.None);
             if (await storage.Binaries.AddAsync(known, replace: present is not null, CancellationToken.None))
+            {
+                Telemetry.ServerMetrics.BinaryTaken(known.Bytes);
                 return true;
+            }
             // Another has sent it meanwhile; or the very bytes were just being collected, which whoever sends it again finds over.
             return await IsCompleteAsync(buildId, stop) || await HasAsync(buildId, stop)
                 ? false

@@ -1,7 +1,9 @@
+using System.Diagnostics;
 using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Server.Http;
 using Perforator.Server.Storage;
+using Perforator.Server.Telemetry;
 
 namespace Perforator.Server.Ingest;
 
@@ -28,9 +30,11 @@ internal sealed class ProfileIngest : IDisposable
     /// <exception cref="ApiException">The set names no service or holds no branches.</exception>
     public async Task<UploadReceipt> AcceptAsync(byte[] encoded, Action<string> authorise, CancellationToken stop)
     {
+        using Activity? activity = ServerMetrics.Activities.StartActivity("ingest");
         (NewUpload upload, IReadOnlyList<BuildId> builds) = await CheckAsync(encoded, authorise, stop);
         // Once storing has begun it is carried through, even if the client goes away.
         bool added = await StoreAsync(upload, encoded);
+        activity?.SetTag("perforator.service", upload.Service).SetTag("perforator.duplicate", !added).SetTag("perforator.bytes", encoded.Length);
         HashSet<BuildId> wanted = [.. builds];
         foreach (BinaryFile file in await storage.Binaries.FindAsync(builds, stop))
             if (file.Kind == BinaryKind.Executable)

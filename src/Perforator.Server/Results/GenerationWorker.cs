@@ -1,9 +1,11 @@
+using System.Diagnostics;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Perforator.Server.Http;
 using Perforator.Server.Storage;
+using Perforator.Server.Telemetry;
 
 namespace Perforator.Server.Results;
 
@@ -55,17 +57,22 @@ internal sealed class GenerationWorker : BackgroundService
 
     private async Task DoAsync(ServerTask task, CancellationToken stop)
     {
+        GenerationOrder order = JsonSerializer.Deserialize(task.Payload, TaskJson.Default.GenerationOrder)!;
+        using Activity? activity = ServerMetrics.Activities.StartActivity("generate", ActivityKind.Consumer, Observability.ParentOf(order.TraceParent));
+        activity?.SetTag("perforator.service", order.Service);
+        long start = Stopwatch.GetTimestamp();
         using CancellationTokenSource lost = CancellationTokenSource.CreateLinkedTokenSource(stop);
         Task renewing = RenewAsync(task, lost);
         bool failed = true;
         string outcome;
         try
         {
-            outcome = await results.GenerateAsync(JsonSerializer.Deserialize(task.Payload, TaskJson.Default.GenerationOrder)!, lost.Token);
+            outcome = await results.GenerateAsync(order, lost.Token);
             failed = false;
         }
         catch (OperationCanceledException) when (lost.IsCancellationRequested)
         {
+            ServerMetrics.Generated("returned", Stopwatch.GetElapsedTime(start));
             await tasks.ReturnAsync(task.Id, name, CancellationToken.None);
             return;
         }
@@ -86,6 +93,9 @@ internal sealed class GenerationWorker : BackgroundService
             await lost.CancelAsync();
             await renewing;
         }
+        ServerMetrics.Generated(failed ? "failed" : "done", Stopwatch.GetElapsedTime(start));
+        if (failed)
+            activity?.SetStatus(ActivityStatusCode.Error, outcome);
         await tasks.EndAsync(task.Id, name, failed, outcome, CancellationToken.None);
         results.Ended(task.Id);
     }

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Reflection;
 using System.Security.Cryptography;
 using System.Text;
@@ -16,7 +17,8 @@ using Perforator.Server.Storage;
 namespace Perforator.Server.Results;
 
 /// <summary>What a generation task has to know.</summary>
-internal sealed record GenerationOrder(string Service, PgoRequest Request);
+/// <param name="TraceParent">The trace of the request that asked first, as W3C's header has it.</param>
+internal sealed record GenerationOrder(string Service, PgoRequest Request, string? TraceParent = null);
 
 /// <summary>Why a generation task failed, as it is told to whoever asks.</summary>
 internal sealed record GenerationFailure(int Status, string Detail);
@@ -67,7 +69,7 @@ internal sealed class PgoResults
         if (await FindAsync(inputs.Key, stop) is { } kept)
             return (AnswerOf(kept), null);
         // The span is kept as it is now, so that the task makes what was asked for.
-        GenerationOrder order = new(service, request with { Since = inputs.Selected.Span.Since, Until = inputs.Selected.Span.Until });
+        GenerationOrder order = new(service, request with { Since = inputs.Selected.Span.Since, Until = inputs.Selected.Span.Until }, Activity.Current?.Id);
         ServerTask task = await storage.Tasks.EnqueueAsync(TaskKind, inputs.Key, JsonSerializer.Serialize(order, TaskJson.Default.GenerationOrder), stop);
         Ordered.Release();
         return await WaitAsync(task.Id, stop);

@@ -1,6 +1,8 @@
+using System.Diagnostics;
 using Perforator.Branches;
 using Perforator.Server.Results;
 using Perforator.Server.Storage;
+using Perforator.Server.Telemetry;
 
 namespace Perforator.Server.Retention;
 
@@ -44,6 +46,8 @@ internal sealed class BlockBuilder
     /// <summary>Adds up what there is of one period. False when it changed meanwhile, or cannot be read; it stays as it was then.</summary>
     public async Task<bool> BuildAsync(string service, BlockPeriod period, CancellationToken stop)
     {
+        using Activity? activity = ServerMetrics.Activities.StartActivity("compact");
+        activity?.SetTag("perforator.service", service).SetTag("perforator.period", period.Start);
         ProfileSelection selection = await storage.Profiles.SelectPeriodAsync(service, period, stop);
         SortedDictionary<string, Sum> sums = new(StringComparer.Ordinal);
         List<string> uploads = [];
@@ -85,7 +89,10 @@ internal sealed class BlockBuilder
             service, period, $"{all}-{(period.IsDay ? "day" : "hour")}", content.Length, parts, uploads,
             [.. selection.Parts.Select(static part => part.Object).Distinct()]);
         await storage.Objects.PutAsync(ObjectKeys.Block(block.Hash), content.ToArray(), stop);
-        return await storage.Profiles.ReplaceAsync(block, stop);
+        if (!await storage.Profiles.ReplaceAsync(block, stop))
+            return false;
+        ServerMetrics.Compacted(uploads.Count, block.Bytes);
+        return true;
 
         Sum SumOf(IReadOnlyDictionary<string, string> labels)
         {

@@ -1,4 +1,5 @@
 using Perforator.Server.Storage;
+using Perforator.Server.Telemetry;
 
 namespace Perforator.Server.Retention;
 
@@ -29,9 +30,13 @@ internal sealed class Collector
         foreach (ServiceTotals service in await storage.Profiles.ListServicesAsync(stop))
         {
             DateTimeOffset today = BlockPeriod.DayOf(service.LastSeen).Start;
-            while (await storage.Profiles.ForgetUploadsAsync(service.Service, today - settings.KeepUploads, Batch, stop) == Batch)
+            long forgotten;
+            do
             {
+                forgotten = await storage.Profiles.ForgetUploadsAsync(service.Service, today - settings.KeepUploads, Batch, stop);
+                ServerMetrics.Forgot(forgotten);
             }
+            while (forgotten == Batch);
             await storage.Profiles.ForgetPeriodsAsync(service.Service, today - settings.KeepSums, stop);
         }
         await storage.Binaries.RemoveUnusedAsync(now - settings.KeepUnused, stop);
@@ -67,7 +72,11 @@ internal sealed class Collector
         while (await storage.Collection.BeginAsync(now - settings.Grace, Batch, stop) is { Count: > 0 } keys)
         {
             foreach (string key in keys)
+            {
+                long bytes = (await storage.Objects.StatAsync(key, stop))?.Bytes ?? 0;
                 await storage.Objects.DeleteAsync(key, stop);
+                ServerMetrics.Collected(bytes);
+            }
             await storage.Collection.EndAsync(keys, stop);
         }
     }

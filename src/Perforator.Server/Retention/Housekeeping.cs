@@ -1,5 +1,7 @@
+using System.Diagnostics;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Perforator.Server.Telemetry;
 
 namespace Perforator.Server.Retention;
 
@@ -33,8 +35,12 @@ internal sealed class Housekeeping : BackgroundService
                 while (await blocks.RunAsync(stoppingToken) > 0)
                 {
                 }
-                if (round % CollectEvery == 1)
+                ServerMetrics.CompactionEnded(time.GetUtcNow());
+                if (round % CollectEvery != 1)
+                    continue;
+                using (Activity? activity = ServerMetrics.Activities.StartActivity("collect"))
                     await collector.RunAsync(stoppingToken);
+                ServerMetrics.CollectionEnded(time.GetUtcNow());
             }
             catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
             {

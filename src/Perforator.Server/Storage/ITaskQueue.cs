@@ -52,6 +52,9 @@ public interface ITaskQueue
     /// <summary>Gives a task back undone, as the worker is told to stop.</summary>
     Task ReturnAsync(string id, string worker, CancellationToken stop);
 
+    /// <summary>How many tasks wait, and how many are done just now.</summary>
+    Task<(long Waiting, long Running)> CountAsync(CancellationToken stop);
+
     /// <summary>Forgets tasks that ended before a time.</summary>
     Task<long> RemoveEndedAsync(DateTimeOffset before, CancellationToken stop);
 }

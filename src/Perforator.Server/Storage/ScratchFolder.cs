@@ -14,6 +14,30 @@ public sealed class ScratchFolder
         Directory.CreateDirectory(this.folder);
     }
 
+    /// <summary>Finds out whether there is room, by writing a megabyte.</summary>
+    /// <exception cref="IOException">The disk is full or cannot be written to.</exception>
+    public async Task CheckAsync(CancellationToken stop)
+    {
+        string file = Path.Combine(folder, Path.GetRandomFileName());
+        try
+        {
+            await using FileStream written = new(file, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1);
+            await written.WriteAsync(new byte[1 << 20], stop);
+            written.Flush(flushToDisk: true);
+        }
+        catch (IOException e) when (e.HResult == ENOSPC)
+        {
+            throw new IOException($"the disk of {folder} is full; make room", e);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    /// <summary>What .NET gives as the error of a full disk.</summary>
+    private const int ENOSPC = 28;
+
     /// <summary>The path of a new, empty file.</summary>
     public string CreateFile()
     {

@@ -12,6 +12,9 @@ public sealed record ServerStorage(
     IObjectStore Objects, IProfileIndex Profiles, IBinaryCatalog Binaries, IResultIndex Results, ITaskQueue Tasks, IObjectCollection Collection,
     ScratchFolder Scratch) : IAsyncDisposable
 {
+    /// <summary>What can fail by itself.</summary>
+    public IReadOnlyList<StoragePart> Parts { get; init; } = [];
+
     /// <summary>Closes what has to be closed; null for nothing.</summary>
     public Func<ValueTask>? Close { get; init; }
 

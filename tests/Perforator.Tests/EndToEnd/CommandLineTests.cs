@@ -8,7 +8,9 @@ public class CommandLineTests
     public void Version_is_printed()
     {
         ToolResult result = Tool.Cli("--version").Succeeded();
-        Assert.Matches(@"^\d+\.\d+\.\d+\s*$", result.Output);
+        Assert.Matches(@"^\d+\.\d+\.\d+(\+[0-9a-f]{40})?\s*$", result.Output);
+        if (Directory.Exists(Path.Combine(Tool.RepositoryRoot(), ".git")) || File.Exists(Path.Combine(Tool.RepositoryRoot(), ".git")))
+            Assert.Contains('+', result.Output);
     }
 
     [Theory]

@@ -85,7 +85,11 @@ public class ServerAccessTests
         Task<HttpStatusCode> Upload(string service, string? bearer) => StatusAsync(https, Request(HttpMethod.Post, "api/v1/profiles", bearer, Profile(service)));
 
         // Nobody, and credentials that prove nothing.
-        Assert.Equal(HttpStatusCode.OK, await Get("health", null));
+        foreach (string open in (string[])["health", "healthz", "readyz"])
+            Assert.Equal(HttpStatusCode.OK, await Get(open, null));
+        Assert.Equal(HttpStatusCode.Unauthorized, await Get("metrics", null));
+        Assert.Equal(HttpStatusCode.Forbidden, await Get("metrics", "token-of-the-farm"));
+        Assert.Equal(HttpStatusCode.OK, await Get("metrics", "token-of-the-operator"));
         Assert.Equal(HttpStatusCode.Unauthorized, await Get("api/v1/services", null));
         Assert.Equal(HttpStatusCode.Unauthorized, await Get("api/v1/services", "token-of-the-far"));
         Assert.Equal(HttpStatusCode.Unauthorized, await Upload("search", authority.Token(Issuer, "perforator", "system:serviceaccount:perforator:agent", TimeSpan.FromHours(-1))));

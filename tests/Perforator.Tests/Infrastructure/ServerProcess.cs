@@ -60,14 +60,22 @@ internal sealed class ServerProcess : IDisposable
     /// <param name="dataFolder">Its --data folder.</param>
     /// <param name="port">Its port; 0 takes a free one.</param>
     /// <param name="options">More options of serve.</param>
-    public static ServerProcess Start(string dataFolder, int port = 0, params string[] options)
+    public static ServerProcess Start(string dataFolder, int port = 0, params string[] options) => Start([], new Dictionary<string, string>(), dataFolder, port, options);
+
+    /// <summary>The same with more variables, or by another program.</summary>
+    /// <param name="launcher">A program that becomes the server, with its first arguments; empty for none.</param>
+    /// <param name="environment">Variables that it gets.</param>
+    public static ServerProcess Start(string[] launcher, IReadOnlyDictionary<string, string> environment, string dataFolder, int port = 0, params string[] options)
     {
-        ProcessStartInfo start = new(Tool.Perforator, ["serve", "--data", dataFolder, "--port", $"{port}", .. options])
+        string[] command = [.. launcher, Tool.Perforator, "serve", "--data", dataFolder, "--port", $"{port}", .. options];
+        ProcessStartInfo start = new(command[0], command[1..])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
+        foreach ((string name, string value) in environment)
+            start.Environment[name] = value;
         Process process = Process.Start(start)!;
         Task<string?> line = process.StandardOutput.ReadLineAsync();
         if (!line.Wait(TimeSpan.FromSeconds(60)) || !Uri.TryCreate(line.Result, UriKind.Absolute, out Uri? address))

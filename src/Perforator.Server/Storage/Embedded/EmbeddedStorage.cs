@@ -41,6 +41,7 @@ public static class EmbeddedStorage
             return new ServerStorage(
                 objects, new SqlProfileIndex(database), binaries, new SqlResultIndex(database), new SqlTaskQueue(database, time), new Garbage(database), scratch)
             {
+                Parts = [new StoragePart("database", opened.CheckAsync), new StoragePart("objects", scratch.CheckAsync)],
                 Close = async () =>
                 {
                     await opened.DisposeAsync();

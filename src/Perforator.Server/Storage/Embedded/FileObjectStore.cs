@@ -28,6 +28,7 @@ public sealed class FileObjectStore : IObjectStore
         }
         catch
         {
+            StorageMetrics.Failed(StorageMetrics.Objects);
             File.Delete(partial);
             throw;
         }
@@ -40,6 +41,11 @@ public sealed class FileObjectStore : IObjectStore
         try
         {
             WholeFile.Commit(file, PathOf(key));
+        }
+        catch (IOException)
+        {
+            StorageMetrics.Failed(StorageMetrics.Objects);
+            throw;
         }
         finally
         {

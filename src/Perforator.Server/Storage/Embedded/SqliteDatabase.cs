@@ -132,7 +132,13 @@ public sealed class SqliteDatabase : SqlDatabase
         }
     }
 
-    private IOException Describe(SqliteException e) => e.SqliteErrorCode switch
+    private IOException Describe(SqliteException e)
+    {
+        StorageMetrics.Failed(StorageMetrics.Database);
+        return Explain(e);
+    }
+
+    private IOException Explain(SqliteException e) => e.SqliteErrorCode switch
     {
         13 => new IOException($"the disk of {file} is full", e),
         11 or 26 => new IOException($"{file} is damaged ({e.Message}); stop the server and restore it from a backup", e),

@@ -32,6 +32,11 @@ public static class FleetStorage
             return new ServerStorage(
                 store, new SqlProfileIndex(opened), new SqlBinaryCatalog(opened), new SqlResultIndex(opened), new SqlTaskQueue(opened, time), new Garbage(opened), scratch)
             {
+                Parts =
+                [
+                    new StoragePart("database", used.CheckAsync), new StoragePart("objects", stop => kept.PutAsync("probe/write", "probe"u8.ToArray(), stop)),
+                    new StoragePart("data folder", scratch.CheckAsync),
+                ],
                 Close = async () =>
                 {
                     await used.DisposeAsync();

@@ -111,11 +111,13 @@ public sealed class PostgresDatabase : SqlDatabase
             }
             catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.DeadlockDetected && attempt < Tries)
             {
+                StorageMetrics.Repeated(StorageMetrics.Database);
                 Thread.Sleep(Random.Shared.Next(5 * attempt));
             }
             // A connection of the pool whose server has gone tells so when it is used; the next one asks who takes writes now.
             catch (NpgsqlException e) when (e.IsTransient && e is not PostgresException && attempt == 1 && isolation == IsolationLevel.RepeatableRead)
             {
+                StorageMetrics.Repeated(StorageMetrics.Database);
                 hosts.ClearDatabaseStates();
             }
             catch (NpgsqlException e)
@@ -125,12 +127,19 @@ public sealed class PostgresDatabase : SqlDatabase
             }
             catch (TimeoutException e)
             {
+                StorageMetrics.Failed(StorageMetrics.Database);
                 throw new StorageAwayException($"the database {name} does not answer in time", e);
             }
         }
     }
 
-    private IOException Describe(NpgsqlException e) => e switch
+    private IOException Describe(NpgsqlException e)
+    {
+        StorageMetrics.Failed(StorageMetrics.Database);
+        return Explain(e);
+    }
+
+    private IOException Explain(NpgsqlException e) => e switch
     {
         PostgresException { SqlState: PostgresErrorCodes.DiskFull } => new IOException($"the disk of the database {name} is full", e),
         PostgresException { SqlState: PostgresErrorCodes.DataCorrupted or PostgresErrorCodes.IndexCorrupted } =>

@@ -191,6 +191,7 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         }
         catch (Exception e) when (e is AmazonClientException or HttpRequestException)
         {
+            StorageMetrics.Failed(StorageMetrics.Objects);
             throw new StorageAwayException($"s3://{at.Bucket}/{at.Prefix}{key} at {Place} broke off: {e.Message}", e);
         }
     }
@@ -210,11 +211,13 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         }
         catch (AmazonServiceException e)
         {
+            StorageMetrics.Failed(StorageMetrics.Objects);
             string message = $"s3://{at.Bucket}/{at.Prefix}{key} at {Place} cannot be used: {e.Message}";
             throw e.StatusCode is HttpStatusCode.Forbidden or HttpStatusCode.Unauthorized or HttpStatusCode.BadRequest ? new IOException(message, e) : new StorageAwayException(message, e);
         }
         catch (Exception e) when (e is AmazonClientException or HttpRequestException or TimeoutException)
         {
+            StorageMetrics.Failed(StorageMetrics.Objects);
             throw new StorageAwayException($"s3://{at.Bucket} at {Place} does not answer: {e.Message}", e);
         }
     }

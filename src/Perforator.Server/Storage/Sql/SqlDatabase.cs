@@ -1,4 +1,5 @@
 using System.Data.Common;
+using Dapper;
 
 namespace Perforator.Server.Storage.Sql;
 
@@ -22,6 +23,15 @@ public abstract class SqlDatabase : IAsyncDisposable
     /// <summary>Writes, in one transaction, which is durable when the task completes. It may be tried again as a whole after a conflict.</summary>
     /// <exception cref="IOException">The database does not answer, is full or damaged; nothing was written.</exception>
     public abstract Task<T> WriteAsync<T>(Func<DbConnection, DbTransaction, T> write, CancellationToken stop);
+
+    /// <summary>Finds out whether it takes writes, by one that leaves nothing.</summary>
+    /// <exception cref="IOException">It does not.</exception>
+    public Task CheckAsync(CancellationToken stop) => WriteAsync(static (connection, transaction) =>
+    {
+        const string Key = "probe/write";
+        connection.Execute("INSERT INTO garbage(object, since_us, collecting) VALUES (@Key, 0, 0) ON CONFLICT(object) DO NOTHING", new { Key }, transaction);
+        return connection.Execute("DELETE FROM garbage WHERE object = @Key", new { Key }, transaction);
+    }, stop);
 
     /// <inheritdoc/>
     public abstract ValueTask DisposeAsync();

@@ -79,6 +79,14 @@ public sealed class SqlTaskQueue : ITaskQueue
         connection.Execute($"UPDATE task SET {change} WHERE id = @id AND worker = @worker AND state = {Running}", parameters, transaction) == 1;
 
     /// <inheritdoc/>
+    public Task<(long Waiting, long Running)> CountAsync(CancellationToken stop) => database.ReadAsync(connection =>
+    {
+        Dictionary<long, long> counts = connection.Query<(long State, long Tasks)>($"SELECT state, count(*) FROM task WHERE state < {Done} GROUP BY state")
+            .ToDictionary(static row => row.State, static row => row.Tasks);
+        return (counts.GetValueOrDefault(Waiting), counts.GetValueOrDefault(Running));
+    }, stop);
+
+    /// <inheritdoc/>
     public Task<long> RemoveEndedAsync(DateTimeOffset before, CancellationToken stop) => database.WriteAsync((connection, transaction) =>
         (long)connection.Execute($"DELETE FROM task WHERE state >= {Done} AND ended_us < @before", new { before = UnixMicros.Of(before) }, transaction), stop);
 }
