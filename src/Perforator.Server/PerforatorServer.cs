@@ -103,6 +103,7 @@ public sealed class PerforatorServer : IAsyncDisposable
             .AddSingleton(TimeProvider.System)
             .AddSingleton<BinaryIngest>()
             .AddSingleton<ProfileIngest>()
+            .AddSingleton<UploadBodies>()
             .AddSingleton<ProfileReader>()
             .AddSingleton<HistoryOfService>()
             .AddSingleton<PgoResults>()

@@ -44,7 +44,10 @@ public sealed record ServerSettings(string DataFolder, Uri Listen)
     public long MaxProfileBytes { get; init; } = 64L << 20;
 
     /// <summary>The largest profile accepted, in bytes after decompression.</summary>
-    public int MaxProfileMessageBytes { get; init; } = 256 << 20;
+    public int MaxProfileMessageBytes { get; init; } = 64 << 20;
+
+    /// <summary>The most rows (counters) of one profile.</summary>
+    public long MaxProfileRows { get; init; } = Branches.BranchProfileCodec.MaxUploadRows;
 
     /// <summary>The largest binary accepted, in bytes.</summary>
     public long MaxBinaryBytes { get; init; } = 8L << 30;

@@ -30,7 +30,7 @@ internal sealed record FuzzTarget(string Name, Action<byte[]> Read)
         new("branch-counts", static bytes => new BranchCountText(new OneModule(), OneModule.Any).Read(new MemoryStream(bytes))),
         new("input-kind", static bytes => InputKinds.Detect(bytes)),
         new("branch-profile", static bytes => BranchProfileCodec.Decode(bytes)),
-        new("branch-profile-message", static bytes => BranchProfileMessage.Decode(bytes)),
+        new("branch-profile-message", static bytes => BranchProfileMessage.Decode(bytes, BranchProfileCodec.DefaultMaxRows)),
         new("pprof", static bytes => new PprofReader(NewSink(), new OneModule()).Read(bytes)),
         new("sample-profile", ReadSampleProfile),
         new("block-map", ReadBlockMap),

@@ -31,6 +31,9 @@ public sealed class ProfileOutbox : IDisposable
     private const int PartsOfSum = 8;
     private static readonly TimeSpan LongestPart = TimeSpan.FromMinutes(30);
 
+    /// <summary>A sum stays well below what a server takes in one upload.</summary>
+    private const long MaxSumCounters = BranchProfileCodec.MaxUploadRows / 2;
+
     private readonly Lock gate = new();
     private readonly SortedDictionary<string, WaitingProfile> waiting = new(StringComparer.Ordinal);
     private readonly Dictionary<string, ulong> losses = new(StringComparer.Ordinal);
@@ -262,7 +265,7 @@ public sealed class ProfileOutbox : IDisposable
             if (Read(part) is not { } content)
                 continue;
             BranchProfileSet set = BranchProfileCodec.Decode(content);
-            if (sum is not null && !sum.Labels.SequenceEqual(set.Labels))
+            if (sum is not null && (!sum.Labels.SequenceEqual(set.Labels) || Counters(sum) + Counters(set) > MaxSumCounters))
                 continue;
             added.Add(part);
             if (sum is null)
@@ -290,11 +293,13 @@ public sealed class ProfileOutbox : IDisposable
         Keep(whole);
     }
 
+    private static long Counters(BranchProfileSet set) => set.Profiles.Values.Sum(static profile => (long)profile.TraceCounters + profile.Addresses.Count);
+
     private static void AddTo(BranchProfileSet sum, BranchProfileSet set)
     {
         sum.Start = set.Start < sum.Start ? set.Start : sum.Start;
         sum.End = set.End > sum.End ? set.End : sum.End;
-        sum.TotalSamples += set.TotalSamples;
+        sum.TotalSamples = sum.TotalSamples > ulong.MaxValue - set.TotalSamples ? ulong.MaxValue : sum.TotalSamples + set.TotalSamples;
         sum.Losses.Merge(set.Losses);
         foreach (BranchProfile profile in set.Profiles.Values)
             sum.TakeOver(profile);

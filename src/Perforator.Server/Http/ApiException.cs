@@ -55,6 +55,7 @@ internal static class ProblemResponses
     private static (int Status, string Detail)? Describe(Exception e) => e switch
     {
         ApiException api => (api.Status, api.Message),
+        MalformedInputException { IsTooLarge: true } => (StatusCodes.Status413PayloadTooLarge, e.Message),
         MalformedInputException or UserErrorException => (StatusCodes.Status400BadRequest, e.Message),
         BadHttpRequestException bad => (bad.StatusCode, bad.Message),
         OperationCanceledException => null,
@@ -63,6 +64,10 @@ internal static class ProblemResponses
         _ => null,
     };
 
-    private static Task Write(HttpContext context, int status, string detail) =>
-        TypedResults.Problem(detail, statusCode: status).ExecuteAsync(context);
+    private static Task Write(HttpContext context, int status, string detail)
+    {
+        if (status is StatusCodes.Status503ServiceUnavailable or StatusCodes.Status507InsufficientStorage && context.Response.Headers.RetryAfter.Count == 0)
+            context.Response.Headers.RetryAfter = "5";
+        return TypedResults.Problem(detail, statusCode: status).ExecuteAsync(context);
+    }
 }

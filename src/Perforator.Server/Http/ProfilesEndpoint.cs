@@ -4,7 +4,6 @@ using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.AspNetCore.Routing;
 using Perforator.Api;
-using Perforator.Branches;
 using Perforator.Server.Auth;
 using Perforator.Server.Ingest;
 
@@ -21,28 +20,16 @@ internal static class ProfilesEndpoint
         .WithSummary("Stores a branch profile set; answered once it is on the disk. Sending the same set again changes nothing.")
         .Requires(Role.Upload);
 
-    private static async Task<Ok<UploadReceipt>> Post(HttpContext context, ProfileIngest ingest, ServerSettings settings, InFlightBytes inFlight)
+    private static async Task<Ok<UploadReceipt>> Post(HttpContext context, ProfileIngest ingest, ServerSettings settings, UploadBodies bodies)
     {
         // Routing lets a request without any content type through, which a foreign web page can send without asking first.
         if (context.Request.ContentType is null)
             throw new ApiException(StatusCodes.Status415UnsupportedMediaType, $"a profile is sent as content type {ApiMediaTypes.Branches}");
         LimitBody(context, settings.MaxProfileBytes);
 
-        // What begins wrongly, or would need too much, is refused before more of it is read.
-        byte[] start = new byte[BranchProfileEnvelope.Length];
-        int n = await context.Request.Body.ReadAtLeastAsync(start, start.Length, throwOnEndOfStream: false, context.RequestAborted);
-        BranchProfileEnvelope envelope = BranchProfileEnvelope.Parse(start.AsSpan(0, n));
-        envelope.RequireAtMost(settings.MaxProfileMessageBytes);
-        if (envelope.CompressedLength > (ulong)settings.MaxProfileBytes)
-            throw new ApiException(StatusCodes.Status413PayloadTooLarge, $"the upload has {envelope.CompressedLength} bytes; at most {settings.MaxProfileBytes} are accepted");
-        using InFlightBytes.Share share = await inFlight.TakeAsync(MemoryOf(envelope), context.RequestAborted);
-        byte[] body = new byte[start.Length + (int)envelope.CompressedLength];
-        start.CopyTo(body, 0);
-        n += await context.Request.Body.ReadAtLeastAsync(body.AsMemory(n), body.Length - n, throwOnEndOfStream: false, context.RequestAborted);
-        if (await context.Request.Body.ReadAsync(new byte[1], context.RequestAborted) != 0)
-            throw ApiException.BadRequest("the upload is longer than it says itself");
-        UploadReceipt receipt = await ingest.AcceptAsync(n == body.Length ? body : body[..n], Authorise, context.RequestAborted);
-        context.Items[Telemetry.RequestMetrics.ReceiptItem] = (receipt.Duplicate, body.LongLength);
+        using UploadBodies.Body body = await bodies.ReadAsync(context.Request.Body, context.RequestAborted);
+        UploadReceipt receipt = await ingest.AcceptAsync(body.Bytes, Authorise, context.RequestAborted);
+        context.Items[Telemetry.RequestMetrics.ReceiptItem] = (receipt.Duplicate, body.Bytes.LongLength);
         return TypedResults.Ok(receipt);
 
         void Authorise(string service)
@@ -51,13 +38,6 @@ internal static class ProfilesEndpoint
             AccessControl.Require(context.Caller(), Role.Upload, service);
         }
     }
-
-    /// <summary>
-    /// What an upload needs until it is stored: its bytes, the message, twice while it is checked, and a counter of some 64 bytes for
-    /// what takes at least 3 bytes of the message.
-    /// </summary>
-    private static long MemoryOf(BranchProfileEnvelope envelope) =>
-        (long)(envelope.CompressedLength + (2 * envelope.MessageLength) + (envelope.MessageLength / 3 * 64));
 
     /// <summary>Lets a request send up to <paramref name="bytes"/>; more ends in status 413.</summary>
     public static void LimitBody(HttpContext context, long bytes)

@@ -47,7 +47,7 @@ internal sealed class ProfileIngest : IDisposable
         await decoding.WaitAsync(stop);
         try
         {
-            BranchProfileSet set = BranchProfileCodec.Decode(encoded, settings.MaxProfileMessageBytes);
+            BranchProfileSet set = BranchProfileCodec.Decode(encoded, settings.MaxProfileMessageBytes, settings.MaxProfileRows);
             if (set.Service is not { } service)
                 throw ApiException.BadRequest("the profile names no service; give its recording a --service");
             if (!ProfileLabels.IsName(service))

@@ -106,7 +106,8 @@ internal sealed class ProfileReader
     {
         try
         {
-            return BranchProfileCodec.Decode(bytes);
+            // Sums may be larger than what is accepted from outside.
+            return BranchProfileCodec.Decode(bytes, int.MaxValue, long.MaxValue);
         }
         catch (MalformedInputException)
         {

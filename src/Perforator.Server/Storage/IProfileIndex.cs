@@ -24,7 +24,7 @@ public sealed record NewUpload(
             hash, set.Service ?? throw new ArgumentException("a set without a service", nameof(set)), set.Labels, set.Start < end ? set.Start : end, end, received,
             set.TotalSamples, bytes,
             [.. set.Profiles.Values.Where(static build => !build.IsEmpty)
-                .Select(static build => new UploadedBuild(build.BuildId, build.Path, build.Samples, build.Branches.InternalTotal))]);
+                .Select(static build => new UploadedBuild(build.BuildId, build.Path, build.Samples, build.InternalBranches))]);
     }
 }
 

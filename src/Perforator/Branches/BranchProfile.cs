@@ -48,6 +48,9 @@ public sealed class BranchProfile
         }
     }
 
+    /// <summary>The sum over <see cref="Branches"/> with both ends in the binary, saturating; cheaper than these.</summary>
+    public ulong InternalBranches => traces.InternalTotal;
+
     /// <summary>
     /// Fall-through ranges: begin (a branch target) and end (the address of the next taken branch instruction, inclusive). The sum over
     /// all traces, and <see cref="UnpairedRanges"/>.

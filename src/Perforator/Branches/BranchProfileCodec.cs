@@ -14,6 +14,15 @@ public static class BranchProfileCodec
     /// <summary>The largest message decoded unless the caller says otherwise, in bytes after decompression.</summary>
     public const int DefaultMaxMessageLength = 256 << 20;
 
+    /// <summary>
+    /// The most rows (counters) decoded unless the caller says otherwise. A row may take three bytes of the message, and a thousandth of that
+    /// compressed, but takes some 100 bytes of memory.
+    /// </summary>
+    public const long DefaultMaxRows = 16_000_000;
+
+    /// <summary>The most rows that a server takes in one set; agents send what is larger as several.</summary>
+    public const long MaxUploadRows = 1_000_000;
+
     private const string Where = "branch profile file";
 
     /// <summary>The usual extension of a branch profile file.</summary>
@@ -23,9 +32,11 @@ public static class BranchProfileCodec
     public static bool HasMagic(ReadOnlySpan<byte> bytes) => bytes.StartsWith(BranchProfileEnvelope.Magic);
 
     /// <summary>Encodes a set.</summary>
-    public static byte[] Encode(BranchProfileSet set)
+    public static byte[] Encode(BranchProfileSet set) => Enclose(BranchProfileMessage.Encode(set));
+
+    /// <summary>Compresses a message and puts its envelope before it.</summary>
+    internal static byte[] Enclose(byte[] message)
     {
-        byte[] message = BranchProfileMessage.Encode(set);
         using MemoryStream output = new();
         output.Write(new byte[BranchProfileEnvelope.Length]);
         using (ZLibStream compressor = new(output, CompressionLevel.Optimal, leaveOpen: true))
@@ -38,9 +49,9 @@ public static class BranchProfileCodec
     /// <summary>Decodes a set.</summary>
     /// <exception cref="MalformedInputException">
     /// The bytes are not a branch profile file, are truncated or damaged, are larger than allowed, or are not what <see cref="Encode"/>
-    /// writes for any set.
+    /// or a newer version writes for any set.
     /// </exception>
-    public static BranchProfileSet Decode(byte[] encoded, int maxMessageLength = DefaultMaxMessageLength)
+    public static BranchProfileSet Decode(byte[] encoded, int maxMessageLength = DefaultMaxMessageLength, long maxRows = DefaultMaxRows)
     {
         BranchProfileEnvelope envelope = BranchProfileEnvelope.Parse(encoded);
         ulong length = (ulong)(encoded.Length - BranchProfileEnvelope.Length);
@@ -53,7 +64,7 @@ public static class BranchProfileCodec
         byte[] message = Decompress(encoded, (int)envelope.MessageLength);
         if (!SHA256.HashData(message).AsSpan().SequenceEqual(encoded.AsSpan(32, 32)))
             throw new MalformedInputException("damaged: the checksum does not match", Where, 32);
-        return BranchProfileMessage.Decode(message);
+        return BranchProfileMessage.Decode(message, maxRows);
     }
 
     /// <summary>SHA-256 of the message of bytes that <see cref="Encode"/> made, in lower-case hexadecimal: equal for equal sets.</summary>

@@ -51,7 +51,7 @@ public readonly record struct BranchProfileEnvelope(ulong CompressedLength, ulon
     public void RequireAtMost(int maxMessageLength)
     {
         if (MessageLength > (ulong)maxMessageLength)
-            throw new MalformedInputException($"{MessageLength} bytes uncompressed; at most {maxMessageLength} are accepted", Where, 24);
+            throw new MalformedInputException($"{MessageLength} bytes uncompressed; at most {maxMessageLength} are accepted", Where, 24) { IsTooLarge = true };
     }
 
     internal void Write(Span<byte> to, ReadOnlySpan<byte> hash)

@@ -1,4 +1,5 @@
 using Google.Protobuf;
+using Google.Protobuf.Reflection;
 using Perforator.Bytes;
 
 namespace Perforator.Branches;
@@ -7,6 +8,12 @@ namespace Perforator.Branches;
 internal static class BranchProfileMessage
 {
     private const int MaxPathLength = 4096;
+
+    /// <summary>The largest number that protobuf gives a field.</summary>
+    private const ulong MaxFieldNumber = (1 << 29) - 1;
+
+    /// <summary>What is not known is not kept in memory.</summary>
+    private static readonly MessageParser<Wire.BranchProfileSet> Parser = Wire.BranchProfileSet.Parser.WithDiscardUnknownFields(true);
 
     public static byte[] Encode(BranchProfileSet set)
     {
@@ -41,8 +48,17 @@ internal static class BranchProfileMessage
         return message.ToByteArray();
     }
 
-    public static BranchProfileSet Decode(byte[] bytes)
+    /// <summary>Counted for each field of a message that this version does not know; the uploaded bytes keep it.</summary>
+    public const string UnknownField = "field of a profile that only a newer perforator knows";
+
+    /// <param name="maxRows">The most counters, and other parts, that are decoded.</param>
+    public static BranchProfileSet Decode(byte[] bytes, long maxRows)
     {
+        // Both are known before anything is allocated for them.
+        ulong rows = 0, unknown = 0;
+        Measure(new SpanReader(bytes, Where), Wire.BranchProfileSet.Descriptor, ref rows, ref unknown);
+        if (rows > (ulong)maxRows)
+            throw new MalformedInputException($"{rows} rows (counters); at most {maxRows} are accepted", Where, 0) { IsTooLarge = true };
         Wire.BranchProfileSet message = Parse(bytes);
         BranchProfileSet set = new()
         {
@@ -56,10 +72,12 @@ internal static class BranchProfileMessage
         {
             if (!ProfileLabels.IsName(label.Name))
                 throw Malformed($"'{ProfileLabels.Printable(label.Name, 40)}' is not a label name");
+            RequirePrintable(label.Value, ProfileLabels.MaxValueLength);
             if (!set.Labels.TryAdd(label.Name, label.Value))
                 throw Malformed($"label {label.Name} occurs twice");
         }
         ReadLosses(set.Losses, message.Losses);
+        set.Losses.Add(UnknownField, unknown);
         foreach (Wire.BranchProfile p in message.Profiles)
         {
             if (p.BuildId.Length is 0 or > BuildId.MaxLength)
@@ -67,6 +85,7 @@ internal static class BranchProfileMessage
             BuildId buildId = BuildId.FromBytes(p.BuildId.Span);
             if (p.ExactAddressSamples > p.AddressSamples)
                 throw Malformed($"{p.ExactAddressSamples} of {p.AddressSamples} samples");
+            RequirePrintable(p.Path, MaxPathLength);
             BranchProfile profile = new(buildId, p.Path)
             {
                 Samples = p.Samples,
@@ -82,13 +101,49 @@ internal static class BranchProfileMessage
             TraceColumnsCodec.Decode(p.Traces, profile);
             ReadLosses(profile.Losses, p.Losses);
         }
-
-        // A set has one encoding. Whatever else would decode to it (other order, overlong numbers, fields of a newer version, texts that
-        // are not UTF-8 or hold control characters) is refused, so that equal hashes mean equal sets.
-        ReadOnlySpan<byte> canonical = Encode(set);
-        if (!canonical.SequenceEqual(bytes))
-            throw new MalformedInputException("not the one encoding of its content", Where, (ulong)canonical.CommonPrefixLength(bytes));
         return set;
+    }
+
+    /// <summary>Counts what a message will take when it is decoded: its fields, and the rows that its columns declare.</summary>
+    /// <param name="unknown">Fields that this version does not know.</param>
+    private static void Measure(SpanReader reader, MessageDescriptor type, ref ulong rows, ref ulong unknown)
+    {
+        while (!reader.AtEnd)
+        {
+            ulong tag = reader.ReadULeb128(), number = tag >> 3;
+            FieldDescriptor? field = number <= MaxFieldNumber ? type.FindFieldByNumber((int)number) : null;
+            rows++;
+            if (field is null)
+                unknown++;
+            switch (tag & 7)
+            {
+                case 0:
+                    ulong value = reader.ReadULeb128();
+                    if (field?.Name == "rows")
+                        rows = PairCounts.Saturating(rows, value);
+                    break;
+                case 1:
+                    reader.Skip(8);
+                    break;
+                case 2:
+                    SpanReader content = reader.Slice(reader.ReadULeb128(), Where);
+                    if (field?.FieldType == FieldType.Message)
+                        Measure(content, field.MessageType, ref rows, ref unknown);
+                    break;
+                case 5:
+                    reader.Skip(4);
+                    break;
+                default:
+                    throw reader.Malformed($"wire type {tag & 7}");
+            }
+        }
+    }
+
+    /// <summary>Texts go to terminals and reports as they are.</summary>
+    private static void RequirePrintable(string text, int maxLength)
+    {
+        if (ProfileLabels.Printable(text, maxLength) != text)
+            throw Malformed($"'{ProfileLabels.Printable(text, 40)}' has control characters, or more than {maxLength} in all");
     }
 
     private static PairCount ToBranch(TraceCount trace) => new(trace.From, trace.To, trace.Count, trace.Mispredicted);
@@ -102,7 +157,7 @@ internal static class BranchProfileMessage
         using CodedInputStream input = new(bytes);
         try
         {
-            return Wire.BranchProfileSet.Parser.ParseFrom(input);
+            return Parser.ParseFrom(input);
         }
         catch (InvalidProtocolBufferException e)
         {
@@ -120,6 +175,7 @@ internal static class BranchProfileMessage
     {
         foreach (Wire.Loss loss in from)
         {
+            RequirePrintable(loss.Reason, ProfileLabels.MaxValueLength);
             if (loss.Count == 0 || losses[loss.Reason] != 0)
                 throw Malformed("a reason of loss without a count, or given twice");
             losses.Add(loss.Reason, loss.Count);

@@ -84,6 +84,19 @@ internal sealed class TraceTable
         }
     }
 
+    /// <summary>The sum of the counters with both ends of the branch in the binary, saturating.</summary>
+    public ulong InternalTotal
+    {
+        get
+        {
+            ulong total = 0;
+            foreach (ref readonly Slot slot in slots.AsSpan())
+                if (!new BinaryAddress(slot.From).IsExternal && !new BinaryAddress(slot.To).IsExternal)
+                    total = PairCounts.Saturating(total, slot.Count);
+            return total;
+        }
+    }
+
     /// <summary>All counters by source, then target, then end: the order in which they are written.</summary>
     public TraceCount[] Sorted()
     {

@@ -25,4 +25,7 @@ public sealed class MalformedInputException : Exception
 
     /// <summary>Position in bytes from the start of the structure's container.</summary>
     public ulong Offset { get; }
+
+    /// <summary>Whether it is larger than the caller accepts, and perhaps sound apart from that.</summary>
+    public bool IsTooLarge { get; init; }
 }
