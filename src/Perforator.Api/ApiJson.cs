@@ -14,6 +14,8 @@ namespace Perforator.Api;
 [JsonSerializable(typeof(PromoteRequest))]
 [JsonSerializable(typeof(ProfileDiff))]
 [JsonSerializable(typeof(FitAnswer))]
+[JsonSerializable(typeof(PlanRequest))]
+[JsonSerializable(typeof(PlanAnswer))]
 [JsonSerializable(typeof(Health))]
 [JsonSerializable(typeof(Problem))]
 public sealed partial class ApiJson : JsonSerializerContext;

@@ -7,6 +7,7 @@ public static class ApiRoutes
 {
     public const string Profiles = "api/v1/profiles";
     public const string Binaries = "api/v1/binaries/{buildId}";
+    public const string Plan = "api/v1/plan";
     public const string Services = "api/v1/services";
     public const string Service = "api/v1/services/{service}";
     public const string Branches = "api/v1/services/{service}/branches";

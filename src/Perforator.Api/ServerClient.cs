@@ -56,6 +56,14 @@ public sealed class ServerClient : IDisposable
         return await ReadAsync(response, ApiJson.Default.UploadReceipt, stop);
     }
 
+    /// <summary>Tells the server what this host runs, and asks what to record of it.</summary>
+    public async Task<PlanAnswer> GetPlanAsync(PlanRequest request, CancellationToken stop)
+    {
+        using HttpResponseMessage response = await SendAsync(
+            () => new HttpRequestMessage(HttpMethod.Post, ApiRoutes.Plan) { Content = JsonContent.Create(request, ApiJson.Default.PlanRequest) }, stop);
+        return await ReadAsync(response, ApiJson.Default.PlanAnswer, stop);
+    }
+
     /// <summary>Whether the server holds a binary.</summary>
     public async Task<bool> HasBinaryAsync(BuildId buildId, CancellationToken stop)
     {

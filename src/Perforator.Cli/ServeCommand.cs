@@ -30,6 +30,11 @@ internal static class ServeCommand
                 result.AddError("--port is 0 to 65535");
         });
         Option<string?> auth = new("--auth") { Description = "Who may do what: a YAML file, see docs/security.md. Default: nobody is asked, on loopback only.", HelpName = "FILE" };
+        Option<string?> enrol = new("--enrol")
+        {
+            Description = "Services by pattern, with pinned rates and labels: a YAML file, see docs/server.md. Read again when it changes and at SIGHUP.",
+            HelpName = "FILE",
+        };
         Option<bool> insecure = new("--insecure") { Description = "Serve other hosts without --auth, or with it over plain http." };
         Option<string[]> host = new("--host")
         {
@@ -64,7 +69,7 @@ internal static class ServeCommand
               perforator serve --database postgres://perforator@db-1,db-2/perforator --objects 's3://profiles?endpoint=https://s3.internal' --data /var/lib/perforator
               perforator serve --listen https://0.0.0.0:7733 --tls-certificate server.pem --tls-key server.key --auth access.yaml
             """)
-        { data, database, objects, role, listen, port, auth, insecure, host, certificate, key, audit, logFormat, keepUploads, keepSums };
+        { data, database, objects, role, listen, port, auth, enrol, insecure, host, certificate, key, audit, logFormat, keepUploads, keepSums };
         command.SetAction((parsed, stop) =>
         {
             Uri address = ServerOption.Parse(parsed.GetValue(listen)!, "--listen");
@@ -76,6 +81,7 @@ internal static class ServeCommand
                 Objects = parsed.GetValue(objects),
                 Role = parsed.GetValue(role),
                 AccessFile = parsed.GetValue(auth),
+                EnrolmentFile = parsed.GetValue(enrol),
                 IsInsecure = parsed.GetValue(insecure),
                 HostNames = parsed.GetValue(host) ?? [],
                 Tls = parsed.GetValue(certificate) is { } pem ? (pem, parsed.GetValue(key)!) : null,

@@ -6,6 +6,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Perforator.Api;
 using Perforator.Server.Auth;
+using Perforator.Server.Demand;
 using Perforator.Server.Http;
 using Perforator.Server.Ingest;
 using Perforator.Server.Results;
@@ -104,6 +105,8 @@ public sealed class PerforatorServer : IAsyncDisposable
             .AddSingleton<BinaryIngest>()
             .AddSingleton<ProfileIngest>()
             .AddSingleton<UploadBodies>()
+            .AddSingleton(new EnrolmentFile(settings.EnrolmentFile))
+            .AddSingleton<Planner>()
             .AddSingleton<ProfileReader>()
             .AddSingleton<HistoryOfService>()
             .AddSingleton<PgoResults>()
@@ -112,6 +115,8 @@ public sealed class PerforatorServer : IAsyncDisposable
             .AddSingleton<Collector>();
         if (settings.Role != ServerRole.Api)
             builder.Services.AddHostedService<GenerationWorker>().AddHostedService<Housekeeping>();
+        if (settings.Role != ServerRole.Worker)
+            builder.Services.AddHostedService(static services => services.GetRequiredService<EnrolmentFile>()).AddHostedService<DemandUpdates>();
 
         builder.Services
             .AddSingleton(new InFlightBytes(settings.MaxBytesInFlight, TimeSpan.FromSeconds(20)))
@@ -132,6 +137,7 @@ public sealed class PerforatorServer : IAsyncDisposable
             return app;
         ProfilesEndpoint.Map(app);
         BinariesEndpoint.Map(app);
+        PlanEndpoint.Map(app);
         ServicesEndpoint.Map(app);
         PgoEndpoint.Map(app);
         HistoryEndpoint.Map(app);

@@ -70,6 +70,9 @@ public sealed record ServerSettings(string DataFolder, Uri Listen)
     /// <summary>Who may do what (<see cref="Auth.AccessFile"/>); null for a server that asks nobody who they are.</summary>
     public string? AccessFile { get; init; }
 
+    /// <summary>Services, pinned rates and labels (<see cref="Demand.Enrolment"/>); null for demand to decide on all.</summary>
+    public string? EnrolmentFile { get; init; }
+
     /// <summary>Whether a server that other hosts reach may do without <see cref="AccessFile"/>.</summary>
     public bool IsInsecure { get; init; }
 

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Perforator.Api;
 using Perforator.Branches;
+using Perforator.Server.Demand;
 using Perforator.Server.Http;
 using Perforator.Server.Storage;
 using Perforator.Server.Telemetry;
@@ -13,15 +14,17 @@ internal sealed class ProfileIngest : IDisposable
     private readonly ServerStorage storage;
     private readonly ServerSettings settings;
     private readonly TimeProvider time;
+    private readonly Planner planner;
 
     /// <summary>A decoded upload may take many times its size; no more of them at once than there are processors.</summary>
     private readonly SemaphoreSlim decoding = new(Environment.ProcessorCount);
 
-    public ProfileIngest(ServerStorage storage, ServerSettings settings, TimeProvider time)
+    public ProfileIngest(ServerStorage storage, ServerSettings settings, TimeProvider time, Planner planner)
     {
         this.storage = storage;
         this.settings = settings;
         this.time = time;
+        this.planner = planner;
     }
 
     /// <summary>Stores an encoded <see cref="BranchProfileSet"/>.</summary>
@@ -31,18 +34,19 @@ internal sealed class ProfileIngest : IDisposable
     public async Task<UploadReceipt> AcceptAsync(byte[] encoded, Action<string> authorise, CancellationToken stop)
     {
         using Activity? activity = ServerMetrics.Activities.StartActivity("ingest");
-        (NewUpload upload, IReadOnlyList<BuildId> builds) = await CheckAsync(encoded, authorise, stop);
+        (NewUpload upload, BranchProfileSet set) = await CheckAsync(encoded, authorise, stop);
         // Once storing has begun it is carried through, even if the client goes away.
         bool added = await StoreAsync(upload, encoded);
         activity?.SetTag("perforator.service", upload.Service).SetTag("perforator.duplicate", !added).SetTag("perforator.bytes", encoded.Length);
+        BuildId[] builds = [.. upload.Builds.Select(static build => build.BuildId)];
         HashSet<BuildId> wanted = [.. builds];
         foreach (BinaryFile file in await storage.Binaries.FindAsync(builds, stop))
             if (file.Kind == BinaryKind.Executable)
                 wanted.Remove(file.BuildId);
-        return new UploadReceipt(upload.Hash, !added, [.. wanted.Order().Select(static id => id.ToString())]);
+        return new UploadReceipt(upload.Hash, !added, [.. wanted.Order().Select(static id => id.ToString())]) { Plan = planner.Uploaded(set, upload.Hash, added) };
     }
 
-    private async Task<(NewUpload, IReadOnlyList<BuildId>)> CheckAsync(byte[] encoded, Action<string> authorise, CancellationToken stop)
+    private async Task<(NewUpload, BranchProfileSet)> CheckAsync(byte[] encoded, Action<string> authorise, CancellationToken stop)
     {
         await decoding.WaitAsync(stop);
         try
@@ -58,7 +62,7 @@ internal sealed class ProfileIngest : IDisposable
                 throw ApiException.BadRequest(
                     $"the profile ended {upload.End:yyyy-MM-dd}, and of {service} only the {settings.KeepSums.TotalDays:0} days before its newest profile are kept");
             return upload.Builds.Count != 0
-                ? (upload, [.. upload.Builds.Select(static build => build.BuildId)])
+                ? (upload, set)
                 : throw ApiException.BadRequest($"the profile of {service} holds no branches");
         }
         finally

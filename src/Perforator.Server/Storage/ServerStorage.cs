@@ -15,6 +15,9 @@ public sealed record ServerStorage(
     /// <summary>What can fail by itself.</summary>
     public IReadOnlyList<StoragePart> Parts { get; init; } = [];
 
+    /// <summary>What is known for telling agents how much to record.</summary>
+    public required IDemandStore Demand { get; init; }
+
     /// <summary>Closes what has to be closed; null for nothing.</summary>
     public Func<ValueTask>? Close { get; init; }
 

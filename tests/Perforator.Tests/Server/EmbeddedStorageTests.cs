@@ -62,6 +62,12 @@ public sealed class SqliteTaskQueueTests(EmbeddedFolder folder) : TaskQueueContr
     private protected override ITaskQueue Queue => folder.Storage.Tasks;
 }
 
+/// <summary>SQLite keeps the contract.</summary>
+public sealed class SqliteDemandStoreTests(EmbeddedFolder folder) : DemandStoreContract, IClassFixture<EmbeddedFolder>
+{
+    private protected override ServerStorage Storage => folder.Storage;
+}
+
 /// <summary>What is particular to the embedded backend: its folder, and folders of earlier versions.</summary>
 public sealed class EmbeddedStorageTests : IDisposable
 {

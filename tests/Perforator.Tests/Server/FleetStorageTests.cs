@@ -69,6 +69,12 @@ public sealed class PostgresTaskQueueTests(FleetPlace place) : TaskQueueContract
     private protected override ITaskQueue Queue => place.Storage.Tasks;
 }
 
+/// <summary>PostgreSQL keeps the contract.</summary>
+public sealed class PostgresDemandStoreTests(FleetPlace place) : DemandStoreContract, IClassFixture<FleetPlace>
+{
+    private protected override ServerStorage Storage => place.Storage;
+}
+
 /// <summary>What is particular to the fleet's backend: addresses, schemas, engines that go away.</summary>
 public sealed class FleetStorageTests
 {

@@ -42,6 +42,7 @@ public static class EmbeddedStorage
                 objects, new SqlProfileIndex(database), binaries, new SqlResultIndex(database), new SqlTaskQueue(database, time), new Garbage(database), scratch)
             {
                 Parts = [new StoragePart("database", opened.CheckAsync), new StoragePart("objects", scratch.CheckAsync)],
+                Demand = new SqlDemandStore(database),
                 Close = async () =>
                 {
                     await opened.DisposeAsync();

@@ -37,6 +37,7 @@ public static class FleetStorage
                     new StoragePart("database", used.CheckAsync), new StoragePart("objects", stop => kept.PutAsync("probe/write", "probe"u8.ToArray(), stop)),
                     new StoragePart("data folder", scratch.CheckAsync),
                 ],
+                Demand = new SqlDemandStore(opened),
                 Close = async () =>
                 {
                     await used.DisposeAsync();

@@ -189,6 +189,7 @@ public sealed partial class SqlProfileIndex
             connection.Execute($"DELETE FROM {table} WHERE service = @id", new { id }, transaction);
         connection.Execute("DELETE FROM profile_name WHERE service = @service", new { service }, transaction);
         connection.Execute("DELETE FROM result WHERE service = @service", new { service }, transaction);
+        connection.Execute("DELETE FROM demand WHERE service = @service", new { service }, transaction);
         connection.Execute("DELETE FROM service WHERE id = @id", new { id }, transaction);
         return true;
     }, stop);

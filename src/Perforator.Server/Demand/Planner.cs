@@ -1,0 +1,189 @@
+using System.Text.Json;
+using Perforator.Api;
+using Perforator.Branches;
+using Perforator.Bytes;
+using Perforator.Server.Storage;
+
+namespace Perforator.Server.Demand;
+
+/// <summary>
+/// Tells hosts what to record of their services, from figures that it has in memory: a request reads nothing. What came in is added to what is
+/// kept, and figures are read anew, by <see cref="UpdateAsync(CancellationToken)"/>, off the path of requests.
+/// </summary>
+internal sealed class Planner
+{
+    /// <summary>A build that was not seen for so long runs nowhere.</summary>
+    private static readonly TimeSpan Gone = TimeSpan.FromMinutes(20);
+
+    /// <summary>So long the state of a build that runs nowhere is kept.</summary>
+    private static readonly TimeSpan Kept = TimeSpan.FromDays(30);
+
+    /// <summary>Builds updated at the same time.</summary>
+    private const int AtOnce = 4;
+
+    private sealed record KnownBuild(BuildId Build, BuildFigures Figures, DateTimeOffset Seen, Draw Draw);
+
+    private sealed record KnownService(IReadOnlyList<KnownBuild> Builds, long Hosts);
+
+    private readonly ServerStorage storage;
+    private readonly TimeProvider time;
+    private readonly EnrolmentFile enrolment;
+    private readonly DemandTally tally = new();
+    private Dictionary<string, KnownService> services = new(StringComparer.Ordinal);
+
+    public Planner(ServerStorage storage, EnrolmentFile enrolment, TimeProvider time)
+    {
+        this.storage = storage;
+        this.enrolment = enrolment;
+        this.time = time;
+    }
+
+    /// <summary>The times that hold now.</summary>
+    public DemandRules Rules => enrolment.Current.Rules;
+
+    /// <summary>Counts an upload that was stored and is no repetition, and says what its host is to record of the service from now on.</summary>
+    /// <param name="isNew">Whether it is to be counted.</param>
+    public ServicePlan? Uploaded(BranchProfileSet set, string hash, bool isNew)
+    {
+        string service = set.Service!;
+        if (isNew)
+            tally.Add(set, hash, Volatile.Read(ref services).GetValueOrDefault(service)?.Hosts ?? 0);
+        return set.Labels.GetValueOrDefault(ProfileLabels.Host) is { Length: > 0 } host ? PlanOf(host, service, [.. set.Profiles.Keys]) : null;
+    }
+
+    /// <summary>Counts what a host runs, and says what it is to record of it.</summary>
+    public PlanAnswer Answer(PlanRequest request)
+    {
+        foreach (RunningService service in request.Services)
+            tally.Add(request.Host, service);
+        DemandRules rules = Rules;
+        return new PlanAnswer(
+            [.. request.Services.Select(service => PlanOf(request.Host, service.Service, [.. service.Builds.Select(static id => BuildId.TryParse(id, out BuildId build) ? build : default)]))],
+            rules.Hold.TotalSeconds, rules.FallbackRate);
+    }
+
+    /// <summary>What a host is to record of a service.</summary>
+    /// <param name="runs">The builds that it runs, as far as it tells; none: any that hosts run.</param>
+    private ServicePlan PlanOf(string host, string service, IReadOnlyCollection<BuildId> runs)
+    {
+        Enrolment now = enrolment.Current;
+        ServiceEnrolment? enrolled = now.Of(service);
+        IReadOnlyDictionary<string, string> labels = enrolled?.Labels ?? ServiceEnrolment.NoLabels;
+        if (enrolled?.Rate is { } pinned)
+            return new ServicePlan(service, pinned, "pinned", labels);
+        KnownService? known = Volatile.Read(ref services).GetValueOrDefault(service);
+        DateTimeOffset moment = time.GetUtcNow();
+        (double rate, string state) = (0, "sufficient");
+        foreach (KnownBuild build in known?.Builds ?? [])
+        {
+            bool counts = build.Figures.IsExecutable
+                ? runs.Count == 0 ? moment - build.Seen < Gone : runs.Contains(build.Build)
+                : !build.Figures.IsSufficient && build.Figures.Share >= DemandTally.LeastShare && moment - build.Seen < Gone;
+            if (counts)
+                Take(build.Draw.RateOf(host, service, build.Build, moment), build.Figures);
+        }
+        foreach (BuildId build in runs)
+            if (!build.IsEmpty && known?.Builds.Any(one => one.Build == build) != true)
+            {
+                // As many hosts are about to run it as run the service.
+                BuildFigures unknown = BuildFigures.Unknown with { Hosts = Math.Max(known?.Hosts ?? 0, tally.HostsOf(service, build)) };
+                Take(unknown.DrawOf(now.Rules).RateOf(host, service, build, moment), unknown);
+            }
+        if (runs.Count == 0 && known is null)
+            Take(1, BuildFigures.Unknown);
+        return new ServicePlan(service, rate, state, labels);
+
+        void Take(double ofBuild, BuildFigures figures)
+        {
+            rate = Math.Max(rate, ofBuild);
+            if (!figures.IsSufficient)
+                state = figures.HasChanged ? "changed" : "new";
+        }
+    }
+
+    /// <summary>Adds what came in to what is kept, and reads the figures of all builds, those that other servers changed too.</summary>
+    /// <exception cref="IOException">The storage is away; what came in is added the next time.</exception>
+    public async Task UpdateAsync(CancellationToken stop)
+    {
+        IReadOnlyList<(string Service, BuildId Build, PendingBuild Pending)> taken = tally.Take();
+        Dictionary<BuildId, double> code = [];
+        try
+        {
+            foreach (BinaryFile file in await storage.Binaries.FindAsync([.. taken.Select(static one => one.Build).Distinct()], stop))
+                if (file.Kind == BinaryKind.Executable)
+                    code[file.BuildId] = file.ExecutableBytes;
+        }
+        catch (Exception)
+        {
+            foreach ((string service, BuildId build, PendingBuild pending) in taken)
+                tally.Return(service, build, pending);
+            throw;
+        }
+        await Parallel.ForEachAsync(taken, new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = stop }, async (one, _) =>
+        {
+            try
+            {
+                await UpdateAsync(one.Service, one.Build, one.Pending, code.GetValueOrDefault(one.Build), CancellationToken.None);
+            }
+            catch (Exception)
+            {
+                tally.Return(one.Service, one.Build, one.Pending);
+                throw;
+            }
+        });
+        await ReadAsync(stop);
+    }
+
+    /// <summary>Forgets the state of builds that run nowhere any more.</summary>
+    public Task ForgetAsync(CancellationToken stop) => storage.Demand.RemoveAsync(time.GetUtcNow() - Kept, stop);
+
+    private async Task UpdateAsync(string service, BuildId build, PendingBuild pending, double code, CancellationToken stop)
+    {
+        DateTimeOffset now = time.GetUtcNow();
+        KeptDemand? kept;
+        BuildEvidence evidence;
+        BuildFigures figures;
+        do
+        {
+            kept = await storage.Demand.FindAsync(service, build, stop);
+            evidence = EvidenceOf(kept);
+            evidence.Add(pending, now);
+            figures = evidence.Judge(code, now);
+        }
+        while (!await storage.Demand.PutAsync(
+            new KeptDemand(service, build, kept?.Version ?? 0, now, JsonSerializer.Serialize(figures, DemandJson.Default.BuildFigures), evidence.Encode()), stop));
+    }
+
+    private static BuildEvidence EvidenceOf(KeptDemand? kept)
+    {
+        try
+        {
+            return kept is null ? new BuildEvidence() : BuildEvidence.Decode(kept.Evidence);
+        }
+        catch (MalformedInputException)
+        {
+            // Of another version of the server, or damaged: the build is taken for new, which costs some recording.
+            return new BuildEvidence();
+        }
+    }
+
+    private async Task ReadAsync(CancellationToken stop)
+    {
+        DateTimeOffset now = time.GetUtcNow();
+        DemandRules rules = Rules;
+        Dictionary<string, KnownService> read = new(StringComparer.Ordinal);
+        foreach (IGrouping<string, KeptDemand> service in (await storage.Demand.ListAsync(now - Kept, stop)).GroupBy(static one => one.Service))
+        {
+            List<(KeptDemand Kept, BuildFigures Figures)> builds =
+                [.. service.Select(static one => (one, JsonSerializer.Deserialize(one.Figures, DemandJson.Default.BuildFigures)!))];
+            // Hosts name executables only; a library is run by those that run them.
+            long hosts = builds.Where(one => one.Figures.IsExecutable && now - one.Kept.Seen < Gone).Select(static one => one.Figures.Hosts).DefaultIfEmpty().Max();
+            double each = builds.Where(static one => one.Figures.IsExecutable).Select(static one => one.Figures.BranchesPerHostSecond).DefaultIfEmpty().Max();
+            read[service.Key] = new KnownService(
+                [.. builds.Select(one => new KnownBuild(one.Kept.BuildId, one.Figures, one.Kept.Seen, FiguresFor(one.Figures).DrawOf(rules)))], hosts);
+
+            BuildFigures FiguresFor(BuildFigures own) => own.IsExecutable ? own : own with { Hosts = Math.Max(own.Hosts, hosts), BranchesPerHostSecond = each * own.Share };
+        }
+        Volatile.Write(ref services, read);
+    }
+}
