@@ -133,6 +133,7 @@ public sealed partial class OperationTests(LoopProgram program) : IClassFixture<
         using TemporaryFolder folder = new();
         ServerStorage stuck = new(null!, null!, null!, null!, null!, null!, null!)
         {
+            Demand = null!,
             Parts = [new StoragePart("database", static _ => Task.Delay(Timeout.Infinite, CancellationToken.None)), new StoragePart("objects", static _ => throw new IOException("gone"))],
         };
         StorageReadiness readiness = new(stuck, TimeProvider.System);
