@@ -124,6 +124,7 @@ public sealed class PerforatorServer : IAsyncDisposable
             .AddSingleton(new AuditLog(settings.AuditLog, TimeProvider.System));
 
         WebApplication app = builder.Build();
+        storage.Log = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("Perforator");
         app.Use(app.Services.GetRequiredService<AuditLog>().Handle);
         app.Use(RequestMetrics.Handle);
         app.Use(ProblemResponses.Handle);

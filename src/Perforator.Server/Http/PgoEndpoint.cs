@@ -60,12 +60,12 @@ internal static class PgoEndpoint
         if (hash.Length == 64 && hash.All(char.IsAsciiHexDigitLower))
             foreach (string service in await storage.Results.ServicesOfAsync(hash, stop))
                 allowed |= context.Caller().Gives(Role.Read, service);
-        Stream? bytes = allowed ? await storage.Objects.OpenAsync(ObjectKeys.Result(hash), stop) : null;
+        byte[]? bytes = allowed ? await storage.ReadResultAsync(hash, stop) : null;
         if (bytes is null)
             throw ApiException.NotFound("there is no such result; ask for the pgo profile again");
         context.Response.Headers.CacheControl = "private, max-age=31536000, immutable";
         context.Response.Headers.ETag = $"\"{hash}\"";
-        return TypedResults.Stream(bytes, ApiMediaTypes.Bytes);
+        return TypedResults.Bytes(bytes, ApiMediaTypes.Bytes);
     }
 
     /// <summary>Reads a request's query.</summary>

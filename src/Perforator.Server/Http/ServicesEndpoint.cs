@@ -74,8 +74,8 @@ internal static class ServicesEndpoint
     private static async Task<IResult> Branches(HttpContext context, string service, ProfileReader reader, PgoResults results, CancellationToken stop)
     {
         PgoRequest request = PgoEndpoint.RequestOf(context.Request.Query);
-        SelectedProfiles selected = await reader.SelectAsync(service, request, stop);
-        (ServiceBuild build, BranchProfile sum, LossCounts losses) = await results.SumAsync(selected, request, stop);
+        (ServiceBuild build, BranchProfile sum, LossCounts losses) = await ProfileReader.WithoutDamageAsync(
+            async () => await results.SumAsync(await reader.SelectAsync(service, request, stop), request, stop));
         BranchProfileSet set = new() { Start = build.FirstSeen, End = build.LastSeen, TotalSamples = sum.Samples };
         set.Labels[ProfileLabels.Service] = service;
         set.Add(sum);

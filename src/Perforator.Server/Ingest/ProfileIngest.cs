@@ -3,6 +3,7 @@ using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Server.Demand;
 using Perforator.Server.Http;
+using Perforator.Server.Results;
 using Perforator.Server.Storage;
 using Perforator.Server.Telemetry;
 
@@ -83,9 +84,10 @@ internal sealed class ProfileIngest : IDisposable
             case UploadState.Forgotten:
                 return false;
             case UploadState.Kept:
-                if ((await storage.Objects.StatAsync(key, CancellationToken.None))?.Bytes == encoded.Length)
+                if (await storage.Objects.ReadAsync(key, 0, int.MaxValue, CancellationToken.None) is { } kept
+                    && (kept.AsSpan().SequenceEqual(encoded) || ProfileReader.IsWhole(kept, upload.Hash)))
                     return false;
-                // It vanished, or was cut short: what is sent again heals it.
+                // It vanished or is damaged: what is sent again heals it.
                 await storage.Profiles.MarkDamagedAsync(upload.Hash, CancellationToken.None);
                 break;
         }

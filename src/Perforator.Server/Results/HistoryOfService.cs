@@ -132,8 +132,8 @@ internal sealed class HistoryOfService
     /// <exception cref="ApiException">It is not there, or in a form that is only written.</exception>
     public async Task<(SampleProfile Profile, TargetCompiler Target)> LoadAsync(KeptResult kept, CancellationToken stop)
     {
-        if (await storage.Objects.ReadAsync(ObjectKeys.Result(kept.Profile), 0, int.MaxValue, stop) is not { } bytes)
-            throw ApiException.NotFound($"the bytes of {kept.Profile} are no longer kept");
+        if (await storage.ReadResultAsync(kept.Profile, stop) is not { } bytes)
+            throw ApiException.NotFound($"the bytes of {kept.Profile} are no longer kept, or were damaged; ask for the profile again");
         try
         {
             SampleProfileFormat format = SampleProfileReader.Detect(bytes);

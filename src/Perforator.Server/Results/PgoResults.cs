@@ -124,7 +124,10 @@ internal sealed class PgoResults
 
     /// <summary>Does a task. Gives the key of its result.</summary>
     /// <exception cref="ApiException">It cannot be done.</exception>
-    public async Task<string> GenerateAsync(GenerationOrder order, CancellationToken stop)
+    public Task<string> GenerateAsync(GenerationOrder order, CancellationToken stop) =>
+        ProfileReader.WithoutDamageAsync(() => GenerateOnceAsync(order, stop));
+
+    private async Task<string> GenerateOnceAsync(GenerationOrder order, CancellationToken stop)
     {
         Inputs inputs = await InputsAsync(order.Service, order.Request, stop);
         if (await FindAsync(inputs.Key, stop) is not null)
@@ -132,17 +135,26 @@ internal sealed class PgoResults
         SelectedProfiles selected = inputs.Selected;
         ServiceObservations observed = await ObserveAsync(selected, inputs.Builds, stop);
         ServiceProfile generated;
+        bool hasLost;
         using (StoredBinaries binaries = new(storage, inputs.Files))
         {
             try
             {
                 generated = await Task.Run(() => ServiceProfileGenerator.Generate(observed, binaries, inputs.Options), stop);
             }
+            catch (UserErrorException) when (binaries.HasLost)
+            {
+                throw new DamageFoundException($"a binary of {order.Service} is damaged; ask again");
+            }
             catch (UserErrorException e)
             {
                 throw new ApiException(StatusCodes.Status409Conflict, e.Message);
             }
+            hasLost = binaries.HasLost;
         }
+        // Under this key stands what is made of all of it.
+        if (hasLost)
+            throw new DamageFoundException($"a binary of {order.Service} is damaged; ask again");
         ServiceReport report = generated.Report;
         string[] builds = [.. report.Builds.Where(static build => build.Problem is null).OrderByDescending(static build => build.TotalBranches)
             .Select(static build => build.BuildId.ToString())];
@@ -221,7 +233,7 @@ internal sealed class PgoResults
     {
         if (await storage.Results.FindAsync(key, stop) is not { } kept)
             return null;
-        if (await storage.Objects.StatAsync(ObjectKeys.Result(kept.Profile), stop) is not null)
+        if (await storage.ReadResultAsync(kept.Profile, stop) is not null)
             return kept;
         await storage.Results.RemoveAsync(key, stop);
         return null;

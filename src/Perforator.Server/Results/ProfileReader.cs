@@ -29,6 +29,9 @@ internal sealed record SelectedProfiles(
 internal readonly record struct ReadProfiles(
     BranchProfileSet Set, DateOnly Day, IReadOnlyDictionary<string, string> Labels, long Uploads, DateTimeOffset Start, DateTimeOffset End);
 
+/// <summary>Some of what was selected turned out to be damaged, and is noted as such: whoever selects again gets what is whole.</summary>
+internal sealed class DamageFoundException(string message) : IOException(message);
+
 /// <summary>Selects profiles and reads them, one after the other, whether they lie alone or in sums.</summary>
 internal sealed class ProfileReader
 {
@@ -56,51 +59,91 @@ internal sealed class ProfileReader
         selection = new ProfileSelection(
             [.. selection.Uploads.Where(upload => selector.Matches(upload.Labels))], [.. selection.Parts.Where(part => selector.Matches(part.Labels))]);
         UploadSetHash uploads = new();
+        // One that is damaged counts once it is sent again: then the selection is another.
         foreach (SelectedUpload upload in selection.Uploads)
-            uploads.Add(upload.Hash);
+            if (!upload.IsDamaged)
+                uploads.Add(upload.Hash);
         foreach (SelectedPart part in selection.Parts)
             uploads.Add(part.Set.ToBytes(), part.Set.Count);
         return uploads.Count != 0
             ? new SelectedProfiles(selector, span, days, selection, uploads)
-            : throw ApiException.NotFound($"service {service} has no profiles in that time");
+            : throw ApiException.NotFound(selection.Uploads.Count == 0
+                ? $"service {service} has no profiles in that time"
+                : $"all {selection.Uploads.Count} profiles that service {service} has in that time were lost or damaged; they count again once they are sent again");
     }
 
     /// <summary>Reads everything selected. What cannot be read is counted, and its upload counts again once it is sent again.</summary>
     /// <returns>How many uploads could not be read.</returns>
+    /// <exception cref="DamageFoundException">One of them could be read when last it was tried.</exception>
     public async Task<long> ReadAsync(SelectedProfiles selected, Action<ReadProfiles> read, CancellationToken stop)
     {
-        long lost = 0;
+        long lost = 0, found = 0;
         foreach (SelectedUpload upload in selected.Profiles.Uploads)
         {
-            if (!upload.IsDamaged && await LoadAsync(upload.Hash, stop) is { } set)
+            if (upload.IsDamaged)
+                lost++;
+            else if (await LoadAsync(upload.Hash, stop) is { } set)
                 read(new ReadProfiles(set, DateOnly.FromDateTime(upload.End.UtcDateTime), upload.Labels, 1, upload.Start, upload.End));
             else
-                lost++;
+                found++;
         }
         foreach (SelectedPart part in selected.Profiles.Parts)
         {
             if (await LoadAsync(part, stop) is { } set)
                 read(new ReadProfiles(set, DateOnly.FromDateTime(part.End.UtcDateTime), part.Labels, part.Set.Count, part.Start, part.End));
             else if (await storage.Profiles.DissolveAsync(part.Object, stop))
-                throw new IOException($"{part.Object} is damaged, and is made again of its profiles; ask again");
+                throw new DamageFoundException($"{part.Object} is damaged, and is made again of its profiles; ask again");
             else
                 lost += part.Set.Count;
         }
-        return lost;
+        return found == 0 ? lost : throw new DamageFoundException($"{found} stored profiles of {selected.Service} are damaged; ask again for what is whole");
+    }
+
+    /// <summary>Selects and reads again when damage was found on the way.</summary>
+    public static async Task<T> WithoutDamageAsync<T>(Func<Task<T>> action)
+    {
+        const int Attempts = 5;
+        for (int attempt = 1; ; attempt++)
+        {
+            try
+            {
+                return await action();
+            }
+            catch (DamageFoundException) when (attempt < Attempts)
+            {
+            }
+        }
     }
 
     /// <summary>One upload; null, and it is marked as damaged, when it cannot be read.</summary>
     public async Task<BranchProfileSet?> LoadAsync(string hash, CancellationToken stop)
     {
-        if (await storage.Objects.ReadAsync(ObjectKeys.Upload(hash), 0, int.MaxValue, stop) is { } bytes && TryDecode(bytes) is { } set)
+        string key = ObjectKeys.Upload(hash);
+        byte[]? bytes = await storage.Objects.ReadAsync(key, 0, int.MaxValue, stop);
+        if (bytes is not null && IsUpload(bytes, hash) && TryDecode(bytes) is { } set)
             return set;
         await storage.Profiles.MarkDamagedAsync(hash, stop);
+        if (bytes is not null)
+            await storage.SetAsideAsync(key, "its profile counts again once it is sent again");
         return null;
     }
 
     /// <summary>A part of a block; null when it cannot be read.</summary>
-    public async Task<BranchProfileSet?> LoadAsync(SelectedPart part, CancellationToken stop) =>
-        await storage.Objects.ReadAsync(part.Object, part.Offset, part.Length, stop) is { } bytes ? TryDecode(bytes) : null;
+    public async Task<BranchProfileSet?> LoadAsync(SelectedPart part, CancellationToken stop)
+    {
+        if (await storage.Objects.ReadAsync(part.Object, part.Offset, part.Length, stop) is not { } bytes)
+            return null;
+        if (TryDecode(bytes) is { } set && part.Labels.All(label => set.Labels.GetValueOrDefault(label.Key) == label.Value))
+            return set;
+        await storage.SetAsideAsync(part.Object, "it is made again of its uploads, as far as they are kept");
+        return null;
+    }
+
+    /// <summary>Whether bytes are those of an upload, as far as they say so themselves.</summary>
+    private static bool IsUpload(byte[] bytes, string hash) => bytes.Length >= BranchProfileEnvelope.Length && BranchProfileCodec.ContentHash(bytes) == hash;
+
+    /// <summary>Whether bytes are those of an upload, and whole.</summary>
+    public static bool IsWhole(byte[] bytes, string hash) => IsUpload(bytes, hash) && TryDecode(bytes) is not null;
 
     private static BranchProfileSet? TryDecode(byte[] bytes)
     {

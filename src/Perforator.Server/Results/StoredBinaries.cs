@@ -20,25 +20,33 @@ internal sealed class StoredBinaries : IBinaries, IDisposable
         this.files = files;
     }
 
+    /// <summary>Whether one was damaged or gone, and is no longer listed.</summary>
+    public bool HasLost { get; private set; }
+
     /// <summary>Called by the generator, on a thread of its own.</summary>
     public ProfiledBinary? Open(BuildId id, string path, TargetCompiler target, out string why)
     {
         why = "";
         BinaryFile? executable = Of(id, BinaryKind.Executable);
-        if (executable is null || Lease(executable) is not { } binary)
+        if (executable is null)
         {
             why = "the server does not have the binary; give it with --binary FILE, or let an agent or 'perforator binaries put' upload it";
             return null;
         }
-        string? debug = executable.HasDebugInfo || Of(id, BinaryKind.Debug) is not { } debugFile ? null : Lease(debugFile);
-        string? package = Of(id, BinaryKind.SplitDebug) is { } split ? Lease(split) : null;
+        if (Lease(executable) is not { } binary)
+        {
+            why = Damaged;
+            return null;
+        }
+        StoredDebugFiles debugFiles = new(
+            executable.HasDebugInfo ? null : Of(id, BinaryKind.Debug), Of(id, BinaryKind.SplitDebug), Lease);
         try
         {
-            ProfiledBinary opened = ProfiledBinary.Load(binary, new StoredDebugFiles(debug, package), target);
+            ProfiledBinary opened = ProfiledBinary.Load(binary, debugFiles);
             if (opened.BuildId == id)
                 return opened;
             opened.Dispose();
-            why = "the server's copy of the binary is damaged; let an agent or 'perforator binaries put' upload it again";
+            why = Damaged;
             storage.Binaries.RemoveAsync(executable, CancellationToken.None).GetAwaiter().GetResult();
         }
         catch (UserErrorException e)
@@ -51,14 +59,16 @@ internal sealed class StoredBinaries : IBinaries, IDisposable
         return null;
     }
 
+    private const string Damaged = "the server's copy of the binary is damaged or gone; let an agent or 'perforator binaries put' upload it again";
+
     private BinaryFile? Of(BuildId id, BinaryKind kind) => files[id].FirstOrDefault(file => file.Kind == kind);
 
-    /// <summary>A path of the file; null when its object has gone, and then it is no longer listed.</summary>
+    /// <summary>A path of the file; null, and it is no longer listed, when its object is damaged or gone.</summary>
     private string? Lease(BinaryFile file)
     {
-        if (storage.Objects.LeaseAsync(file.Object, CancellationToken.None).GetAwaiter().GetResult() is not { } local)
+        if (storage.LeaseAsync(file, CancellationToken.None).GetAwaiter().GetResult() is not { } local)
         {
-            storage.Binaries.RemoveAsync(file, CancellationToken.None).GetAwaiter().GetResult();
+            HasLost = true;
             return null;
         }
         leased.Add(local);

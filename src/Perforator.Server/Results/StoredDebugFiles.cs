@@ -1,5 +1,6 @@
 using Perforator.Bytes;
 using Perforator.Elf;
+using Perforator.Server.Storage;
 using Perforator.Symbolize;
 
 namespace Perforator.Server.Results;
@@ -10,7 +11,8 @@ namespace Perforator.Server.Results;
 /// </summary>
 /// <param name="debugFile">The build's debug file; null when there is none.</param>
 /// <param name="package">Its package of split DWARF; null when there is none.</param>
-internal sealed class StoredDebugFiles(string? debugFile, string? package) : IDebugFiles
+/// <param name="lease">Gives a file's path; null when it is damaged or gone.</param>
+internal sealed class StoredDebugFiles(BinaryFile? debugFile, BinaryFile? package, Func<BinaryFile, string?> lease) : IDebugFiles
 {
     public ElfFile? FindDebugFile(ElfFile binary, LossCounts losses) => Open(debugFile, losses);
 
@@ -25,16 +27,20 @@ internal sealed class StoredDebugFiles(string? debugFile, string? package) : IDe
 
     public IEnumerable<ElfFile> FindSplitUnits(ElfFile linked, string compilationFolder, string name, LossCounts losses) => [];
 
-    private static ElfFile? Open(string? path, LossCounts losses)
+    private ElfFile? Open(BinaryFile? file, LossCounts losses)
     {
+        if (file is null)
+            return null;
         try
         {
-            return path is null ? null : ElfFile.Load(path);
+            if (lease(file) is { } path)
+                return ElfFile.Load(path);
         }
         catch (Exception e) when (e is UserErrorException or MalformedInputException)
         {
-            losses.Add("damaged debug file in the server's store; upload it again");
-            return null;
+            // Told below.
         }
+        losses.Add("damaged debug file in the server's store; upload it again");
+        return null;
     }
 }

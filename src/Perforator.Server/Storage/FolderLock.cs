@@ -20,7 +20,7 @@ internal static class FolderLock
                 Mode = FileMode.OpenOrCreate,
                 Access = FileAccess.ReadWrite,
                 Share = FileShare.None,
-                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+                UnixCreateMode = PrivateFolder.OfFiles,
             });
         }
         catch (IOException e) when (e.HResult == EWOULDBLOCK)

@@ -55,6 +55,12 @@ public interface IObjectStore
     /// <summary>All objects whose key begins with a prefix, in no particular order. What is put or deleted meanwhile may or may not be seen.</summary>
     IAsyncEnumerable<StoredObject> ListAsync(string prefix, CancellationToken stop);
 
+    /// <summary>
+    /// Moves an object whose content is damaged aside, to <see cref="ObjectKeys.Quarantined"/>, for people to look at: there is none under its
+    /// key any more. Nothing happens when there is none.
+    /// </summary>
+    Task QuarantineAsync(string key, CancellationToken stop);
+
     /// <summary>Deletes an object; nothing happens when there is none. Whoever has it open or leased keeps what they have.</summary>
     Task DeleteAsync(string key, CancellationToken stop);
 }
@@ -72,7 +78,10 @@ internal static class ObjectKeys
     }
 
     /// <summary>What all keys begin with.</summary>
-    public static readonly IReadOnlyList<string> Prefixes = ["profiles/", "sums/", "binaries/", "results/"];
+    public static readonly IReadOnlyList<string> Prefixes = ["profiles/", "sums/", "binaries/", "results/", "quarantine/"];
+
+    /// <summary>Where a damaged object is moved. Nothing lists it, so that it is collected in time.</summary>
+    public static string Quarantined(string key) => $"quarantine/{key}";
 
     /// <summary>An upload as it came.</summary>
     public static string Upload(string hash) => $"profiles/{hash}{Branches.BranchProfileCodec.FileExtension}";

@@ -11,7 +11,7 @@ public sealed class ScratchFolder
         this.folder = Path.GetFullPath(folder);
         if (Directory.Exists(this.folder))
             Directory.Delete(this.folder, recursive: true);
-        Directory.CreateDirectory(this.folder);
+        PrivateFolder.Make(this.folder);
     }
 
     /// <summary>Finds out whether there is room, by writing a megabyte.</summary>
@@ -42,7 +42,7 @@ public sealed class ScratchFolder
     public string CreateFile()
     {
         string path = Path.Combine(folder, Path.GetRandomFileName());
-        using FileStream file = new(path, FileMode.CreateNew);
+        using FileStream file = new(path, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = PrivateFolder.OfFiles });
         return path;
     }
 }

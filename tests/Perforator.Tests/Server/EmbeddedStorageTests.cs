@@ -95,10 +95,13 @@ public sealed class EmbeddedStorageTests : IDisposable
             await storage.Objects.PutAsync(ObjectKeys.Upload("aa"), encoded, Stop);
             Assert.Equal(UploadOutcome.Added, await storage.Profiles.AddAsync(NewUpload.Of("aa", 1, Uploads.Set(), Uploads.Start), Stop));
         }
+        // A server that has ended leaves all in the one file.
+        Assert.Equal(["perforator.db"], Directory.GetFiles(folder["data"], "perforator.db*").Select(Path.GetFileName));
         await using ServerStorage reopened = await OpenAsync();
         Assert.Equal(UploadState.Kept, await reopened.Profiles.FindAsync("aa", Stop));
         Assert.Equal(encoded, await reopened.Objects.ReadAsync(ObjectKeys.Upload("aa"), 0, int.MaxValue, Stop));
-        Assert.Equal("700\n600\n600\n", Tool.Run("stat", ["-c%a", folder["data"], folder["data/perforator.db"], folder["data/lock"]]).Output);
+        Assert.Equal("700\n600\n600\n700\n600\n", Tool.Run("stat",
+            ["-c%a", folder["data"], folder["data/perforator.db"], folder["data/lock"], folder["data/blobs"], folder[$"data/blobs/{ObjectKeys.Upload("aa")}"]]).Output);
         await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync());
     }
 
@@ -116,8 +119,41 @@ public sealed class EmbeddedStorageTests : IDisposable
         folder.Write("other/perforator.db", "this is not a database, only a text of some length");
         Assert.Contains("cannot be used", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("other"))).Message, StringComparison.Ordinal);
 
+        // A database of another folder, or one that was emptied, beside profiles.
+        await using (ServerStorage first = await OpenAsync("first"))
+        {
+            await first.Objects.PutAsync(ObjectKeys.Upload("aa"), BranchProfileCodec.Encode(Uploads.Set()), Stop);
+            await first.Profiles.AddAsync(NewUpload.Of("aa", 1, Uploads.Set(), Uploads.Start), Stop);
+        }
+        await (await OpenAsync("second")).DisposeAsync();
+        File.Copy(folder["second/perforator.db"], folder["first/perforator.db"], overwrite: true);
+        Assert.Contains("is not the database of", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("first"))).Message, StringComparison.Ordinal);
+        Run("DELETE FROM store", "first");
+        Assert.Contains("is empty, but", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("first"))).Message, StringComparison.Ordinal);
+
         folder.Write("empty/blobs/profiles/aa.branches", "a profile");
         Assert.Contains("is missing or empty, but", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("empty"))).Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>What a disk may do to a page in the middle.</summary>
+    [Fact]
+    public async Task A_database_with_destroyed_pages_is_refused_at_the_start()
+    {
+        await using (ServerStorage storage = await OpenAsync())
+            for (int i = 0; i < 200; i++)
+                await storage.Profiles.AddAsync(NewUpload.Of($"{i:x4}", 1, Uploads.Set(minute: i, host: $"node-{i}"), Uploads.Start), Stop);
+        long length = new FileInfo(folder["data/perforator.db"]).Length;
+        Assert.True(length > 20 * 4096, $"{length} bytes");
+        using (FileStream file = File.OpenWrite(folder["data/perforator.db"]))
+            for (long page = 4; page < length / 4096; page += 5)
+            {
+                file.Position = page * 4096;
+                file.Write(new byte[4096]);
+            }
+        UserErrorException error = await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync());
+        Assert.Contains("perforator.db is damaged", error.Message, StringComparison.Ordinal);
+        Assert.Contains("restore it from a backup", error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', error.Message);
     }
 
     /// <summary>A folder as the first schema left it: tables, labels in a text, binaries as files, sums by row number.</summary>

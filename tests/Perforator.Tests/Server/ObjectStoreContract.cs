@@ -88,6 +88,19 @@ public abstract class ObjectStoreContract
         Assert.Equal("content", await reader.ReadToEndAsync());
     }
 
+    [Fact]
+    public async Task A_damaged_object_moves_aside_and_another_takes_its_place()
+    {
+        await PutAsync("sums/ee", "damaged");
+        await Store.QuarantineAsync("sums/ee", Stop);
+        await Store.QuarantineAsync("sums/none", Stop);
+        Assert.Equal((null, "damaged"), (await GetAsync("sums/ee"), await GetAsync("quarantine/sums/ee")));
+        await PutAsync("sums/ee", "whole");
+        Assert.Equal(("whole", "damaged"), (await GetAsync("sums/ee"), await GetAsync("quarantine/sums/ee")));
+        await foreach (StoredObject found in Store.ListAsync("sums/", Stop))
+            Assert.DoesNotContain("quarantine", found.Key, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData("/etc/passwd")]

@@ -51,7 +51,10 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
     }
 
     /// <summary>All that an answer is made of, and what is lost in it.</summary>
-    private async Task<(string Uploads, string Sums, long Lost)> AnswerAsync(string? selector = null)
+    private Task<(string Uploads, string Sums, long Lost)> AnswerAsync(string? selector = null) =>
+        ProfileReader.WithoutDamageAsync(() => AnswerOnceAsync(selector));
+
+    private async Task<(string Uploads, string Sums, long Lost)> AnswerOnceAsync(string? selector)
     {
         SelectedProfiles selected = await reader.SelectAsync("search", new PgoRequest { Selector = selector, WindowDays = 1000 }, Stop);
         SortedDictionary<string, ulong> sums = new(StringComparer.Ordinal);
@@ -114,8 +117,8 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
         Assert.Equal(2, await blocks.RunAsync(Stop));
         string sum = Assert.Single(Directory.GetFiles(folder["data/blobs/sums"]), static file => file.EndsWith("-day", StringComparison.Ordinal));
         File.WriteAllBytes(sum, File.ReadAllBytes(sum)[..^3]);
-        await Assert.ThrowsAsync<IOException>(() => AnswerAsync());
         Assert.Equal(whole, await AnswerAsync());
+        Assert.True(File.Exists(sum.Replace("/sums/", "/quarantine/sums/", StringComparison.Ordinal)));
 
         File.WriteAllText(folder[$"data/blobs/{ObjectKeys.Upload(hash)}"], "damaged");
         Assert.Equal(1, (await AnswerAsync()).Lost);
@@ -156,6 +159,34 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
         Assert.Equal(after, await AnswerAsync());
         await blocks.RunAsync(Stop);
         Assert.Equal(after, await AnswerAsync());
+    }
+
+    /// <summary>Objects of yesterday under the database of today: what is missing is told, and counts again once it is sent again.</summary>
+    [Fact]
+    public async Task Restored_objects_without_their_database_are_told_as_lost_until_they_are_sent_again()
+    {
+        BranchProfileSet[] sets = [.. Enumerable.Range(0, 6).Select(i => Uploads.Set(count: (ulong)i + 1, minute: i * 20))];
+        foreach (BranchProfileSet set in sets[..3])
+            await UploadAsync(set);
+        Tool.Run("cp", ["-r", folder["data/blobs"], folder["backup"]]).Succeeded();
+        foreach (BranchProfileSet set in sets[3..])
+            await UploadAsync(set);
+        time.Now = Uploads.Start.AddDays(2);
+        await blocks.RunAsync(Stop);
+        (string, string, long) whole = await AnswerAsync();
+
+        await storage.DisposeAsync();
+        Directory.Delete(folder["data/blobs"], recursive: true);
+        Directory.Move(folder["backup"], folder["data/blobs"]);
+        await InitializeAsync();
+        Assert.Equal(3, (await AnswerAsync()).Lost);
+        await blocks.RunAsync(Stop);
+        Assert.Equal(3, (await AnswerAsync()).Lost);
+        foreach (BranchProfileSet set in sets)
+            await UploadAsync(set);
+        Assert.Equal(whole, await AnswerAsync());
+        await blocks.RunAsync(Stop);
+        Assert.Equal(whole, await AnswerAsync());
     }
 
     private void Sql(string command)

@@ -29,6 +29,7 @@ public static class EmbeddedStorage
             held = FolderLock.Hold(folder);
             string blobs = Path.Combine(folder, "blobs"), file = Path.Combine(folder, "perforator.db");
             RequireDatabase(file, blobs);
+            PrivateFolder.Make(blobs);
             ScratchFolder scratch = new(Path.Combine(blobs, ScratchName));
             FileObjectStore objects = new(blobs, scratch);
             bool upgraded = Upgrade(file);
@@ -36,6 +37,7 @@ public static class EmbeddedStorage
             SqlBinaryCatalog binaries = new(database);
             if (upgraded)
                 await TakeOverFilesAsync(blobs, binaries, time, stop);
+            await StoreIdentity.RequireAsync(database, objects, file, $"the files in {blobs}", stop);
             FileStream lockFile = held;
             SqliteDatabase opened = database;
             return new ServerStorage(
@@ -106,9 +108,13 @@ public static class EmbeddedStorage
         }
         catch (SqliteException e)
         {
-            throw e.SqliteErrorCode == 13
-                ? new UserErrorException($"the disk of {file} is full; make room and start again", e)
-                : new UserErrorException($"{file} cannot be used as the server's database: {e.Message}", e);
+            throw e.SqliteErrorCode switch
+            {
+                13 => new UserErrorException($"the disk of {file} is full; make room and start again", e),
+                8 or 14 => new UserErrorException($"{file} cannot be written to ({e.Message}); is its disk or folder read-only, or another user's?", e),
+                11 => new UserErrorException($"{file} is damaged ({e.Message}); restore it from a backup", e),
+                _ => new UserErrorException($"{file} cannot be used as the server's database: {e.Message}", e),
+            };
         }
     }
 

@@ -97,6 +97,18 @@ public sealed class FileObjectStore : IObjectStore
     }
 
     /// <inheritdoc/>
+    public Task QuarantineAsync(string key, CancellationToken stop)
+    {
+        string path = PathOf(key), aside = PathOf(ObjectKeys.Quarantined(key));
+        if (File.Exists(path))
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(aside)!);
+            File.Move(path, aside, overwrite: true);
+        }
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
     public Task DeleteAsync(string key, CancellationToken stop)
     {
         string path = PathOf(key);

@@ -150,8 +150,9 @@ public sealed class SqliteDatabase : SqlDatabase
     {
         writes.Writer.TryComplete();
         await writing;
+        // The last to be closed moves all that is in the -wal file into the database's own, which readers cannot.
+        using (SqliteConnection pooled = new(readers))
+            SqliteConnection.ClearPool(pooled);
         await writer.DisposeAsync();
-        using SqliteConnection pooled = new(readers);
-        SqliteConnection.ClearPool(pooled);
     }
 }

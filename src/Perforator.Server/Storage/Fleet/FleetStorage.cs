@@ -28,6 +28,7 @@ public static class FleetStorage
             store = new S3ObjectStore(at, scratch, Path.Combine(folder, "cache"), CacheBytes);
             await store.RequireBucketAsync(stop);
             opened = await PostgresDatabase.OpenAsync(database, stop);
+            await StoreIdentity.RequireAsync(opened, store, $"the database {opened.Name}", $"the objects of s3://{at.Bucket}/{at.Prefix}", stop);
             (PostgresDatabase used, S3ObjectStore kept) = (opened, store);
             return new ServerStorage(
                 store, new SqlProfileIndex(opened), new SqlBinaryCatalog(opened), new SqlResultIndex(opened), new SqlTaskQueue(opened, time), new Garbage(opened), scratch)

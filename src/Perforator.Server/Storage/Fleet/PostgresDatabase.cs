@@ -66,6 +66,9 @@ public sealed class PostgresDatabase : SqlDatabase
         }
     }
 
+    /// <summary>What messages call it: hosts and database.</summary>
+    public string Name => name;
+
     /// <inheritdoc/>
     public override string ForUpdateSkipLocked => "FOR UPDATE SKIP LOCKED";
 

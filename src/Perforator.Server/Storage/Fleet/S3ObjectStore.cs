@@ -169,6 +169,17 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
     }
 
     /// <inheritdoc/>
+    public Task QuarantineAsync(string key, CancellationToken stop) => CallAsync(key, async name =>
+    {
+        // A copy that was damaged on this machine's disk only is fetched anew by the next who asks.
+        cache.Forget(key);
+        await client.CopyObjectAsync(
+            new CopyObjectRequest { SourceBucket = at.Bucket, SourceKey = name, DestinationBucket = at.Bucket, DestinationKey = at.Prefix + ObjectKeys.Quarantined(key) }, stop);
+        await client.DeleteObjectAsync(new DeleteObjectRequest { BucketName = at.Bucket, Key = name }, stop);
+        return true;
+    });
+
+    /// <inheritdoc/>
     public Task DeleteAsync(string key, CancellationToken stop) => CallAsync(key, async name =>
     {
         await client.DeleteObjectAsync(new DeleteObjectRequest { BucketName = at.Bucket, Key = name }, stop);
