@@ -1,0 +1,18 @@
+# Runs as root on the booted host: a server and an agent are started as an administrator would, a program of another user is busy.
+set -u
+wait_for() { for _ in $(seq 300); do "$@" && return; sleep 0.1; done; echo "trial: not so within 30 s: $*" >&2; }
+listed() { curl -sf http://127.0.0.1:7733/api/v1/services/busy >/results/service; }
+systemctl is-enabled perforator-server perforator-agent perforator-agent-hardware >/results/enabled
+systemctl is-active perforator-server perforator-agent perforator-agent-hardware >/results/active
+cp /results/busy /usr/local/bin/busy
+systemd-run --quiet --unit=busy --uid=nobody /usr/local/bin/busy
+
+systemctl start perforator-server
+wait_for curl -sf -o /results/health http://127.0.0.1:7733/health
+stat -Lc '%U %a' /var/lib/perforator >/results/data
+systemctl start perforator-agent
+wait_for listed
+grep '^CapPrm' "/proc/$(systemctl show -P MainPID perforator-agent)/status" >/results/capabilities
+systemctl stop perforator-agent perforator-server
+for unit in perforator-agent perforator-server; do systemctl show -P Result $unit; done >/results/ends
+journalctl --no-pager -u perforator-agent -u perforator-server >/results/journal
