@@ -45,6 +45,8 @@ internal static class ServeCommand
         Option<string?> key = new("--tls-key") { Description = "The certificate's private key (PEM).", HelpName = "FILE" };
         Option<int> keepUploads = Days("--keep-uploads", 7, "Days that uploads are kept one by one, before the service's newest; their sums stay.");
         Option<int> keepSums = Days("--keep-sums", 400, "Days that sums of uploads are kept, before the service's newest, and generated profiles without a name.");
+        // For tests, which do not wait for hours.
+        Option<double?> compactEvery = new("--compact-every") { Hidden = true, HelpName = "SECONDS" };
         Option<string?> audit = new("--audit-log") { Description = "Append a JSON line for each write to this file; - is stderr.", HelpName = "FILE" };
         Option<string?> database = new("--database")
         {
@@ -69,13 +71,13 @@ internal static class ServeCommand
               perforator serve --database postgres://perforator@db-1,db-2/perforator --objects 's3://profiles?endpoint=https://s3.internal' --data /var/lib/perforator
               perforator serve --listen https://0.0.0.0:7733 --tls-certificate server.pem --tls-key server.key --auth access.yaml
             """)
-        { data, database, objects, role, listen, port, auth, enrol, insecure, host, certificate, key, audit, logFormat, keepUploads, keepSums };
+        { data, database, objects, role, listen, port, auth, enrol, insecure, host, certificate, key, audit, logFormat, keepUploads, keepSums, compactEvery };
         command.SetAction((parsed, stop) =>
         {
             Uri address = ServerOption.Parse(parsed.GetValue(listen)!, "--listen");
             if (parsed.GetValue(port) is { } number)
                 address = new UriBuilder(address) { Port = number }.Uri;
-            return RunAsync(new ServerSettings(parsed.GetValue(data) ?? DefaultData(), address)
+            ServerSettings settings = new(parsed.GetValue(data) ?? DefaultData(), address)
             {
                 Database = parsed.GetValue(database),
                 Objects = parsed.GetValue(objects),
@@ -89,7 +91,9 @@ internal static class ServeCommand
                 LogFormat = parsed.GetValue(logFormat),
                 KeepUploads = TimeSpan.FromDays(parsed.GetValue(keepUploads)),
                 KeepSums = TimeSpan.FromDays(parsed.GetValue(keepSums)),
-            }, stop);
+            };
+            return RunAsync(parsed.GetValue(compactEvery) is not { } seconds ? settings
+                : settings with { CompactEvery = TimeSpan.FromSeconds(seconds), CompactAfter = TimeSpan.Zero }, stop);
         });
         return command;
     }

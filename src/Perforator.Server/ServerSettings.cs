@@ -52,6 +52,12 @@ public sealed record ServerSettings(string DataFolder, Uri Listen)
     /// <summary>The largest binary accepted, in bytes.</summary>
     public long MaxBinaryBytes { get; init; } = 8L << 30;
 
+    /// <summary>How often it is looked for what can be added up.</summary>
+    public TimeSpan CompactEvery { get; init; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>How long uploads are left alone before they are added up, counted from the reception of their hour's last one.</summary>
+    public TimeSpan CompactAfter { get; init; } = TimeSpan.FromMinutes(10);
+
     /// <summary>How long uploads are kept one by one, counted back from a service's newest; after that their sums remain.</summary>
     public TimeSpan KeepUploads { get; init; } = TimeSpan.FromDays(7);
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Microsoft.Extensions.Logging;
 using Perforator.Branches;
 using Perforator.Server.Results;
 using Perforator.Server.Storage;
@@ -12,20 +13,20 @@ namespace Perforator.Server.Retention;
 /// </summary>
 internal sealed class BlockBuilder
 {
-    /// <summary>An hour that is over is left alone for so long, for agents that send late.</summary>
-    private static readonly TimeSpan Quiet = TimeSpan.FromMinutes(10);
-
     private const int Batch = 200;
 
     private readonly ServerStorage storage;
     private readonly ProfileReader reader;
     private readonly TimeProvider time;
+    private readonly TimeSpan quiet;
 
-    public BlockBuilder(ServerStorage storage, ProfileReader reader, TimeProvider time)
+    /// <param name="settings">Says how long an hour that is over is left alone, for agents that send late.</param>
+    public BlockBuilder(ServerStorage storage, ProfileReader reader, ServerSettings settings, TimeProvider time)
     {
         this.storage = storage;
         this.reader = reader;
         this.time = time;
+        quiet = settings.CompactAfter;
     }
 
     /// <summary>Builds what blocks can be built by now.</summary>
@@ -35,12 +36,26 @@ internal sealed class BlockBuilder
         int built = 0;
         foreach (bool days in (bool[])[false, true])
         {
-            DateTimeOffset before = time.GetUtcNow() - Quiet;
+            DateTimeOffset before = time.GetUtcNow() - quiet;
             foreach (OpenPeriod open in await storage.Profiles.ListOpenPeriodsAsync(days, before, Batch, stop))
-                if (open.LatestReceived <= before && await BuildAsync(open.Service, open.Period, stop))
+                if (open.LatestReceived <= before && await TryBuildAsync(open, stop))
                     built++;
         }
         return built;
+    }
+
+    /// <summary>What is wrong with one service's period holds up no other.</summary>
+    private async Task<bool> TryBuildAsync(OpenPeriod open, CancellationToken stop)
+    {
+        try
+        {
+            return await BuildAsync(open.Service, open.Period, stop);
+        }
+        catch (Exception e) when (e is not (OperationCanceledException or StorageAwayException))
+        {
+            storage.Log.LogError(e, "the uploads of {Service} in {Period} could not be added up; it is tried again", open.Service, open.Period.Start);
+            return false;
+        }
     }
 
     /// <summary>Adds up what there is of one period. False when it changed meanwhile, or cannot be read; it stays as it was then.</summary>

@@ -5,23 +5,23 @@ using Perforator.Server.Telemetry;
 
 namespace Perforator.Server.Retention;
 
-/// <summary>Builds blocks every minute and collects every hour. Any number of servers may do so at once.</summary>
+/// <summary>Builds blocks every minute, unless told otherwise, and collects after each sixtieth time. Any number of servers may do so at once.</summary>
 internal sealed class Housekeeping : BackgroundService
 {
-    private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
-
     private const int CollectEvery = 60;
 
     private readonly BlockBuilder blocks;
     private readonly Collector collector;
     private readonly TimeProvider time;
+    private readonly TimeSpan interval;
     private readonly ILogger<Housekeeping> log;
 
-    public Housekeeping(BlockBuilder blocks, Collector collector, TimeProvider time, ILogger<Housekeeping> log)
+    public Housekeeping(BlockBuilder blocks, Collector collector, ServerSettings settings, TimeProvider time, ILogger<Housekeeping> log)
     {
         this.blocks = blocks;
         this.collector = collector;
         this.time = time;
+        interval = settings.CompactEvery;
         this.log = log;
     }
 
@@ -31,7 +31,7 @@ internal sealed class Housekeeping : BackgroundService
         {
             try
             {
-                await Task.Delay(Interval, time, stoppingToken);
+                await Task.Delay(interval, time, stoppingToken);
                 while (await blocks.RunAsync(stoppingToken) > 0)
                 {
                 }

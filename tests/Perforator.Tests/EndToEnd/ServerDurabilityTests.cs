@@ -5,30 +5,80 @@ using Perforator.Tests.Server;
 
 namespace Perforator.Tests.EndToEnd;
 
-/// <summary>kill -9 of the server loses nothing it has acknowledged, and leaves nothing half-stored.</summary>
+/// <summary>kill -9 of the server, or of a worker, loses nothing it has acknowledged, and leaves nothing half-stored.</summary>
 public class ServerDurabilityTests
 {
-    private const int Rounds = 6;
     private const int Clients = 3;
 
+    /// <summary>How many kills; PERFORATOR_TEST_KILLS says another number.</summary>
+    private static int Kills { get; } = int.TryParse(Environment.GetEnvironmentVariable("PERFORATOR_TEST_KILLS"), out int kills) ? kills : 6;
+
+    private static readonly string[] Compacting = ["--compact-every", "0.05"];
+
     /// <summary>
-    /// Clients upload as fast as they can, each profile with a branch of its own, until the server is killed at a random moment. After
-    /// a restart every acknowledged profile is there once, those under way are there whole or not at all.
+    /// Clients upload as fast as they can, each profile with a branch of its own, while hours and days are added up, until the server is killed
+    /// at a random moment. After a restart every acknowledged profile is there once, those under way are there whole or not at all.
     /// </summary>
     [Fact]
     public async Task Acknowledged_profiles_survive_kill_9_at_random_moments()
     {
         using TemporaryFolder folder = new();
-        Random random = new(2026);
-        ConcurrentDictionary<int, bool> acknowledged = [];
-        int sent = 0;
-        for (int round = 0; round < Rounds; round++)
+        Load load = new();
+        for (int kill = 0; kill < Kills; kill++)
         {
-            using ServerProcess server = ServerProcess.Start(folder["data"]);
-            await CheckAsync(server, acknowledged, sent);
+            using ServerProcess server = ServerProcess.Start(folder["data"], 0, Compacting);
+            await load.CheckAsync(server);
+            await load.RunAsync(server, server);
+        }
+        using ServerProcess last = ServerProcess.Start(folder["data"], 0, Compacting);
+        await load.CheckAsync(last);
+        Assert.NotEmpty(Directory.GetFiles(folder["data/blobs/sums"]));
+    }
+
+    /// <summary>The same with PostgreSQL and S3: of a server and the worker that adds up, one is killed after the other.</summary>
+    [Fact]
+    public async Task A_fleet_counts_once_what_it_acknowledged_whichever_of_its_processes_is_killed()
+    {
+        using TemporaryFolder folder = new();
+        string[] fleet = ["--database", Engines.NewDatabase(), "--objects", Engines.NewObjects(), .. Compacting];
+        ServerProcess Start(string role) => ServerProcess.Start(folder[role], 0, [.. fleet, "--role", role]);
+        Load load = new();
+        ServerProcess api = Start("api"), worker = Start("worker");
+        try
+        {
+            for (int kill = 0; kill < Kills; kill++)
+            {
+                ServerProcess killed = kill % 2 == 0 ? api : worker;
+                await load.RunAsync(api, killed);
+                killed.Dispose();
+                if (killed == api)
+                    api = Start("api");
+                else
+                    worker = Start("worker");
+                await load.CheckAsync(api);
+            }
+        }
+        finally
+        {
+            api.Dispose();
+            worker.Dispose();
+        }
+    }
+
+    /// <summary>Numbered profiles, each of which is acknowledged once at most.</summary>
+    private sealed class Load
+    {
+        private readonly ConcurrentDictionary<int, bool> acknowledged = [];
+        private readonly Random random = new(2026);
+        private int sent;
+
+        /// <summary>Uploads from several clients until a process is killed.</summary>
+        public async Task RunAsync(ServerProcess server, ServerProcess killed)
+        {
+            using CancellationTokenSource enough = new();
             Task[] clients = [.. Enumerable.Range(0, Clients).Select(_ => Task.Run(async () =>
             {
-                while (true)
+                while (!enough.IsCancellationRequested)
                 {
                     int number = Interlocked.Increment(ref sent);
                     try
@@ -45,31 +95,32 @@ public class ServerDurabilityTests
             int before = acknowledged.Count;
             Assert.True(SpinWait.SpinUntil(() => acknowledged.Count > before, TimeSpan.FromSeconds(60)), "no upload was acknowledged");
             await Task.Delay(random.Next(300));
-            server.Kill();
+            killed.Kill();
+            await Task.Delay(random.Next(50));
+            await enough.CancelAsync();
             await Task.WhenAll(clients);
         }
-        using ServerProcess last = ServerProcess.Start(folder["data"]);
-        await CheckAsync(last, acknowledged, sent);
-    }
 
-    private static BranchProfileSet Numbered(int number)
-    {
-        BranchProfileSet set = Uploads.Set(minute: number);
-        set.Profiles.Values.Single().AddBranch(new(0x10000 + (ulong)number), new(0x2000), 1);
-        return set;
-    }
+        public async Task CheckAsync(ServerProcess server)
+        {
+            if (acknowledged.IsEmpty)
+                return;
+            BranchProfile sum = BranchProfileCodec.Decode(await server.Http.GetByteArrayAsync("api/v1/services/search/branches?windowDays=1000")).Profiles.Values.Single();
+            PairCount[] numbered = [.. sum.Branches.Sorted().Where(static row => !row.First.IsExternal && row.First.Value > 0x10000)];
+            Assert.Empty(sum.Losses.ByReason);
+            Assert.All(numbered, static row => Assert.Equal(1UL, row.Count));
+            Assert.Empty(acknowledged.Keys.Except(numbered.Select(static row => (int)(row.First.Value - 0x10000))));
+            Assert.InRange(numbered.Length, acknowledged.Count, sent);
+            Assert.Equal(10UL * (ulong)numbered.Length, sum.Samples);
+        }
 
-    private static async Task CheckAsync(ServerProcess server, ConcurrentDictionary<int, bool> acknowledged, int sent)
-    {
-        if (acknowledged.IsEmpty)
-            return;
-        BranchProfile sum = BranchProfileCodec.Decode(await server.Http.GetByteArrayAsync("api/v1/services/search/branches")).Profiles.Values.Single();
-        PairCount[] numbered = [.. sum.Branches.Sorted().Where(static row => !row.First.IsExternal && row.First.Value > 0x10000)];
-        Assert.Empty(sum.Losses.ByReason);
-        Assert.All(numbered, static row => Assert.Equal(1UL, row.Count));
-        Assert.Empty(acknowledged.Keys.Except(numbered.Select(static row => (int)(row.First.Value - 0x10000))));
-        Assert.InRange(numbered.Length, acknowledged.Count, sent);
-        Assert.Equal(10UL * (ulong)numbered.Length, sum.Samples);
+        /// <summary>Some twenty a day, over three days: hours that were added up get more.</summary>
+        private static BranchProfileSet Numbered(int number)
+        {
+            BranchProfileSet set = Uploads.Set(minute: number * 67 % 4320);
+            set.Profiles.Values.Single().AddBranch(new(0x10000 + (ulong)number), new(0x2000), 1);
+            return set;
+        }
     }
 
     [Fact]

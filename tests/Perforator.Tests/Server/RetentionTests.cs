@@ -32,13 +32,14 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
     {
         storage = await EmbeddedStorage.OpenAsync(folder["data"], time, Stop);
         reader = new ProfileReader(storage);
-        blocks = new BlockBuilder(storage, reader, time);
-        collector = new Collector(storage, new ServerSettings(folder["data"], ApiRoutes.DefaultAddress)
+        ServerSettings settings = new(folder["data"], ApiRoutes.DefaultAddress)
         {
             KeepUploads = TimeSpan.FromDays(2),
             KeepSums = TimeSpan.FromDays(20),
             Grace = TimeSpan.FromHours(1),
-        }, time);
+        };
+        blocks = new BlockBuilder(storage, reader, settings, time);
+        collector = new Collector(storage, settings, time);
     }
 
     private async Task<string> UploadAsync(BranchProfileSet set)
