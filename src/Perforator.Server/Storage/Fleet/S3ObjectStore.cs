@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using Amazon;
 using Amazon.Runtime;
@@ -28,9 +29,11 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         this.at = at;
         AmazonS3Config settings = new()
         {
-            MaxErrorRetry = 4,
+            // One that says nothing is given up within a minute: agents keep what they have, and others want their turn.
+            MaxErrorRetry = 2,
             RetryMode = RequestRetryMode.Standard,
-            Timeout = TimeSpan.FromSeconds(60),
+            Timeout = TimeSpan.FromSeconds(20),
+            ConnectTimeout = TimeSpan.FromSeconds(5),
             RequestChecksumCalculation = at.AlwaysChecksums ? RequestChecksumCalculation.WHEN_SUPPORTED : RequestChecksumCalculation.WHEN_REQUIRED,
             ResponseChecksumValidation = at.AlwaysChecksums ? ResponseChecksumValidation.WHEN_SUPPORTED : ResponseChecksumValidation.WHEN_REQUIRED,
         };
@@ -67,7 +70,7 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         {
             await MakeBucketAsync(stop);
         }
-        catch (Exception e) when (e is AmazonClientException or HttpRequestException or IOException)
+        catch (Exception e) when (IsAway(e, stop) || e is AmazonClientException)
         {
             throw new UserErrorException($"cannot use s3://{at.Bucket} at {Place} (--objects): {e.Message}", e);
         }
@@ -92,7 +95,7 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         await client.PutObjectAsync(new PutObjectRequest { BucketName = at.Bucket, Key = name, InputStream = stream, DisablePayloadSigning = false }, stop);
         cache.Forget(key);
         return true;
-    });
+    }, stop);
 
     /// <inheritdoc/>
     public async Task PutFileAsync(string key, string file, CancellationToken stop)
@@ -106,7 +109,7 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
                 await transfer.UploadAsync(new TransferUtilityUploadRequest { BucketName = at.Bucket, Key = name, FilePath = file }, stop);
                 cache.Forget(key);
                 return true;
-            });
+            }, stop);
         }
         finally
         {
@@ -116,7 +119,7 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
 
     /// <inheritdoc/>
     public Task<Stream?> OpenAsync(string key, CancellationToken stop) => CallAsync<Stream>(key, async name =>
-        (await client.GetObjectAsync(new GetObjectRequest { BucketName = at.Bucket, Key = name }, stop)).ResponseStream);
+        (await client.GetObjectAsync(new GetObjectRequest { BucketName = at.Bucket, Key = name }, stop)).ResponseStream, stop);
 
     /// <inheritdoc/>
     public Task<byte[]?> ReadAsync(string key, long offset, int length, CancellationToken stop) => CallAsync<byte[]>(key, async name =>
@@ -135,7 +138,7 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         {
             return [];
         }
-    });
+    }, stop);
 
     /// <inheritdoc/>
     public Task<LocalObject?> LeaseAsync(string key, CancellationToken stop)
@@ -149,7 +152,7 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
     {
         GetObjectMetadataResponse found = await client.GetObjectMetadataAsync(new GetObjectMetadataRequest { BucketName = at.Bucket, Key = name }, stop);
         return new StoredObject(key, found.ContentLength, Utc(found.LastModified));
-    });
+    }, stop);
 
     /// <inheritdoc/>
     public async IAsyncEnumerable<StoredObject> ListAsync(string prefix, [EnumeratorCancellation] CancellationToken stop)
@@ -159,7 +162,7 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         {
             string? from = continuation;
             ListObjectsV2Response page = await CallAsync(null, _ => client.ListObjectsV2Async(
-                new ListObjectsV2Request { BucketName = at.Bucket, Prefix = at.Prefix + prefix, ContinuationToken = from }, stop))
+                new ListObjectsV2Request { BucketName = at.Bucket, Prefix = at.Prefix + prefix, ContinuationToken = from }, stop), stop)
                 ?? throw new IOException($"there is no bucket {at.Bucket} at {Place}");
             foreach (S3Object found in page.S3Objects ?? [])
                 yield return new StoredObject(found.Key[at.Prefix.Length..], found.Size ?? 0, Utc(found.LastModified));
@@ -177,7 +180,7 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
             new CopyObjectRequest { SourceBucket = at.Bucket, SourceKey = name, DestinationBucket = at.Bucket, DestinationKey = at.Prefix + ObjectKeys.Quarantined(key) }, stop);
         await client.DeleteObjectAsync(new DeleteObjectRequest { BucketName = at.Bucket, Key = name }, stop);
         return true;
-    });
+    }, stop);
 
     /// <inheritdoc/>
     public Task DeleteAsync(string key, CancellationToken stop) => CallAsync(key, async name =>
@@ -185,7 +188,7 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         await client.DeleteObjectAsync(new DeleteObjectRequest { BucketName = at.Bucket, Key = name }, stop);
         cache.Forget(key);
         return true;
-    });
+    }, stop);
 
     private string Place => at.Endpoint?.GetLeftPart(UriPartial.Authority) ?? at.Region ?? "Amazon S3";
 
@@ -200,15 +203,19 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
             await content.CopyToAsync(to, stop);
             return true;
         }
-        catch (Exception e) when (e is AmazonClientException or HttpRequestException)
+        catch (Exception e) when (IsAway(e, stop))
         {
             StorageMetrics.Failed(StorageMetrics.Objects);
             throw new StorageAwayException($"s3://{at.Bucket}/{at.Prefix}{key} at {Place} broke off: {e.Message}", e);
         }
     }
 
+    /// <summary>Whether a failure is of the connection, whatever layer tells of it; the SDK tells a time limit by a cancellation.</summary>
+    private static bool IsAway(Exception e, CancellationToken stop) => e is AmazonClientException or HttpRequestException or HttpIOException or SocketException or TimeoutException
+        or IOException { InnerException: SocketException } || (e is OperationCanceledException && !stop.IsCancellationRequested);
+
     /// <summary>Asks the store; null when there is no such object.</summary>
-    private async Task<T?> CallAsync<T>(string? key, Func<string, Task<T>> call)
+    private async Task<T?> CallAsync<T>(string? key, Func<string, Task<T>> call, CancellationToken stop)
     {
         if (key is not null)
             ObjectKeys.Check(key);
@@ -226,7 +233,7 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
             string message = $"s3://{at.Bucket}/{at.Prefix}{key} at {Place} cannot be used: {e.Message}";
             throw e.StatusCode is HttpStatusCode.Forbidden or HttpStatusCode.Unauthorized or HttpStatusCode.BadRequest ? new IOException(message, e) : new StorageAwayException(message, e);
         }
-        catch (Exception e) when (e is AmazonClientException or HttpRequestException or TimeoutException)
+        catch (Exception e) when (IsAway(e, stop))
         {
             StorageMetrics.Failed(StorageMetrics.Objects);
             throw new StorageAwayException($"s3://{at.Bucket} at {Place} does not answer: {e.Message}", e);
