@@ -4,6 +4,7 @@ using Perforator.Branches;
 using Perforator.Cli.Agent;
 using Perforator.Recording;
 using Perforator.Recording.Processes;
+using Perforator.Recording.Services;
 
 namespace Perforator.Cli;
 
@@ -17,10 +18,19 @@ internal static class AgentCommand
         Option<ServiceRule[]> services = new("--service")
         {
             Description = "Record this service only; may be given again. MATCH is an executable's path or name, unit:UNIT (systemd), cgroup:/PATH or pid:N; * and ? are wildcards. "
-                + "NAME alone means NAME=NAME. Without the option: everything, each process under what its variable PERFORATOR_SERVICE says, else its systemd service, else its executable's name.",
+                + "NAME alone means NAME=NAME. Without the option: everything, each process under what its variable PERFORATOR_SERVICE says, else its Kubernetes namespace, workload and container, "
+                + "its container, its systemd service, or its executable's name.",
             HelpName = "NAME[=MATCH]",
             CustomParser = static result => RecordingOptions.ParseEach(result, ServiceRule.Parse),
         };
+        Option<string?> rules = new("--services")
+        {
+            Description = "Rules that name services, and labels, in a YAML file (docs/recording.md); read again on SIGHUP.",
+            HelpName = "FILE",
+        };
+        Option<bool> dryRun = new("--dry-run") { Description = "Print what runs here and under which name it would be recorded, and end." };
+        Option<bool> once = new("--once") { Description = "Record one interval, print what there was, and end; no server is needed." };
+        Option<bool> json = new("--json") { Description = "Print JSON, with --dry-run and --once." };
         Option<BranchSource> source = RecordingOptions.Source();
         Option<bool> kernel = RecordingOptions.Kernel();
         Option<double?> maxOverhead = RecordingOptions.MaxOverhead();
@@ -63,32 +73,87 @@ internal static class AgentCommand
 
             Hardware branch records need CAP_PERFMON; other users' processes and the software recorder need CAP_SYS_PTRACE.
 
-            Example: perforator agent --server http://perforator.example:7733 --service search=/opt/search/bin/searchd --service unit-tests=unit:ci-runner
+            Examples:
+              perforator agent --server http://perforator.example:7733 --spool /var/lib/perforator/spool --services /etc/perforator/services.yaml
+              perforator agent --service search=/opt/search/bin/searchd --service unit-tests=unit:ci-runner
+              sudo perforator agent --dry-run
+              sudo perforator agent --once --interval 10s --json
             """)
-        { server, services, source, kernel, maxOverhead, interval, spool, spoolSize, spoolAge, labels };
-        command.SetAction((parsed, _) => RunAsync(
-            new AgentSettings(
-                ServerOption.Resolve(parsed.GetValue(server)),
-                parsed.GetValue(services) ?? [],
-                parsed.GetValue(source),
-                parsed.GetValue(kernel),
-                RecordingOptions.Recorder(parsed.GetValue(maxOverhead)),
-                parsed.GetValue(interval),
-                parsed.GetValue(spool),
-                limits with { SpoolBytes = parsed.GetValue(spoolSize), Age = parsed.GetValue(spoolAge) },
-                parsed.GetValue(labels) ?? [])));
+        { server, services, rules, source, kernel, maxOverhead, interval, spool, spoolSize, spoolAge, labels, dryRun, once, json };
+        command.Check(result =>
+        {
+            if (result.GetValue(dryRun) && result.GetValue(once))
+                result.AddError("--dry-run records nothing and --once does: give one of them");
+            if (result.GetValue(json) && !result.GetValue(dryRun) && !result.GetValue(once))
+                result.AddError("--json goes with --dry-run or --once");
+        });
+        command.SetAction((parsed, _) =>
+        {
+            AgentFiles files = new(parsed.GetValue(services) ?? [], parsed.GetValue(rules), parsed.GetValue(labels) ?? []);
+            (ServiceRules named, IReadOnlyList<(string, string)> all) = files.Load();
+            AgentSettings settings = new(
+                ServerOption.Resolve(parsed.GetValue(server)), named, parsed.GetValue(source), parsed.GetValue(kernel),
+                RecordingOptions.Recorder(parsed.GetValue(maxOverhead)), parsed.GetValue(interval), parsed.GetValue(spool),
+                limits with { SpoolBytes = parsed.GetValue(spoolSize), Age = parsed.GetValue(spoolAge) }, all);
+            if (parsed.GetValue(dryRun))
+            {
+                DryRun.Print(settings, parsed.GetValue(json));
+                return Task.FromResult(ExitCodes.Ok);
+            }
+            return parsed.GetValue(once) ? OnceAsync(settings, parsed.GetValue(json)) : RunAsync(settings, files);
+        });
         return command;
     }
 
-    private static async Task<int> RunAsync(AgentSettings settings)
+    private static async Task<int> OnceAsync(AgentSettings settings, bool json)
     {
         using StopSignals signals = new();
         BranchSourceChoice choice = BranchSourceChoice.Make(settings.Source, settings.Kernel);
         AgentStatus.Say($"source: {choice.Description}");
-        AgentStatus.Say($"server: {settings.Server}; {(settings.Rules.Count == 0 ? "all services" : $"services: {string.Join(", ", settings.Rules.Select(r => r.Service).Distinct())}")}");
-        using AgentRun run = new(settings, choice);
-        await run.RunAsync(signals.Token);
+        return await OneInterval.RunAsync(settings, choice, json, signals.Token);
+    }
+
+    /// <summary>Runs until it is told to end; on SIGHUP, goes on with what the files say now, or as before where they make no sense.</summary>
+    private static async Task<int> RunAsync(AgentSettings settings, AgentFiles files)
+    {
+        AgentSettings? next = null;
+        CancellationTokenSource changed = new();
+        using StopSignals signals = new(files.RulesFile is null ? null : () =>
+        {
+            if (Reload(settings, files) is not { } read)
+                return;
+            next = read;
+            Volatile.Read(ref changed).Cancel();
+        });
+        BranchSourceChoice choice = BranchSourceChoice.Make(settings.Source, settings.Kernel);
+        AgentStatus.Say($"source: {choice.Description}");
+        using ProfileOutbox outbox = new(settings.Spool is null ? null : new Spool(settings.Spool), settings.Limits, AgentStatus.Say);
+        do
+        {
+            settings = Interlocked.Exchange(ref next, null) ?? settings;
+            Volatile.Write(ref changed, new CancellationTokenSource());
+            AgentStatus.Say($"server: {settings.Server}; {(settings.Rules.RecordsOthers ? "all services" : $"services: {string.Join(", ", settings.Rules.FixedNames)}")}");
+            using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(signals.Token, changed.Token);
+            using AgentRun run = new(settings, choice, outbox);
+            await run.RunAsync(() => signals.Token.IsCancellationRequested || !changed.IsCancellationRequested, ending.Token);
+        }
+        while (!signals.Token.IsCancellationRequested && changed.IsCancellationRequested);
         return ExitCodes.Ok;
+    }
+
+    private static AgentSettings? Reload(AgentSettings settings, AgentFiles files)
+    {
+        try
+        {
+            (ServiceRules rules, IReadOnlyList<(string, string)> labels) = files.Load();
+            AgentStatus.Say($"{files.RulesFile} was read again");
+            return settings with { Rules = rules, Labels = labels };
+        }
+        catch (UserErrorException e)
+        {
+            AgentStatus.Say($"{e.Message}; the rules from before hold");
+            return null;
+        }
     }
 
     private static (string Name, string Value) ParseLabel(string text)

@@ -13,10 +13,14 @@ internal sealed class StopSignals : IDisposable
     private readonly CancellationTokenSource source = new();
     private readonly PosixSignalRegistration[] registrations;
 
-    public StopSignals() => registrations = [.. Signals.Select(signal => PosixSignalRegistration.Create(signal, context =>
+    /// <param name="hangUp">What SIGHUP means instead; null where it stops too.</param>
+    public StopSignals(Action? hangUp = null) => registrations = [.. Signals.Select(signal => PosixSignalRegistration.Create(signal, context =>
     {
         context.Cancel = true;
-        source.Cancel();
+        if (signal == PosixSignal.SIGHUP && hangUp is not null)
+            hangUp();
+        else
+            source.Cancel();
     }))];
 
     /// <summary>Cancelled by the first signal.</summary>

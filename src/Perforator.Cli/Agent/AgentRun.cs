@@ -33,20 +33,22 @@ internal sealed class AgentRun : IDisposable
     private readonly SemaphoreSlim added = new(0);
     private DateTimeOffset start;
 
-    public AgentRun(AgentSettings settings, BranchSourceChoice choice)
+    /// <param name="outbox">Outlives the run, as another one with other rules may follow.</param>
+    public AgentRun(AgentSettings settings, BranchSourceChoice choice, ProfileOutbox outbox)
     {
         this.settings = settings;
-        outbox = new ProfileOutbox(settings.Spool is null ? null : new Spool(settings.Spool), settings.Limits, AgentStatus.Say);
+        this.outbox = outbox;
         discovery = new ServiceDiscovery(settings.Rules);
         profiles = new ServiceProfiles(discovery, modules);
-        status = new AgentStatus(settings.Rules.Select(r => r.Service));
+        status = new AgentStatus(settings.Rules.FixedNames);
         recorder = choice.Open(discovery, settings.Software);
         client = new ServerClient(settings.Server, retries: int.MaxValue, status.SetTrouble);
         upload = new ProfileUpload(client, modules);
     }
 
     /// <summary>Records and sends until it is told to end, then sends the rest.</summary>
-    public async Task RunAsync(CancellationToken stop)
+    /// <param name="isLast">Asked at the end: whether nothing follows, so that what is there is to be sent now.</param>
+    public async Task RunAsync(Func<bool> isLast, CancellationToken stop)
     {
         using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
         Task recording = Task.Factory.StartNew(
@@ -57,7 +59,9 @@ internal sealed class AgentRun : IDisposable
         await ending.CancelAsync();
         await recording.ContinueWith(static _ => { }, TaskScheduler.Default);
         await sending;
-        await EndAsync();
+        Collect();
+        if (isLast())
+            await EndAsync();
         await recording;
     }
 
@@ -65,7 +69,6 @@ internal sealed class AgentRun : IDisposable
     {
         recorder.Dispose();
         client.Dispose();
-        outbox.Dispose();
         modules.Dispose();
         added.Dispose();
     }
@@ -149,7 +152,6 @@ internal sealed class AgentRun : IDisposable
 
     private async Task EndAsync()
     {
-        Collect();
         using CancellationTokenSource farewell = new(FarewellTime);
         using ServerClient lastClient = new(settings.Server, retries: 1);
         ProfileUpload lastUpload = new(lastClient, modules);

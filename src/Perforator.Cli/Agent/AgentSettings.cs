@@ -1,6 +1,6 @@
 using Perforator.Api.Uploading;
 using Perforator.Recording;
-using Perforator.Recording.Processes;
+using Perforator.Recording.Services;
 using Perforator.Recording.Software;
 
 namespace Perforator.Cli.Agent;
@@ -9,5 +9,5 @@ namespace Perforator.Cli.Agent;
 /// <param name="Spool">The folder; null for none.</param>
 /// <param name="Labels">Labels of every profile, beside those that the host tells by itself.</param>
 internal sealed record AgentSettings(
-    Uri Server, IReadOnlyList<ServiceRule> Rules, BranchSource Source, bool Kernel, SoftwareRecorderOptions Software, TimeSpan Interval, string? Spool,
+    Uri Server, ServiceRules Rules, BranchSource Source, bool Kernel, SoftwareRecorderOptions Software, TimeSpan Interval, string? Spool,
     OutboxLimits Limits, IReadOnlyList<(string Name, string Value)> Labels);

@@ -1,4 +1,5 @@
 using System.Text;
+using Perforator.Recording.Services;
 
 namespace Perforator.Recording.Processes;
 
@@ -17,28 +18,61 @@ public sealed record ProcessDescription(ProcessIdentity Identity, string Executa
     public string ExecutableName => Path.GetFileName(Executable);
 
     /// <summary>The innermost systemd service of its control group, without <c>.service</c>; null outside of services.</summary>
-    public string? SystemdService
+    public string? SystemdService => new CgroupPath(Cgroup, null, null).Unit;
+
+    /// <summary>The container it runs in; null outside of containers.</summary>
+    public ContainerDescription? Container { get; init; }
+
+    private byte[] Environment { get; init; } = [];
+
+    private const string EnvironmentPrefix = "env.";
+
+    private static readonly string[] Variables =
+    [
+        "exe", "path", "comm", "unit", "cgroup", "container", "image", "k8s.namespace", "k8s.workload", "k8s.deployment", "k8s.pod", "k8s.container",
+    ];
+
+    /// <summary>The variables there are, for people.</summary>
+    public static string VariableNames => $"{string.Join(", ", Variables)} and env.NAME";
+
+    /// <summary>Whether <see cref="Value"/> knows a variable.</summary>
+    public static bool IsVariable(string name) =>
+        Variables.Contains(name, StringComparer.Ordinal) || (name.StartsWith(EnvironmentPrefix, StringComparison.Ordinal) && name.Length > EnvironmentPrefix.Length);
+
+    /// <summary>What a template or a rule may ask of a process; null where it has none.</summary>
+    public string? Value(string variable) => variable switch
     {
-        get
-        {
-            foreach (string component in Cgroup.Split('/').Reverse())
-                if (component.EndsWith(".service", StringComparison.Ordinal) && component.Length > ".service".Length
-                    && !component.StartsWith("user@", StringComparison.Ordinal))
-                    return component[..^".service".Length];
-            return null;
-        }
-    }
+        "exe" => ExecutableName,
+        "path" => Executable,
+        "comm" => Name,
+        "unit" => Container is null ? SystemdService : null,
+        "cgroup" => Cgroup,
+        "container" => Container?.PodContainer ?? Container?.Name,
+        "image" => Container?.Image,
+        "k8s.namespace" => Container?.Namespace,
+        "k8s.pod" => Container?.Pod,
+        "k8s.workload" => Container?.Pod is { } pod ? PodName.Parse(pod).Workload : null,
+        "k8s.deployment" => Container?.Pod is { } pod && PodName.Parse(pod) is { IsDeployment: true } name ? name.Workload : null,
+        "k8s.container" => Container?.PodContainer,
+        _ => variable.StartsWith(EnvironmentPrefix, StringComparison.Ordinal) ? ReadVariable(Environment, variable[EnvironmentPrefix.Length..]) : null,
+    };
 
     /// <summary>Describes a process; null when it has ended, is a kernel thread or may not be looked into.</summary>
-    public static ProcessDescription? Of(ProcessIdentity process)
+    /// <param name="containers">Where to find the names of containers.</param>
+    public static ProcessDescription? Of(ProcessIdentity process, HostRoots host, ContainerNames containers)
     {
         try
         {
-            string folder = $"/proc/{process.Id}";
-            string? executable = ExecutableOf(process.Id);
+            string? executable = Target(host.Process(process.Id, "exe"));
             if (executable is null)
                 return null;
-            return new(process, executable, File.ReadAllText($"{folder}/comm").TrimEnd('\n'), ReadCgroup($"{folder}/cgroup"), ReadVariable($"{folder}/environ"));
+            CgroupPath cgroup = CgroupPath.Parse(File.ReadLines(host.Process(process.Id, "cgroup")));
+            byte[] environment = ReadEnvironment(host.Process(process.Id, "environ"));
+            return new(process, executable, File.ReadAllText(host.Process(process.Id, "comm")).TrimEnd('\n'), cgroup.Path, ReadVariable(environment, ServiceVariable))
+            {
+                Container = containers.Find(process.Id, cgroup),
+                Environment = environment,
+            };
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -46,12 +80,17 @@ public sealed record ProcessDescription(ProcessIdentity Identity, string Executa
         }
     }
 
+    /// <summary>Describes a process of this host, without its container; null as above.</summary>
+    public static ProcessDescription? Of(ProcessIdentity process) => Of(process, HostRoots.Default, new ContainerNames(HostRoots.Default));
+
     /// <summary>Where /proc/PID/exe leads, without the mark of a deleted file; null for kernel threads, ended and forbidden processes.</summary>
-    internal static string? ExecutableOf(int processId)
+    internal static string? ExecutableOf(int processId) => Target($"/proc/{processId}/exe");
+
+    private static string? Target(string link)
     {
         try
         {
-            string? target = new FileInfo($"/proc/{processId}/exe").LinkTarget;
+            string? target = new FileInfo(link).LinkTarget;
             return target?.EndsWith(" (deleted)", StringComparison.Ordinal) == true ? target[..^" (deleted)".Length] : target;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -60,33 +99,25 @@ public sealed record ProcessDescription(ProcessIdentity Identity, string Executa
         }
     }
 
-    /// <summary>Picks a path out of lines of the form <c>hierarchy:controllers:path</c> (cgroups(7)).</summary>
-    private static string ReadCgroup(string file)
-    {
-        string found = "/";
-        foreach (string line in File.ReadLines(file))
-        {
-            string[] fields = line.Split(':', 3);
-            if (fields.Length == 3 && fields[1] is "" or "name=systemd" && fields[2].Length > found.Length)
-                found = fields[2];
-        }
-        return found;
-    }
-
-    private static string? ReadVariable(string file)
+    private static byte[] ReadEnvironment(string file)
     {
         try
         {
-            byte[] prefix = Encoding.UTF8.GetBytes($"{ServiceVariable}=");
-            ReadOnlySpan<byte> environment = File.ReadAllBytes(file);
-            foreach (Range range in environment.Split((byte)0))
-                if (environment[range].StartsWith(prefix))
-                    return Encoding.UTF8.GetString(environment[range][prefix.Length..]);
+            return File.ReadAllBytes(file);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             // A process whose environment may not be read declares nothing.
+            return [];
         }
+    }
+
+    private static string? ReadVariable(ReadOnlySpan<byte> environment, string name)
+    {
+        byte[] prefix = Encoding.UTF8.GetBytes($"{name}=");
+        foreach (Range range in environment.Split((byte)0))
+            if (environment[range].StartsWith(prefix))
+                return Encoding.UTF8.GetString(environment[range][prefix.Length..]);
         return null;
     }
 }

@@ -1,6 +1,5 @@
 using System.Diagnostics;
-using System.Text;
-using Perforator.Branches;
+using Perforator.Recording.Services;
 
 namespace Perforator.Recording.Processes;
 
@@ -18,7 +17,9 @@ public sealed class ServiceDiscovery : IRecordingTargets
 
     private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(5);
 
-    private readonly IReadOnlyList<ServiceRule> rules;
+    private readonly ServiceRules rules;
+    private readonly HostRoots host = HostRoots.Default;
+    private readonly ContainerNames containers = new(HostRoots.Default);
     private readonly Lock gate = new();
     private Dictionary<ProcessIdentity, (string Executable, string? Service)> known = [];
     private Dictionary<int, string> services = [];
@@ -26,7 +27,13 @@ public sealed class ServiceDiscovery : IRecordingTargets
     private TimeSpan lookTook;
 
     /// <param name="rules">The services wanted; none for all.</param>
-    public ServiceDiscovery(IReadOnlyList<ServiceRule> rules) => this.rules = rules;
+    public ServiceDiscovery(IReadOnlyList<ServiceRule> rules)
+        : this(ServiceRules.All with { Rules = rules, RecordsOthers = rules.Count == 0 })
+    {
+    }
+
+    /// <param name="rules">Which processes are wanted, and under which names.</param>
+    public ServiceDiscovery(ServiceRules rules) => this.rules = rules;
 
     /// <inheritdoc/>
     public IReadOnlySet<int>? Refresh()
@@ -36,7 +43,7 @@ public sealed class ServiceDiscovery : IRecordingTargets
     }
 
     /// <inheritdoc/>
-    public bool IsSelective => rules.Count != 0;
+    public bool IsSelective => !rules.RecordsOthers;
 
     /// <inheritdoc/>
     public bool Wants(int processId, bool isChildOfWanted) => LookAgain(processId) is not null;
@@ -51,11 +58,14 @@ public sealed class ServiceDiscovery : IRecordingTargets
     /// <summary>The service of a process that has just executed another program; null when it has ended or belongs to none that is wanted.</summary>
     public string? LookAgain(int processId)
     {
-        if (processId == Environment.ProcessId || ProcessIdentity.Of(processId) is not { } identity || ProcessDescription.Of(identity) is not { } description)
+        string? service;
+        if (processId == Environment.ProcessId || ProcessIdentity.Of(processId) is not { } identity)
             return null;
-        string? service = ServiceOf(description);
         lock (gate)
         {
+            if (ProcessDescription.Of(identity, host, containers) is not { } description)
+                return null;
+            service = rules.ServiceOf(description);
             known[identity] = (description.Executable, service);
             if (service is null)
                 services.Remove(processId);
@@ -75,6 +85,14 @@ public sealed class ServiceDiscovery : IRecordingTargets
         }
     }
 
+    /// <summary>Every process that may be looked into, with the service it is recorded under; null for those that are not.</summary>
+    public IReadOnlyList<(ProcessDescription Process, string? Service)> Explain()
+    {
+        lock (gate)
+            return [.. ProcessIdentity.AllIds().Order().Where(static id => id != Environment.ProcessId).Select(ProcessIdentity.Of).OfType<ProcessIdentity>()
+                .Select(process => ProcessDescription.Of(process, host, containers)).OfType<ProcessDescription>().Select(process => (process, rules.ServiceOf(process)))];
+    }
+
     private Dictionary<int, string> Look()
     {
         if (lookedAt != 0 && Stopwatch.GetElapsedTime(lookedAt) is { } age && (age < MaxAge || (age < lookTook * PauseFactor && age < MaxPause)))
@@ -88,7 +106,7 @@ public sealed class ServiceDiscovery : IRecordingTargets
 
             // The service of a process changes only when it executes another program.
             if (!known.TryGetValue(process, out (string Executable, string? Service) before) || before.Executable != executable)
-                before = (executable, ProcessDescription.Of(process) is { } description ? ServiceOf(description) : null);
+                before = (executable, ProcessDescription.Of(process, host, containers) is { } description ? rules.ServiceOf(description) : null);
             now.Add(process, before);
         }
         known = now;
@@ -96,25 +114,5 @@ public sealed class ServiceDiscovery : IRecordingTargets
         lookedAt = Stopwatch.GetTimestamp();
         lookTook = Stopwatch.GetElapsedTime(begin, lookedAt);
         return services;
-    }
-
-    private string? ServiceOf(ProcessDescription process)
-    {
-        if (rules.Count != 0)
-            return rules.FirstOrDefault(r => r.Matches(process))?.Service;
-        return NameOf(process);
-    }
-
-    /// <summary>The name a process's service goes by when no rule gives it one.</summary>
-    internal static string NameOf(ProcessDescription process)
-    {
-        string wanted = process.DeclaredService is { Length: > 0 } declared ? declared : process.SystemdService ?? process.ExecutableName;
-        StringBuilder name = new();
-        foreach (char c in wanted[..Math.Min(wanted.Length, ProfileLabels.MaxNameLength)])
-            if (char.IsAsciiLetterOrDigit(c) || (name.Length > 0 && c is '.' or '_' or '-'))
-                name.Append(c);
-            else if (name.Length > 0)
-                name.Append('_');
-        return name.Length == 0 ? "unnamed" : name.ToString();
     }
 }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.IO.Enumeration;
 using Perforator.Branches;
+using Perforator.Recording.Services;
 
 namespace Perforator.Recording.Processes;
 
@@ -19,14 +20,22 @@ public sealed class ServiceRule
 {
     private readonly Func<ProcessDescription, bool> matches;
 
-    private ServiceRule(string service, Func<ProcessDescription, bool> matches)
+    private ServiceRule(NameTemplate? name, Func<ProcessDescription, bool> matches)
     {
-        Service = service;
+        Name = name;
         this.matches = matches;
     }
 
-    /// <summary>The service's name.</summary>
-    public string Service { get; }
+    /// <summary>A rule of a file.</summary>
+    /// <param name="name">How the service is called; null when what fits is not to be recorded.</param>
+    /// <param name="variables">Variables of a process, each with the patterns of which one must fit its value.</param>
+    public ServiceRule(NameTemplate? name, IReadOnlyList<(string Variable, string[] Patterns)> variables)
+        : this(name, process => variables.All(v => Value(process, v.Variable, v.Patterns) is { } value && v.Patterns.Any(pattern => Like(pattern, value))))
+    {
+    }
+
+    /// <summary>How the service is called; null when what fits is not to be recorded.</summary>
+    public NameTemplate? Name { get; }
 
     /// <summary>Whether a process belongs to the service.</summary>
     public bool Matches(ProcessDescription process) => matches(process);
@@ -42,7 +51,7 @@ public sealed class ServiceRule
             throw new UserErrorException($"'{name}' cannot name a service: use letters, digits, '.', '_' and '-', beginning with a letter or digit");
         if (match.Length == 0)
             throw new UserErrorException($"--service {text}: nothing after '='; give an executable's name or path, unit:NAME, cgroup:/PATH or pid:N");
-        return new ServiceRule(name, Matcher(text, match));
+        return new ServiceRule(NameTemplate.Parse(name), Matcher(text, match));
     }
 
     private static Func<ProcessDescription, bool> Matcher(string text, string match)
@@ -67,6 +76,10 @@ public sealed class ServiceRule
             return p => Like(match, p.Executable);
         return p => Like(match, p.ExecutableName) || Like(match, p.Name);
     }
+
+    /// <summary>An executable is matched by its path where the pattern is of one.</summary>
+    private static string? Value(ProcessDescription process, string variable, string[] patterns) =>
+        process.Value(variable == "exe" && patterns[0].StartsWith('/') ? "path" : variable);
 
     private static bool Like(string pattern, string text) => FileSystemName.MatchesSimpleExpression(pattern, text, ignoreCase: false);
 }

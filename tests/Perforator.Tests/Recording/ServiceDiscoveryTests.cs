@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Perforator.Branches;
 using Perforator.Elf;
 using Perforator.Recording.Processes;
+using Perforator.Recording.Services;
 using Perforator.Tests.Infrastructure;
 
 namespace Perforator.Tests.Recording;
@@ -41,11 +42,11 @@ public class ServiceDiscoveryTests(TargetProgram program) : IClassFixture<Target
     [Fact]
     public void Without_a_rule_a_service_is_named_by_declaration_then_unit_then_executable()
     {
-        Assert.Equal("web", ServiceDiscovery.NameOf(Nginx));
-        Assert.Equal("nginx", ServiceDiscovery.NameOf(Nginx with { Cgroup = "/user.slice/user-0.slice/user@0.service/session-1.scope" }));
-        Assert.Equal("check_out", ServiceDiscovery.NameOf(Nginx with { DeclaredService = "check out" }));
-        Assert.Equal("etc_passwd", ServiceDiscovery.NameOf(Nginx with { DeclaredService = "../etc/passwd" }));
-        Assert.Equal("unnamed", ServiceDiscovery.NameOf(Nginx with { DeclaredService = "ü" }));
+        Assert.Equal("web", ServiceRules.DefaultName(Nginx));
+        Assert.Equal("nginx", ServiceRules.DefaultName(Nginx with { Cgroup = "/user.slice/user-0.slice/user@0.service/session-1.scope" }));
+        Assert.Equal("check_out", ServiceRules.DefaultName(Nginx with { DeclaredService = "check out" }));
+        Assert.Equal("etc_passwd", ServiceRules.DefaultName(Nginx with { DeclaredService = "../etc/passwd" }));
+        Assert.Equal("unnamed", ServiceRules.DefaultName(Nginx with { DeclaredService = "ü" }));
     }
 
     [Fact]
