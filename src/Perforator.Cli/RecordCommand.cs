@@ -15,7 +15,7 @@ internal static class RecordCommand
     private const string DefaultOutput = "perforator" + BranchProfileCodec.FileExtension;
 
     private sealed record Request(
-        string[] Command, int[] ProcessIds, string? Output, bool AsPerfData, string? Service, string? Server, BranchSource Source, bool Kernel, TimeSpan? Duration, SoftwareRecorderOptions Software);
+        string[] Command, int[] ProcessIds, string? Output, RecordingFormat Format, string? Service, string? Server, BranchSource Source, bool Kernel, TimeSpan? Duration, SoftwareRecorderOptions Software);
 
     public static Command Create()
     {
@@ -32,10 +32,14 @@ internal static class RecordCommand
         };
         Option<string?> format = new("--format")
         {
-            Description = $"branches: counts, small; perf-data: every branch stack, for perf, llvm-profgen and BOLT. Default: perf-data for *{PerfDataRecording.FileExtension}, else branches.",
-            HelpName = "branches|perf-data",
+            Description = $"branches: counts, small; perf-data: every branch stack, for perf, llvm-profgen and BOLT; perf-script: the same of one process as text. Default: perf-data for *{RecordingFile.PerfDataExtension}, else branches.",
+            HelpName = "branches|perf-data|perf-script",
         };
-        format.AcceptOnlyFromAmong("branches", "perf-data");
+        format.AcceptOnlyFromAmong("branches", "perf-data", "perf-script");
+        Option<bool> callStacks = new("--call-stacks")
+        {
+            Description = "Write the callers with each branch stack, for llvm-profgen's context-sensitive profiles: --format perf-script, by the software recorder. Build with -fno-omit-frame-pointer.",
+        };
         Option<string?> service = new("--service") { Description = "Send the profile, and the binaries it needs, to the server as this service's.", HelpName = "NAME" };
         Option<string?> server = ServerOption.Create();
         Option<BranchSource> source = RecordingOptions.Source();
@@ -59,7 +63,7 @@ internal static class RecordCommand
               perforator record -o app.perf.data -- ./app && llvm-profgen-19 --perfdata app.perf.data --binary ./app -o app.prof
               perforator record -p $(pidof app) --duration 30s --service app --server http://perforator.example:7733
             """)
-        { command, processIds, output, format, service, server, source, kernel, maxOverhead, duration };
+        { command, processIds, output, format, callStacks, service, server, source, kernel, maxOverhead, duration };
         verb.Check(result =>
         {
             bool hasCommand = result.GetValue(command) is { Length: > 0 };
@@ -70,17 +74,30 @@ internal static class RecordCommand
                 result.AddError($"'{name}' cannot name a service: use letters, digits, '.', '_' and '-'");
             if (result.GetValue(server) is not null && result.GetValue(service) is null)
                 result.AddError("--server needs --service: the name the profile is filed under");
-            if (result.GetValue(format) == "perf-data" && result.GetValue(output) is null)
-                result.AddError("--format perf-data needs a file: -o FILE");
+            if (result.GetValue(format) is "perf-data" or "perf-script" && result.GetValue(output) is null)
+                result.AddError($"--format {result.GetValue(format)} needs a file: -o FILE");
+            if (result.GetValue(callStacks) && result.GetValue(format) != "perf-script")
+                result.AddError("--call-stacks needs --format perf-script: the other formats have no place for callers");
+            if (result.GetValue(callStacks) && result.GetValue(source) == BranchSource.Lbr)
+                result.AddError("--call-stacks is the software recorder's; where the CPU has branch records: perf record --call-graph fp -j any,u, then perf script -F ip,brstack");
         });
         verb.SetAction((parsed, _) => RunAsync(
             new Request(
                 parsed.GetValue(command) ?? [], parsed.GetValue(processIds) ?? [], parsed.GetValue(output),
-                parsed.GetValue(format) == "perf-data" || (parsed.GetValue(format) is null && parsed.GetValue(output)?.EndsWith(PerfDataRecording.FileExtension, StringComparison.Ordinal) == true),
+                FormatOf(parsed.GetValue(format), parsed.GetValue(output)),
                 parsed.GetValue(service), parsed.GetValue(server),
-                parsed.GetValue(source), parsed.GetValue(kernel), parsed.GetValue(duration), RecordingOptions.Recorder(parsed.GetValue(maxOverhead)))));
+                parsed.GetValue(callStacks) ? BranchSource.Software : parsed.GetValue(source), parsed.GetValue(kernel), parsed.GetValue(duration),
+                RecordingOptions.Recorder(parsed.GetValue(maxOverhead)) with { CallStacks = parsed.GetValue(callStacks) })));
         return verb;
     }
+
+    private static RecordingFormat FormatOf(string? given, string? output) => given switch
+    {
+        "perf-script" => RecordingFormat.PerfScript,
+        "perf-data" => RecordingFormat.PerfData,
+        null when output?.EndsWith(RecordingFile.PerfDataExtension, StringComparison.Ordinal) == true => RecordingFormat.PerfData,
+        _ => RecordingFormat.Branches,
+    };
 
     private static async Task<int> RunAsync(Request request)
     {
@@ -96,12 +113,12 @@ internal static class RecordCommand
 
         using LiveModules modules = new();
         BranchAggregator aggregator = new(modules);
-        using PerfDataRecording? perfData = request.AsPerfData ? new(request.Output!, aggregator, modules, Machine.CpuModel) : null;
+        using RecordingFile? stacks = request.Format == RecordingFormat.Branches ? null : new(request.Output!, request.Format, aggregator, modules, Machine.CpuModel);
         HeldCommand? command = request.Command.Length == 0 ? null : HeldCommand.Start(request.Command);
         ProcessTreeTargets targets = new(command is null ? request.ProcessIds : [command.Process.Id]);
         DateTimeOffset start = DateTimeOffset.UtcNow;
         using IBranchRecorder recorder = choice.Open(targets, request.Software);
-        await RecordAsync(recorder, perfData ?? (IBranchSink)aggregator, command, request.Duration, signals.Token);
+        await RecordAsync(recorder, stacks ?? (IBranchSink)aggregator, command, request.Duration, signals.Token);
 
         BranchProfileSet set = ProfileUpload.NewSet(request.Service, recorder.Source, aggregator, start, DateTimeOffset.UtcNow);
         if (command is { Process.ExitCode: null })
@@ -117,11 +134,13 @@ internal static class RecordCommand
         string? output = request.Output ?? (server is null ? DefaultOutput : null);
         if (output is not null)
         {
-            if (perfData is not null)
-                perfData.Complete();
+            if (stacks is not null)
+                stacks.Complete();
             else
                 BranchProfileCodec.Write(output, set);
             Console.Error.WriteLine($"perforator: wrote {output}");
+            foreach ((string reason, ulong count) in stacks?.Losses.ByReason.Where(loss => set.Losses[loss.Key] == 0) ?? [])
+                Console.Error.WriteLine($"perforator: not in {output}, {count:N0}: {reason}");
         }
         if (server is not null)
             await SendAsync(server, request.Service!, set, modules, output);

@@ -43,6 +43,7 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
     private readonly StopGuard guard = new(options.MaxStop + Grace);
     private readonly PathFollower follower = new(options);
     private readonly Estimator estimator = new(usualInterval, options.BranchesPerPath);
+    private readonly CallStack? callers = options.CallStacks ? new() : null;
     private readonly byte[] status = new byte[4096];
     private TimeSpan stopped;
     private long since;
@@ -170,6 +171,7 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
     private string? Follow(TracedThread thread, TargetProcess process, UserRegisters registers)
     {
         follower.Begin(process);
+        callers?.Begin(process.Id, registers);
         Statistics = Statistics with { Bursts = Statistics.Bursts + 1 };
         while (follower.Follow(thread, registers, since) == StopReason.SystemCall && follower.Path.Branches < options.BranchesPerPath && !NoReturn.Contains(follower.SystemCall))
         {
@@ -246,7 +248,8 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
             _ = process.ReportMappings(sink);
         else if (path.End == StopReason.UnknownCode)
             sink.OnLost(MadeAtRunTime, 1);
-        Span<BranchEntry> branches = follower.Branches[Estimator.LeadIn(path.Branches)..];
+        int leadIn = Estimator.LeadIn(path.Branches);
+        Span<BranchEntry> branches = follower.Branches[leadIn..];
         if (!process.Knows(branches) && process.ReportMappings(sink))
         {
             sink.OnLost(Executed, 1);
@@ -266,17 +269,26 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
         int recorded = branches.Length;
         double weight = estimator.Weigh(path, moment.Interval);
         ulong samples = 0;
+        FollowCalls(follower.Branches[..leadIn]);
         while (branches.Length > 0)
         {
             Span<BranchEntry> stack = branches[..Math.Min(branches.Length, options.LongestStack)];
             branches = branches[stack.Length..];
+            FollowCalls(stack);
             if (estimator.Times(weight) is not 0 and ulong times)
             {
                 stack.Reverse();
                 samples++;
-                sink.OnSample(new BranchSample { ProcessId = process.Id, ThreadId = moment.ThreadId, Stack = stack, Weight = times });
+                sink.OnSample(new BranchSample { ProcessId = process.Id, ThreadId = moment.ThreadId, Stack = stack, Callers = callers is null ? [] : callers.Callers(), Weight = times });
             }
         }
         Statistics = Statistics with { Samples = Statistics.Samples + samples, Branches = Statistics.Branches + (ulong)recorded };
+    }
+
+    private void FollowCalls(ReadOnlySpan<BranchEntry> branches)
+    {
+        if (callers is not null)
+            foreach (ref readonly BranchEntry branch in branches)
+                callers.Follow(branch);
     }
 }

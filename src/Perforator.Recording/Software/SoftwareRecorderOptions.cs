@@ -15,6 +15,9 @@ public sealed record SoftwareRecorderOptions
     /// <summary>The share of its user time that a target may lose to recording; 1 or more lifts every bound.</summary>
     public double MaxOverhead { get; init; } = 0.035;
 
+    /// <summary>Whether samples have <see cref="Branches.BranchSample.Callers"/>: a read of the target's memory for each while it stands still.</summary>
+    public bool CallStacks { get; init; }
+
     /// <summary>
     /// Taken branches to record in a second of the targets' user time, where <see cref="MaxOverhead"/> allows as many: a profile wants no more, and most programs give them for less.
     /// </summary>

@@ -55,6 +55,9 @@ public readonly ref struct BranchSample
     /// <summary>Taken branches, newest first; empty when the event carried none.</summary>
     public required ReadOnlySpan<BranchEntry> Stack { get; init; }
 
+    /// <summary>Return addresses of the callers after the newest branch, innermost first; empty when the source does not tell.</summary>
+    public ReadOnlySpan<RuntimeAddress> Callers { get; init; }
+
     /// <summary>
     /// How many times this very stack counts: more than 1 where pre-aggregated inputs saw it so often, and where it stands for more branches than the software recorder could follow.
     /// </summary>

@@ -9,7 +9,7 @@ namespace Perforator.PerfData;
 /// Writes what a recorder hands over as a perf.data file, such as <c>perf record -j any,u</c> leaves, for every tool that reads
 /// those. Records are written as they come; feature sections and the header follow in <see cref="Complete"/>.
 /// </summary>
-public sealed class PerfDataWriter : IBranchSink, IDisposable
+public sealed class PerfDataWriter : IRecordingWriter
 {
     /// <summary>A stack longer than a record can be; its older end is cut off.</summary>
     public const string StackTooLong = "branch stack entry beyond what a perf record can hold";

@@ -2,30 +2,45 @@ using System.Runtime.InteropServices;
 using Perforator.Branches;
 using Perforator.Bytes;
 using Perforator.PerfData;
+using Perforator.PerfScript;
 
 namespace Perforator.Cli;
 
-/// <summary>
-/// Writes all that a recorder hands over into a perf.data file and passes it on. The file appears under its name when it is whole.
-/// </summary>
-internal sealed class PerfDataRecording : IBranchSink, IDisposable
+/// <summary>What <c>record</c> writes.</summary>
+internal enum RecordingFormat
 {
-    /// <summary>The end of a file name that asks for this format.</summary>
-    public const string FileExtension = ".perf.data";
+    /// <summary>A branch profile: counts.</summary>
+    Branches,
+
+    /// <summary>A perf.data file with every branch stack.</summary>
+    PerfData,
+
+    /// <summary>Every branch stack as text, as perf script prints it.</summary>
+    PerfScript,
+}
+
+/// <summary>
+/// Writes all that a recorder hands over into a file in one of perf's formats and passes it on. The file appears under its name when it is whole.
+/// </summary>
+internal sealed class RecordingFile : IBranchSink, IDisposable
+{
+    /// <summary>The end of a file name that asks for perf.data.</summary>
+    public const string PerfDataExtension = ".perf.data";
 
     private readonly string path;
     private readonly string partial;
     private readonly FileStream file;
-    private readonly PerfDataWriter writer;
+    private readonly IRecordingWriter writer;
     private readonly IBranchSink next;
     private readonly IModuleResolver modules;
 
     /// <param name="path">The file to write.</param>
+    /// <param name="format">One of perf's.</param>
     /// <param name="next">What else is fed.</param>
     /// <param name="modules">Knows the build ids of mapped files.</param>
     /// <param name="cpuModel">For the header.</param>
     /// <exception cref="UserErrorException">The file cannot be written.</exception>
-    public PerfDataRecording(string path, IBranchSink next, IModuleResolver modules, string cpuModel)
+    public RecordingFile(string path, RecordingFormat format, IBranchSink next, IModuleResolver modules, string cpuModel)
     {
         this.path = path;
         this.next = next;
@@ -35,14 +50,16 @@ internal sealed class PerfDataRecording : IBranchSink, IDisposable
         {
             using (FileStream? stream = WholeFile.OpenStream(path))
                 if (stream is not null)
-                    throw new UserErrorException($"{path} is no file: perf.data is finished by going back to its beginning; name a file");
+                    throw new UserErrorException($"{path} is no file, which the recording is to appear in when it is whole; name a file");
             file = new FileStream(partial, FileMode.Create, FileAccess.ReadWrite, FileShare.Read, 1 << 20);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new UserErrorException($"{path} cannot be written: {e.Message}", e);
         }
-        writer = new PerfDataWriter(file, RuntimeInformation.OSArchitecture) { HostName = Environment.MachineName, CpuModel = cpuModel };
+        writer = format == RecordingFormat.PerfScript
+            ? new PerfScriptWriter(file)
+            : new PerfDataWriter(file, RuntimeInformation.OSArchitecture) { HostName = Environment.MachineName, CpuModel = cpuModel };
     }
 
     /// <inheritdoc/>
@@ -83,6 +100,9 @@ internal sealed class PerfDataRecording : IBranchSink, IDisposable
 
     /// <inheritdoc/>
     public void OnLost(string reason, ulong count) => next.OnLost(reason, count);
+
+    /// <summary>What could not be written, by reason.</summary>
+    public LossCounts Losses => writer.Losses;
 
     /// <summary>Ends the file and gives it its name.</summary>
     public void Complete()
