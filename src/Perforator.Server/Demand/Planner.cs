@@ -41,6 +41,24 @@ internal sealed class Planner
     /// <summary>The times that hold now.</summary>
     public DemandRules Rules => enrolment.Current.Rules;
 
+    /// <summary>
+    /// What is known of services that hosts run: hosts that run the build that most run, and the branches known of its code to the bytes of that
+    /// code (null without its binary); of the services on most hosts.
+    /// </summary>
+    public IReadOnlyList<(string Service, long Hosts, double? Ratio)> Largest(int count)
+    {
+        DateTimeOffset now = time.GetUtcNow();
+        return [.. Running().OrderByDescending(static service => service.Hosts).ThenBy(static service => service.Service, StringComparer.Ordinal).Take(count)];
+
+        IEnumerable<(string Service, long Hosts, double? Ratio)> Running()
+        {
+            foreach ((string service, KnownService known) in Volatile.Read(ref services))
+                if (known.Builds.Where(build => now - build.Seen < Gone).Select(static build => build.Figures)
+                    .MaxBy(static build => (build.IsExecutable, build.Hosts, build.Share)) is { } main)
+                    yield return (service, main.Hosts, main.ExecutableBytes > 0 ? main.Branches / main.ExecutableBytes : null);
+        }
+    }
+
     /// <summary>Counts an upload that was stored and is no repetition, and says what its host is to record of the service from now on.</summary>
     /// <param name="isNew">Whether it is to be counted.</param>
     public ServicePlan? Uploaded(BranchProfileSet set, string hash, bool isNew)
