@@ -26,7 +26,7 @@ internal sealed class ProfileUpload(ServerClient client, LiveModules modules) : 
         {
             Labels =
             {
-                [ProfileLabels.Host] = Environment.MachineName,
+                [ProfileLabels.Host] = Environment.GetEnvironmentVariable("PERFORATOR_HOST") is { Length: > 0 } host ? host : Environment.MachineName,
                 [ProfileLabels.Cpu] = ProfileLabels.Printable(Machine.CpuModel),
                 [ProfileLabels.Source] = source,
             },
