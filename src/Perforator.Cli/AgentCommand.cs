@@ -60,6 +60,20 @@ internal static class AgentCommand
             DefaultValueFactory = _ => limits.Age,
             CustomParser = static result => RecordingOptions.ParseTime(result, "--spool-age"),
         };
+        Option<double> cpuBudget = new("--cpu-budget")
+        {
+            Description = "What the agent may take of the host's CPU time, recording, aggregation and uploads together; it samples more rarely to stay within. Default: 1%.",
+            HelpName = "PERCENT",
+            DefaultValueFactory = static _ => HostBudget.DefaultCpuShare,
+            CustomParser = static result => RecordingOptions.ParsePercent(result, "--cpu-budget") ?? 0,
+        };
+        Option<long> memoryBudget = new("--memory-budget")
+        {
+            Description = "Resident memory to stay within, by making profiles early and keeping less decoded code; at least 100MB. Default: 150MB.",
+            HelpName = "SIZE",
+            DefaultValueFactory = static _ => HostBudget.DefaultMemoryBytes,
+            CustomParser = static result => RecordingOptions.ParseSize(result, "--memory-budget"),
+        };
         Option<(string Name, string Value)[]> labels = new("--label")
         {
             Description = "Add a label to every profile, such as region=eu-1; may be given again.",
@@ -79,28 +93,31 @@ internal static class AgentCommand
               sudo perforator agent --dry-run
               sudo perforator agent --once --interval 10s --json
             """)
-        { server, services, rules, source, kernel, maxOverhead, interval, spool, spoolSize, spoolAge, labels, dryRun, once, json };
+        { server, services, rules, source, kernel, maxOverhead, interval, cpuBudget, memoryBudget, spool, spoolSize, spoolAge, labels, dryRun, once, json };
         command.Check(result =>
         {
             if (result.GetValue(dryRun) && result.GetValue(once))
                 result.AddError("--dry-run records nothing and --once does: give one of them");
+            if (result.GetResult(memoryBudget) is { Implicit: false } && result.GetValue(memoryBudget) < 100_000_000)
+                result.AddError("--memory-budget is at least 100MB: the runtime and one service's decoded code take as much");
             if (result.GetValue(json) && !result.GetValue(dryRun) && !result.GetValue(once))
                 result.AddError("--json goes with --dry-run or --once");
         });
-        command.SetAction((parsed, _) =>
+        command.SetAction(async (parsed, _) =>
         {
+            await using HostBudget budget = new(parsed.GetValue(cpuBudget), parsed.GetValue(memoryBudget));
             AgentFiles files = new(parsed.GetValue(services) ?? [], parsed.GetValue(rules), parsed.GetValue(labels) ?? []);
             (ServiceRules named, IReadOnlyList<(string, string)> all) = files.Load();
             AgentSettings settings = new(
                 ServerOption.Resolve(parsed.GetValue(server)), named, parsed.GetValue(source), parsed.GetValue(kernel),
-                RecordingOptions.Recorder(parsed.GetValue(maxOverhead)), parsed.GetValue(interval), parsed.GetValue(spool),
-                limits with { SpoolBytes = parsed.GetValue(spoolSize), Age = parsed.GetValue(spoolAge) }, all);
+                RecordingOptions.Recorder(parsed.GetValue(maxOverhead)) with { Budget = budget.Recording }, parsed.GetValue(interval), parsed.GetValue(spool),
+                limits with { SpoolBytes = parsed.GetValue(spoolSize), Age = parsed.GetValue(spoolAge) }, budget, all);
             if (parsed.GetValue(dryRun))
             {
                 DryRun.Print(settings, parsed.GetValue(json));
-                return Task.FromResult(ExitCodes.Ok);
+                return ExitCodes.Ok;
             }
-            return parsed.GetValue(once) ? OnceAsync(settings, parsed.GetValue(json)) : RunAsync(settings, files);
+            return await (parsed.GetValue(once) ? OnceAsync(settings, parsed.GetValue(json)) : RunAsync(settings, files));
         });
         return command;
     }

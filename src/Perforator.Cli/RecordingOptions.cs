@@ -35,16 +35,19 @@ internal static class RecordingOptions
         Description = $"How much of its CPU time the software recorder may cost a process, to record as much as it can for that; 100% lifts the bound. "
             + $"Default: what {Default.BranchesPerSecond:N0} taken branches per second of CPU time cost, at most {Default.MaxOverhead * 100:0.#}%.",
         HelpName = "PERCENT",
-        CustomParser = static result =>
-            double.TryParse(result.Tokens[0].Value.TrimEnd('%'), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double percent)
-            && percent is > 0 and <= 100
-                ? percent / 100
-                : Fail<double?>(result, $"--max-overhead is a percentage above 0 and up to 100, such as 5%, not '{result.Tokens[0].Value}'"),
+        CustomParser = static result => ParsePercent(result, "--max-overhead"),
     };
 
     /// <summary>The software recorder's options, given the value of --max-overhead if there is one.</summary>
     public static SoftwareRecorderOptions Recorder(double? maxOverhead) =>
         maxOverhead is { } bound ? Default with { MaxOverhead = bound, BranchesPerSecond = double.PositiveInfinity } : Default;
+
+    /// <summary>A percentage such as 1% or 0.5, as a share.</summary>
+    public static double? ParsePercent(ArgumentResult result, string option) =>
+        double.TryParse(result.Tokens[0].Value.TrimEnd('%'), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double percent)
+        && percent is > 0 and <= 100
+            ? percent / 100
+            : Fail<double?>(result, $"{option} is a percentage above 0 and up to 100, such as 5%, not '{result.Tokens[0].Value}'");
 
     /// <summary>A time such as 30, 30s, 5m, 2h or 7d.</summary>
     public static TimeSpan ParseTime(ArgumentResult result, string option)

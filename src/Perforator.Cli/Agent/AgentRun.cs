@@ -78,7 +78,9 @@ internal sealed class AgentRun : IDisposable
         TimeSpan pause = settings.Interval < FirstInterval ? settings.Interval : FirstInterval;
         while (true)
         {
-            await Task.WhenAny(recording, Task.Delay(pause, stop));
+            TaskCompletionSource early = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            settings.Budget.MakeRoom = () => early.TrySetResult();
+            await Task.WhenAny(recording, Task.Delay(pause, stop), early.Task);
             if (recording.IsCompleted || stop.IsCancellationRequested)
                 return;
             pause = settings.Interval;
@@ -86,8 +88,14 @@ internal sealed class AgentRun : IDisposable
             added.Release();
             status.SetUnreadable(modules.Unreadable);
             status.SetNotice(recorder.Statistics.Notice);
-            status.WriteLines();
+            status.WriteLines($"{settings.Budget}; {Describe()}");
         }
+    }
+
+    private string Describe()
+    {
+        (int profiles, long bytes, _) = outbox.Waiting;
+        return $"{profiles} profiles with {bytes:N0} bytes wait{(outbox.DroppedProfiles == 0 ? "" : $", {outbox.DroppedProfiles} were dropped")}";
     }
 
     /// <summary>Moves what was counted since the last time into the outbox.</summary>

@@ -7,7 +7,8 @@ namespace Perforator.Cli.Agent;
 
 /// <summary>What the command line of <c>perforator agent</c> says.</summary>
 /// <param name="Spool">The folder; null for none.</param>
+/// <param name="Budget">What recording, aggregation and uploads may take together.</param>
 /// <param name="Labels">Labels of every profile, beside those that the host tells by itself.</param>
 internal sealed record AgentSettings(
     Uri Server, ServiceRules Rules, BranchSource Source, bool Kernel, SoftwareRecorderOptions Software, TimeSpan Interval, string? Spool,
-    OutboxLimits Limits, IReadOnlyList<(string Name, string Value)> Labels);
+    OutboxLimits Limits, HostBudget Budget, IReadOnlyList<(string Name, string Value)> Labels);

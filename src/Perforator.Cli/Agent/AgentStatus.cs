@@ -28,6 +28,7 @@ internal sealed class AgentStatus
     private readonly HashSet<string> named;
     private string? trouble;
     private string? notice;
+    private string? own;
 
     /// <param name="expected">Services to show even while none of their processes runs.</param>
     public AgentStatus(IEnumerable<string> expected)
@@ -117,9 +118,10 @@ internal sealed class AgentStatus
                     Say($"branches in {ProfileLabels.Printable(path)} are not counted: {reason}");
     }
 
-    /// <summary>Writes a line for each service; does nothing on a terminal, where the table is.</summary>
-    public void WriteLines()
+    /// <summary>Writes a line for each service and one of the agent itself; on a terminal, where the table is, it is the table's caption.</summary>
+    public void WriteLines(string agent)
     {
+        own = agent;
         if (terminal is not null)
             return;
         lock (gate)
@@ -128,6 +130,7 @@ internal sealed class AgentStatus
                 .OrderByDescending(s => s.Value.Branches).Take(MaxLines))
                 Say($"{name}: {Processes(service)}, {service.Samples:N0} branch stacks, {service.Branches:N0} branches, "
                     + $"TakenBranchesToExecutableBytesRatio {Ratio(service)}");
+            Say($"agent: {agent}");
             if (services.Count > MaxLines)
                 Say($"and {services.Count - MaxLines} services more; 'perforator services' lists them");
         }
@@ -143,7 +146,7 @@ internal sealed class AgentStatus
         {
             foreach ((string name, Service service) in services.OrderByDescending(s => s.Value.Branches).Take(MaxLines))
                 table.AddRow(new Text(name), new Text($"{service.Processes}"), new Text($"{service.Samples:N0}"), new Text($"{service.Branches:N0}"), new Text(Ratio(service)));
-            if ((trouble ?? notice) is { } caption)
+            if ((trouble ?? notice ?? own) is { } caption)
                 table.Caption = new TableTitle(Markup.Escape(ProfileLabels.Printable(caption)));
         }
         return table;

@@ -45,7 +45,7 @@ internal static class OneInterval
         foreach (BranchProfileSet set in sets.OrderByDescending(Branches))
             table.Add(set.Service!, $"{running.GetValueOrDefault(set.Service!)}", $"{set.TotalSamples:N0}", $"{Branches(set):N0}", $"{set.Losses.Total:N0}");
         table.Write();
-        Console.Out.WriteLine($"{time.TotalSeconds:0.0} s: {statistics.Samples:N0} branch stacks with {statistics.Branches:N0} branches; {HostUse.SinceStart()}");
+        Console.Out.WriteLine($"{time.TotalSeconds:0.0} s: {statistics.Samples:N0} branch stacks with {statistics.Branches:N0} branches; with its start, the agent took {HostUse.SinceStart()}");
         foreach ((string reason, ulong count) in sets.SelectMany(static set => set.Losses.LargestFirst()).GroupBy(static loss => loss.Reason)
             .Select(static g => (g.Key, g.Aggregate(0UL, static (sum, loss) => sum + loss.Count))))
             Console.Out.WriteLine($"lost {count:N0}: {reason}");

@@ -78,6 +78,9 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
         return slot = block;
     }
 
+    /// <summary>What it takes, about: an op and its share of a block are some 100 bytes.</summary>
+    public long Bytes => (ops * 100L) + (codePages.Count * (long)MemorySnapshot.PageSize);
+
     /// <summary>Has a block translated as soon as nobody waits for it.</summary>
     public void IsHot(Block block) => untranslated.Enqueue(block);
 
@@ -232,7 +235,8 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
         NativeMemory.Free(block.Ops);
     }
 
-    private void Clear()
+    /// <summary>Forgets all code; it is decoded again when it is met.</summary>
+    public void Clear()
     {
         foreach (Block block in blocks.Values)
             Forget(block);

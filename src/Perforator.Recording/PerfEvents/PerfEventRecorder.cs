@@ -19,22 +19,24 @@ public sealed class PerfEventRecorder : IBranchRecorder
     private readonly IReadOnlyList<BranchEvent> events;
     private readonly bool isSystemWide;
     private readonly IRecordingTargets targets;
-    private readonly SamplingBudget budget = new();
+    private readonly SamplingBudget budget;
     private TargetFilter? filter;
     private string? notice;
 
     /// <param name="targets">The processes to record.</param>
     /// <param name="support">What <see cref="BranchStackSupport.Probe(bool)"/> found.</param>
     /// <exception cref="UserErrorException">This machine gives us no branch stacks; the message says why.</exception>
-    public PerfEventRecorder(IRecordingTargets targets, BranchStackSupport support)
-        : this(targets, support.Kernel, support.Events, support.IsSystemWide)
+    /// <param name="cpuShare">The reading thread's CPU time as a share of all CPUs' time.</param>
+    public PerfEventRecorder(IRecordingTargets targets, BranchStackSupport support, double cpuShare = SamplingBudget.DefaultShare)
+        : this(targets, support.Kernel, support.Events, support.IsSystemWide, cpuShare)
     {
         if (!support.IsAvailable)
             throw new UserErrorException($"no hardware branch stacks: {support.Explanation}; {support.Remedy ?? "use --source software"}");
     }
 
-    internal PerfEventRecorder(IRecordingTargets targets, IKernel kernel, IReadOnlyList<BranchEvent> events, bool isSystemWide)
+    internal PerfEventRecorder(IRecordingTargets targets, IKernel kernel, IReadOnlyList<BranchEvent> events, bool isSystemWide, double cpuShare = SamplingBudget.DefaultShare)
     {
+        budget = new SamplingBudget(cpuShare);
         this.targets = targets;
         this.kernel = kernel;
         this.events = events;

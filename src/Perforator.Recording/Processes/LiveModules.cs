@@ -19,6 +19,9 @@ public sealed class LiveModules : IModuleResolver, IDisposable
 
     private const int MaxComplaints = 100;
 
+    /// <summary>Files remembered; a host that makes ever new programs begins anew then.</summary>
+    private const int MaxFiles = 10_000;
+
     /// <summary>Why a file that is there is not used.</summary>
     internal const string AnotherFile = "the file there is not the one that was mapped: it was replaced since, or its process has ended in a container";
 
@@ -145,6 +148,13 @@ public sealed class LiveModules : IModuleResolver, IDisposable
         {
             file.Dispose();
             return known;
+        }
+        if (byFile.Count >= MaxFiles)
+        {
+            byFile.Clear();
+            byBuildId.Clear();
+            lastMapped.Clear();
+            useful.Clear();
         }
         Module? module = null;
         bool keep = false;

@@ -13,9 +13,9 @@ public sealed class ServiceDiscovery : IRecordingTargets
     private static readonly TimeSpan MaxAge = TimeSpan.FromSeconds(1);
 
     /// <summary>How much longer the pause between two looks is than a look, so that looking takes little of a CPU on any machine.</summary>
-    private const int PauseFactor = 20;
+    private const int PauseFactor = 100;
 
-    private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(20);
 
     private readonly ServiceRules rules;
     private readonly HostRoots host = HostRoots.Default;

@@ -41,6 +41,10 @@ public sealed class ServiceProfiles : IBranchSink
                 }
             if (taken.Count != 0)
                 losses.Clear();
+            HashSet<BranchAggregator> running = [.. byProcess.Values];
+            foreach ((string service, BranchAggregator aggregator) in byService)
+                if (aggregator.Samples == 0 && !running.Contains(aggregator))
+                    byService.Remove(service);
             return taken;
         }
     }

@@ -22,6 +22,9 @@ internal sealed unsafe class CpuClock : IDisposable
     /// <summary>Nanoseconds between strikes where given processes are watched: their inherited clocks cannot be set anew, so only some strikes are taken for moments.</summary>
     private const ulong InheritedInterval = 1_999_993;
 
+    /// <summary>Files open at most for threads that are watched one by one; each takes some kilobytes of the kernel's memory.</summary>
+    private const int MaxEvents = 8192;
+
     private readonly List<PerfRing> rings = [];
     private readonly List<PerfEvent> owners = [], events = [];
     private readonly List<Moment> moments = [];
@@ -81,7 +84,8 @@ internal sealed unsafe class CpuClock : IDisposable
         {
             for (int i = 0; i < owners.Count; i++)
             {
-                PerfEvent? clock = PerfEvent.TryOpen(LinuxKernel.Instance, attributes, thread, Machine.OnlineCpus[i], out int error);
+                int error = Syscalls.EMFILE;
+                PerfEvent? clock = events.Count >= MaxEvents ? null : PerfEvent.TryOpen(LinuxKernel.Instance, attributes, thread, Machine.OnlineCpus[i], out error);
                 if (clock is null)
                 {
                     unseen += error == Syscalls.ESRCH ? 0 : 1;

@@ -5,7 +5,7 @@ using Perforator.Recording.Processes;
 namespace Perforator.Recording.Software;
 
 /// <summary>The processes that have been met, wanted or not. What never runs is never looked at, but for those that are there at the start.</summary>
-internal sealed class ProcessTable(IRecordingTargets targets, Lowering lowering, IBranchSink sink) : IProcessWatcher, IDisposable
+internal sealed class ProcessTable(IRecordingTargets targets, Lowering lowering, IBranchSink sink, long maxCodeBytes) : IProcessWatcher, IDisposable
 {
     /// <summary>Null where it is not wanted.</summary>
     private readonly Dictionary<int, TargetProcess?> processes = [];
@@ -16,11 +16,17 @@ internal sealed class ProcessTable(IRecordingTargets targets, Lowering lowering,
     /// <summary>Those whose first thread has ended.</summary>
     private readonly HashSet<int> ending = [];
 
+    private long met;
+
     /// <summary>A process that is about to be followed; null when it is not wanted or has ended.</summary>
     public TargetProcess? Find(int processId)
     {
         if (processes.TryGetValue(processId, out TargetProcess? process))
+        {
+            if (process is not null)
+                process.LastMet = ++met;
             return process;
+        }
         bool isChild = children.Remove(processId);
         if (processId > 0 && ProcessIdentity.WithParent(processId) is (ProcessIdentity identity, int parent) && targets.Wants(processId, isChild))
         {
@@ -69,9 +75,17 @@ internal sealed class ProcessTable(IRecordingTargets targets, Lowering lowering,
     /// <inheritdoc/>
     public void OnLostRecords() => ending.UnionWith([.. processes.Keys, .. children]);
 
-    /// <summary>Forgets processes that have ended.</summary>
+    /// <summary>Forgets processes that have ended, and the code of those not met for longest where there is too much of it.</summary>
     public void Sweep()
     {
+        if (processes.Values.Sum(static process => process?.Code.Bytes ?? 0) is var bytes && bytes > maxCodeBytes)
+            foreach (TargetProcess process in processes.Values.OfType<TargetProcess>().Where(static p => p.Code.Bytes != 0).OrderBy(static p => p.LastMet).ToArray())
+            {
+                if (bytes <= maxCodeBytes / 2)
+                    break;
+                bytes -= process.Code.Bytes;
+                process.Code.Clear();
+            }
         foreach (int id in ending.ToArray())
         {
             // Threads may outlive the first one, whose state is Z then.

@@ -54,7 +54,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
         Pacer pacer = new(options.MaxOverhead, options.BranchesPerSecond);
         using CpuClock clock = new(pacer.Interval);
         using Sampler sampler = new(options, sink, pacer.Interval);
-        using ProcessTable processes = new(targets, sampler.Follower.Lowering, sink);
+        using ProcessTable processes = new(targets, sampler.Follower.Lowering, sink, options.Budget.CodeBytes);
         Recording recording = new(this, sink, sampler, processes, clock, pacer, stop);
         OnThreadOfItsOwn(() => Rehearsal.Run(options));
         // What a tracing OS thread still traces when it ends is let go by the kernel, wherever it is, and not woken.
@@ -135,7 +135,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
         {
             while (!stop.IsCancellationRequested && Refresh())
             {
-                clock.Interval = pacer.Interval;
+                clock.Interval = pacer.Interval / recorder.options.Budget.Share;
                 clock.Wait(last?.Code.HasUnexplored == true ? 1 : Round);
                 IReadOnlyList<Moment> moments = clock.Read(processes);
                 foreach (Moment moment in moments)

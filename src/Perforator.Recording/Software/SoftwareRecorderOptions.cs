@@ -22,4 +22,7 @@ public sealed record SoftwareRecorderOptions
     /// Taken branches to record in a second of the targets' user time, where <see cref="MaxOverhead"/> allows as many: a profile wants no more, and most programs give them for less.
     /// </summary>
     public double BranchesPerSecond { get; init; } = 40_000;
+
+    /// <summary>What all recording of the host may take.</summary>
+    public RecordingBudget Budget { get; init; } = new();
 }

@@ -17,6 +17,9 @@ internal sealed class TargetProcess(ProcessIdentity identity, bool isOurChild, L
     /// <summary>Started by this very process.</summary>
     public bool IsOurChild => isOurChild;
 
+    /// <summary>Grows with each process that is met.</summary>
+    public long LastMet { get; set; }
+
     /// <summary>Its decoded code.</summary>
     public BlockCache Code { get; } = new(identity.Id, lowering);
 

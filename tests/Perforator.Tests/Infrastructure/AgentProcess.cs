@@ -44,7 +44,7 @@ internal sealed class AgentProcess : IDisposable
     }
 
     public static string[] Arguments(params string[] arguments) =>
-        ["agent", "--source", "software", "--max-overhead", "100%", "--interval", "0.5s", .. arguments];
+        ["agent", "--source", "software", "--max-overhead", "100%", "--cpu-budget", "100%", "--interval", "0.5s", .. arguments];
 
     /// <summary>What the server has of a service's main build; null while it has none.</summary>
     public static BuildSummary? MainBuild(ServerProcess server, string service)
