@@ -8,6 +8,10 @@ public static class ApiRoutes
     public const string Profiles = "api/v1/profiles";
     public const string Binaries = "api/v1/binaries/{buildId}";
     public const string Plan = "api/v1/plan";
+
+    /// <summary>With <see cref="Binaries"/>, <c>?kind=</c> of a package of split DWARF.</summary>
+    public const string SplitKind = "split";
+
     public const string Services = "api/v1/services";
     public const string Service = "api/v1/services/{service}";
     public const string Branches = "api/v1/services/{service}/branches";

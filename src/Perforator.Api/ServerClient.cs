@@ -75,14 +75,15 @@ public sealed class ServerClient : IDisposable
     /// <summary>Uploads a binary or debug file; one the server has already is not sent again.</summary>
     /// <param name="buildId">Its build id, which the server checks.</param>
     /// <param name="path">Where to read it.</param>
-    public async Task UploadBinaryAsync(BuildId buildId, string path, CancellationToken stop)
+    /// <param name="isPackage">Whether it is a package of split DWARF, which the server may lack though it has the binary with its debug info.</param>
+    public async Task UploadBinaryAsync(BuildId buildId, string path, CancellationToken stop, bool isPackage = false)
     {
         using HttpResponseMessage response = await SendAsync(() =>
         {
             StreamContent content = new(OpenBinary(path));
             content.Headers.ContentType = new MediaTypeHeaderValue(ApiMediaTypes.Bytes);
             // The server says whether it wants the body before it is sent.
-            return new HttpRequestMessage(HttpMethod.Put, BinaryPath(buildId)) { Content = content, Headers = { ExpectContinue = true } };
+            return new HttpRequestMessage(HttpMethod.Put, isPackage ? $"{BinaryPath(buildId)}?kind={ApiRoutes.SplitKind}" : BinaryPath(buildId)) { Content = content, Headers = { ExpectContinue = true } };
         }, stop);
     }
 

@@ -12,7 +12,7 @@ internal static class BinariesCommand
     {
         Argument<string[]> files = new("file")
         {
-            Description = "An executable, library or debug file (objcopy --only-keep-debug).",
+            Description = "An executable, library, debug file (objcopy --only-keep-debug) or file that dwz -m moved debug info to.",
             Arity = ArgumentArity.OneOrMore,
         };
         Option<string?> server = ServerOption.Create();
@@ -42,7 +42,7 @@ internal static class BinariesCommand
         using ServerClient client = new(server, retries: 3);
         foreach ((BuildId id, string path) in uploads)
         {
-            await client.UploadBinaryAsync(id, path, stop);
+            await client.UploadBinaryAsync(id, path, stop, isPackage: buildId is not null);
             Console.Out.WriteLine($"{id} {path}");
         }
         return ExitCodes.Ok;

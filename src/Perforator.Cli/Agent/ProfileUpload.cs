@@ -57,8 +57,17 @@ internal sealed class ProfileUpload(ServerClient client, LiveModules modules) : 
             if (receipt.WantedBinaries.Contains(buildId.ToString()) && modules.IsUseful(buildId) && MaySend(buildId)
                 && modules.TryReopen(buildId) && modules.TryGetFile(buildId, out string? path))
             {
-                await client.UploadBinaryAsync(buildId, path, stop);
-                Binaries++;
+                try
+                {
+                    await client.UploadBinaryAsync(buildId, path, stop);
+                    Binaries++;
+                }
+                catch (ServerException e) when (e.IsWorthRepeating)
+                {
+                    // A server that is away, or whose disk is full, is not one that does not want it.
+                    attempts.Remove(buildId);
+                    throw;
+                }
             }
             modules.Release(buildId);
         }

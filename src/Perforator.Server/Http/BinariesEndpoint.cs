@@ -31,7 +31,8 @@ internal static class BinariesEndpoint
     {
         ProfilesEndpoint.LimitBody(context, settings.MaxBinaryBytes);
         BuildId id = Parse(buildId);
-        if (await binaries.IsCompleteAsync(id, context.RequestAborted))
+        // A binary with skeleton units has debug info in it too, and is of no use without its package.
+        if (context.Request.Query["kind"] != ApiRoutes.SplitKind && await binaries.IsCompleteAsync(id, context.RequestAborted))
             return TypedResults.Ok();
         return await binaries.AcceptAsync(id, context.Request.Body, context.RequestAborted)
             ? TypedResults.StatusCode(StatusCodes.Status201Created)

@@ -101,7 +101,7 @@ internal sealed class HistoryOfService
             : throw ApiException.NotFound($"{service} has no build; name one with buildId");
         (SampleProfile profile, TargetCompiler target) = await LoadAsync(kept, stop);
         ILookup<BuildId, BinaryFile> files = (await storage.Binaries.FindAsync(build, stop)).ToLookup(static file => file.BuildId);
-        using StoredBinaries binaries = new(storage, files);
+        using StoredBinaries binaries = new(storage, files, await storage.Binaries.ListSharedAsync(stop));
         ProfileFit fit = await Task.Run(() =>
         {
             using ProfiledBinary binary = binaries.Open(build, build.ToString(), target, out string why)

@@ -80,7 +80,8 @@ internal sealed class PgoResults
     public async Task<(PgoAnswer? Answer, PgoJob? Job)> WaitAsync(string taskId, CancellationToken stop)
     {
         TaskCompletionSource ended = waiting.GetOrAdd(taskId, static _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
-        DateTimeOffset until = time.GetUtcNow() + Patience;
+        // Whatever becomes of the clock meanwhile.
+        long start = time.GetTimestamp();
         TimeSpan pause = TimeSpan.FromMilliseconds(20);
         try
         {
@@ -98,7 +99,7 @@ internal sealed class PgoResults
                     return await FindAsync(task.Outcome!, stop) is { } kept
                         ? (AnswerOf(kept), null)
                         : throw ApiException.NotFound("the job's profile is no longer kept; ask for the profile again");
-                if (time.GetUtcNow() >= until)
+                if (time.GetElapsedTime(start) >= Patience)
                     return (null, new PgoJob(taskId, task.State == TaskState.Running ? "running" : "waiting", order.Service));
                 await Task.WhenAny(ended.Task, Task.Delay(pause, stop));
                 stop.ThrowIfCancellationRequested();
@@ -136,7 +137,7 @@ internal sealed class PgoResults
         ServiceObservations observed = await ObserveAsync(selected, inputs.Builds, stop);
         ServiceProfile generated;
         bool hasLost;
-        using (StoredBinaries binaries = new(storage, inputs.Files))
+        using (StoredBinaries binaries = new(storage, inputs.Files, inputs.Shared))
         {
             try
             {
@@ -170,10 +171,11 @@ internal sealed class PgoResults
     /// <param name="Selected">The uploads.</param>
     /// <param name="Builds">The service's builds in them, in the order of <see cref="ServiceBuilds.Rank"/>.</param>
     /// <param name="Files">The builds' files.</param>
+    /// <param name="Shared">Debug files that several builds may share.</param>
     /// <param name="Options">What of it goes in and how it is written.</param>
     /// <param name="Key">A hash of all of it and of the generator itself: equal keys, equal profiles.</param>
     private sealed record Inputs(
-        SelectedProfiles Selected, IReadOnlyList<ServiceBuild> Builds, ILookup<BuildId, BinaryFile> Files, ServiceProfileOptions Options, string Key);
+        SelectedProfiles Selected, IReadOnlyList<ServiceBuild> Builds, ILookup<BuildId, BinaryFile> Files, IReadOnlyList<BinaryFile> Shared, ServiceProfileOptions Options, string Key);
 
     private async Task<Inputs> InputsAsync(string service, PgoRequest request, CancellationToken stop)
     {
@@ -181,15 +183,16 @@ internal sealed class PgoResults
         SelectedProfiles selected = await reader.SelectAsync(service, request, stop);
         IReadOnlyList<ServiceBuild> builds = ServiceBuilds.Rank(selected.Days);
         IReadOnlyList<BinaryFile> files = await storage.Binaries.FindAsync([.. builds.Select(static build => build.BuildId)], stop);
+        IReadOnlyList<BinaryFile> shared = await storage.Binaries.ListSharedAsync(stop);
         string all = string.Join('\n',
         [
             $"{typeof(ProfileGenerator).Module.ModuleVersionId} {selected.Selector} {selected.Uploads} {options.HalfLifeDays:R} {options.Form}",
             .. options.Only.Select(static only => $"only {only}"),
             .. builds.Where(static build => build.Running > 0).Select(static build => $"current {build.BuildId}"),
-            .. files.Select(static file => $"file {file.BuildId} {file.Object}").Order(StringComparer.Ordinal),
+            .. files.Concat(shared).Select(static file => $"file {file.BuildId} {file.Object}").Order(StringComparer.Ordinal),
         ]);
         return new Inputs(
-            selected, builds, files.ToLookup(static file => file.BuildId), options, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(all))));
+            selected, builds, files.ToLookup(static file => file.BuildId), shared, options, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(all))));
     }
 
     /// <summary>Adds up what is selected.</summary>

@@ -11,13 +11,16 @@ internal sealed class StoredBinaries : IBinaries, IDisposable
 {
     private readonly ServerStorage storage;
     private readonly ILookup<BuildId, BinaryFile> files;
+    private readonly IReadOnlyList<BinaryFile> shared;
     private readonly List<LocalObject> leased = [];
 
     /// <param name="files">The files of the builds that may be opened.</param>
-    public StoredBinaries(ServerStorage storage, ILookup<BuildId, BinaryFile> files)
+    /// <param name="shared">Debug files that several builds may share (<see cref="IBinaryCatalog.ListSharedAsync"/>).</param>
+    public StoredBinaries(ServerStorage storage, ILookup<BuildId, BinaryFile> files, IReadOnlyList<BinaryFile> shared)
     {
         this.storage = storage;
         this.files = files;
+        this.shared = shared;
     }
 
     /// <summary>Whether one was damaged or gone, and is no longer listed.</summary>
@@ -39,7 +42,7 @@ internal sealed class StoredBinaries : IBinaries, IDisposable
             return null;
         }
         StoredDebugFiles debugFiles = new(
-            executable.HasDebugInfo ? null : Of(id, BinaryKind.Debug), Of(id, BinaryKind.SplitDebug), Lease);
+            executable.HasDebugInfo ? null : Of(id, BinaryKind.Debug), Of(id, BinaryKind.SplitDebug), shared, Lease);
         try
         {
             ProfiledBinary opened = ProfiledBinary.Load(binary, debugFiles);

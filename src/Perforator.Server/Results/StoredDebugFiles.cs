@@ -11,15 +11,29 @@ namespace Perforator.Server.Results;
 /// </summary>
 /// <param name="debugFile">The build's debug file; null when there is none.</param>
 /// <param name="package">Its package of split DWARF; null when there is none.</param>
+/// <param name="shared">What programs may name as their supplement.</param>
 /// <param name="lease">Gives a file's path; null when it is damaged or gone.</param>
-internal sealed class StoredDebugFiles(BinaryFile? debugFile, BinaryFile? package, Func<BinaryFile, string?> lease) : IDebugFiles
+internal sealed class StoredDebugFiles(BinaryFile? debugFile, BinaryFile? package, IReadOnlyList<BinaryFile> shared, Func<BinaryFile, string?> lease) : IDebugFiles
 {
     public ElfFile? FindDebugFile(ElfFile binary, LossCounts losses) => Open(debugFile, losses);
 
     public ElfFile? FindSupplement(ElfFile file, LossCounts losses)
     {
-        if (file.HasSection(".gnu_debugaltlink") || file.HasSection(".debug_sup"))
-            losses.Add("debug info that dwz moved to another file, which the server does not keep; functions whose names are in it have none");
+        DebugLink? link = null;
+        try
+        {
+            link = DebugLink.OfSupplement(file) ?? DebugLink.OfDebugSup(file);
+        }
+        catch (MalformedInputException e)
+        {
+            losses.Add($"damaged debug info: {e.Message}");
+        }
+        if (link is null)
+            return null;
+        if (shared.FirstOrDefault(one => one.BuildId == link.Id) is { } found)
+            return Open(found, losses);
+        losses.Add("debug info that dwz moved to another file, which the server does not have; functions whose names are in it have none: "
+            + "'perforator binaries put' uploads it");
         return null;
     }
 

@@ -41,6 +41,12 @@ public interface IBinaryCatalog
     Task<IReadOnlyList<BinaryFile>> FindAsync(IReadOnlyCollection<BuildId> buildIds, CancellationToken stop);
 
     /// <summary>
+    /// Debug files of which there is no executable: those that a program's debug info may name as shared with others (dwz), or whose executable
+    /// has not come.
+    /// </summary>
+    Task<IReadOnlyList<BinaryFile>> ListSharedAsync(CancellationToken stop);
+
+    /// <summary>
     /// Lists a file whose object has been put. One that is there already stays, unless the new one is fuller
     /// (<see cref="BinaryFile.IsFullerThan"/>) or <paramref name="replace"/> is set.
     /// </summary>

@@ -135,6 +135,28 @@ public sealed class EmbeddedStorageTests : IDisposable
         Assert.Contains("is missing or empty, but", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("empty"))).Message, StringComparison.Ordinal);
     }
 
+    private sealed class SetTime : TimeProvider
+    {
+        public DateTimeOffset Now { get; set; } = Uploads.Start;
+
+        public override DateTimeOffset GetUtcNow() => Now;
+    }
+
+    /// <summary>A task that was taken under a clock far ahead, by a worker that has died since, is taken over when the clock is right again.</summary>
+    [Fact]
+    public async Task A_clock_that_was_set_back_leaves_no_task_behind()
+    {
+        SetTime time = new() { Now = Uploads.Start.AddDays(30) };
+        await using ServerStorage storage = await EmbeddedStorage.OpenAsync(folder["data"], time, Stop);
+        ServerTask task = await storage.Tasks.EnqueueAsync("kind", "key", "{}", Stop);
+        TimeSpan lease = TimeSpan.FromSeconds(30);
+        Assert.Equal(task.Id, (await storage.Tasks.LeaseAsync("dead", lease, Stop))?.Id);
+        Assert.Null(await storage.Tasks.LeaseAsync("other", lease, Stop));
+        time.Now = Uploads.Start;
+        Assert.Equal(task.Id, (await storage.Tasks.LeaseAsync("other", lease, Stop))?.Id);
+        Assert.Null(await storage.Tasks.LeaseAsync("third", lease, Stop));
+    }
+
     /// <summary>What a disk may do to a page in the middle.</summary>
     [Fact]
     public async Task A_database_with_destroyed_pages_is_refused_at_the_start()

@@ -31,6 +31,17 @@ public sealed class SqlBinaryCatalog : IBinaryCatalog
         ], stop);
 
     /// <inheritdoc/>
+    public Task<IReadOnlyList<BinaryFile>> ListSharedAsync(CancellationToken stop) => database.ReadAsync<IReadOnlyList<BinaryFile>>(
+        static connection =>
+        [
+            .. connection.Query<Row>(
+                $"""
+                SELECT {Columns} FROM binary_file WHERE kind = {(long)BinaryKind.Debug}
+                    AND NOT EXISTS (SELECT 1 FROM binary_file e WHERE e.build_id = binary_file.build_id AND e.kind = {(long)BinaryKind.Executable})
+                """).Select(static row => row.ToFile()),
+        ], stop);
+
+    /// <inheritdoc/>
     public Task<bool> AddAsync(BinaryFile file, bool replace, CancellationToken stop) => database.WriteAsync((connection, transaction) =>
         Garbage.Rescue(connection, transaction, file.Object)
         && connection.Execute(

@@ -58,9 +58,11 @@ public sealed class SqlTaskQueue : ITaskQueue
         connection.QueryFirstOrDefault<Row>(
             $"""
             UPDATE task SET state = {Running}, worker = @worker, lease_us = @until WHERE id =
-                (SELECT id FROM task WHERE state < {Done} AND lease_us < @now ORDER BY made_us LIMIT 1 {database.ForUpdateSkipLocked})
+                (SELECT id FROM task WHERE state < {Done} AND (lease_us < @now OR lease_us > @later) ORDER BY made_us LIMIT 1 {database.ForUpdateSkipLocked})
             RETURNING {Columns}
-            """, new { worker, now = Now, until = Now + UnixMicros.Of(lease) }, transaction)?.ToTask(), stop);
+            """,
+            // A lease that ends later than any that is given now was given before a clock was set back.
+            new { worker, now = Now, until = Now + UnixMicros.Of(lease), later = Now + (2 * UnixMicros.Of(lease)) }, transaction)?.ToTask(), stop);
 
     /// <inheritdoc/>
     public Task<bool> RenewAsync(string id, string worker, TimeSpan lease, CancellationToken stop) => database.WriteAsync((connection, transaction) =>
