@@ -16,6 +16,12 @@ namespace Perforator.Api;
 [JsonSerializable(typeof(FitAnswer))]
 [JsonSerializable(typeof(PlanRequest))]
 [JsonSerializable(typeof(PlanAnswer))]
+[JsonSerializable(typeof(FleetOverview))]
+[JsonSerializable(typeof(ServiceTimeline))]
+[JsonSerializable(typeof(IReadOnlyList<AgentSummary>))]
+[JsonSerializable(typeof(FunctionPage))]
+[JsonSerializable(typeof(FunctionDetail))]
+[JsonSerializable(typeof(ProfileTree))]
 [JsonSerializable(typeof(Health))]
 [JsonSerializable(typeof(Problem))]
 public sealed partial class ApiJson : JsonSerializerContext;

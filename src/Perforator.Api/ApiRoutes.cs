@@ -24,6 +24,12 @@ public static class ApiRoutes
     public const string Fit = "api/v1/services/{service}/fit";
     public const string Jobs = "api/v1/jobs/{id}";
     public const string Results = "api/v1/results/{hash}";
+    public const string Overview = "api/v1/overview";
+    public const string Agents = "api/v1/agents";
+    public const string Timeline = "api/v1/services/{service}/timeline";
+    public const string Functions = "api/v1/services/{service}/pgo/{hash}/functions";
+    public const string Function = "api/v1/services/{service}/pgo/{hash}/functions/{id}";
+    public const string Tree = "api/v1/services/{service}/pgo/{hash}/tree";
     public const string Health = "health";
 
     /// <summary>Where a server listens, and where clients look for it, unless told otherwise.</summary>

@@ -91,6 +91,13 @@ public sealed class ServerClient : IDisposable
     public Task<IReadOnlyList<ServiceSummary>> ListServicesAsync(CancellationToken stop) =>
         GetAsync(ApiRoutes.Services, ApiJson.Default.IReadOnlyListServiceSummary, stop);
 
+    /// <summary>All services at a glance: whether their profiles are fit to build with.</summary>
+    public Task<FleetOverview> GetOverviewAsync(CancellationToken stop) => GetAsync(ApiRoutes.Overview, ApiJson.Default.FleetOverview, stop);
+
+    /// <summary>A service over time.</summary>
+    public Task<ServiceTimeline> GetTimelineAsync(string service, CancellationToken stop) =>
+        GetAsync(ApiRoutes.To(ApiRoutes.Timeline, [service]), ApiJson.Default.ServiceTimeline, stop);
+
     /// <summary>One service's builds and labels, the builds that hosts run now first.</summary>
     public Task<ServiceDetail> GetServiceAsync(string service, CancellationToken stop) =>
         GetAsync(ApiRoutes.To(ApiRoutes.Service, [service]), ApiJson.Default.ServiceDetail, stop);

@@ -60,6 +60,17 @@ internal static class ServeCommand
         };
         Option<ServerRole> role = new("--role") { Description = "api answers requests, worker generates and adds up, all does both.", HelpName = "all|api|worker" };
         Option<LogFormat> logFormat = new("--log-format") { Description = "How the log on stderr is written; json is an object a line, with the trace's id.", HelpName = "text|json" };
+        Option<bool> demo = new("--demo") { Description = "Show recorded history of the sample service, from a temporary folder that goes with the server." };
+        Option<string?> pathPrefix = new("--path-prefix")
+        {
+            Description = "The path below which a proxy passes requests on without taking it away, such as /perforator.",
+            HelpName = "PATH",
+        };
+        pathPrefix.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<string?>() is { } path && (!path.StartsWith('/') || path.Length < 2 || path.EndsWith('/')))
+                result.AddError("--path-prefix begins with / and does not end with it, as in /perforator");
+        });
         certificate.Validators.Add(result => RequireBoth(result, key, "--tls-key"));
         key.Validators.Add(result => RequireBoth(result, certificate, "--tls-certificate"));
         Command command = new("serve",
@@ -68,17 +79,27 @@ internal static class ServeCommand
 
             Examples:
               perforator serve --data /var/lib/perforator
+              perforator serve --demo
               perforator serve --database postgres://perforator@db-1,db-2/perforator --objects 's3://profiles?endpoint=https://s3.internal' --data /var/lib/perforator
               perforator serve --listen https://0.0.0.0:7733 --tls-certificate server.pem --tls-key server.key --auth access.yaml
             """)
-        { data, database, objects, role, listen, port, auth, enrol, insecure, host, certificate, key, audit, logFormat, keepUploads, keepSums, compactEvery };
+        { data, database, objects, role, listen, port, auth, enrol, insecure, host, certificate, key, audit, logFormat, keepUploads, keepSums, compactEvery, pathPrefix, demo };
+        demo.Validators.Add(result =>
+        {
+            foreach (Option option in (Option[])[data, database, objects])
+                if (result.Parent is System.CommandLine.Parsing.CommandResult given && given.GetResult(option) is not null)
+                    result.AddError($"--demo has a folder of its own; leave {option.Name} out");
+        });
         command.SetAction((parsed, stop) =>
         {
             Uri address = ServerOption.Parse(parsed.GetValue(listen)!, "--listen");
             if (parsed.GetValue(port) is { } number)
                 address = new UriBuilder(address) { Port = number }.Uri;
-            ServerSettings settings = new(parsed.GetValue(data) ?? DefaultData(), address)
+            bool isDemo = parsed.GetValue(demo);
+            string folder = isDemo ? Directory.CreateTempSubdirectory("perforator-demo-").FullName : parsed.GetValue(data) ?? DefaultData();
+            ServerSettings settings = new(folder, address)
             {
+                PathPrefix = parsed.GetValue(pathPrefix),
                 Database = parsed.GetValue(database),
                 Objects = parsed.GetValue(objects),
                 Role = parsed.GetValue(role),
@@ -92,8 +113,9 @@ internal static class ServeCommand
                 KeepUploads = TimeSpan.FromDays(parsed.GetValue(keepUploads)),
                 KeepSums = TimeSpan.FromDays(parsed.GetValue(keepSums)),
             };
-            return RunAsync(parsed.GetValue(compactEvery) is not { } seconds ? settings
-                : settings with { CompactEvery = TimeSpan.FromSeconds(seconds), CompactAfter = TimeSpan.Zero }, stop);
+            settings = parsed.GetValue(compactEvery) is not { } seconds ? settings
+                : settings with { CompactEvery = TimeSpan.FromSeconds(seconds), CompactAfter = TimeSpan.Zero };
+            return isDemo ? RunDemoAsync(settings, stop) : RunAsync(settings, stop);
         });
         return command;
     }
@@ -113,6 +135,19 @@ internal static class ServeCommand
     {
         if (result.Parent is System.CommandLine.Parsing.CommandResult command && command.GetResult(other) is null)
             result.AddError($"{result.Option.Name} needs {name} as well");
+    }
+
+    private static async Task<int> RunDemoAsync(ServerSettings settings, CancellationToken stop)
+    {
+        try
+        {
+            await Server.Demo.DemoStore.FillAsync(settings.DataFolder, stop);
+            return await RunAsync(settings, stop);
+        }
+        finally
+        {
+            Directory.Delete(settings.DataFolder, recursive: true);
+        }
     }
 
     private static async Task<int> RunAsync(ServerSettings settings, CancellationToken stop)

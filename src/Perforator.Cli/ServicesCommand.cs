@@ -20,15 +20,36 @@ internal static class ServicesCommand
         Argument<string?> service = new("service") { Description = "Show this service's builds.", Arity = ArgumentArity.ZeroOrOne };
         Option<string?> server = ServerOption.Create();
         Option<bool> json = new("--json") { Description = "Print JSON as the API gives it." };
+        Option<bool> overview = new("--overview") { Description = "Show what the web page does: whether each profile is fit to build with, and why; with a service (and --json) its 90 days." };
         Command command = new("services",
             """
             Lists the services a server has profiles of, or one service's builds with their quality and, on standard error, what keeps them from being better.
 
             Example: perforator services search
             """)
-        { service, server, json };
-        command.SetAction((parsed, stop) => RunAsync(parsed.GetValue(service), ServerOption.Resolve(parsed.GetValue(server)), parsed.GetValue(json), stop));
+        { service, overview, server, json };
+        command.SetAction((parsed, stop) => parsed.GetValue(overview)
+            ? OverviewAsync(parsed.GetValue(service), ServerOption.Resolve(parsed.GetValue(server)), parsed.GetValue(json), stop)
+            : RunAsync(parsed.GetValue(service), ServerOption.Resolve(parsed.GetValue(server)), parsed.GetValue(json), stop));
         return command;
+    }
+
+    private static async Task<int> OverviewAsync(string? service, Uri server, bool json, CancellationToken stop)
+    {
+        using ServerClient client = new(server);
+        ServiceTimeline? timeline = service is null ? null : await client.GetTimelineAsync(service, stop);
+        FleetOverview? fleet = timeline is null ? await client.GetOverviewAsync(stop) : null;
+        if (json)
+        {
+            Console.Out.WriteLine(timeline is not null
+                ? JsonSerializer.Serialize(timeline, ApiJson.Default.ServiceTimeline) : JsonSerializer.Serialize(fleet!, ApiJson.Default.FleetOverview));
+            return ExitCodes.Ok;
+        }
+        TextTable table = new("Service", "State", "Ratio", "Hosts", "Last seen (UTC)", "Why");
+        foreach (ServiceOverview one in timeline is not null ? [timeline.Overview] : fleet!.Services)
+            table.Add(one.Service, one.State, one.Ratio is { } ratio ? string.Create(CultureInfo.InvariantCulture, $"{ratio:0.00}") : "", $"{one.Hosts}", TextTable.Time(one.LastSeen), one.Reasons[0]);
+        table.Write();
+        return ExitCodes.Ok;
     }
 
     private static async Task<int> RunAsync(string? service, Uri server, bool json, CancellationToken stop)

@@ -110,6 +110,8 @@ public sealed class PerforatorServer : IAsyncDisposable
             .AddSingleton<ProfileReader>()
             .AddSingleton<HistoryOfService>()
             .AddSingleton<PgoResults>()
+            .AddSingleton<ServiceFigures>()
+            .AddSingleton<ProfileViews>()
             .AddSingleton<BlockBuilder>()
             .AddSingleton<StorageReadiness>()
             .AddSingleton<Collector>();
@@ -129,6 +131,8 @@ public sealed class PerforatorServer : IAsyncDisposable
         app.Use(RequestMetrics.Handle);
         app.Use(ProblemResponses.Handle);
         app.Use(new ForeignPages(settings.HostNames, checksHost: access is null).Handle);
+        if (settings.PathPrefix is { } prefix)
+            app.Use(PageEndpoint.Below(prefix));
         app.UseRouting();
         app.Use(app.Services.GetRequiredService<AccessControl>().Handle);
         app.MapOpenApi();
@@ -142,6 +146,9 @@ public sealed class PerforatorServer : IAsyncDisposable
         ServicesEndpoint.Map(app);
         PgoEndpoint.Map(app);
         HistoryEndpoint.Map(app);
+        OverviewEndpoint.Map(app);
+        FunctionsEndpoint.Map(app);
+        PageEndpoint.Map(app);
         return app;
     }
 

@@ -40,6 +40,9 @@ public sealed record ServerSettings(string DataFolder, Uri Listen)
     /// <summary>What this server does; several with the fleet's backend may share the work.</summary>
     public ServerRole Role { get; init; } = ServerRole.All;
 
+    /// <summary>The path below which everything is, where a proxy passes it on (<c>/perforator</c>); null for none.</summary>
+    public string? PathPrefix { get; init; }
+
     /// <summary>The largest profile upload accepted, in bytes as sent.</summary>
     public long MaxProfileBytes { get; init; } = 64L << 20;
 

@@ -25,6 +25,9 @@ public sealed record ServerStorage(
     /// <summary>What is known for telling agents how much to record.</summary>
     public required IDemandStore Demand { get; init; }
 
+    /// <summary>Figures of all services at once.</summary>
+    public required IFleetIndex Fleet { get; init; }
+
     /// <summary>Where damage is named.</summary>
     public ILogger Log { get; set; } = NullLogger.Instance;
 

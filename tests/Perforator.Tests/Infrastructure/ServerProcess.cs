@@ -65,9 +65,15 @@ internal sealed class ServerProcess : IDisposable
     /// <summary>The same with more variables, or by another program.</summary>
     /// <param name="launcher">A program that becomes the server, with its first arguments; empty for none.</param>
     /// <param name="environment">Variables that it gets.</param>
-    public static ServerProcess Start(string[] launcher, IReadOnlyDictionary<string, string> environment, string dataFolder, int port = 0, params string[] options)
+    public static ServerProcess Start(string[] launcher, IReadOnlyDictionary<string, string> environment, string dataFolder, int port = 0, params string[] options) =>
+        Run([.. launcher, Tool.Perforator, "serve", "--data", dataFolder, "--port", $"{port}", .. options], environment);
+
+    /// <summary>A server with the demo's store.</summary>
+    public static ServerProcess StartDemo(params string[] options) =>
+        Run([Tool.Perforator, "serve", "--demo", "--port", "0", .. options], new Dictionary<string, string>());
+
+    private static ServerProcess Run(string[] command, IReadOnlyDictionary<string, string> environment)
     {
-        string[] command = [.. launcher, Tool.Perforator, "serve", "--data", dataFolder, "--port", $"{port}", .. options];
         ProcessStartInfo start = new(command[0], command[1..])
         {
             RedirectStandardInput = true,

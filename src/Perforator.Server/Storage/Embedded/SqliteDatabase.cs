@@ -83,6 +83,9 @@ public sealed class SqliteDatabase : SqlDatabase
     public override string In(string parameter) => $"IN {parameter}";
 
     /// <inheritdoc/>
+    public override string JsonText(string column, string member) => $"json_extract({column}, '$.{member}')";
+
+    /// <inheritdoc/>
     public override Task<T> ReadAsync<T>(Func<DbConnection, T> read, CancellationToken stop) => Task.Run(() =>
     {
         try

@@ -76,6 +76,9 @@ public sealed class PostgresDatabase : SqlDatabase
     public override string In(string parameter) => $"= ANY({parameter})";
 
     /// <inheritdoc/>
+    public override string JsonText(string column, string member) => $"({column}::json ->> '{member}')";
+
+    /// <inheritdoc/>
     public override Task<T> ReadAsync<T>(Func<DbConnection, T> read, CancellationToken stop) => RunAsync(
         IsolationLevel.RepeatableRead, (connection, transaction) => read(connection), stop);
 

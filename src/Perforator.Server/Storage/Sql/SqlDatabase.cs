@@ -16,6 +16,11 @@ public abstract class SqlDatabase : IAsyncDisposable
     /// <param name="parameter">The parameter with its @.</param>
     public abstract string In(string parameter);
 
+    /// <summary>Expression of a text member of a JSON object in a text column; null when there is none.</summary>
+    /// <param name="column">The column.</param>
+    /// <param name="member">The member: a name of ours, never a stranger's.</param>
+    public abstract string JsonText(string column, string member);
+
     /// <summary>Reads, from one consistent state.</summary>
     /// <exception cref="IOException">The database does not answer, or is damaged.</exception>
     public abstract Task<T> ReadAsync<T>(Func<DbConnection, T> read, CancellationToken stop);

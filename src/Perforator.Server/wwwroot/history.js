@@ -1,0 +1,19 @@
+// The profiles that were generated of a service.
+import { html, link, useApi, Answer, Name, Table, ServiceHead, day, number } from "./parts.js";
+import { service as path, query as ask, download } from "./api.js";
+
+export function History({ path: [, service], query }) {
+  return html`<${ServiceHead} service=${service} view="history" />
+    <${Answer} of=${useApi(ask(path(service, "/history"), { limit: 50, before: query.before }))}>${page => page.entries.length === 0
+      ? html`<div class="empty"><p>No profile has been generated yet.</p><pre tabindex="0">perforator pgo ${service}</pre></div>`
+      : html`<${Table} name="Generated profiles" rows=${page.entries} columns=${[["Profile", e => html`<a href=${link(["profile", service, e.profile])}><code>${e.profile.slice(0, 16)}</code></a>`], ["Generated", e => day(e.generated)],
+        ["Of", e => html`<${Name} text=${e.selector} />`], ["Ratio", e => html`<span class=${e.ratio >= 1 ? "good" : "thin"}>${number(e.ratio)} ${e.ratio >= 1 ? "enough" : "too thin"}</span>`, 1], ["Uploads", e => e.uploads, 1], ["Builds", e => e.builds.length, 1],
+        ["Names", e => e.names.map(name => html`<${Name} text=${name} /> `)], ["Report", e => html`<details><summary>Report</summary><${Report} service=${service} hash=${e.profile} /></details>`],
+        ["", e => html`<button onClick=${() => download(e.profile, `${service}.${e.profile.slice(0, 16)}.afdo`)} aria-label=${"Download profile " + e.profile.slice(0, 16)}>Download</button>`],
+        ["", e => html`<a href=${link(["compare", service], { from: e.profile, to: page.entries[0].profile })}>Compare with the latest</a>`]]} />
+        ${page.before && html`<p><a href=${link(["history", service], { before: page.before })}>Older ones</a></p>`}`}<//>`;
+}
+
+function Report({ service, hash }) {
+  return html`<${Answer} of=${useApi(path(service, "/pgo/" + hash))}>${pgo => html`<pre tabindex="0">${pgo.reportText}</pre>`}<//>`;
+}
