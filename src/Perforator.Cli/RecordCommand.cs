@@ -123,7 +123,7 @@ internal static class RecordCommand
         BranchProfileSet set = ProfileUpload.NewSet(request.Service, recorder.Source, aggregator, start, DateTimeOffset.UtcNow);
         if (command is { Process.ExitCode: null })
             Console.Error.WriteLine($"perforator: recording has ended; process {command.Process.Id} ({request.Command[0]}) runs on");
-        Report(set, recorder.Statistics);
+        Report(set, recorder.Statistics, modules);
         int commandExit = command?.Process.ExitCode ?? ExitCodes.Ok;
         if (set.TotalSamples == 0)
         {
@@ -203,6 +203,9 @@ internal static class RecordCommand
         await ending.CancelAsync();
     }
 
+    /// <summary>A binary with less than this share of the branches is not worth a word.</summary>
+    private const double WorthWarning = 0.05;
+
     private static void CheckProcess(int processId)
     {
         if (ProcessIdentity.Of(processId) is null)
@@ -215,13 +218,19 @@ internal static class RecordCommand
     private static string Progress(RecorderStatistics statistics) =>
         $"perforator: recording: {statistics.Samples:N0} branch stacks, {statistics.Branches:N0} branches";
 
-    private static void Report(BranchProfileSet set, RecorderStatistics statistics)
+    private static void Report(BranchProfileSet set, RecorderStatistics statistics, LiveModules modules)
     {
         string stopped = statistics.TargetStoppedTime == TimeSpan.Zero ? "" : $"; threads held stopped for {statistics.TargetStoppedTime.TotalSeconds:0.000} s in all";
         string moments = statistics.Bursts == 0 ? "" : $" at {statistics.Bursts:N0} moments";
         Console.Error.WriteLine($"perforator: recorded {statistics.Samples:N0} branch stacks, {statistics.Branches:N0} branches{moments}{stopped}");
         foreach (BranchProfile profile in set.Profiles.Values.Where(p => p.BranchEntries != 0).OrderByDescending(p => p.BranchEntries).Take(5))
-            Console.Error.WriteLine($"perforator:   {profile.BranchEntries,14:N0} in {profile.Path} ({profile.BuildId})");
+            Console.Error.WriteLine($"perforator:   {profile.BranchEntries,14:N0} in {profile.Path} ({(profile.BuildId.IsContentHash ? "no build id" : profile.BuildId)})");
+        BinaryShortcomings shortcomings = new(modules);
+        shortcomings.Look(set);
+        double all = set.Profiles.Values.Sum(static p => (double)p.BranchEntries);
+        foreach (BranchProfile profile in set.Profiles.Values.Where(p => p.BranchEntries > all * WorthWarning).OrderByDescending(static p => p.BranchEntries))
+            if (shortcomings.Of(profile.BuildId) is { } lacks)
+                Console.Error.WriteLine($"perforator: warning: {profile.Path} {lacks}");
         if (statistics.Notice is { } notice)
             Console.Error.WriteLine($"perforator: {notice}");
         foreach ((string reason, ulong count) in set.Losses.ByReason)

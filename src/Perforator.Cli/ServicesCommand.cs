@@ -90,9 +90,9 @@ internal static class ServicesCommand
         TextTable table = new("Build id", "Path", "Profiles", "Hosts", "Samples", "Branches", "Ratio", "Last seen (UTC)", "Now");
         foreach (BuildSummary b in detail.Builds)
         {
-            string ratio = b.TakenBranchesToExecutableBytesRatio is { } value ? $"{value:0.00}" : "no binary";
+            string ratio = b.TakenBranchesToExecutableBytesRatio is not { } value ? "no binary" : b.HasDebugInfo ? $"{value:0.00}" : "no debug info";
             table.Add(
-                b.BuildId, b.Path, $"{b.Profiles}", b.Hosts == 0 ? "" : $"{b.Hosts}", $"{b.Samples:N0}", $"{b.Branches:N0}", ratio, TextTable.Time(b.LastSeen), b.Current ? "runs" : "");
+                IsContentHash(b) ? $"none, content {b.BuildId[..12]}" : b.BuildId, b.Path, $"{b.Profiles}", b.Hosts == 0 ? "" : $"{b.Hosts}", $"{b.Samples:N0}", $"{b.Branches:N0}", ratio, TextTable.Time(b.LastSeen), b.Current ? "runs" : "");
         }
         table.Write();
         foreach (string warning in Warnings(detail))
@@ -106,17 +106,21 @@ internal static class ServicesCommand
         foreach (BuildSummary build in detail.Builds)
         {
             double share = all == 0 ? 0 : build.Branches / all;
-            string what = string.Create(CultureInfo.InvariantCulture, $"{build.Path} ({build.BuildId}), {100 * share:0.#} % of the branches");
+            string what = string.Create(CultureInfo.InvariantCulture, $"{build.Path} ({(IsContentHash(build) ? "no build id" : build.BuildId)}), {100 * share:0.#} % of the branches");
             if (share < WorthWarning)
                 continue;
             if (!build.HasBinary)
                 yield return $"{what}: the server lacks the binary; the agent uploads it from its host, pgo --binary takes one from a build store";
             else if (!build.HasDebugInfo)
-                yield return $"{what}: no debug info, so it is not in the profile; build with -g -fdebug-info-for-profiling";
+                yield return $"{what}: no debug info, so it is not in the profile; build with -g -fdebug-info-for-profiling, or send the debug file that was split off it: perforator binaries put FILE";
+            if (IsContentHash(build))
+                yield return $"{what}: known by a hash of its content ({build.BuildId}), which stripping changes and no build store has; link with -Wl,--build-id";
         }
         if (detail.Builds.Count > 0 && DateTimeOffset.UtcNow - detail.Builds.Max(static build => build.LastSeen) is { } age && age > Silence)
             yield return $"nothing has arrived for {age.TotalDays:0} days; do its agents run?";
     }
+
+    private static bool IsContentHash(BuildSummary build) => BuildId.TryParse(build.BuildId, out BuildId id) && id.IsContentHash;
 
     private static void Warn(string warning) => Console.Error.WriteLine(ProfileLabels.Printable($"warning: {warning}"));
 }

@@ -11,12 +11,21 @@ public readonly struct BuildId : IEquatable<BuildId>, IComparable<BuildId>
     /// <summary>The longest build id accepted, in bytes; real ones have 8 (Go, lld fast), 16 (md5, uuid) or 20 (sha1).</summary>
     public const int MaxLength = 64;
 
+    /// <summary>
+    /// Bytes of the hash that stands in for the build id of a file without one: more than any linker writes, so that it is not taken for a
+    /// build id that a build store would have.
+    /// </summary>
+    public const int ContentHashLength = 24;
+
     private readonly string? hex;
 
     private BuildId(string hex) => this.hex = hex;
 
     /// <summary>Whether no build id is known.</summary>
     public bool IsEmpty => string.IsNullOrEmpty(hex);
+
+    /// <summary>Whether it is a hash of a file's content, as the file has no build id: no recording or build store knows it.</summary>
+    public bool IsContentHash => hex?.Length == 2 * ContentHashLength;
 
     /// <summary>Makes a build id from the note's descriptor bytes.</summary>
     /// <exception cref="ArgumentException">The descriptor is empty or longer than <see cref="MaxLength"/>.</exception>

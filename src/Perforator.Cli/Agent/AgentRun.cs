@@ -25,6 +25,7 @@ internal sealed class AgentRun : IDisposable
     private readonly ProfileOutbox outbox;
     private readonly ServiceDiscovery discovery;
     private readonly LiveModules modules = new();
+    private readonly BinaryShortcomings shortcomings;
     private readonly ServiceProfiles profiles;
     private readonly AgentStatus status;
     private readonly IBranchRecorder recorder;
@@ -39,6 +40,7 @@ internal sealed class AgentRun : IDisposable
         this.settings = settings;
         this.outbox = outbox;
         discovery = new ServiceDiscovery(settings.Rules);
+        shortcomings = new BinaryShortcomings(modules);
         profiles = new ServiceProfiles(discovery, modules);
         status = new AgentStatus(settings.Rules.FixedNames);
         recorder = choice.Open(discovery, settings.Software);
@@ -109,8 +111,10 @@ internal sealed class AgentRun : IDisposable
             foreach ((string name, string value) in settings.Labels)
                 set.Labels.TryAdd(name, value);
             status.AddRecorded(set);
-            if (set.Profiles.Count != 0)
-                outbox.Add(set);
+            if (set.Profiles.Count == 0)
+                continue;
+            shortcomings.Look(set);
+            outbox.Add(set);
         }
         start = end;
     }
@@ -138,7 +142,7 @@ internal sealed class AgentRun : IDisposable
         }
     }
 
-    /// <summary>Asks the server how good each service's profile is by now. Only for show: failures do not matter.</summary>
+    /// <summary>Asks the server how good each service's profile is by now, and what it lacks. Only for show: failures do not matter.</summary>
     private async Task AskForRatiosAsync(CancellationToken stop)
     {
         using ServerClient asking = new(settings.Server);
@@ -146,7 +150,10 @@ internal sealed class AgentRun : IDisposable
         {
             try
             {
-                status.SetRatio(service, (await asking.GetServiceAsync(service, stop)).Builds is [var main, ..] ? main.TakenBranchesToExecutableBytesRatio : null);
+                ServiceDetail detail = await asking.GetServiceAsync(service, stop);
+                // What cannot be symbolised counts for nothing.
+                status.SetRatio(service, detail.Builds is [{ HasDebugInfo: true } main, ..] ? main.TakenBranchesToExecutableBytesRatio : null);
+                status.SetUnusable(detail, shortcomings.Of);
             }
             catch (ServerException e) when (e.Failure == ServerFailure.NotFound)
             {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Perforator.Api;
 using Perforator.Branches;
 using Spectre.Console;
 
@@ -9,6 +10,9 @@ internal sealed class AgentStatus
 {
     /// <summary>From here on, more samples hardly change the profile (docs/guide.md).</summary>
     private const double GoodRatio = 1.0;
+
+    /// <summary>A binary with less than this share of its service's branches is not worth a word.</summary>
+    private const double WorthWarning = 0.05;
 
     /// <summary>Services shown at a time, those with the most branches.</summary>
     private const int MaxLines = 20;
@@ -25,6 +29,7 @@ internal sealed class AgentStatus
     private readonly SortedDictionary<string, Service> services = new(StringComparer.Ordinal);
     private readonly IAnsiConsole? terminal;
     private readonly HashSet<string> unreadable = new(StringComparer.Ordinal);
+    private readonly HashSet<BuildId> warned = [];
     private readonly HashSet<string> named;
     private string? trouble;
     private string? notice;
@@ -116,6 +121,22 @@ internal sealed class AgentStatus
             foreach ((string path, string reason) in reasons)
                 if (unreadable.Add(path) && terminal is null)
                     Say($"branches in {ProfileLabels.Printable(path)} are not counted: {reason}");
+    }
+
+    /// <summary>
+    /// Says, once each, what the server lacks of a service's busy binaries and what they lack themselves, so that no profile can be made of them.
+    /// </summary>
+    /// <param name="detail">What the server has.</param>
+    /// <param name="shortcoming">What a binary of this host lacks.</param>
+    public void SetUnusable(ServiceDetail detail, Func<BuildId, string?> shortcoming)
+    {
+        double all = detail.Builds.Sum(static build => (double)build.Branches);
+        lock (gate)
+            foreach (BuildSummary build in detail.Builds)
+                if (build.Branches >= all * WorthWarning && all > 0 && BuildId.TryParse(build.BuildId, out BuildId id)
+                    && (!build.HasDebugInfo || id.IsContentHash) && shortcoming(id) is { } lacks && warned.Add(id) && terminal is null)
+                    Say(ProfileLabels.Printable(string.Create(CultureInfo.InvariantCulture,
+                        $"warning: {detail.Service}: {build.Path} ({100 * build.Branches / all:0.#} % of the branches) {lacks}")));
     }
 
     /// <summary>Writes a line for each service and one of the agent itself; on a terminal, where the table is, it is the table's caption.</summary>

@@ -56,6 +56,9 @@ internal interface IKernel
     /// <summary>All of a small file, without the newline at its end; null when it is not there or may not be read.</summary>
     string? ReadText(string path);
 
+    /// <summary>The first bytes of a file, of as many as are asked for; none when it is not there or may not be read.</summary>
+    byte[] ReadBytes(string path, int length);
+
     /// <summary>The names in a folder; none when it is not there or may not be read.</summary>
     IReadOnlyList<string> List(string folder);
 }

@@ -64,6 +64,20 @@ internal sealed class LinuxKernel : IKernel
         }
     }
 
+    public byte[] ReadBytes(string path, int length)
+    {
+        try
+        {
+            using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0);
+            byte[] bytes = new byte[length];
+            return bytes[..file.ReadAtLeast(bytes, length, throwOnEndOfStream: false)];
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return [];
+        }
+    }
+
     public IReadOnlyList<string> List(string folder)
     {
         try

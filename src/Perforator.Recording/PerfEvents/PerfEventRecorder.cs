@@ -21,6 +21,7 @@ public sealed class PerfEventRecorder : IBranchRecorder
     private readonly IRecordingTargets targets;
     private readonly SamplingBudget budget;
     private TargetFilter? filter;
+    private readonly KernelMappings? kernelMappings;
     private string? notice;
 
     /// <param name="targets">The processes to record.</param>
@@ -41,6 +42,8 @@ public sealed class PerfEventRecorder : IBranchRecorder
         this.kernel = kernel;
         this.events = events;
         this.isSystemWide = isSystemWide;
+        if (events.Any(static e => (e.Attributes.Flags & PerfAttributeFlags.ExcludeKernel) == 0))
+            kernelMappings = new KernelMappings(kernel);
     }
 
     /// <inheritdoc/>
@@ -111,6 +114,8 @@ public sealed class PerfEventRecorder : IBranchRecorder
     private bool Refresh(Session session, ref PerfEventRings rings)
     {
         (TargetFilter wanted, PerfRecordReader reader, PerfRecordQueue queue) = session;
+        foreach (Mapping mapping in kernelMappings?.TakeChanged() ?? [])
+            wanted.AnnounceKernel(mapping);
         bool left = wanted.Refresh(out IReadOnlyList<int> added);
 
         // After looking: every fork from before that look is known now, if events saw it.
@@ -158,7 +163,7 @@ public sealed class PerfEventRecorder : IBranchRecorder
         (session.RefreshedAt, session.CpuTime, session.Samples, session.Throttles) = (now, cpuTime, wanted.Samples, wanted.Throttles);
         string? slower = budget.Factor == 1 ? null : string.Create(CultureInfo.InvariantCulture,
             $"sampling {budget.Factor} times as rarely as by default{(throttles == 0 ? "" : $", as the kernel paused sampling {throttles} times in the last second")}");
-        string?[] all = [rings.DescribeFailures(), slower];
+        string?[] all = [rings.DescribeFailures(), kernelMappings?.Notice, slower];
         Volatile.Write(ref notice, all.All(n => n is null) ? null : string.Join("; ", all.OfType<string>()));
     }
 }

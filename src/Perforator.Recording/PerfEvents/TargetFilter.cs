@@ -70,6 +70,9 @@ internal sealed class TargetFilter(IKernel kernel, IRecordingTargets targets, IB
             sink.OnMapping(map.ToMapping(processId));
     }
 
+    /// <summary>Tells the sink what is mapped for the kernel, whose branches count with those of the process that was in it.</summary>
+    public void AnnounceKernel(Mapping mapping) => sink.OnMapping(mapping);
+
     /// <summary>Whether records were lost since the last call, and with them mappings and execs perhaps.</summary>
     public bool TakeDoubt()
     {

@@ -1,8 +1,10 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 using Perforator.Branches;
 using Perforator.Bytes;
 using Perforator.Elf;
+using Perforator.Recording.PerfEvents;
 
 namespace Perforator.Recording.Processes;
 
@@ -47,6 +49,9 @@ public sealed class LiveModules : IModuleResolver, IDisposable
     /// <inheritdoc/>
     public Module? Resolve(Mapping mapping)
     {
+        if (mapping.ProcessId == Mapping.KernelProcess)
+            return OfKernel(mapping);
+
         // Everything that has no path of its own: [vdso], anonymous and shared memory, JIT code.
         if (!mapping.Path.StartsWith('/') || mapping.Path.StartsWith("//anon", StringComparison.Ordinal)
             || mapping.Path.StartsWith("/memfd:", StringComparison.Ordinal) || mapping.Path.StartsWith("/dev/", StringComparison.Ordinal)
@@ -79,6 +84,23 @@ public sealed class LiveModules : IModuleResolver, IDisposable
                 useful.Add(module.BuildId);
             return module;
         }
+    }
+
+    /// <summary>
+    /// The kernel's image or a module, known by its build id and by where its code begins: the file need not be on this machine, and is given
+    /// when a profile is generated.
+    /// </summary>
+    private static Module? OfKernel(Mapping mapping)
+    {
+        BinaryAddress? start = !mapping.IsKernel ? ElfFile.KernelModuleText
+            : KernelMappings.LinkedText(LinuxKernel.Instance, mapping.Offset.Value != 0 ? new(mapping.Offset.Value) : mapping.Start, RuntimeInformation.ProcessArchitecture == Architecture.X64);
+        if (mapping.BuildId.IsEmpty || start is not { } text)
+            return null;
+        return new Module(mapping.BuildId, mapping.ListedPath, [new LoadSegment(text, new(0), mapping.Length, mapping.Length, IsExecutable: true)])
+        {
+            KernelModuleName = mapping.IsKernel ? null : Mapping.KernelModuleOf(mapping.Path),
+            KernelSymbols = mapping.IsKernel ? new Dictionary<string, BinaryAddress> { ["_text"] = text } : null,
+        };
     }
 
     /// <summary>Whether a binary is worth keeping for generating profiles: it is a process's executable, or has debug info.</summary>

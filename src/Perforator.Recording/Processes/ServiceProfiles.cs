@@ -15,6 +15,9 @@ public sealed class ServiceProfiles : IBranchSink
     private readonly Dictionary<string, BranchAggregator> byService = new(StringComparer.Ordinal);
     private readonly LossCounts losses = new();
 
+    // The kernel's image and modules, by where they begin: they are every service's.
+    private readonly SortedDictionary<ulong, Mapping> kernel = [];
+
     /// <param name="discovery">Says which service a process belongs to.</param>
     /// <param name="modules">Finds the binaries.</param>
     public ServiceProfiles(ServiceDiscovery discovery, IModuleResolver modules)
@@ -53,7 +56,16 @@ public sealed class ServiceProfiles : IBranchSink
     public void OnMapping(Mapping mapping)
     {
         lock (gate)
-            Find(mapping.ProcessId)?.OnMapping(mapping);
+        {
+            if (mapping.ProcessId != Mapping.KernelProcess)
+            {
+                Find(mapping.ProcessId)?.OnMapping(mapping);
+                return;
+            }
+            kernel[mapping.Start.Value] = mapping;
+            foreach (BranchAggregator aggregator in byService.Values)
+                aggregator.OnMapping(mapping);
+        }
     }
 
     /// <inheritdoc/>
@@ -114,7 +126,11 @@ public sealed class ServiceProfiles : IBranchSink
     private BranchAggregator Of(string service)
     {
         if (!byService.TryGetValue(service, out BranchAggregator? aggregator))
+        {
             byService.Add(service, aggregator = new BranchAggregator(modules));
+            foreach (Mapping mapping in kernel.Values)
+                aggregator.OnMapping(mapping);
+        }
         return aggregator;
     }
 }

@@ -15,6 +15,7 @@ public static class ElfModule
         Names = NamesOf(file.Path),
         RecordedAs = recordedAs,
         KernelSymbols = KernelSymbolsOf(file),
+        KernelModuleName = file.IsKernelModule ? KernelModuleNameOf(file) : null,
     };
 
     /// <summary>Identity and load segments of a file; its headers and notes are all that is read, unless it has no build id.</summary>
@@ -44,6 +45,22 @@ public static class ElfModule
         }
         found.TryAdd("_text", code.Min());
         return found;
+    }
+
+    /// <summary>A kernel module's name as its .modinfo has it, else by its file.</summary>
+    private static string? KernelModuleNameOf(ElfFile file)
+    {
+        try
+        {
+            foreach (string entry in System.Text.Encoding.UTF8.GetString(file.SectionData(".modinfo").Span).Split('\0'))
+                if (entry.StartsWith("name=", StringComparison.Ordinal))
+                    return entry["name=".Length..];
+        }
+        catch (MalformedInputException)
+        {
+            // A debug file has no bytes of it either.
+        }
+        return Mapping.KernelModuleOf(file.Path);
     }
 
     /// <summary>A path's file name and, where it is a link, those that it leads over: a process that was started by any has the last one mapped.</summary>

@@ -34,7 +34,20 @@ public sealed record Mapping(
         && (Path.StartsWith("[kernel", StringComparison.Ordinal) || Path == "/proc/kcore" || System.IO.Path.GetFileName(Path.AsSpan()).StartsWith("vmlinu"));
 
     /// <summary>The symbol that the name of the kernel's mapping ends in; empty when it names none.</summary>
-    public string KernelSymbol => IsKernel ? Path[(Path.LastIndexOf(']') + 1)..] : "";
+    public string KernelSymbol => IsKernel && Path[0] == '[' ? Path[(Path.LastIndexOf(']') + 1)..] : "";
+
+    /// <summary>
+    /// The name of the kernel module that a path is of: <c>[nf_tables]</c>, or a file <c>nf-tables.ko</c>, which may be compressed or have its
+    /// debug info alone. The kernel writes '_' where files have '-'. Null for any other path.
+    /// </summary>
+    public static string? KernelModuleOf(string path)
+    {
+        string name = System.IO.Path.GetFileName(path);
+        if (path is ['[', .., ']'])
+            return path[1..^1].Replace('-', '_');
+        int end = name.IndexOf(".ko", StringComparison.Ordinal);
+        return end > 0 && name[(end + 3)..] is "" or ".gz" or ".xz" or ".zst" or ".debug" ? name[..end].Replace('-', '_') : null;
+    }
 
     /// <summary>The name that perf lists a build id under: that of the kernel's mapping has the symbol behind it.</summary>
     public string ListedPath => Path.StartsWith("[kernel", StringComparison.Ordinal) && Path.LastIndexOf(']') is > 0 and int end ? Path[..(end + 1)] : Path;

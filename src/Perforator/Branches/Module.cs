@@ -37,6 +37,9 @@ public sealed class Module
     /// </summary>
     public IReadOnlyDictionary<string, BinaryAddress>? KernelSymbols { get; init; }
 
+    /// <summary>A kernel module's name (<c>nf_tables</c>), whose code begins at <see cref="ElfFile.KernelModuleText"/>; null for all else.</summary>
+    public string? KernelModuleName { get; init; }
+
     /// <summary>What the user says that recordings have it as: a path, a file name or a build id. Null when nothing was said.</summary>
     public string? RecordedAs { get; init; }
 
@@ -57,13 +60,16 @@ public sealed class Module
     /// <summary>The ELF virtual address at which a mapping begins; null when it shows none of the binary.</summary>
     public BinaryAddress? StartOf(Mapping mapping)
     {
+        // perf maps a module from the beginning of its code on, whatever lies before that in the file.
+        if (KernelModuleName is not null && mapping.ProcessId == Mapping.KernelProcess)
+            return new(ElfFile.KernelModuleText.Value + mapping.Offset.Value);
         if (!mapping.IsKernel || KernelSymbols is null)
             return StartOf(mapping.Offset, mapping.Length);
-        // The offset is where the symbol lay when it was recorded.
+        // The offset is where the symbol lay when it was recorded, or a place in a file (/proc/kcore), whose kernel begins with the symbol.
         string symbol = mapping.KernelSymbol.Length > 0 ? mapping.KernelSymbol : "_text";
         if (!KernelSymbols.TryGetValue(symbol, out BinaryAddress linked))
             linked = KernelSymbols["_text"];
-        ulong recorded = mapping.Offset.Value != 0 ? mapping.Offset.Value : mapping.Start.Value;
+        ulong recorded = mapping.Offset.Value >> 63 != 0 ? mapping.Offset.Value : mapping.Start.Value;
         return new(unchecked(mapping.Start.Value - (recorded - linked.Value)));
     }
 
@@ -74,6 +80,8 @@ public sealed class Module
         foreach (string known in Names)
             if (name == known)
                 return true;
+        if (KernelModuleName is not null && Mapping.KernelModuleOf(path) == KernelModuleName)
+            return true;
         return RecordedAs is not null && IsNameOf(RecordedAs, path);
     }
 

@@ -24,9 +24,11 @@ public sealed class ElfFile : IDisposable
         ElfHeaders headers = ElfHeaders.Parse(bytes, path);
         Machine = headers.Machine;
         IsPositionIndependent = headers.Type == ET_DYN;
-        LoadSegments = headers.LoadSegments;
+        IsUnlinked = headers.Type == ET_REL;
+        IsKernelModule = KernelModuleImage.IsModule(headers.Type, headers.Sections);
         NoteSegments = headers.NoteSegments;
-        Sections = headers.Sections;
+        Sections = IsKernelModule ? KernelModuleImage.Place(headers.Sections) : headers.Sections;
+        LoadSegments = IsKernelModule ? KernelModuleImage.SegmentsOf(Sections) : headers.LoadSegments;
     }
 
     /// <summary>Opens a file and reads its headers.</summary>
@@ -60,7 +62,19 @@ public sealed class ElfFile : IDisposable
     /// <summary>Whether it is linked to run at any address: a shared object or position-independent executable (ET_DYN).</summary>
     public bool IsPositionIndependent { get; }
 
-    /// <summary>All PT_LOAD segments, in file order.</summary>
+    /// <summary>Whether it is an object file (ET_REL).</summary>
+    public bool IsUnlinked { get; }
+
+    /// <summary>
+    /// Whether it is a kernel module, or the debug file of one: an object file whose sections are given addresses as the kernel places them,
+    /// its code from <see cref="KernelModuleText"/> on.
+    /// </summary>
+    public bool IsKernelModule { get; }
+
+    /// <summary>Where the code of kernel modules is taken to begin.</summary>
+    public static BinaryAddress KernelModuleText => new(KernelModuleImage.Text);
+
+    /// <summary>All PT_LOAD segments, in file order; of a kernel module, its sections of code.</summary>
     public IReadOnlyList<LoadSegment> LoadSegments { get; }
 
     /// <summary>All section headers, in file order; empty when the file has none.</summary>
@@ -93,7 +107,8 @@ public sealed class ElfFile : IDisposable
     }
 
     /// <summary>
-    /// The build id: NT_GNU_BUILD_ID; else from Go's note; else a pseudo build id, the first 20 bytes of the SHA-256 of the file.
+    /// The build id: NT_GNU_BUILD_ID; else from Go's note; else a pseudo build id, the first bytes of the SHA-256 of the file, which
+    /// <see cref="BuildId.IsContentHash"/> tells.
     /// </summary>
     /// <exception cref="MalformedInputException">The file was shortened while it was read.</exception>
     public BuildId BuildId => buildId ??= HasBuildIdNote(out BuildId noted) ? noted : HashFile();
@@ -132,12 +147,27 @@ public sealed class ElfFile : IDisposable
         return data ?? default;
     }
 
-    /// <summary>The contents of one section, decompressed if it has SHF_COMPRESSED; empty for SHT_NOBITS.</summary>
+    /// <summary>
+    /// The contents of one section, decompressed if it has SHF_COMPRESSED and, in a kernel module, with references resolved; empty for
+    /// SHT_NOBITS.
+    /// </summary>
     /// <exception cref="MalformedInputException">The section is damaged.</exception>
     public ReadOnlyMemory<byte> ReadSection(ElfSection section)
     {
         if (!section.HasBytes)
             return default;
+        ReadOnlyMemory<byte> data = ReadAsStored(section);
+        if (!IsKernelModule || !Sections.Any(s => s.Type == SHT_RELA && s.Info == section.Index && section.Index != 0))
+            return data;
+        byte[] linked = data.ToArray();
+        foreach (ElfSection relocations in Sections)
+            if (relocations.Type == SHT_RELA && relocations.Info == section.Index)
+                KernelModuleImage.Relocate(Machine, linked, section.Address, ReadAsStored(relocations).Span, Symbols);
+        return linked;
+    }
+
+    private ReadOnlyMemory<byte> ReadAsStored(ElfSection section)
+    {
         ReadOnlyMemory<byte> data = bytes.Read(section.Offset.Value, section.Size, section.Name);
         return (section.Flags & SHF_COMPRESSED) == 0 ? data : CompressedSection.Decompress(data.Span, section.Name);
     }
@@ -206,7 +236,7 @@ public sealed class ElfFile : IDisposable
         using IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         foreach (ReadOnlyMemory<byte> piece in Pieces())
             hash.AppendData(piece.Span);
-        return BuildId.FromBytes(hash.GetHashAndReset().AsSpan(0, 20));
+        return BuildId.FromBytes(hash.GetHashAndReset().AsSpan(0, BuildId.ContentHashLength));
     }
 
     private IEnumerable<ReadOnlyMemory<byte>> Pieces()
@@ -227,7 +257,8 @@ public sealed class ElfFile : IDisposable
                 continue;
             if (section.Link >= (uint)Sections.Count)
                 throw new MalformedInputException($"string table {section.Link} does not exist", section.Name, 0);
-            return ElfSymbolTable.Parse(ReadSection(section), ReadSection(Sections[(int)section.Link]), section.Name);
+            ElfSymbolTable table = ElfSymbolTable.Parse(ReadAsStored(section), ReadAsStored(Sections[(int)section.Link]), section.Name);
+            return IsKernelModule ? table.PlacedIn(Sections) : table;
         }
         return null;
     }

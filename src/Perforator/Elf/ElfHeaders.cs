@@ -23,7 +23,7 @@ internal sealed record ElfHeaders(
     public static ElfHeaders Parse(FileBytes file, string name)
     {
         if (file.Length < 4 || !file.Read(0, 4, name).Span.SequenceEqual("\x7f"u8 + "ELF"u8))
-            throw new MalformedInputException("not an ELF file", name, 0);
+            throw new MalformedInputException(CompressionOf(file, name) is { } unpack ? $"it is compressed; unpack it first ({unpack})" : "not an ELF file", name, 0);
         SpanReader reader = new(file.Read(0, Math.Min(HeaderSize, file.Length), "ELF header").Span, "ELF header");
         reader.Skip(4);
         if (reader.ReadU8() != ELFCLASS64)
@@ -35,6 +35,8 @@ internal sealed record ElfHeaders(
         ElfMachine machine = (ElfMachine)reader.ReadU16();
         if (machine is not (ElfMachine.X86_64 or ElfMachine.AArch64))
             throw reader.Malformed($"ELF for machine {(ushort)machine} is not supported, only x86-64 and AArch64");
+        if (type == ET_CORE)
+            throw reader.Malformed("an image of memory (a core file); of the running kernel, whose image /proc/kcore is, give the vmlinux with its debug info");
         reader.Skip(4 + 8);
         ulong programHeaders = reader.ReadU64();
         ulong sectionHeaders = reader.ReadU64();
@@ -73,6 +75,15 @@ internal sealed record ElfHeaders(
         }
         return new ElfHeaders(machine, type, loads, notes, sections);
     }
+
+    /// <summary>The command that unpacks a file as distributions ship kernel modules; null when it is not compressed so.</summary>
+    private static string? CompressionOf(FileBytes file, string name) => (file.Length < 4 ? default : file.Read(0, 4, name).Span) switch
+    {
+        [0xfd, (byte)'7', (byte)'z', (byte)'X'] => "xz -dk",
+        [0x28, 0xb5, 0x2f, 0xfd] => "zstd -d",
+        [0x1f, 0x8b, ..] => "gzip -dk",
+        _ => null,
+    };
 
     private static void ReadSegments(FileBytes file, ulong offset, uint count, List<LoadSegment> loads, List<(ulong, ulong, ulong)> notes)
     {
@@ -116,7 +127,11 @@ internal sealed record ElfHeaders(
         for (int i = 0; i < raw.Length; i++)
         {
             RawSection s = raw[i];
-            sections[i] = new ElfSection(i, Name(names, s.Name), s.Type, s.Flags, new(s.Address), new(s.Offset), s.Size, s.Link, s.EntrySize);
+            sections[i] = new ElfSection(i, Name(names, s.Name), s.Type, s.Flags, new(s.Address), new(s.Offset), s.Size, s.Link, s.EntrySize)
+            {
+                Info = s.Info,
+                Alignment = s.Alignment,
+            };
         }
         return sections;
     }
@@ -132,7 +147,7 @@ internal sealed record ElfHeaders(
     }
 
     private readonly record struct RawSection(
-        uint Name, uint Type, ulong Flags, ulong Address, ulong Offset, ulong Size, uint Link, uint Info, ulong EntrySize);
+        uint Name, uint Type, ulong Flags, ulong Address, ulong Offset, ulong Size, uint Link, uint Info, ulong Alignment, ulong EntrySize);
 
     private static RawSection[] ReadRawSections(FileBytes file, ulong offset, int count)
     {
@@ -148,8 +163,8 @@ internal sealed record ElfHeaders(
             ulong size = reader.ReadU64();
             uint link = reader.ReadU32();
             uint info = reader.ReadU32();
-            reader.Skip(8);
-            sections[i] = new RawSection(name, type, flags, address, at, size, link, info, reader.ReadU64());
+            ulong alignment = reader.ReadU64();
+            sections[i] = new RawSection(name, type, flags, address, at, size, link, info, alignment, reader.ReadU64());
         }
         return sections;
     }

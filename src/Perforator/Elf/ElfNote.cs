@@ -4,7 +4,7 @@ using Perforator.Bytes;
 namespace Perforator.Elf;
 
 /// <summary>Notes: typed pieces of data under an owner's name (System V ABI, "Note Section").</summary>
-internal static class ElfNote
+public static class ElfNote
 {
     /// <summary>The descriptor of the first note of the given owner and type; empty when there is none.</summary>
     /// <param name="alignment">Alignment of name and descriptor, 8 for notes in sections aligned so, 4 otherwise.</param>

@@ -13,6 +13,12 @@ namespace Perforator.Elf;
 public sealed record ElfSection(
     int Index, string Name, uint Type, ulong Flags, BinaryAddress Address, FileOffset Offset, ulong Size, uint Link, ulong EntrySize)
 {
+    /// <summary>sh_info.</summary>
+    public uint Info { get; init; }
+
+    /// <summary>sh_addralign.</summary>
+    public ulong Alignment { get; init; }
+
     /// <summary>Whether the section holds instructions (SHF_EXECINSTR).</summary>
     public bool IsExecutable => (Flags & ElfConstants.SHF_EXECINSTR) != 0;
 

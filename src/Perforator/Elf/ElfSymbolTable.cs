@@ -48,6 +48,11 @@ public sealed class ElfSymbolTable
         return new ElfSymbolTable(symbols, strings);
     }
 
+    /// <summary>An object file's symbols, whose values are offsets in their sections, at the addresses that the sections have.</summary>
+    public ElfSymbolTable PlacedIn(IReadOnlyList<ElfSection> sections) => new(
+        [.. symbols.Select(s => s.IsDefined && s.SectionIndex < sections.Count
+            ? s with { Address = new(unchecked(s.Address.Value + sections[s.SectionIndex].Address.Value)) } : s)], strings);
+
     /// <summary>The symbol's name as it stands in the string table; empty when the name lies outside it.</summary>
     public ReadOnlySpan<byte> NameBytes(in ElfSymbol symbol)
     {

@@ -86,6 +86,8 @@ public sealed class ProfiledBinary : IDisposable
         Symbolizer? symbolizer = null;
         try
         {
+            if (elf is { IsUnlinked: true, IsKernelModule: false })
+                throw new UserErrorException($"{path} is an object file that is not linked yet: give the executable, shared library or kernel module (.ko) that it went into");
             if (elf.ExecutableBytes == 0)
                 throw new UserErrorException($"{path} holds no code, only debug info: give the binary itself, and this file as its debug file (generate --binary BINARY --debug-file {path})");
             symbolizer = Symbolizer.Open(elf, debugFiles, namesFromSymbols: target == TargetCompiler.Gcc);

@@ -145,12 +145,26 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
                 throw new UserErrorException($"{name} has no event {options.Event}; those it has: {string.Join(", ", summary.EventNames)}");
             if (options.Event is null && summary.EventsUsed.Count < summary.EventNames.Count)
                 Notes.Add($"{name}: samples of {string.Join(" and ", summary.EventsUsed)} count, of {summary.EventNames.Count} events; --event takes another");
+            if (summary is { BranchSamples: 0, Traces.Count: > 0 })
+                DecodeFirst(summary);
             RequireSamples(summary.BranchSamples + summary.AddressSamples, aggregator.Losses);
             Set.Labels[ProfileLabels.Source] = summary.BranchSamples > 0 ? "perf.data"
                 : summary.ExactAddressSamples == summary.AddressSamples ? "perf.data-exact-addresses" : "perf.data-addresses";
             Label(ProfileLabels.Host, summary.HostName);
             Label(ProfileLabels.Cpu, summary.CpuModel);
             return aggregator;
+        }
+
+        /// <summary>Says how branch stacks are made of a trace, for which there is no decoder here.</summary>
+        private void DecodeFirst(PerfDataSummary summary)
+        {
+            string traces = string.Join(" and ", summary.Traces);
+            string how = summary.IsSimpleperf
+                ? $"'simpleperf inject -i {name} -o counts.txt --output autofdo' makes counts of it, which are given with --perf-script"
+                : $"'perf inject -i {name} -o decoded.perf.data --itrace={(summary.Traces.Contains("Arm SPE") ? "bl" : "i1000il64")} --strip' makes branch stacks of it, on a perf that has the decoder";
+            if (summary.AddressSamples == 0)
+                throw new UserErrorException($"{name} has a trace of {traces} and no branch stacks, and traces are not decoded here: {how}");
+            Notes.Add($"{name}: its trace of {traces} is not used: {how}");
         }
 
         private BranchAggregator ReadPprof()

@@ -26,6 +26,22 @@ internal static class PerfDataFeatures
     /// <summary>The last feature perf 6.x knows; a file with later ones was written by a newer perf.</summary>
     public const int HEADER_LAST_FEATURE = 31;
 
+    /// <summary>simpleperf's files and symbols.</summary>
+    public const int SIMPLE_PERF_FEAT_FILE = 128;
+
+    /// <summary>simpleperf's version, command and device.</summary>
+    public const int SIMPLE_PERF_FEAT_META_INFO = 129;
+
+    /// <summary>What a trace is of, by the type in its PERF_RECORD_AUXTRACE_INFO (Linux, tools/perf/util/auxtrace.h).</summary>
+    public static string TraceName(uint type) => type switch
+    {
+        1 => "Intel PT",
+        2 => "Intel BTS",
+        3 => "Arm CoreSight ETM",
+        4 => "Arm SPE",
+        _ => $"hardware trace of type {type}",
+    };
+
     /// <summary>Build ids by path, empty where a path has several: records like struct perf_record_header_build_id, one after the other.</summary>
     /// <exception cref="MalformedInputException">A record does not fit.</exception>
     public static void ReadBuildIds(ReadOnlySpan<byte> section, Dictionary<string, BuildId> buildIds)

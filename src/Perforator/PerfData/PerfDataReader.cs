@@ -173,6 +173,7 @@ public sealed class PerfDataReader
                 continue;
             if (feature > PerfDataFeatures.HEADER_LAST_FEATURE)
                 Summary.UnknownFeatures++;
+            Summary.IsSimpleperf |= feature is PerfDataFeatures.SIMPLE_PERF_FEAT_FILE or PerfDataFeatures.SIMPLE_PERF_FEAT_META_INFO;
             try
             {
                 byte[] entry = ReadSection(file, new PerfFileSection(table, 16), fileSize, "perf.data features");
@@ -284,6 +285,25 @@ public sealed class PerfDataReader
         while (!stopped && data.Length - at >= PerfRecordHeader.ByteCount)
         {
             PerfRecordHeader header = PerfRecordHeader.Read(data[at..]);
+            if (header.Type is >= PerfRecordType.SIMPLE_PERF_RECORD_TYPE_START and < PerfRecordType.SIMPLE_PERF_RECORD_TYPE_END)
+            {
+                // Of simpleperf's own records, the flags are the upper half of the size.
+                long size = ((long)header.Misc << 16) | header.Size;
+                if (size >= PerfRecordHeader.ByteCount)
+                {
+                    Summary.IsSimpleperf = true;
+                    Summary.Records++;
+                    Summary.RecordBytes += (ulong)size;
+                    Skip(header.Type);
+                    if (size > data.Length - at)
+                    {
+                        beyond = size - (data.Length - at);
+                        return data.Length;
+                    }
+                    at += (int)size;
+                    continue;
+                }
+            }
             if (header.Size < PerfRecordHeader.ByteCount)
             {
                 sink.OnLost(Damaged, 1);
@@ -360,6 +380,10 @@ public sealed class PerfDataReader
                 case PerfRecordType.PERF_RECORD_EVENT_UPDATE:
                     if (body.ReadU64() == PerfDataFeatures.PERF_EVENT_UPDATE__NAME)
                         events.Name(body.ReadU64(), body.Rest);
+                    return 0;
+                case PerfRecordType.PERF_RECORD_AUXTRACE_INFO:
+                    Skip(header.Type);
+                    Summary.AddTrace(PerfDataFeatures.TraceName(body.ReadU32()));
                     return 0;
                 case PerfRecordType.PERF_RECORD_AUXTRACE:
                     Skip(header.Type);

@@ -33,6 +33,16 @@ public sealed class PerfDataSummary
     /// <summary>Feature sections skipped because they were written by a newer perf.</summary>
     public int UnknownFeatures { get; internal set; }
 
+    /// <summary>What traces the file has beside its records (Intel PT, Arm CoreSight ETM, Arm SPE, …), which are not decoded here.</summary>
+    public IReadOnlyCollection<string> Traces => traces;
+
+    /// <summary>Whether simpleperf wrote it, by records and feature sections that only it has.</summary>
+    public bool IsSimpleperf { get; internal set; }
+
+    private readonly SortedSet<string> traces = new(StringComparer.Ordinal);
+
+    internal void AddTrace(string name) => traces.Add(name);
+
     /// <summary>The host it was recorded on; empty when the file does not say.</summary>
     public string HostName { get; internal set; } = "";
 

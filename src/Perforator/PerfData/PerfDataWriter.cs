@@ -74,13 +74,15 @@ public sealed class PerfDataWriter : IRecordingWriter
     public void OnMapping(Mapping mapping)
     {
         const uint Readable = 1, Executable = 4, MapPrivate = 2;
-        Name(mapping.ProcessId, mapping.Path);
-        if (!mapping.BuildId.IsEmpty)
-            buildIds[mapping.Path] = mapping.BuildId;
+        bool isKernel = mapping.ProcessId == Mapping.KernelProcess;
+        if (!isKernel)
+            Name(mapping.ProcessId, mapping.Path);
+        if (mapping.BuildId is { IsEmpty: false, IsContentHash: false })
+            buildIds[mapping.ListedPath] = mapping.BuildId;
         Advance(mapping.Time);
         RecordWriter writer = new(record);
         writer.U32((uint)mapping.ProcessId);
-        writer.U32((uint)mapping.ProcessId);
+        writer.U32(isKernel ? 0 : (uint)mapping.ProcessId);
         writer.U64(mapping.Start.Value);
         writer.U64(mapping.Length);
         writer.U64(mapping.Offset.Value);
@@ -90,7 +92,7 @@ public sealed class PerfDataWriter : IRecordingWriter
         writer.U32(Readable | Executable);
         writer.U32(MapPrivate);
         writer.Text(mapping.Path, MaxPathLength);
-        Finish(ref writer, PerfRecordType.PERF_RECORD_MMAP2, PerfRecordMisc.PERF_RECORD_MISC_USER, mapping.ProcessId);
+        Finish(ref writer, PerfRecordType.PERF_RECORD_MMAP2, isKernel ? PerfRecordMisc.PERF_RECORD_MISC_KERNEL : PerfRecordMisc.PERF_RECORD_MISC_USER, mapping.ProcessId);
     }
 
     /// <inheritdoc/>
@@ -148,7 +150,8 @@ public sealed class PerfDataWriter : IRecordingWriter
             writer.U64(entry.To.Value);
             writer.U64(bits);
         }
-        ReadOnlySpan<byte> written = writer.Finish(PerfRecordType.PERF_RECORD_SAMPLE, PerfRecordMisc.PERF_RECORD_MISC_USER);
+        ReadOnlySpan<byte> written = writer.Finish(
+            PerfRecordType.PERF_RECORD_SAMPLE, sample.InstructionPointer.Value >> 63 != 0 ? PerfRecordMisc.PERF_RECORD_MISC_KERNEL : PerfRecordMisc.PERF_RECORD_MISC_USER);
         for (ulong i = Math.Max(sample.Weight, 1); i > 0; i--)
             Write(written);
         Samples += Math.Max(sample.Weight, 1);

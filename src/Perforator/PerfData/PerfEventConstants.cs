@@ -154,6 +154,12 @@ public enum PerfRecordType : uint
     PERF_RECORD_COMPRESSED = 81,
     PERF_RECORD_FINISHED_INIT = 82,
     PERF_RECORD_COMPRESSED2 = 83,
+
+    /// <summary>The first of the types that only simpleperf writes (simpleperf, record.h): symbols, debug info of JIT code and the like.</summary>
+    SIMPLE_PERF_RECORD_TYPE_START = 32768,
+
+    /// <summary>One past those that it may have in time; others are a sign of damage.</summary>
+    SIMPLE_PERF_RECORD_TYPE_END = 33024,
 }
 
 /// <summary>perf_event_header.misc. Some bits mean different things for different record types.</summary>

@@ -109,6 +109,27 @@ public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture
         Assert.Contains("-Wl,--build-id", report);
     }
 
+    /// <summary>Told when it is recorded, and not when a build wants its profile.</summary>
+    [Fact]
+    public void What_a_binary_lacks_is_said_where_it_is_recorded_and_by_services()
+    {
+        string source = folder.Write("a.c", "int main(int c, char **v) { volatile int s = 0; for (int i = 0; i < c * 30000000; i++) s += i % 3 ? 2 : 1; return s == 42; }");
+        string stripped = folder["stripped"], bare = folder["bare"];
+        Tool.Run("clang-19", ["-O1", "-s", "-Wl,--build-id", source, "-o", stripped]).Succeeded();
+        Tool.Run("clang-19", ["-O1", "-g", "-Wl,--build-id=none", source, "-o", bare]).Succeeded();
+        using ServerProcess server = ServerProcess.Start(folder["data"]);
+        string[] record = ["record", "--source", "software", "--max-overhead", "100%", "--server", server.Address.ToString(), "--service"];
+        Assert.Contains($"warning: {stripped} has no debug info, so no profile can be made of it: build with -g", Tool.Cli([.. record, "stripped", "--", stripped]).Succeeded().Error);
+        Assert.Contains($"warning: {bare} has no build id", Tool.Cli([.. record, "bare", "--", bare]).Succeeded().Error);
+
+        ToolResult services = server.Cli("services", "stripped").Succeeded();
+        Assert.Contains("no debug info", services.Output);
+        Assert.Contains("send the debug file that was split off it: perforator binaries put FILE", services.Error);
+        services = server.Cli("services", "bare").Succeeded();
+        Assert.Contains("none, content ", services.Output);
+        Assert.Contains("known by a hash of its content", services.Error);
+    }
+
     /// <summary>Half of the code is of a compiler that has no use for the profile: the report says of which.</summary>
     [SkippableFact]
     public void Code_of_other_compilers_is_told_by_name()

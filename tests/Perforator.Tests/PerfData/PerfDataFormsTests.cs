@@ -1,5 +1,6 @@
 using Perforator.Branches;
 using Perforator.Bytes;
+using Perforator.Inputs;
 using Perforator.PerfData;
 using static Perforator.PerfData.PerfBranchSampleType;
 using static Perforator.PerfData.PerfRecordType;
@@ -92,6 +93,46 @@ public sealed class PerfDataFormsTests : IDisposable
         string[] expected = ["sample 7/7 @5 0x10 0x30>0x10", "sample 7/7 @8 0x40 0x50>0x40"];
         Assert.Equal([.. expected, .. expected], log.Lines);
         Assert.Equal(0UL, log.Losses.Total);
+    }
+
+    /// <summary>simpleperf's own records are larger than perf's may be: their size stands in the flags too.</summary>
+    [Theory]
+    [InlineData(24)]
+    [InlineData(3 << 20)]
+    public void Records_that_simpleperf_adds_are_passed_over(int size)
+    {
+        const uint KernelSymbol = 32769;
+        byte[] own = new byte[size];
+        new Random(1).NextBytes(own);
+        BitConverter.TryWriteBytes(own, KernelSymbol);
+        BitConverter.TryWriteBytes(own.AsSpan(4), (ushort)(size >> 16));
+        BitConverter.TryWriteBytes(own.AsSpan(6), (ushort)size);
+        PerfDataSummary summary = Read(PerfDataBytes.File([(Branches, [1])], [own, Sample(7, 5, (0x30, 0x10)), own], (PerfDataFeatures.SIMPLE_PERF_FEAT_META_INFO, [1, 2, 3])));
+        Assert.Equal(["sample 7/7 @5 0x10 0x30>0x10"], log.Lines);
+        Assert.True(summary.IsSimpleperf);
+        Assert.Equal([new(KernelSymbol, 2)], summary.SkippedByType);
+        Assert.Equal(0UL, log.Losses.Total);
+    }
+
+    /// <summary>There is no decoder here: what is left to do stands in one line.</summary>
+    [Theory]
+    [InlineData(1u, false, "has a trace of Intel PT and no branch stacks, and traces are not decoded here: 'perf inject -i {0} -o decoded.perf.data --itrace=i1000il64 --strip'")]
+    [InlineData(3u, false, "has a trace of Arm CoreSight ETM and no branch stacks, and traces are not decoded here: 'perf inject -i {0} -o decoded.perf.data --itrace=i1000il64 --strip'")]
+    [InlineData(4u, false, "has a trace of Arm SPE and no branch stacks, and traces are not decoded here: 'perf inject -i {0} -o decoded.perf.data --itrace=bl --strip'")]
+    [InlineData(3u, true, "has a trace of Arm CoreSight ETM and no branch stacks, and traces are not decoded here: 'simpleperf inject -i {0} -o counts.txt --output autofdo'")]
+    public void A_recording_of_traces_alone_is_refused_with_the_command_that_decodes_it(uint type, bool bySimpleperf, string says)
+    {
+        byte[][] records =
+        [
+            new RecordBytes(PERF_RECORD_AUXTRACE_INFO).U32(type, 0).U64(1, 2, 3).ToArray(),
+            [.. new RecordBytes(PERF_RECORD_AUXTRACE).U64(8, 0, 0).U32(0, 7, 1, 0).ToArray(), .. new byte[8]],
+        ];
+        (int, byte[])[] features = bySimpleperf ? [(PerfDataFeatures.SIMPLE_PERF_FEAT_META_INFO, [1, 2, 3])] : [];
+        string path = folder["trace.perf.data"];
+        System.IO.File.WriteAllBytes(path, PerfDataBytes.File([(Branches, [1])], records, features));
+        using FileStream file = System.IO.File.OpenRead(path);
+        UserErrorException refused = Assert.Throws<UserErrorException>(() => RecordedInput.Read(file, path, new RecordedBinaries([])));
+        Assert.Contains(string.Format(System.Globalization.CultureInfo.InvariantCulture, says, path), refused.Message);
     }
 
     /// <summary>PERF_RECORD_COMPRESSED (Linux 5.2) and its successor with padding (6.16): one stream, cut anywhere.</summary>

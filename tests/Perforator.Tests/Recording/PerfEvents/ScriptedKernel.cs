@@ -55,6 +55,8 @@ internal sealed unsafe class ScriptedKernel : IKernel, IDisposable
 
     public Dictionary<string, string> Files { get; } = new(StringComparer.Ordinal);
 
+    public Dictionary<string, byte[]> Binaries { get; } = new(StringComparer.Ordinal);
+
     /// <summary>Refuses events: an error number, or 0.</summary>
     public Func<PerfEventAttributes, int, int, int> Refuse { get; set; } = static (_, _, _) => 0;
 
@@ -243,6 +245,8 @@ internal sealed unsafe class ScriptedKernel : IKernel, IDisposable
 
     public string? ReadText(string path) =>
         path == Machine.OnlineCpusFile ? string.Join(',', Online) : Files.GetValueOrDefault(path);
+
+    public byte[] ReadBytes(string path, int length) => Binaries.TryGetValue(path, out byte[]? bytes) ? bytes[..Math.Min(length, bytes.Length)] : [];
 
     public IReadOnlyList<string> List(string folder)
     {

@@ -316,4 +316,53 @@ public sealed class ScriptedRecordingTests : IDisposable
 
         public void OnLost(string reason, ulong count) { }
     }
+
+    /// <summary>No event tells where the kernel and its modules lie; build ids stand in /sys.</summary>
+    [Fact]
+    public void With_the_kernel_its_image_and_modules_are_mapped_under_their_names()
+    {
+        kernel.Files["/proc/kallsyms"] = "0000000000000000 A fixed_percpu_data\nffffffff9a000000 T startup_64\nffffffff9a000000 T _text\nffffffff9b200000 T _etext\n";
+        kernel.Files["/proc/modules"] = "nf_tables 331776 123 - Live 0xffffffffc0a00000 (E)\next4 8192 0 - Live 0xffffffffc0200000";
+        kernel.Binaries["/sys/kernel/notes"] = Note(0x11);
+        kernel.Binaries["/sys/module/nf_tables/notes/.note.gnu.build-id"] = Note(0x22);
+        kernel.Start(First);
+        kernel.Then(() => kernel.Files["/proc/modules"] += "\nveth 4096 0 - Live 0xffffffffc0300000", after: 2);
+        kernel.Then(() => { }, after: 2);
+        PerfEventRecorder recorder = Record(new Wanted(First), isSystemWide: true, Branches.WithKernel());
+
+        string[] image = ["map -1 0xffffffff9a000000-0xffffffff9b200000 +0xffffffff9a000000 [kernel.kallsyms]_text " + Id(0x11)];
+        string[] modules =
+        [
+            "map -1 0xffffffffc0200000-0xffffffffc0202000 +0x0 [ext4]", "map -1 0xffffffffc0300000-0xffffffffc0301000 +0x0 [veth]",
+            "map -1 0xffffffffc0a00000-0xffffffffc0a51000 +0x0 [nf_tables] " + Id(0x22),
+        ];
+        Assert.Equal([.. image, modules[0], modules[2], .. modules], log.Lines.Where(l => l.StartsWith("map -1 ", StringComparison.Ordinal)));
+        Assert.Null(recorder.Statistics.Notice);
+
+        static byte[] Note(byte of) => [4, 0, 0, 0, 20, 0, 0, 0, 3, 0, 0, 0, (byte)'G', (byte)'N', (byte)'U', 0, .. Enumerable.Repeat(of, 20)];
+        static string Id(byte of) => string.Concat(Enumerable.Repeat($"{of:x2}", 20));
+    }
+
+    [Fact]
+    public void Hidden_addresses_of_the_kernel_are_told()
+    {
+        kernel.Files["/proc/kallsyms"] = "0000000000000000 T _text\n0000000000000000 T _etext\n";
+        kernel.Start(First);
+        kernel.Then(() => { }, after: 2);
+        Assert.Contains("kernel.kptr_restrict", Record(new Wanted(First), isSystemWide: true, Branches.WithKernel()).Statistics.Notice);
+        Assert.DoesNotContain(log.Lines, l => l.StartsWith("map -1 ", StringComparison.Ordinal));
+    }
+
+    /// <summary>Counts are by the addresses that the kernel was linked to, whatever KASLR added.</summary>
+    [Theory]
+    [InlineData("", true, 0xffff_ffff_8100_0000)]
+    [InlineData("OSRELEASE=6.12.9\nKERNELOFFSET=19000000\nNUMBER(X)=1\n", true, 0xffff_ffff_8100_0000)]
+    [InlineData("KERNELOFFSET=18e00000\n", true, 0xffff_ffff_8120_0000)]
+    [InlineData("KERNELOFFSET=0", false, 0xffff_ffff_9a00_0000)]
+    [InlineData("", false, 0)]
+    public void The_kernel_s_linked_address_is_told_by_its_core_file(string notes, bool isX64, ulong linked)
+    {
+        kernel.Binaries["/proc/kcore"] = [0x7f, .. new byte[100], .. System.Text.Encoding.ASCII.GetBytes(notes)];
+        Assert.Equal(linked, KernelMappings.LinkedText(kernel, new(0xffff_ffff_9a00_0000), isX64)?.Value ?? 0);
+    }
 }
