@@ -115,6 +115,8 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
 
         public List<string> Notes { get; } = [];
 
+        private readonly LinkedAddresses linked = new(binaries.Named);
+
         public void Read(InputKind kind, byte[] start)
         {
             switch (kind)
@@ -212,7 +214,7 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
         {
             if (start.Length == TextBytes && !start.AsSpan().Contains((byte)'\n'))
                 throw new UserErrorException($"{name} is not text: print samples with {HowToPrint}");
-            BranchAggregator aggregator = PerfScriptFile.Read(file, whole, NewShard, new PerfScriptOptions(binaries.Only?.BuildId ?? default, options.Event), out PerfScriptSummary summary);
+            BranchAggregator aggregator = PerfScriptFile.Read(file, whole, NewShard, new PerfScriptOptions(linked, options.Event), out PerfScriptSummary summary);
             // Of addresses alone perf.data says more than text does.
             if (summary.BranchSamples == 0)
                 throw new UserErrorException(aggregator.Losses[PerfScriptReader.OtherEvent] > 0
@@ -227,8 +229,8 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
         private BranchAggregator NewShard()
         {
             BranchAggregator shard = new(binaries);
-            // Text without mappings is of a binary that ran where it is linked to run. Later mappings take precedence.
-            foreach (Mapping mapping in binaries.Only?.MappingsAsLinked() ?? [])
+            // Text without mappings is of binaries that ran where they are linked to run. Later mappings take precedence.
+            foreach (Mapping mapping in linked.Mappings)
                 shard.OnMapping(mapping);
             return shard;
         }

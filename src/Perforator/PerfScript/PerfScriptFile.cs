@@ -10,9 +10,12 @@ namespace Perforator.PerfScript;
 public readonly record struct PerfScriptSummary(ulong BranchSamples, ulong PlainSamples, ulong Mappings);
 
 /// <summary>How perf script text is understood.</summary>
-/// <param name="Linked">The binary whose addresses, where text has its build id before them, are those that it is linked to; empty for none.</param>
+/// <param name="LinkedBinaries">The binaries whose addresses, where text has a build id before them, are those that they are linked to; null for none.</param>
 /// <param name="Event">The event whose samples count, where text says which one they are of; null for all.</param>
-public readonly record struct PerfScriptOptions(BuildId Linked = default, string? Event = null);
+public readonly record struct PerfScriptOptions(LinkedAddresses? LinkedBinaries = null, string? Event = null)
+{
+    internal LinkedAddresses Linked => LinkedBinaries ?? LinkedAddresses.None;
+}
 
 /// <summary>
 /// Reads a file of perf script text on several threads. Each has an aggregator of its own and takes one block of whole samples after

@@ -32,7 +32,7 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
     /// <summary>What is left of the line, without leading blanks.</summary>
     public readonly ReadOnlySpan<byte> Rest => rest.TrimStart((byte)' ');
 
-    /// <summary>Stands for an address of another binary than the one that text has addresses of as linked: in no process is anything mapped there.</summary>
+    /// <summary>Stands for an address of another binary than those that text has addresses of as linked: in no process is anything mapped there.</summary>
     private const ulong Elsewhere = 1;
 
     /// <summary>Whether a token looks like a branch: <c>0x…/…</c>, or the same with a build id and a colon before it.</summary>
@@ -56,8 +56,8 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
     /// M (missed), P or -, with N behind it if the branch was not taken.
     /// </summary>
     /// <param name="token">The whole token.</param>
-    /// <param name="linked">The binary whose addresses, with its build id before them, are taken as they stand; those of others are elsewhere.</param>
-    public static bool TryBranch(ReadOnlySpan<byte> token, BuildId linked, out BranchEntry branch)
+    /// <param name="linked">The binaries whose addresses, with a build id before them, are those that they are linked to; those of others are elsewhere.</param>
+    public static bool TryBranch(ReadOnlySpan<byte> token, LinkedAddresses linked, out BranchEntry branch)
     {
         branch = default;
         int at = 0;
@@ -190,16 +190,15 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
     }
 
     /// <summary>An address, with or without the build id of its binary.</summary>
-    private static bool TryAddress(ReadOnlySpan<byte> token, BuildId linked, ref int at, out ulong value)
+    private static bool TryAddress(ReadOnlySpan<byte> token, LinkedAddresses linked, ref int at, out ulong value)
     {
         int length = BuildIdLength(token[at..]);
         if (length == 0)
             return TryHexPrefixed(token, ref at, out value);
-        bool isLinked = !linked.IsEmpty && BuildId.TryParse(System.Text.Encoding.ASCII.GetString(token.Slice(at, length)), out BuildId id) && linked.IsSameAs(id);
+        ReadOnlySpan<byte> id = token.Slice(at, length);
         at += length + 1;
-        bool isAddress = TryHexPrefixed(token, ref at, out value);
-        if (!isLinked)
-            value = Elsewhere;
+        bool isAddress = TryHexPrefixed(token, ref at, out ulong address);
+        value = linked.TryPlace(id, address, out ulong placed) ? placed : Elsewhere;
         return isAddress;
     }
 

@@ -1,5 +1,7 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
+using Perforator.Bytes;
+using Perforator.Elf;
 using Perforator.Tests.Infrastructure;
 
 namespace Perforator.Tests.EndToEnd;
@@ -94,6 +96,33 @@ public sealed partial class KernelModuleTests(KernelModuleTests.Module module) :
         File.WriteAllBytes(packed, [0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0, 0]);
         Assert.Contains("it is compressed; unpack it first (zstd -d)", Generate(packed, module.Recording("[toy_mod]")).Error);
         Assert.Contains("is an object file that is not linked yet: give the executable, shared library or kernel module (.ko)", Generate(linked, module.Recording("[toy_mod]")).Error);
+    }
+
+    /// <summary>Whatever is in its headers and relocations: read, or refused as malformed.</summary>
+    [Fact]
+    public void A_damaged_module_is_read_or_refused()
+    {
+        byte[] whole = File.ReadAllBytes(module.File);
+        Random random = new(19);
+        int read = 0;
+        for (int i = 0; i < 3000; i++)
+        {
+            byte[] damaged = [.. whole];
+            for (int flips = random.Next(1, 20); flips > 0; flips--)
+                damaged[random.Next(2) == 0 ? random.Next(damaged.Length) : damaged.Length - 1 - random.Next(damaged.Length / 3)] = (byte)random.Next(256);
+            try
+            {
+                using ElfFile elf = ElfFile.Parse(damaged, "damaged.ko");
+                _ = elf.ExecutableBytes;
+                foreach (ElfSection section in elf.Sections)
+                    read += elf.ReadSection(section).Length > 0 ? 1 : 0;
+            }
+            catch (MalformedInputException)
+            {
+                // As it should be.
+            }
+        }
+        Assert.True(read > 1000);
     }
 
     private static ToolResult Generate(string binary, string script, params string[] more) =>

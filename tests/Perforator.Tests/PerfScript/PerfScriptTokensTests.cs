@@ -16,7 +16,7 @@ public class PerfScriptTokensTests
     [InlineData("0x1/0x2/P/-/-/7/IRQ/-")]
     public void The_usual_form_of_a_branch_is_read_whole(string token)
     {
-        Assert.True(PerfScriptTokens.TryBranch(Encoding.ASCII.GetBytes(token), default, out BranchEntry expected));
+        Assert.True(PerfScriptTokens.TryBranch(Encoding.ASCII.GetBytes(token), LinkedAddresses.None, out BranchEntry expected));
         Assert.Equal(token.Length, PerfScriptTokens.ReadUsualBranch(Encoding.ASCII.GetBytes(token.PadRight(100)), out BranchEntry found));
         Assert.Equal(expected, found);
     }
@@ -39,7 +39,7 @@ public class PerfScriptTokensTests
             PerfScriptTokens tokens = new(text);
             Assert.True(tokens.Next(out ReadOnlySpan<byte> token));
             Assert.Equal(token.Length, length);
-            Assert.True(PerfScriptTokens.TryBranch(token, default, out BranchEntry expected));
+            Assert.True(PerfScriptTokens.TryBranch(token, LinkedAddresses.None, out BranchEntry expected));
             Assert.Equal(expected, found);
         }
         Assert.InRange(usual, 50_000, 199_999);
