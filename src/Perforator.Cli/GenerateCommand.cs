@@ -93,7 +93,8 @@ internal static class GenerateCommand
             (string binaryFile, string? debugInfo) = SplitBinary.Of(parsed.GetValue(binary)!, parsed.GetValue(debugFile));
             using ProfiledBinary opened = ProfiledBinary.Load(binaryFile, Debuginfod.Behind(new LocalDebugFiles(debugInfo)), target);
             RecordedBranches inputs = Read(parsed, opened.ToModule(parsed.GetValue(recordedAs)));
-            inputs.Notes.AddRange(CompilerShare.Of(inputs.Branches, opened).Check(target, opened.Path));
+            CompilerShare compilers = CompilerShare.Of(inputs.Branches, opened);
+            inputs.Notes.AddRange(compilers.Check(target, opened.Path));
             CollectNowNotLater();
             FlowChecks checks = new();
             SampleProfile profile = ProfileGenerator.Generate(inputs.Branches, opened, checks);
@@ -111,7 +112,7 @@ internal static class GenerateCommand
             SampleProfileWriteOptions options = new() { Md5Names = parsed.GetValue(md5), GccVersion = gccVersion.Of(parsed) };
             Write(profile, encoding, options, parsed.GetValue(output), inputs.Losses);
             inputs.Notes.AddRange(ConsumerNotes.Of(new ProfileForm(encoding, GccVersion: options.GccVersion), profile));
-            GenerationReport report = GenerationReport.Create(inputs.Branches, opened, profile, checks, inputs.Profiles, inputs.Losses, notes: inputs.Notes);
+            GenerationReport report = GenerationReport.Create(inputs.Branches, opened, profile, checks, inputs.Profiles, inputs.Losses, notes: inputs.Notes, compilers: compilers);
             Console.Error.Write(parsed.GetValue(json) ? report.ToJson() + "\n" : report.ToText());
         });
         return command;

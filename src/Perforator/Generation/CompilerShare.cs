@@ -38,26 +38,30 @@ public sealed class CompilerShare
     /// <summary>The compiler with most samples, as debug info names it; empty when none is told.</summary>
     public string Main => producers.Count == 0 ? "" : producers.OrderByDescending(static p => p.Value).ThenBy(static p => p.Key, StringComparer.Ordinal).First().Key;
 
+    /// <summary>The share of the samples that is in code of a kind that the profile's compiler has use for.</summary>
+    public double UsableBy(TargetCompiler target) => target == TargetCompiler.Clang && Share(SourceCompiler.Gcc) + Share(SourceCompiler.Go) == 0 ? 1 : Share(Wanted(target));
+
     /// <summary>Refuses a profile for a compiler that made none of the code, and notes what else it cannot use.</summary>
     /// <exception cref="UserErrorException">The compiler made none of the code; the message says what to build with.</exception>
     public IEnumerable<string> Check(TargetCompiler target, string path)
     {
-        SourceCompiler wanted = target switch
-        {
-            TargetCompiler.Gcc => SourceCompiler.Gcc,
-            TargetCompiler.Go => SourceCompiler.Go,
-            _ => SourceCompiler.Llvm,
-        };
-        double share = Share(wanted);
+        double share = Share(Wanted(target));
         if (share >= 0.995)
             return [];
         if (share == 0 && target != TargetCompiler.Clang)
             throw new UserErrorException($"{path} was compiled by {Main}, whose lines and names are not {Name(target)}'s: {Build(target)} and record that build");
         string percent = (100 * (1 - share)).ToString("0.0", CultureInfo.InvariantCulture);
-        return target == TargetCompiler.Clang && Share(SourceCompiler.Gcc) + Share(SourceCompiler.Go) == 0
+        return UsableBy(target) == 1
             ? []
             : [$"{percent} % of the samples are in code that {Name(target)} did not compile (mostly {Main}): it can use little of them; {Build(target)} and record that build"];
     }
+
+    private static SourceCompiler Wanted(TargetCompiler target) => target switch
+    {
+        TargetCompiler.Gcc => SourceCompiler.Gcc,
+        TargetCompiler.Go => SourceCompiler.Go,
+        _ => SourceCompiler.Llvm,
+    };
 
     private static string Name(TargetCompiler target) => target switch
     {

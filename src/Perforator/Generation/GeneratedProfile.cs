@@ -59,7 +59,8 @@ public sealed record GeneratedProfile(byte[] Bytes, GenerationReport Report)
         if (form.HasSymbolList)
             profile.Symbols.UnionWith(binary.FunctionNames());
         byte[] bytes = form.ToBytes(profile, losses);
-        string[] notes = [.. CompilerShare.Of(branches, binary).Check(form.Target, binary.Path), .. ConsumerNotes.Of(form, profile)];
-        return new GeneratedProfile(bytes, GenerationReport.Create(branches, binary, profile, checks, (ulong)totalProfiles, losses, service, notes));
+        CompilerShare compilers = CompilerShare.Of(branches, binary);
+        string[] notes = [.. compilers.Check(form.Target, binary.Path), .. ConsumerNotes.Of(form, profile)];
+        return new GeneratedProfile(bytes, GenerationReport.Create(branches, binary, profile, checks, (ulong)totalProfiles, losses, service, notes, compilers));
     }
 }

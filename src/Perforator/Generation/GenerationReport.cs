@@ -77,6 +77,12 @@ public sealed record GenerationReport
     /// <summary>The share of all samples in those functions, from 0 to 1.</summary>
     public required double HotFunctionCoverage { get; init; }
 
+    /// <summary>The compiler of most of the code that was observed, as debug info names it; empty when that is not told.</summary>
+    public string Compiler { get; init; } = "";
+
+    /// <summary>The share of the samples that can be used: in functions with debug info, of the compiler that the profile is for, from 0 to 1.</summary>
+    public required double UsableShare { get; init; }
+
     /// <summary>How well the branches fit the code.</summary>
     public required FlowChecks Checks { get; init; }
 
@@ -95,9 +101,10 @@ public sealed record GenerationReport
     /// <param name="inputLosses">What the inputs lost before branches could be attributed to the binary.</param>
     /// <param name="service">The service, when the profile is of one.</param>
     /// <param name="notes">How the inputs were understood where that is not plain.</param>
+    /// <param name="compilers">What compiled the code that was observed.</param>
     public static GenerationReport Create(
         BranchProfile branches, ProfiledBinary binary, SampleProfile profile, FlowChecks checks, ulong totalProfiles, LossCounts? inputLosses = null,
-        string? service = null, IReadOnlyList<string>? notes = null)
+        string? service = null, IReadOnlyList<string>? notes = null, CompilerShare? compilers = null)
     {
         LossCounts losses = new();
         losses.Merge(branches.Losses);
@@ -126,6 +133,8 @@ public sealed record GenerationReport
             Density = quality.Density,
             HotFunctions = quality.HotFunctions.Count,
             HotFunctionCoverage = quality.HotCoverage,
+            Compiler = compilers?.Main ?? "",
+            UsableShare = checks.UsableShare * (compilers?.UsableBy(binary.Target) ?? 1),
             Checks = checks,
             Losses = losses,
             Notes = [.. notes ?? [], .. AddressNote(branches), .. IdentityNote(binary)],
@@ -159,6 +168,9 @@ public sealed record GenerationReport
             if (BranchCountMapSize == 0)
                 return "Lower quality: made of sampled addresses alone, which do not tell calls or how often code ran that is quick. "
                     + "Record branch stacks: perf record -j any,u where the CPU has them, else perforator record, whose software recorder needs no such CPU.";
+            if (UsableShare < 0.5)
+                return string.Create(CultureInfo.InvariantCulture,
+                    $"Only {100 * UsableShare:0.#} % of the samples could be used: the rest is in code without debug info or of another compiler ({(Compiler.Length > 0 ? $"mostly {Compiler}" : "which the debug info does not name")}).");
             return ratio >= GoodRatio ? null : string.Create(CultureInfo.InvariantCulture,
                 $"TakenBranchesToExecutableBytesRatio is below {GoodRatio:0.0}: record {Math.Ceiling(GoodRatio / Math.Max(ratio, 1e-6)):0} times as much (longer, on more hosts, or at a higher rate) before trusting the profile.");
         }
@@ -192,7 +204,6 @@ public sealed record GenerationReport
         json["exactAddressSamples"] = ExactAddressSamples;
         json["summary"] = ReportJson.Of(Summary);
         json["findings"] = new JsonArray([.. Checks.Findings().Select(f => new JsonObject { ["samples"] = f.Samples, ["of"] = f.Of, ["what"] = f.What })]);
-        json["usableShare"] = Checks.UsableShare;
         json["losses"] = ReportJson.Of(Losses);
         json["notes"] = new JsonArray([.. Notes.Select(note => JsonValue.Create(note))]);
         json["advice"] = Advice;
@@ -221,6 +232,9 @@ public sealed record GenerationReport
         yield return (nameof(HotFunctions), HotFunctions);
         yield return (nameof(HotFunctionCoverage), HotFunctionCoverage);
         yield return (nameof(Density), Density);
+        if (Compiler.Length > 0)
+            yield return (nameof(Compiler), Compiler);
+        yield return (nameof(UsableShare), UsableShare);
     }
 
     private static string Percent(ulong part, ulong of) =>

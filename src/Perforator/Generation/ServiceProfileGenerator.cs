@@ -70,8 +70,9 @@ public static class ServiceProfileGenerator
             SampleProfile profile = ProfileGenerator.Generate(flow, binary, checks);
             if (form.HasSymbolList)
                 profile.Symbols.UnionWith(binary.FunctionNames());
-            string[] notes = [.. CompilerShare.Of(sum, binary).Check(form.Target, path)];
-            report.Add(GenerationReport.Create(sum, binary, profile, checks, report.TotalProfiles, notes: notes) with { Binary = path }, CodeEffect.Of(sum, flow, binary));
+            CompilerShare compilers = CompilerShare.Of(sum, binary);
+            string[] notes = [.. compilers.Check(form.Target, path)];
+            report.Add(GenerationReport.Create(sum, binary, profile, checks, report.TotalProfiles, notes: notes, compilers: compilers) with { Binary = path }, CodeEffect.Of(sum, flow, binary));
             if (profile.Functions.Count == 0)
                 report.Problem = "none of its branches fall into functions with debug info; build it with -g";
             return report.Problem is null ? new GeneratedBuild(profile, report) : null;

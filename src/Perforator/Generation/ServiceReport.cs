@@ -131,7 +131,7 @@ public sealed class ServiceReport
             build.ShareOfProfile = samples == 0 ? 0 : build.SamplesInProfile / samples;
             if (build is not { Problem: null, Generation: { } generation })
                 continue;
-            usable += build.ShareOfBranches * generation.Checks.UsableShare;
+            usable += build.ShareOfBranches * generation.UsableShare;
             all.Merge(generation.Losses);
         }
         ProfileSummary summary = ProfileSummary.Compute(profile);
