@@ -1,5 +1,7 @@
 using System.Text;
 using Perforator.Branches;
+using Perforator.Elf;
+using Perforator.Inputs;
 using Perforator.PerfScript;
 using Perforator.Tests.PerfData;
 
@@ -34,7 +36,7 @@ public sealed class PerfScriptFormsTests : IDisposable
     [Fact]
     public void Addresses_with_build_ids_of_several_binaries_are_each_its_own()
     {
-        Elf.LoadSegment code = new(new(0x1000), new(0x1000), 0x1000, 0x1000, IsExecutable: true);
+        LoadSegment code = new(new(0x1000), new(0x1000), 0x1000, 0x1000, IsExecutable: true);
         Module program = new(BuildId.Parse("aaaaaaaa11"), "/bin/program", [code]), library = new(BuildId.Parse("bbbbbbbb22"), "/lib/library", [code]);
         string path = folder.Write("ids.script", """
             aaaaaaaa11:0x1030/aaaaaaaa11:0x1010/M/-/-/3  aaaaaaaa11:0x1020/aaaaaaaa11:0x1000/-/-/-/0
@@ -43,7 +45,7 @@ public sealed class PerfScriptFormsTests : IDisposable
             cccccccc33:0x1030/cccccccc33:0x1010/-/-/-/3
             """);
         using FileStream file = File.OpenRead(path);
-        BranchProfileSet set = Inputs.RecordedInput.Read(file, path, new Inputs.RecordedBinaries([program, library])).Set;
+        BranchProfileSet set = RecordedInput.Read(file, path, new RecordedBinaries([program, library])).Set;
         Assert.Equal((3UL, 2UL), (set.Profiles[program.BuildId].BranchEntries, set.Profiles[library.BuildId].BranchEntries));
         Assert.Equal((2UL, 1UL), (set.Profiles[program.BuildId].Branches.InternalTotal, set.Profiles[library.BuildId].Branches.InternalTotal));
         Assert.Equal(1UL, set.Losses[BranchAggregator.ExternalBranch]);
