@@ -7,6 +7,7 @@ namespace Perforator.Api;
 [JsonSerializable(typeof(UploadReceipt))]
 [JsonSerializable(typeof(IReadOnlyList<ServiceSummary>))]
 [JsonSerializable(typeof(ServiceDetail))]
+[JsonSerializable(typeof(IReadOnlyList<BuildSummary>))]
 [JsonSerializable(typeof(PgoAnswer))]
 [JsonSerializable(typeof(PgoJob))]
 [JsonSerializable(typeof(HistoryPage))]

@@ -14,6 +14,7 @@ public static class ApiRoutes
 
     public const string Services = "api/v1/services";
     public const string Service = "api/v1/services/{service}";
+    public const string Builds = "api/v1/services/{service}/builds";
     public const string Branches = "api/v1/services/{service}/branches";
     public const string Pgo = "api/v1/services/{service}/pgo";
     public const string PgoOfHash = "api/v1/services/{service}/pgo/{hash}";

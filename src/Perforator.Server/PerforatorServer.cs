@@ -4,6 +4,7 @@ using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.OpenApi;
 using Perforator.Api;
 using Perforator.Server.Auth;
 using Perforator.Server.Demand;
@@ -97,7 +98,13 @@ public sealed class PerforatorServer : IAsyncDisposable
             json.SerializerOptions.TypeInfoResolverChain.Insert(1, ServerJson.Default);
         });
         builder.Services.AddProblemDetails();
-        builder.Services.AddOpenApi();
+        builder.Services.AddOpenApi(static options => options.AddOperationTransformer(static (operation, _, _) =>
+        {
+            // Whatever a route answers besides, errors are alike everywhere.
+            operation.Responses ??= [];
+            operation.Responses.TryAdd("default", new OpenApiResponse { Description = "An error: problem details (RFC 9457), application/problem+json" });
+            return Task.CompletedTask;
+        }));
         builder.Services
             .AddSingleton(settings)
             .AddSingleton(storage)
@@ -135,7 +142,7 @@ public sealed class PerforatorServer : IAsyncDisposable
             app.Use(PageEndpoint.Below(prefix));
         app.UseRouting();
         app.Use(app.Services.GetRequiredService<AccessControl>().Handle);
-        app.MapOpenApi();
+        app.MapOpenApi("/api/{documentName}/openapi.json");
         HealthEndpoint.Map(app);
         Observability.MapMetrics(app);
         if (settings.Role == ServerRole.Worker)

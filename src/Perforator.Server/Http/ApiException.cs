@@ -48,8 +48,8 @@ internal static class ProblemResponses
     /// <summary>Says what routing refused before any of our code ran.</summary>
     private static string Describe(HttpContext context) => context.Response.StatusCode switch
     {
-        StatusCodes.Status415UnsupportedMediaType => $"content type '{context.Request.ContentType}' is not what {context.Request.Path} takes; see /openapi/v1.json",
-        _ => $"{context.Request.Method} {context.Request.Path} is not part of the API; see /openapi/v1.json",
+        StatusCodes.Status415UnsupportedMediaType => $"content type '{context.Request.ContentType}' is not what {context.Request.Path} takes; see /api/v1/openapi.json",
+        _ => $"{context.Request.Method} {context.Request.Path} is not part of the API; see /api/v1/openapi.json",
     };
 
     private static (int Status, string Detail)? Describe(Exception e) => e switch

@@ -16,8 +16,8 @@ internal static class HistoryEndpoint
 
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet(ApiRoutes.History, List).WithSummary("Profiles generated of a service, the latest first").Requires(Role.Read);
-        routes.MapGet(ApiRoutes.Names, Names).WithSummary("The names that stand for profiles of a service").Requires(Role.Read);
+        routes.MapGet(ApiRoutes.History, List).WithSummary("Profiles generated of a service, the latest first").WithEntityTag().Requires(Role.Read);
+        routes.MapGet(ApiRoutes.Names, Names).WithSummary("The names that stand for profiles of a service").WithEntityTag().Requires(Role.Read);
         routes.MapGet(ApiRoutes.Name, Name)
             .ProducesProblem(StatusCodes.Status404NotFound).WithSummary("What a name stands for").Requires(Role.Read);
         routes.MapPut(ApiRoutes.Name, Put)

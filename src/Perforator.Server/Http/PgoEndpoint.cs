@@ -2,6 +2,7 @@ using System.Globalization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Net.Http.Headers;
 using Perforator.Api;
 using Perforator.Server.Auth;
 using Perforator.Server.Results;
@@ -64,8 +65,7 @@ internal static class PgoEndpoint
         if (bytes is null)
             throw ApiException.NotFound("there is no such result; ask for the pgo profile again");
         context.Response.Headers.CacheControl = "private, max-age=31536000, immutable";
-        context.Response.Headers.ETag = $"\"{hash}\"";
-        return TypedResults.Bytes(bytes, ApiMediaTypes.Bytes);
+        return TypedResults.Bytes(bytes, ApiMediaTypes.Bytes, entityTag: new EntityTagHeaderValue($"\"{hash}\""));
     }
 
     /// <summary>Reads a request's query.</summary>

@@ -18,10 +18,16 @@ internal static class ServicesEndpoint
 
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet(ApiRoutes.Services, List).WithSummary("All services with profiles").Requires(Role.Read);
+        routes.MapGet(ApiRoutes.Services, List)
+            .ProducesProblem(StatusCodes.Status400BadRequest)
+            .WithSummary("Services with profiles, by name: all of them, or limit of those after a name; Link has the next page").WithEntityTag().Requires(Role.Read);
+        routes.MapGet(ApiRoutes.Builds, Builds)
+            .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status404NotFound)
+            .WithSummary("A service's builds, those that hosts run now first: all of them, or limit of those after a build id; Link has the next page")
+            .WithEntityTag().Requires(Role.Read);
         routes.MapGet(ApiRoutes.Service, Get)
             .ProducesProblem(StatusCodes.Status404NotFound)
-            .WithSummary("One service's builds, those that hosts run now first, and the labels of its profiles").Requires(Role.Read);
+            .WithSummary("One service's builds, those that hosts run now first, and the labels of its profiles").WithEntityTag().Requires(Role.Read);
         routes.MapDelete(ApiRoutes.Service, Delete)
             .Produces(StatusCodes.Status204NoContent).ProducesProblem(StatusCodes.Status404NotFound)
             .WithSummary("Forgets a service with all its profiles").Requires(Role.Admin);
@@ -31,12 +37,34 @@ internal static class ServicesEndpoint
             .WithSummary("The sum of a build's branch profiles, for generating elsewhere").Requires(Role.Read);
     }
 
-    private static async Task<Ok<IReadOnlyList<ServiceSummary>>> List(HttpContext context, ServerStorage storage, CancellationToken stop) =>
-        TypedResults.Ok<IReadOnlyList<ServiceSummary>>(
-        [
-            .. (await storage.Profiles.ListServicesAsync(stop)).Where(service => context.Caller().Gives(Role.Read, service.Service))
-                .Select(static s => new ServiceSummary(s.Service, s.Builds, s.Uploads, s.Samples, s.LastSeen)),
-        ]);
+    private static async Task<Ok<IReadOnlyList<ServiceSummary>>> List(HttpContext context, int? limit, string? after, ServerStorage storage, CancellationToken stop)
+    {
+        IEnumerable<ServiceSummary> services = (await storage.Profiles.ListServicesAsync(stop))
+            .Where(service => context.Caller().Gives(Role.Read, service.Service) && (after is null || string.CompareOrdinal(service.Service, after) > 0))
+            .Select(static s => new ServiceSummary(s.Service, s.Builds, s.Uploads, s.Samples, s.LastSeen));
+        return TypedResults.Ok(Page(context, services, limit, static service => service.Service));
+    }
+
+    private static async Task<Ok<IReadOnlyList<BuildSummary>>> Builds(
+        HttpContext context, string service, int? limit, string? after, ServerStorage storage, ProfileReader reader, CancellationToken stop)
+    {
+        IReadOnlyList<BuildSummary> builds = (await Get(service, storage, reader, stop)).Value!.Builds;
+        IEnumerable<BuildSummary> rest = after is null ? builds : builds.SkipWhile(build => build.BuildId != after).Skip(1);
+        return TypedResults.Ok(Page(context, rest, limit, static build => build.BuildId));
+    }
+
+    /// <summary>The first of what there is, with a link to those that follow (RFC 8288).</summary>
+    private static IReadOnlyList<T> Page<T>(HttpContext context, IEnumerable<T> all, int? limit, Func<T, string> keyOf)
+    {
+        if (limit is <= 0)
+            throw ApiException.BadRequest("limit is 1 or more");
+        List<T> page = [.. limit is { } most ? all.Take((int)Math.Min(most + 1L, int.MaxValue)) : all];
+        if (limit is not { } size || page.Count <= size)
+            return page;
+        page.RemoveAt(size);
+        context.Response.Headers.Link = $"<{context.Request.Path}?limit={size}&after={Uri.EscapeDataString(keyOf(page[^1]))}>; rel=\"next\"";
+        return page;
+    }
 
     private static async Task<Ok<ServiceDetail>> Get(string service, ServerStorage storage, ProfileReader reader, CancellationToken stop)
     {

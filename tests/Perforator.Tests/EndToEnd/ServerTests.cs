@@ -115,7 +115,7 @@ public class ServerTests
         using (StringContent text = new("x"))
         using (HttpResponseMessage response = await server.Http.PostAsync("api/v1/profiles", text))
             Assert.Contains("content type", await DetailAsync(response), StringComparison.Ordinal);
-        string openApi = await server.Http.GetStringAsync("openapi/v1.json");
+        string openApi = await server.Http.GetStringAsync("api/v1/openapi.json");
         foreach (string route in (string[])["/api/v1/profiles", "/api/v1/binaries/{buildId}", "/api/v1/services/{service}"])
             Assert.Contains($"\"{route}\"", openApi, StringComparison.Ordinal);
         Assert.Contains("\"ok\"", await server.Http.GetStringAsync("health"), StringComparison.Ordinal);

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Text.Json;
 using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Tests.Infrastructure;
@@ -86,6 +87,31 @@ public sealed class ServiceApiTests : IClassFixture<LoopProgram>, IDisposable
         FitAnswer fit = await client.GetFitAsync("loop", europe.Profile, program.BuildId.ToString(), Stop);
         Assert.Equal((1.0, program.BuildId.ToString()), (fit.Report.GetProperty("share").GetDouble(), fit.BuildId));
         await FailsAsync(() => client.GetFitAsync("loop", europe.Profile, "bb02", Stop), ServerFailure.Unusable);
+    }
+
+    [Fact]
+    public async Task Lists_come_by_pages_and_what_a_client_has_is_not_sent_again()
+    {
+        foreach (string service in (string[])["a", "b", "c"])
+            await server.UploadAsync(program.Recorded(rounds: 10, service: service));
+        List<string> names = [];
+        for (string? path = "api/v1/services?limit=2"; path is not null;)
+        {
+            using HttpResponseMessage page = await server.Http.GetAsync(path);
+            using JsonDocument body = JsonDocument.Parse(await page.Content.ReadAsStringAsync());
+            names.AddRange(body.RootElement.EnumerateArray().Select(static one => one.GetProperty("service").GetString()!));
+            path = page.Headers.TryGetValues("Link", out IEnumerable<string>? link) ? link.Single().Split('<', '>')[1] : null;
+        }
+        Assert.Equal(["a", "b", "c"], names);
+        foreach (string path in (string[])["api/v1/services", "api/v1/services/a", "api/v1/services/a/builds", "api/v1/services/a/history"])
+        {
+            using HttpResponseMessage first = await server.Http.GetAsync(path);
+            using HttpRequestMessage again = new(HttpMethod.Get, path) { Headers = { IfNoneMatch = { first.Headers.ETag! } } };
+            using HttpResponseMessage second = await server.Http.SendAsync(again);
+            Assert.Equal((HttpStatusCode.NotModified, ""), (second.StatusCode, await second.Content.ReadAsStringAsync()));
+        }
+        using HttpResponseMessage refused = await server.Http.GetAsync("api/v1/services?limit=0");
+        Assert.Equal((HttpStatusCode.BadRequest, "application/problem+json"), (refused.StatusCode, refused.Content.Headers.ContentType?.MediaType));
     }
 
     [Fact]
