@@ -15,13 +15,16 @@ internal static class FolderLock
             if (!Directory.Exists(folder))
                 Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
             // FileShare.None is flock(2) here: the kernel lets go of it however the process ends.
-            return new FileStream(Path.Combine(folder, "lock"), new FileStreamOptions
+            FileStream held = new(Path.Combine(folder, "lock"), new FileStreamOptions
             {
                 Mode = FileMode.OpenOrCreate,
                 Access = FileAccess.ReadWrite,
                 Share = FileShare.None,
                 UnixCreateMode = PrivateFolder.OfFiles,
             });
+            // Whoever may read it may hold it: earlier versions let everybody.
+            File.SetUnixFileMode(held.SafeFileHandle, PrivateFolder.OfFiles);
+            return held;
         }
         catch (IOException e) when (e.HResult == EWOULDBLOCK)
         {

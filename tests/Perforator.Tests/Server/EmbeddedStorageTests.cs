@@ -90,6 +90,10 @@ public sealed class EmbeddedStorageTests : IDisposable
     public async Task What_was_stored_is_there_after_reopening_and_open_to_its_user_alone()
     {
         byte[] encoded = BranchProfileCodec.Encode(Uploads.Set());
+        Directory.CreateDirectory(folder["data"]);
+        File.WriteAllText(folder["data/lock"], "");
+        Tool.Run("chmod", ["700", folder["data"]]).Succeeded();
+        Tool.Run("chmod", ["644", folder["data/lock"]]).Succeeded();
         await using (ServerStorage storage = await OpenAsync())
         {
             await storage.Objects.PutAsync(ObjectKeys.Upload("aa"), encoded, Stop);
