@@ -42,7 +42,7 @@ internal static class ServicesEndpoint
         IEnumerable<ServiceSummary> services = (await storage.Profiles.ListServicesAsync(stop))
             .Where(service => context.Caller().Gives(Role.Read, service.Service) && (after is null || string.CompareOrdinal(service.Service, after) > 0))
             .Select(static s => new ServiceSummary(s.Service, s.Builds, s.Uploads, s.Samples, s.LastSeen));
-        return TypedResults.Ok(Page(context, services, limit, static service => service.Service));
+        return TypedResults.Ok<IReadOnlyList<ServiceSummary>>(Page(context, services, limit, static service => service.Service));
     }
 
     private static async Task<Ok<IReadOnlyList<BuildSummary>>> Builds(
@@ -50,11 +50,11 @@ internal static class ServicesEndpoint
     {
         IReadOnlyList<BuildSummary> builds = (await Get(service, storage, reader, stop)).Value!.Builds;
         IEnumerable<BuildSummary> rest = after is null ? builds : builds.SkipWhile(build => build.BuildId != after).Skip(1);
-        return TypedResults.Ok(Page(context, rest, limit, static build => build.BuildId));
+        return TypedResults.Ok<IReadOnlyList<BuildSummary>>(Page(context, rest, limit, static build => build.BuildId));
     }
 
     /// <summary>The first of what there is, with a link to those that follow (RFC 8288).</summary>
-    private static IReadOnlyList<T> Page<T>(HttpContext context, IEnumerable<T> all, int? limit, Func<T, string> keyOf)
+    private static List<T> Page<T>(HttpContext context, IEnumerable<T> all, int? limit, Func<T, string> keyOf)
     {
         if (limit is <= 0)
             throw ApiException.BadRequest("limit is 1 or more");
