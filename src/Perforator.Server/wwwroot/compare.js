@@ -3,6 +3,9 @@ import { html, link, keep, useApi, Answer, Name, Table, ServiceHead, count, day,
 import { service as path, query as ask } from "./api.js";
 import { Flame } from "./flame.js";
 
+/** How many of a kind are shown. */
+const Shown = 15;
+
 export function Compare({ path: [, service], query }) {
   const history = useApi(path(service, "/history?limit=100")), builds = useApi(path(service));
   const from = useSide(service, query, "from"), to = useSide(service, query, "to");
@@ -27,8 +30,8 @@ function useSide(service, query, side) {
 }
 
 function Both({ service, from, to, query }) {
-  const changes = (list, title) => html`<section><h2>${title}</h2><${Table} name=${title} rows=${list} columns=${[["Function", f => html`<${Name} text=${f.function} />`], ["Before", f => count(f.fromSamples), 1], ["After", f => count(f.toSamples), 1]]} /></section>`;
-  const inlining = (list, title) => html`<section><h2>${title}</h2><${Table} name=${title} rows=${list} columns=${[["Inlined", c => html`<${Name} text=${c.callee} />`], ["into", c => html`<${Name} text=${c.function} />`], ["Samples", c => count(c.samples), 1]]} /></section>`;
+  const changes = (list, title) => html`<section><h2>${title}</h2><${Table} name=${title} rows=${list.slice(0, Shown)} columns=${[["Function", f => html`<${Name} text=${f.function} />`], ["Before", f => count(f.fromSamples), 1], ["After", f => count(f.toSamples), 1]]} />${list.length > Shown && html`<p class="dim">and ${list.length - Shown} more; perforator pgo --diff has all.</p>`}</section>`;
+  const inlining = (list, title) => html`<section><h2>${title}</h2><${Table} name=${title} rows=${list.slice(0, Shown)} columns=${[["Inlined", c => html`<${Name} text=${c.callee} />`], ["into", c => html`<${Name} text=${c.function} />`], ["Samples", c => count(c.samples), 1]]} />${list.length > Shown && html`<p class="dim">and ${list.length - Shown} more; perforator pgo --diff has all.</p>`}</section>`;
   return html`<${Answer} of=${useApi(ask(path(service, "/diff"), { from, to }))}>${diff => html`<p>The two overlap by <strong>${percent(diff.overlap)}</strong>:
       <a href=${link(["profile", service, from])}><code>${from.slice(0, 12)}</code></a> before, <a href=${link(["profile", service, to])}><code>${to.slice(0, 12)}</code></a> after.</p>
     <div class="columns">${changes(diff.becameHot, "Became hot")}${changes(diff.becameCold, "Became cold")}${inlining(diff.inliningGained, "Inlining gained")}${inlining(diff.inliningLost, "Inlining lost")}</div>`}<//>
