@@ -1,3 +1,4 @@
+using Perforator.Api;
 using Perforator.Elf;
 using Perforator.Symbolize;
 
@@ -5,36 +6,25 @@ namespace Perforator.Cli;
 
 /// <summary>
 /// Debug files from the servers that DEBUGINFOD_URLS names, after those that are here. They are kept where elfutils' client keeps them, so that
-/// each is fetched once for all tools: debuginfod(8), GET /buildid/BUILDID/debuginfo.
+/// each is fetched once for all tools.
 /// </summary>
 internal sealed class Debuginfod : IDebugFiles
 {
-    /// <summary>No server that does not answer is waited for longer.</summary>
-    private static readonly TimeSpan DefaultTimeout = TimeSpan.FromSeconds(90);
-
     private readonly IDebugFiles local;
-    private readonly Uri[] servers;
+    private readonly DebuginfodServers servers;
     private readonly string cache;
-    private readonly TimeSpan timeout;
 
-    private Debuginfod(IDebugFiles local, Uri[] servers, string cache, TimeSpan timeout) =>
-        (this.local, this.servers, this.cache, this.timeout) = (local, servers, cache, timeout);
+    private Debuginfod(IDebugFiles local, DebuginfodServers servers, string cache) => (this.local, this.servers, this.cache) = (local, servers, cache);
 
     /// <summary>Asks the servers where others have nothing; where the environment names no server, just the others.</summary>
     public static IDebugFiles Behind(IDebugFiles local)
     {
-        Uri[] servers =
-        [
-            .. (Environment.GetEnvironmentVariable("DEBUGINFOD_URLS") ?? "").Split(' ', StringSplitOptions.RemoveEmptyEntries)
-                .Where(static url => url.StartsWith("http", StringComparison.Ordinal) && Uri.IsWellFormedUriString(url, UriKind.Absolute))
-                .Select(static url => new Uri(url.EndsWith('/') ? url : url + "/")),
-        ];
-        if (servers.Length == 0)
+        DebuginfodServers servers = DebuginfodServers.OfEnvironment();
+        if (servers.Urls.Count == 0)
             return local;
         string cache = Environment.GetEnvironmentVariable("DEBUGINFOD_CACHE_PATH") ?? Path.Combine(
             Environment.GetEnvironmentVariable("XDG_CACHE_HOME") ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache"), "debuginfod_client");
-        TimeSpan timeout = int.TryParse(Environment.GetEnvironmentVariable("DEBUGINFOD_TIMEOUT"), out int seconds) && seconds > 0 ? TimeSpan.FromSeconds(seconds) : DefaultTimeout;
-        return new Debuginfod(local, servers, cache, timeout);
+        return new Debuginfod(local, servers, cache);
     }
 
     /// <inheritdoc/>
@@ -50,7 +40,23 @@ internal sealed class Debuginfod : IDebugFiles
     }
 
     /// <inheritdoc/>
-    public ElfFile? FindSupplement(ElfFile file, LossCounts losses) => local.FindSupplement(file, losses);
+    public ElfFile? FindSupplement(ElfFile file, LossCounts losses)
+    {
+        LossCounts here = new();
+        if (local.FindSupplement(file, here) is { } found)
+            return found;
+        // That a link is damaged, the local search has told.
+        try
+        {
+            if ((DebugLink.OfSupplement(file) ?? DebugLink.OfDebugSup(file)) is { } link && Fetch(link.Id, losses) is { } fetched)
+                return fetched;
+        }
+        catch (Bytes.MalformedInputException)
+        {
+        }
+        losses.Merge(here);
+        return null;
+    }
 
     /// <inheritdoc/>
     public ElfFile? FindPackage(ElfFile linked, LossCounts losses) => local.FindPackage(linked, losses);
@@ -64,12 +70,12 @@ internal sealed class Debuginfod : IDebugFiles
         string path = Path.Combine(cache, id.ToString(), "debuginfo");
         if (Open(path, id) is { } known)
             return known;
-        using HttpClient client = new() { Timeout = timeout };
-        foreach (Uri server in servers)
+        using HttpClient client = new() { Timeout = servers.Timeout };
+        foreach (Uri server in servers.Urls)
         {
             try
             {
-                using HttpRequestMessage request = new(HttpMethod.Get, new Uri(server, $"buildid/{id}/debuginfo"));
+                using HttpRequestMessage request = new(HttpMethod.Get, DebuginfodServers.DebugInfo(server, id));
                 using HttpResponseMessage answer = client.Send(request, HttpCompletionOption.ResponseHeadersRead);
                 if (answer.StatusCode == System.Net.HttpStatusCode.NotFound)
                     continue;

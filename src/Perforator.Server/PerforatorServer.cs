@@ -110,6 +110,8 @@ public sealed class PerforatorServer : IAsyncDisposable
             .AddSingleton(storage)
             .AddSingleton(TimeProvider.System)
             .AddSingleton<BinaryIngest>()
+            .AddSingleton(Api.DebuginfodServers.OfEnvironment())
+            .AddSingleton<DebuginfodSource>()
             .AddSingleton<ProfileIngest>()
             .AddSingleton<UploadBodies>()
             .AddSingleton(new EnrolmentFile(settings.EnrolmentFile))

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging.Abstractions;
 using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Server.Demand;
@@ -34,7 +35,8 @@ public static class DemoStore
         await using ServerStorage storage = await EmbeddedStorage.OpenAsync(folder, clock, stop);
         using ProfileIngest profiles = new(storage, settings, clock, new Planner(storage, new EnrolmentFile(null), clock));
         BinaryIngest binaries = new(storage, settings, clock);
-        PgoResults results = new(new ProfileReader(storage), storage, clock);
+        using DebuginfodSource none = new(new Api.DebuginfodServers([], TimeSpan.Zero), binaries, NullLogger<DebuginfodSource>.Instance);
+        PgoResults results = new(new ProfileReader(storage), storage, none, clock);
         for (int release = 1; release <= 3; release++)
         {
             using Stream binary = Resource($"release-{release}");

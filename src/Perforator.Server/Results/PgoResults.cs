@@ -12,6 +12,7 @@ using Perforator.Generation;
 using Perforator.SampleProfiles;
 using Perforator.Server.Domain;
 using Perforator.Server.Http;
+using Perforator.Server.Ingest;
 using Perforator.Server.Storage;
 
 namespace Perforator.Server.Results;
@@ -42,15 +43,17 @@ internal sealed class PgoResults
 
     private readonly ProfileReader reader;
     private readonly ServerStorage storage;
+    private readonly DebuginfodSource debuginfod;
     private readonly TimeProvider time;
 
     /// <summary>Told when a task of this process ends, so that who waits for it need not ask the database.</summary>
     private readonly ConcurrentDictionary<string, TaskCompletionSource> waiting = [];
 
-    public PgoResults(ProfileReader reader, ServerStorage storage, TimeProvider time)
+    public PgoResults(ProfileReader reader, ServerStorage storage, DebuginfodSource debuginfod, TimeProvider time)
     {
         this.reader = reader;
         this.storage = storage;
+        this.debuginfod = debuginfod;
         this.time = time;
     }
 
@@ -133,6 +136,8 @@ internal sealed class PgoResults
         Inputs inputs = await InputsAsync(order.Service, order.Request, stop);
         if (await FindAsync(inputs.Key, stop) is not null)
             return inputs.Key;
+        if (await debuginfod.FillAsync(inputs.Files, stop))
+            inputs = await InputsAsync(order.Service, order.Request, stop);
         SelectedProfiles selected = inputs.Selected;
         ServiceObservations observed = await ObserveAsync(selected, inputs.Builds, stop);
         ServiceProfile generated;

@@ -45,7 +45,7 @@ internal sealed class StoredBinaries : IBinaries, IDisposable
             executable.HasDebugInfo ? null : Of(id, BinaryKind.Debug), Of(id, BinaryKind.SplitDebug), shared, Lease);
         try
         {
-            ProfiledBinary opened = ProfiledBinary.Load(binary, debugFiles);
+            ProfiledBinary opened = ProfiledBinary.Load(binary, debugFiles, target);
             if (opened.BuildId == id)
                 return opened;
             opened.Dispose();

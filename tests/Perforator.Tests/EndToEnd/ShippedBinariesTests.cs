@@ -57,6 +57,60 @@ public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture
         Assert.Equal(Expected, Tool.Cli("generate", "--binary", binary, "--debug-file", store, "--perf-data", Recording, "--format", "text").Succeeded().Output);
     }
 
+    /// <summary>Two debuginfod servers on loopback.</summary>
+    /// <param name="urls">Their addresses as DEBUGINFOD_URLS has them.</param>
+    private static HttpListener Listen(out string urls)
+    {
+        int port;
+        using (TcpListener free = new(IPAddress.Loopback, 0))
+        {
+            free.Start();
+            port = ((IPEndPoint)free.LocalEndpoint).Port;
+        }
+        HttpListener server = new() { Prefixes = { $"http://127.0.0.1:{port}/" } };
+        server.Start();
+        urls = $"http://127.0.0.1:{port}/empty http://127.0.0.1:{port}";
+        return server;
+    }
+
+    /// <summary>Answers two requests, the second with a file, and tells what was asked for.</summary>
+    private static Task<List<string>> ServeSecondAsync(HttpListener server, byte[] content) => Task.Run(async () =>
+    {
+        List<string> asked = [];
+        while (asked.Count < 2)
+        {
+            HttpListenerContext context = await server.GetContextAsync();
+            asked.Add(context.Request.Url!.AbsolutePath);
+            context.Response.StatusCode = asked.Count == 1 ? 404 : 200;
+            if (asked.Count == 2)
+                await context.Response.OutputStream.WriteAsync(content);
+            context.Response.Close();
+        }
+        return asked;
+    });
+
+    /// <summary>A stripped binary in the server's store is given its debug info by debuginfod, once: then the store has it.</summary>
+    [Fact]
+    public async Task The_server_takes_debug_info_from_debuginfod_into_its_store()
+    {
+        (string binary, string debug) = Split();
+        byte[] content = File.ReadAllBytes(debug);
+        File.Delete(debug);
+        using HttpListener debuginfod = Listen(out string urls);
+        using ServerProcess server = ServerProcess.Start([], new Dictionary<string, string> { ["DEBUGINFOD_URLS"] = urls }, folder["data"]);
+        Tool.Cli("import", Recording, "--service", "prog", "--binary", binary, "--server", server.Address.ToString()).Succeeded();
+        Task<List<string>> serving = ServeSecondAsync(debuginfod, content);
+        string[] arguments = ["pgo", "prog", "--server", server.Address.ToString(), "--format", "text", "-o"];
+        Tool.Cli([.. arguments, folder["first"]]).Succeeded();
+        Assert.Equal(Expected, File.ReadAllText(folder["first"]));
+        string id = BuildIdOf(binary);
+        Assert.Equal([$"/empty/buildid/{id}/debuginfo", $"/buildid/{id}/debuginfo"], await serving);
+        debuginfod.Stop();
+        // Another selection is another profile, made without asking again.
+        Tool.Cli([.. arguments, folder["second"], "--half-life", "none"]).Succeeded();
+        Assert.Equal(Expected, File.ReadAllText(folder["second"]));
+    }
+
     /// <summary>Fetched once, then from the cache; a server that has another file, or none, is named.</summary>
     [Fact]
     public async Task Debug_info_comes_from_debuginfod()
@@ -65,29 +119,9 @@ public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture
         byte[] content = File.ReadAllBytes(debug);
         File.Delete(debug);
         string id = BuildIdOf(binary);
-        int port;
-        using (TcpListener free = new(IPAddress.Loopback, 0))
-        {
-            free.Start();
-            port = ((IPEndPoint)free.LocalEndpoint).Port;
-        }
-        using HttpListener server = new() { Prefixes = { $"http://127.0.0.1:{port}/" } };
-        server.Start();
-        Dictionary<string, string> environment = new() { ["DEBUGINFOD_URLS"] = $"http://127.0.0.1:{port}/empty http://127.0.0.1:{port}", ["DEBUGINFOD_CACHE_PATH"] = folder["cache"] };
-        Task<List<string>> serving = Task.Run(async () =>
-        {
-            List<string> asked = [];
-            while (asked.Count < 2)
-            {
-                HttpListenerContext context = await server.GetContextAsync();
-                asked.Add(context.Request.Url!.AbsolutePath);
-                context.Response.StatusCode = asked.Count == 1 ? 404 : 200;
-                if (asked.Count == 2)
-                    await context.Response.OutputStream.WriteAsync(content);
-                context.Response.Close();
-            }
-            return asked;
-        });
+        using HttpListener server = Listen(out string urls);
+        Dictionary<string, string> environment = new() { ["DEBUGINFOD_URLS"] = urls, ["DEBUGINFOD_CACHE_PATH"] = folder["cache"] };
+        Task<List<string>> serving = ServeSecondAsync(server, content);
         string[] arguments = ["generate", "--binary", binary, "--perf-data", Recording, "--format", "text"];
         Assert.Equal(Expected, Tool.Run(Tool.Perforator, arguments, environment: environment).Succeeded().Output);
         Assert.Equal([$"/empty/buildid/{id}/debuginfo", $"/buildid/{id}/debuginfo"], await serving);
