@@ -34,8 +34,8 @@ function Function({ service, hash, id }) {
       return html`<h2><${Name} text=${f.function.name} most=${1000} /></h2><p>${count(f.function.samples)} samples, entered ${count(f.function.headSamples)} times.</p>
       <h2>Lines</h2><p class="dim">Counted from the line where the function, or the one inlined, begins.</p>
       <${Table} name="Lines" rows=${f.lines.slice(0, 1000)} columns=${[["Line", l => html`<code>${"\u00a0\u00a0".repeat(Math.min(l.depth, 12))}+${l.line}${l.discriminator ? "." + l.discriminator : ""}</code>`, 0],
-        ["Samples", l => count(l.samples), 1], ["", l => l.inlined ? "" : html`<span class="bar" aria-hidden="true" style=${{ width: Math.round(90 * l.samples / most) + "px" }} />`],
-        ["", l => l.inlined ? html`inlined: <${Name} text=${l.inlined} />` : l.calls.map(c => html`<span>calls <${Name} text=${c.name} /> ${count(c.samples)} times </span>`)]]} />
+        ["Samples", l => count(l.samples), 1], ["Part", l => l.inlined ? "" : html`<span class="bar" aria-hidden="true" style=${{ width: Math.round(90 * l.samples / most) + "px" }} />`],
+        ["What", l => l.inlined ? html`inlined: <${Name} text=${l.inlined} />` : l.calls.map(c => html`<span>calls <${Name} text=${c.name} /> ${count(c.samples)} times </span>`)]]} />
       <div class="columns"><section><h2>Inlined into</h2><${Table} ...${related(f.inlinedInto)} /></section><section><h2>Callers</h2><${Table} ...${related(f.callers)} /></section><section><h2>Call targets</h2><${Table} ...${related(f.callees)} /></section></div>`;
     }}<//>`;
 }

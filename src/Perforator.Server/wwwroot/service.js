@@ -29,7 +29,7 @@ function Timeline({ t, service }) {
     <${Table} name="Builds" rows=${main.concat(t.builds.filter(b => !b.effect))} columns=${[["Build", b => html`<${Name} text=${b.file} /> <code>${b.buildId.slice(0, 12)}</code>${b.current ? " (runs now)" : ""}`], ["First seen", b => day(b.firstSeen)], ["Last seen", b => day(b.lastSeen)],
       ["Branches", b => count(b.branches), 1], ["Hosts", b => b.hosts, 1], ["Instructions per taken branch", b => change(main, b, e => e.instructionsPerTakenBranch), 1],
       ["Bytes of 90 %", b => change(main, b, e => e.bytesOf90Percent, 0), 1], ["Calls per 1,000", b => change(main, b, e => e.callsPer1000Instructions), 1],
-      ["Mispredicted", b => percent(b.effect?.mispredictedShare), 1], ["", b => b.hasBinary ? b.hasDebugInfo ? "" : "no debug info" : "no binary"]]} />
+      ["Mispredicted", b => percent(b.effect?.mispredictedShare), 1], ["Missing", b => b.hasBinary ? b.hasDebugInfo ? "" : "no debug info" : "no binary"]]} />
     <div class="columns">${t.labels.map(l => html`<section><h2>${({ host: "Hosts", cpu: "CPU models", cluster: "Clusters", source: "Sources" })[l.name] || html`Label <${Name} text=${l.name} />`}</h2>
       <${Table} name=${l.name} rows=${l.values} columns=${[["Value", v => html`<${Name} text=${v.value} />`], ["Share of branches", v => html`<${Bar} share=${v.share} />`], ["Last seen", v => age(v.lastSeen)]]} />
       ${l.totalValues > l.values.length && html`<p class="dim">and ${l.totalValues - l.values.length} more</p>`}</section>`)}
