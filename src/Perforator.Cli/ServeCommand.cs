@@ -84,10 +84,10 @@ internal static class ServeCommand
               perforator serve --listen https://0.0.0.0:7733 --tls-certificate server.pem --tls-key server.key --auth access.yaml
             """)
         { data, database, objects, role, listen, port, auth, enrol, insecure, host, certificate, key, audit, logFormat, keepUploads, keepSums, compactEvery, pathPrefix, demo };
-        demo.Validators.Add(result =>
+        command.Check(result =>
         {
             foreach (Option option in (Option[])[data, database, objects])
-                if (result.Parent is System.CommandLine.Parsing.CommandResult given && given.GetResult(option) is not null)
+                if (result.GetValue(demo) && result.GetResult(option) is { Implicit: false })
                     result.AddError($"--demo has a folder of its own; leave {option.Name} out");
         });
         command.SetAction((parsed, stop) =>
