@@ -5,6 +5,7 @@ namespace Perforator.Recording;
 /// <summary>statx(2): .NET tells neither device nor inode of a file.</summary>
 internal static partial class Syscalls
 {
+    public const int AT_FDCWD = -100;
     public const int AT_EMPTY_PATH = 0x1000;
     public const uint STATX_BASIC_STATS = 0x7ff;
 

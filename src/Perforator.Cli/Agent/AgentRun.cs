@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
 using Perforator.Api;
 using Perforator.Api.Uploading;
 using Perforator.Branches;
@@ -18,10 +20,19 @@ internal sealed class AgentRun : IDisposable
     /// <summary>The first profiles come early, so that people see that all is well.</summary>
     private static readonly TimeSpan FirstInterval = TimeSpan.FromSeconds(5);
 
+    /// <summary>Services that a plan is asked for; others have the fallback rate.</summary>
+    private const int MaxPlanned = 2000;
+
     /// <summary>The server is asked for the services' ratios with one upload in so many: that is only for show.</summary>
     private const int UploadsPerRatio = 10;
 
+    /// <summary>How long an answer is waited for that says what to record; the last one holds meanwhile.</summary>
+    private static readonly TimeSpan PlanTime = TimeSpan.FromSeconds(30);
+
     private readonly AgentSettings settings;
+    private readonly RecordingPlan plan;
+    private readonly RunningBuilds builds = new();
+    private readonly ServerClient planning;
     private readonly ProfileOutbox outbox;
     private readonly ServiceDiscovery discovery;
     private readonly LiveModules modules = new();
@@ -32,7 +43,9 @@ internal sealed class AgentRun : IDisposable
     private readonly ServerClient client;
     private readonly ProfileUpload upload;
     private readonly SemaphoreSlim added = new(0);
+    private readonly ConcurrentDictionary<string, double> recorded = new(StringComparer.Ordinal);
     private DateTimeOffset start;
+    private long planned = Stopwatch.GetTimestamp();
 
     /// <param name="outbox">Outlives the run, as another one with other rules may follow.</param>
     public AgentRun(AgentSettings settings, BranchSourceChoice choice, ProfileOutbox outbox)
@@ -41,11 +54,14 @@ internal sealed class AgentRun : IDisposable
         this.outbox = outbox;
         discovery = new ServiceDiscovery(settings.Rules);
         shortcomings = new BinaryShortcomings(modules);
+        plan = new RecordingPlan(settings.Spool, TimeProvider.System, AgentStatus.Say);
+        discovery.Shares = plan.RateOf;
+        planning = new ServerClient(settings.Server);
         profiles = new ServiceProfiles(discovery, modules);
         status = new AgentStatus(settings.Rules.FixedNames);
         recorder = choice.Open(discovery, settings.Software);
         client = new ServerClient(settings.Server, retries: int.MaxValue, status.SetTrouble);
-        upload = new ProfileUpload(client, modules);
+        upload = new ProfileUpload(client, modules, plan);
     }
 
     /// <summary>Records and sends until it is told to end, then sends the rest.</summary>
@@ -53,6 +69,8 @@ internal sealed class AgentRun : IDisposable
     public async Task RunAsync(Func<bool> isLast, CancellationToken stop)
     {
         using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        // What is not wanted is not recorded either while the first plan is on its way.
+        await AskForPlanAsync(ending.Token);
         Task recording = Task.Factory.StartNew(
             () => recorder.Run(profiles, ending.Token), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         start = DateTimeOffset.UtcNow;
@@ -71,6 +89,7 @@ internal sealed class AgentRun : IDisposable
     {
         recorder.Dispose();
         client.Dispose();
+        planning.Dispose();
         modules.Dispose();
         added.Dispose();
     }
@@ -110,7 +129,11 @@ internal sealed class AgentRun : IDisposable
             BranchProfileSet set = ProfileUpload.NewSet(service, recorder.Source, counted, start, end);
             foreach ((string name, string value) in settings.Labels)
                 set.Labels.TryAdd(name, value);
+            foreach ((string name, string value) in plan.LabelsOf(service))
+                set.Labels.TryAdd(name, value);
             status.AddRecorded(set);
+            double branches = set.Profiles.Values.Sum(static profile => (double)profile.Branches.InternalTotal);
+            recorded.AddOrUpdate(service, branches, (_, before) => before + branches);
             if (set.Profiles.Count == 0)
                 continue;
             shortcomings.Look(set);
@@ -132,6 +155,7 @@ internal sealed class AgentRun : IDisposable
                 string? trouble = await outbox.SendAsync(upload, stop);
                 stop.ThrowIfCancellationRequested();
                 status.SetTrouble(trouble);
+                await AskForPlanAsync(stop);
                 if (uploads % UploadsPerRatio == 0 && trouble is null)
                     await AskForRatiosAsync(stop);
                 await added.WaitAsync(stop);
@@ -140,6 +164,36 @@ internal sealed class AgentRun : IDisposable
         catch (OperationCanceledException)
         {
         }
+    }
+
+    /// <summary>Tells the server what runs here and what it brought, and asks what to record of it. Without an answer the last plan holds.</summary>
+    private async Task AskForPlanAsync(CancellationToken stop)
+    {
+        IReadOnlyDictionary<string, IReadOnlyList<BuildId>> running = builds.Of(discovery.Processes);
+        if (running.Count == 0)
+            return;
+        double seconds = Stopwatch.GetElapsedTime(planned).TotalSeconds;
+        planned = Stopwatch.GetTimestamp();
+        List<RunningService> services = [];
+        foreach ((string service, IReadOnlyList<BuildId> runs) in running.Take(MaxPlanned))
+            services.Add(new RunningService(
+                service, [.. runs.Select(static build => build.ToString())], plan.TakeMeanRate(service), recorded.TryRemove(service, out double branches) ? branches : 0, seconds));
+        using CancellationTokenSource patient = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        patient.CancelAfter(PlanTime);
+        try
+        {
+            plan.Take(await planning.GetPlanAsync(new PlanRequest(Environment.MachineName, services), patient.Token));
+        }
+        catch (ServerException e) when (e.Failure == ServerFailure.NotFound)
+        {
+            plan.TakeNone(settings.Server);
+        }
+        catch (Exception e) when (e is UserErrorException or OperationCanceledException)
+        {
+            // What keeps the server from answering is told by uploads.
+        }
+        foreach (string service in running.Keys)
+            status.SetRate(service, plan.RateOf(service));
     }
 
     /// <summary>Asks the server how good each service's profile is by now, and what it lacks. Only for show: failures do not matter.</summary>

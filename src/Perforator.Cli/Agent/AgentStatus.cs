@@ -23,6 +23,7 @@ internal sealed class AgentStatus
         public ulong Samples;
         public ulong Branches;
         public double? Ratio;
+        public double? Rate;
     }
 
     private readonly Lock gate = new();
@@ -88,6 +89,13 @@ internal sealed class AgentStatus
             Of(service).Ratio = ratio;
     }
 
+    /// <summary>The share of what its budget allows that the server wants recorded of the service.</summary>
+    public void SetRate(string service, double rate)
+    {
+        lock (gate)
+            Of(service).Rate = rate;
+    }
+
     /// <summary>Says, once until it changes, what keeps profiles from being sent; null when nothing does.</summary>
     public void SetTrouble(string? message)
     {
@@ -150,7 +158,7 @@ internal sealed class AgentStatus
             foreach ((string name, Service service) in services.Where(s => s.Value.Ratio is not null || s.Value.Samples != 0 || named.Contains(s.Key))
                 .OrderByDescending(s => s.Value.Branches).Take(MaxLines))
                 Say($"{name}: {Processes(service)}, {service.Samples:N0} branch stacks, {service.Branches:N0} branches, "
-                    + $"TakenBranchesToExecutableBytesRatio {Ratio(service)}");
+                    + $"TakenBranchesToExecutableBytesRatio {Ratio(service)}, wanted rate {Rate(service)}");
             Say($"agent: {agent}");
             if (services.Count > MaxLines)
                 Say($"and {services.Count - MaxLines} services more; 'perforator services' lists them");
@@ -162,11 +170,11 @@ internal sealed class AgentStatus
     private Table NewTable()
     {
         Table table = new() { Border = TableBorder.Simple };
-        table.AddColumns("Service", "Processes", "Branch stacks", "Branches", "Ratio");
+        table.AddColumns("Service", "Processes", "Branch stacks", "Branches", "Ratio", "Wanted rate");
         lock (gate)
         {
             foreach ((string name, Service service) in services.OrderByDescending(s => s.Value.Branches).Take(MaxLines))
-                table.AddRow(new Text(name), new Text($"{service.Processes}"), new Text($"{service.Samples:N0}"), new Text($"{service.Branches:N0}"), new Text(Ratio(service)));
+                table.AddRow(new Text(name), new Text($"{service.Processes}"), new Text($"{service.Samples:N0}"), new Text($"{service.Branches:N0}"), new Text(Ratio(service)), new Text(Rate(service)));
             if ((trouble ?? notice ?? own) is { } caption)
                 table.Caption = new TableTitle(Markup.Escape(ProfileLabels.Printable(caption)));
         }
@@ -186,6 +194,8 @@ internal sealed class AgentStatus
         1 => "1 process",
         int many => $"{many} processes",
     };
+
+    private static string Rate(Service service) => service.Rate?.ToString("0.###", CultureInfo.InvariantCulture) ?? "not known yet";
 
     private static string Ratio(Service service) => service.Ratio is { } ratio
         ? ratio.ToString("0.000", CultureInfo.InvariantCulture) + (ratio >= GoodRatio ? " (good)" : string.Create(CultureInfo.InvariantCulture, $" of {GoodRatio:0.0}"))

@@ -7,7 +7,8 @@ using Perforator.Recording.Processes;
 namespace Perforator.Cli.Agent;
 
 /// <summary>Sends recorded profiles to a server, and the binaries it asks for in return.</summary>
-internal sealed class ProfileUpload(ServerClient client, LiveModules modules) : IProfileUpload
+/// <param name="plan">Told what the server wants recorded from now on; null where nothing is recorded any more.</param>
+internal sealed class ProfileUpload(ServerClient client, LiveModules modules, RecordingPlan? plan = null) : IProfileUpload
 {
     /// <summary>How often a day a binary is sent: a server that was restored from a backup asks again, one that cannot keep it does so for ever.</summary>
     private const int MaxAttempts = 3;
@@ -44,7 +45,13 @@ internal sealed class ProfileUpload(ServerClient client, LiveModules modules) : 
     }
 
     /// <inheritdoc/>
-    public Task<UploadReceipt> SendProfileAsync(byte[] encoded, CancellationToken stop) => client.UploadProfileAsync(encoded, stop);
+    public async Task<UploadReceipt> SendProfileAsync(byte[] encoded, CancellationToken stop)
+    {
+        UploadReceipt receipt = await client.UploadProfileAsync(encoded, stop);
+        if (receipt.Plan is { } wanted)
+            plan?.Take(wanted);
+        return receipt;
+    }
 
     /// <summary>
     /// Sends those binaries the server wants that are of use to it: executables, and libraries with debug info. The files of those that it

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Numerics;
 using Perforator.Branches;
 using Perforator.PerfData;
 
@@ -14,6 +15,9 @@ public sealed class PerfEventRecorder : IBranchRecorder
 
     /// <summary>The longest time between two looks into the rings, in milliseconds; also how long a stop may take to be noticed.</summary>
     private const int RoundTime = 100;
+
+    /// <summary>By how much periods are made longer at most because little is wanted.</summary>
+    private const int MaxThinned = 64;
 
     private readonly IKernel kernel;
     private readonly IReadOnlyList<BranchEvent> events;
@@ -128,7 +132,7 @@ public sealed class PerfEventRecorder : IBranchRecorder
             wanted.OnLost(DamagedRing, rings.Read(queue));
             rings.Dispose();
             rings = new PerfEventRings(kernel, events, RecordingScope.AllProcesses);
-            rings.SetPeriodFactor(budget.Factor);
+            rings.SetPeriodFactor(budget.Factor * wanted.Thinned);
         }
         foreach (int processId in wanted.TakeForgotten(added))
         {
@@ -157,9 +161,14 @@ public sealed class PerfEventRecorder : IBranchRecorder
         (TimeSpan now, TimeSpan cpuTime) = (kernel.Now, kernel.ThreadCpuTime);
         TargetFilter wanted = session.Wanted;
         ulong throttles = wanted.Throttles - session.Throttles;
-        if (session.RefreshedAt != TimeSpan.Zero
-            && budget.Account(now - session.RefreshedAt, wanted.Samples - session.Samples, cpuTime - session.CpuTime, rings.Cpus.Count, throttles))
-            rings.SetPeriodFactor(budget.Factor);
+        // What no service wants is not sampled in the first place.
+        ulong thinned = (ulong)Math.Min(MaxThinned, BitOperations.RoundUpToPowerOf2((ulong)Math.Min(2 * MaxThinned, 1 / Math.Max(targets.HighestShare, 1e-6)) + 1) / 2);
+        bool isOther = thinned != wanted.Thinned;
+        wanted.Thinned = thinned;
+        if (session.RefreshedAt != TimeSpan.Zero)
+            isOther |= budget.Account(now - session.RefreshedAt, wanted.Samples - session.Samples, cpuTime - session.CpuTime, rings.Cpus.Count, throttles);
+        if (isOther)
+            rings.SetPeriodFactor(budget.Factor * thinned);
         (session.RefreshedAt, session.CpuTime, session.Samples, session.Throttles) = (now, cpuTime, wanted.Samples, wanted.Throttles);
         string? slower = budget.Factor == 1 ? null : string.Create(CultureInfo.InvariantCulture,
             $"sampling {budget.Factor} times as rarely as by default{(throttles == 0 ? "" : $", as the kernel paused sampling {throttles} times in the last second")}");

@@ -23,6 +23,9 @@ internal sealed class TargetFilter(IKernel kernel, IRecordingTargets targets, IB
 
     public ulong Branches => Volatile.Read(ref branches);
 
+    /// <summary>By how much periods are longer because of <see cref="IRecordingTargets.HighestShare"/>: so many samples less come in, which therefore do not count for more.</summary>
+    public ulong Thinned { get; set; } = 1;
+
     /// <summary>How often the kernel paused sampling.</summary>
     public ulong Throttles { get; private set; }
 
@@ -121,9 +124,24 @@ internal sealed class TargetFilter(IKernel kernel, IRecordingTargets targets, IB
     {
         if (!wanted.ContainsKey(sample.ProcessId))
             return;
+        double share = (targets.ShareOf(sample.ProcessId) ?? 1) * Thinned;
+        if (share < 1 && Random.Shared.NextDouble() >= share)
+            return;
         samples++;
         branches += (ulong)sample.Stack.Length;
-        sink.OnSample(sample);
+        if (Thinned == 1)
+            sink.OnSample(sample);
+        else
+            sink.OnSample(new BranchSample
+            {
+                ProcessId = sample.ProcessId,
+                ThreadId = sample.ThreadId,
+                Time = sample.Time,
+                InstructionPointer = sample.InstructionPointer,
+                HasExactAddress = sample.HasExactAddress,
+                Stack = sample.Stack,
+                Weight = Math.Max(1, sample.Weight / Thinned),
+            });
     }
 
     public void OnLost(string reason, ulong count)

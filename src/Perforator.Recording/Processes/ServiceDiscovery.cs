@@ -35,6 +35,32 @@ public sealed class ServiceDiscovery : IRecordingTargets
     /// <param name="rules">Which processes are wanted, and under which names.</param>
     public ServiceDiscovery(ServiceRules rules) => this.rules = rules;
 
+    /// <summary>The share of a service's samples that are to be taken, from 0 to 1; all unless told otherwise. Asked from any thread, of each sample.</summary>
+    public Func<string, double> Shares { get; set; } = static _ => 1;
+
+    /// <inheritdoc/>
+    public double? ShareOf(int processId) => ServiceOf(processId) is { } service ? Shares(service) : null;
+
+    /// <inheritdoc/>
+    public double HighestShare
+    {
+        get
+        {
+            lock (gate)
+                return services.Values.Distinct().Select(Shares).DefaultIfEmpty(1).Max();
+        }
+    }
+
+    /// <summary>The processes that run now, each with its service.</summary>
+    public IReadOnlyDictionary<int, string> Processes
+    {
+        get
+        {
+            lock (gate)
+                return new Dictionary<int, string>(Look());
+        }
+    }
+
     /// <inheritdoc/>
     public IReadOnlySet<int>? Refresh()
     {

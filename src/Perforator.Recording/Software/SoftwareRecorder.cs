@@ -153,13 +153,18 @@ public sealed class SoftwareRecorder : IBranchRecorder
 
         private void Take(in Moment moment)
         {
-            if (stop.IsCancellationRequested || processes.Find(moment.ProcessId) is not { } process)
+            // Of a process whose share is known it is decided before anything of it is looked at.
+            double? share = recorder.targets.ShareOf(moment.ProcessId);
+            if (stop.IsCancellationRequested || !IsTaken(share) || processes.Find(moment.ProcessId) is not { } process
+                || (share is null && !IsTaken(recorder.targets.ShareOf(moment.ProcessId))))
                 return;
             int branches = sampler.Take(moment, process, out TimeSpan lost);
             pacer.Charge(lost, branches);
             last = process;
             Volatile.Write(ref recorder.statistics, sampler.Statistics);
         }
+
+        private static bool IsTaken(double? share) => share is null or >= 1 || Random.Shared.NextDouble() < share;
 
         /// <summary>Gets to know code that may be met next; nobody waits for it.</summary>
         private void Explore()

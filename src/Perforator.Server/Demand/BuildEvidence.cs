@@ -103,8 +103,8 @@ internal sealed class BuildEvidence
             HasChanged = hasChanged,
         };
         if (!isSufficient && figures.Branches >= Math.Max(BuildFigures.Least, executableBytes) && figures.Branches >= figures.Enough)
-            (isSufficient, hasChanged, since, basis) = (true, false, now, figures.Branches);
-        return figures with { IsSufficient = isSufficient, HasChanged = hasChanged, Since = since };
+            (isSufficient, hasChanged, since, basis) = (true, false, now, figures.Enough);
+        return figures with { IsSufficient = isSufficient, HasChanged = hasChanged, Since = since, Basis = basis };
     }
 
     /// <summary>
@@ -136,8 +136,8 @@ internal sealed class BuildEvidence
         (fresh, freshTotal) = (new(), 0);
         if (!isSufficient)
             return;
-        // Slow changes are followed: what is known never outweighs what comes by more than twice what it took at first.
-        if (onesTotal + othersTotal > 2 * basis)
+        // Slow changes are followed: what is known has at most the weight of what it took at first and as much again.
+        while (onesTotal + othersTotal > 2 * Math.Max(basis, BuildFigures.Least))
         {
             (one, other) = (Halved(one), Halved(other));
             (onesTotal, othersTotal) = (onesTotal / 2, othersTotal / 2);

@@ -15,14 +15,17 @@ internal sealed record BuildFigures
     /// <summary>So many branches for each byte of code, or of <see cref="FirstWanted"/>, are enough however much halves differ: it is not chance then, but hosts that do different things.</summary>
     public const double MostPerByte = 32;
 
-    /// <summary>Taken branches in a second of a host at rate 1 that are reckoned with until hosts have told: a tenth of a CPU.</summary>
-    public const double UsualBranchesPerHostSecond = 4000;
+    /// <summary>Taken branches in a second of a host at rate 1 that are reckoned with until hosts have told: a quarter of a CPU.</summary>
+    public const double UsualBranchesPerHostSecond = 10_000;
 
-    /// <summary>The trickle of a window is this part of what a build is known by.</summary>
+    /// <summary>The trickle of a window is this part of what a build took to be known.</summary>
     public const double TricklePart = 1 / 8.0;
 
     /// <summary>Branches behind what is known, each as often as it was seen.</summary>
     public double Branches { get; init; }
+
+    /// <summary>Of a build that is sufficient, the number of branches that made it so.</summary>
+    public double Basis { get; init; }
 
     /// <summary>Branches of the trickle since it was last compared.</summary>
     public double Fresh { get; init; }
@@ -80,7 +83,7 @@ internal sealed record BuildFigures
         double hosts = Math.Max(1, Hosts);
         double fleet = hosts * (BranchesPerHostSecond > 0 ? BranchesPerHostSecond : UsualBranchesPerHostSecond);
         double share = IsSufficient
-            ? Branches * TricklePart / (rules.TrickleWindow.TotalSeconds * fleet)
+            ? Basis * TricklePart / (rules.TrickleWindow.TotalSeconds * fleet)
             : Math.Max(0, Enough - Branches) / (rules.CoverWithin.TotalSeconds * fleet);
         share = Math.Min(1, share);
         double least = Math.Min(hosts, IsSufficient ? Draw.LeastOfTrickle : Draw.Least);

@@ -125,12 +125,12 @@ internal sealed class DemandTally
             return known.Hosts.Count;
     }
 
-    /// <summary>Takes away all that was collected.</summary>
-    public IReadOnlyList<(string Service, BuildId Build, PendingBuild Pending)> Take()
+    /// <summary>Takes away what was collected of the builds that are wanted.</summary>
+    public IReadOnlyList<(string Service, BuildId Build, PendingBuild Pending)> Take(Func<string, BuildId, bool> wants)
     {
         List<(string, BuildId, PendingBuild)> taken = [];
         foreach ((string Service, BuildId Build) key in pending.Keys)
-            if (pending.TryRemove(key, out PendingBuild? build))
+            if (wants(key.Service, key.Build) && pending.TryRemove(key, out PendingBuild? build))
             {
                 lock (build)
                     build.IsTaken = true;

@@ -46,7 +46,7 @@ internal sealed class DemandUpdates : BackgroundService
         try
         {
             // What came in since is not lost by a restart.
-            await planner.UpdateAsync(CancellationToken.None);
+            await planner.UpdateAsync(CancellationToken.None, isLast: true);
         }
         catch (IOException)
         {

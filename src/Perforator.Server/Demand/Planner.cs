@@ -8,7 +8,7 @@ namespace Perforator.Server.Demand;
 
 /// <summary>
 /// Tells hosts what to record of their services, from figures that it has in memory: a request reads nothing. What came in is added to what is
-/// kept, and figures are read anew, by <see cref="UpdateAsync(CancellationToken)"/>, off the path of requests.
+/// kept, and figures are read anew, by <see cref="UpdateAsync(CancellationToken, bool)"/>, off the path of requests.
 /// </summary>
 internal sealed class Planner
 {
@@ -18,12 +18,15 @@ internal sealed class Planner
     /// <summary>So long the state of a build that runs nowhere is kept.</summary>
     private static readonly TimeSpan Kept = TimeSpan.FromDays(30);
 
+    /// <summary>What comes of builds that are sufficient is added to what is kept this many times as rarely as of others.</summary>
+    private const int Rest = 10;
+
     /// <summary>Builds updated at the same time.</summary>
     private const int AtOnce = 4;
 
     private sealed record KnownBuild(BuildId Build, BuildFigures Figures, DateTimeOffset Seen, Draw Draw);
 
-    private sealed record KnownService(IReadOnlyList<KnownBuild> Builds, long Hosts);
+    private sealed record KnownService(IReadOnlyList<KnownBuild> Builds, long Hosts, double BranchesPerHostSecond);
 
     private readonly ServerStorage storage;
     private readonly TimeProvider time;
@@ -103,8 +106,12 @@ internal sealed class Planner
         foreach (BuildId build in runs)
             if (!build.IsEmpty && known?.Builds.Any(one => one.Build == build) != true)
             {
-                // As many hosts are about to run it as run the service.
-                BuildFigures unknown = BuildFigures.Unknown with { Hosts = Math.Max(known?.Hosts ?? 0, tally.HostsOf(service, build)) };
+                // As many hosts are about to run it as run the service, and they can bring as much.
+                BuildFigures unknown = BuildFigures.Unknown with
+                {
+                    Hosts = Math.Max(known?.Hosts ?? 0, tally.HostsOf(service, build)),
+                    BranchesPerHostSecond = known?.BranchesPerHostSecond ?? 0,
+                };
                 Take(unknown.DrawOf(now.Rules).RateOf(host, service, build, moment), unknown);
             }
         if (runs.Count == 0 && known is null)
@@ -120,10 +127,14 @@ internal sealed class Planner
     }
 
     /// <summary>Adds what came in to what is kept, and reads the figures of all builds, those that other servers changed too.</summary>
+    /// <param name="isLast">Whether there is no next time, so that nothing is left for it.</param>
     /// <exception cref="IOException">The storage is away; what came in is added the next time.</exception>
-    public async Task UpdateAsync(CancellationToken stop)
+    public async Task UpdateAsync(CancellationToken stop, bool isLast = false)
     {
-        IReadOnlyList<(string Service, BuildId Build, PendingBuild Pending)> taken = tally.Take();
+        DateTimeOffset rested = time.GetUtcNow() - (Rest * Rules.Update);
+        Dictionary<string, KnownService> known = Volatile.Read(ref services);
+        IReadOnlyList<(string Service, BuildId Build, PendingBuild Pending)> taken = tally.Take((service, build) =>
+            isLast || known.GetValueOrDefault(service)?.Builds.FirstOrDefault(one => one.Build == build) is not { Figures.IsSufficient: true } one || one.Seen <= rested);
         Dictionary<BuildId, double> code = [];
         try
         {
@@ -198,9 +209,10 @@ internal sealed class Planner
             long hosts = builds.Where(one => one.Figures.IsExecutable && now - one.Kept.Seen < Gone).Select(static one => one.Figures.Hosts).DefaultIfEmpty().Max();
             double each = builds.Where(static one => one.Figures.IsExecutable).Select(static one => one.Figures.BranchesPerHostSecond).DefaultIfEmpty().Max();
             read[service.Key] = new KnownService(
-                [.. builds.Select(one => new KnownBuild(one.Kept.BuildId, one.Figures, one.Kept.Seen, FiguresFor(one.Figures).DrawOf(rules)))], hosts);
+                [.. builds.Select(one => new KnownBuild(one.Kept.BuildId, one.Figures, one.Kept.Seen, FiguresFor(one.Figures).DrawOf(rules)))], hosts, each);
 
-            BuildFigures FiguresFor(BuildFigures own) => own.IsExecutable ? own : own with { Hosts = Math.Max(own.Hosts, hosts), BranchesPerHostSecond = each * own.Share };
+            BuildFigures FiguresFor(BuildFigures own) => !own.IsExecutable ? own with { Hosts = Math.Max(own.Hosts, hosts), BranchesPerHostSecond = each * own.Share }
+                : own.BranchesPerHostSecond > 0 ? own : own with { BranchesPerHostSecond = each };
         }
         Volatile.Write(ref services, read);
     }

@@ -67,7 +67,7 @@ public class AgentSpoolTests(TargetProgram program) : IClassFixture<TargetProgra
     public void An_agent_killed_between_writing_and_the_answer_loses_nothing_and_nothing_counts_twice()
     {
         using TemporaryFolder folder = new();
-        using ServerProcess server = ServerProcess.Start(folder["server"]);
+        using ServerProcess server = ServerProcess.Start(folder["server"], 0, ServerProcess.WantsAll(folder));
         using SilentProxy proxy = new(server.Address);
         using RunningTarget target = program.Start();
         string[] spool = ["--spool", folder["spool"]];
@@ -92,13 +92,13 @@ public class AgentSpoolTests(TargetProgram program) : IClassFixture<TargetProgra
     {
         using TemporaryFolder folder = new();
         using RunningTarget target = program.Start();
-        ServerProcess first = ServerProcess.Start(folder["server"]);
+        ServerProcess first = ServerProcess.Start(folder["server"], 0, ServerProcess.WantsAll(folder));
         Uri address = first.Address;
         using AgentProcess agent = new("--server", address.ToString(), "--service", $"target={program.Path}");
         AgentProcess.WaitFor(() => AgentProcess.MainBuild(first, "target") is { HasBinary: true, Branches: > 0 }, () => agent.Error);
         first.Dispose();
         agent.WaitFor("cannot reach the server");
-        using ServerProcess restored = ServerProcess.Start(folder["restored"], address.Port);
+        using ServerProcess restored = ServerProcess.Start(folder["restored"], address.Port, ServerProcess.WantsAll(folder));
         AgentProcess.WaitFor(() => AgentProcess.MainBuild(restored, "target") is { HasBinary: true, Branches: > 0 }, () => agent.Error);
         agent.WaitFor("the server takes profiles again");
         agent.End();
@@ -113,7 +113,7 @@ public class AgentSpoolTests(TargetProgram program) : IClassFixture<TargetProgra
         Skip.If(Tool.Run("unshare", ["-m", "true"]).ExitCode != 0, "a small file system of its own takes CAP_SYS_ADMIN");
         using TemporaryFolder folder = new();
         Uri address;
-        using (ServerProcess before = ServerProcess.Start(folder["server"]))
+        using (ServerProcess before = ServerProcess.Start(folder["server"], 0, ServerProcess.WantsAll(folder)))
             address = before.Address;
         string spool = Directory.CreateDirectory(folder["spool"]).FullName;
         using RunningTarget target = program.Start();
@@ -122,7 +122,7 @@ public class AgentSpoolTests(TargetProgram program) : IClassFixture<TargetProgra
         using AgentProcess agent = new(new ProcessStartInfo("unshare",
             ["-m", "sh", "-c", command, "sh", Tool.Perforator, .. AgentProcess.Arguments("--server", address.ToString(), "--service", $"target={program.Path}", "--spool", spool)]));
         agent.WaitFor($"the spool {spool} cannot be used: ");
-        using ServerProcess server = ServerProcess.Start(folder["server"], address.Port);
+        using ServerProcess server = ServerProcess.Start(folder["server"], address.Port, ServerProcess.WantsAll(folder));
         AgentProcess.WaitFor(() => AgentProcess.MainBuild(server, "target") is { Profiles: > 1 }, () => agent.Error);
         agent.End();
         target.EndAndCheck();

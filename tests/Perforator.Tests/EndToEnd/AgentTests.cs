@@ -10,7 +10,7 @@ public class AgentTests(TargetProgram program) : IClassFixture<TargetProgram>
     public void A_service_is_found_when_it_starts_and_its_branches_and_binary_reach_the_server()
     {
         using TemporaryFolder folder = new();
-        using ServerProcess server = ServerProcess.Start(folder["server"]);
+        using ServerProcess server = ServerProcess.Start(folder["server"], 0, ServerProcess.WantsAll(folder));
         using AgentProcess agent = new("--server", server.Address.ToString(), "--service", $"target={program.Path}", "--service", "nothing", "--label", "region=eu-1");
         agent.WaitFor("target: no process");
         using RunningTarget target = program.Start();
@@ -33,7 +33,7 @@ public class AgentTests(TargetProgram program) : IClassFixture<TargetProgram>
     public void Without_named_services_every_process_is_recorded_under_what_it_declares_or_is()
     {
         using TemporaryFolder folder = new();
-        using ServerProcess server = ServerProcess.Start(folder["server"]);
+        using ServerProcess server = ServerProcess.Start(folder["server"], 0, ServerProcess.WantsAll(folder));
         using RunningTarget nameless = program.Start();
         ProcessStartInfo start = new(program.Path) { RedirectStandardInput = true, RedirectStandardOutput = true };
         start.Environment["PERFORATOR_SERVICE"] = "checkout";

@@ -100,6 +100,9 @@ internal sealed class ServerProcess : IDisposable
         return server;
     }
 
+    /// <summary>Options by which a server wants all of every service, for tests that are not of demand.</summary>
+    public static string[] WantsAll(TemporaryFolder folder) => ["--enrol", folder.Write("wants-all.yaml", "services: [{match: '*', rate: 1}]")];
+
     /// <summary>Runs a verb of the CLI against this server.</summary>
     public ToolResult Cli(params string[] arguments) => Tool.Cli([.. arguments, "--server", Address.ToString()]);
 

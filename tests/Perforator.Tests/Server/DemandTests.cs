@@ -148,7 +148,7 @@ public sealed class DemandTests : IAsyncLifetime, IDisposable
     [Fact]
     public void Draws_spread_over_hosts_and_hours_and_follow_the_fleets_cpu_models()
     {
-        BuildFigures known = new() { IsSufficient = true, Branches = 1e6, Hosts = 3000, BranchesPerHostSecond = 4000, IsExecutable = true };
+        BuildFigures known = new() { IsSufficient = true, Branches = 1e6, Basis = 1e6, Hosts = 3000, BranchesPerHostSecond = 4000, IsExecutable = true };
         Draw draw = known.DrawOf(new DemandRules());
         BuildId build = BuildId.Parse("aa01");
         Dictionary<int, int> hoursOfHost = [];
@@ -178,7 +178,7 @@ public sealed class DemandTests : IAsyncLifetime, IDisposable
                 foreach (double code in (double[])[0, 1e4, 1e9])
                     foreach (bool known in (bool[])[false, true])
                     {
-                        Draw draw = new BuildFigures { Hosts = (long)hosts, BranchesPerHostSecond = each, ExecutableBytes = code, IsSufficient = known, Branches = known ? 1e6 : 0 }.DrawOf(rules);
+                        Draw draw = new BuildFigures { Hosts = (long)hosts, BranchesPerHostSecond = each, ExecutableBytes = code, IsSufficient = known, Branches = known ? 1e6 : 0, Basis = known ? 1e6 : 0 }.DrawOf(rules);
                         Assert.InRange(draw.Rate, known ? double.Epsilon : 0, 1);
                         Assert.InRange(draw.Hosts, 0, 1);
                     }
