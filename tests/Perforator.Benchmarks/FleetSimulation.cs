@@ -87,7 +87,7 @@ internal sealed class FleetSimulation : IAsyncDisposable
         (this.storage, this.paths, this.codeBytes) = (storage, paths, codeBytes);
         planner = new Planner(storage, enrolment, clock);
         ingest = new ProfileIngest(storage, settings, clock, planner);
-        blocks = new BlockBuilder(storage, new ProfileReader(storage), clock);
+        blocks = new BlockBuilder(storage, new ProfileReader(storage), settings, clock);
         foreach ((TraceCount[] traces, _) in paths)
             foreach (TraceCount trace in traces)
                 truth.Add(trace.From, trace.To, trace.Count);
@@ -107,8 +107,8 @@ internal sealed class FleetSimulation : IAsyncDisposable
         }
     }
 
-    /// <summary>Runs the simulation and prints its figures: <c>fleet DAYS PROGRAM [ARGUMENT…]</c>.</summary>
-    public static async Task<int> RunAsync(int days, string[] command)
+    /// <summary>Runs the simulation and prints its figures: <c>fleet HOURS PROGRAM [ARGUMENT…]</c>.</summary>
+    public static async Task<int> RunAsync(int hours, string[] command)
     {
         using RecordedPaths recorded = RecordedPaths.Record(command, 3000);
         using ElfFile elf = ElfFile.Load(command[0]);
@@ -117,7 +117,7 @@ internal sealed class FleetSimulation : IAsyncDisposable
         {
             ServerStorage storage = await EmbeddedStorage.OpenAsync(folder, TimeProvider.System, CancellationToken.None);
             await using FleetSimulation fleet = new(storage, new ServerSettings(folder, ApiRoutes.DefaultAddress), recorded.Paths, elf.ExecutableBytes);
-            await fleet.SimulateAsync(days);
+            await fleet.SimulateAsync(hours * 60);
             return 0;
         }
         finally
@@ -133,47 +133,49 @@ internal sealed class FleetSimulation : IAsyncDisposable
         await storage.DisposeAsync();
     }
 
-    private async Task SimulateAsync(int days)
+    private async Task SimulateAsync(int minutes)
     {
         int instances = services.Sum(static service => service.Instances.Count);
-        double full = services.Sum(static service => service.Instances.Sum(static one => one.Cpus)) * BranchesPerCpuSecond * 86_400 / Hosts;
-        Say($"{Hosts} hosts, {Services} services in {instances} instances, {paths.Count} paths of {paths.Average(static path => (double)path.Branches):0} branches, {codeBytes:0} bytes of code");
+        double each = paths.Average(static path => (double)path.Branches);
+        // Branches count as the recorder weighs them.
+        double full = services.Sum(static service => service.Instances.Sum(static one => one.Cpus)) * BranchesPerCpuSecond / BranchesPerPath * each * 86_400 / Hosts;
+        Say($"{Hosts} hosts, {Services} services in {instances} instances, {paths.Count} paths of {each:0} branches, {codeBytes:0} bytes of code; an hour in which all is new, then {minutes / 60} hours with {Releases} releases");
         foreach (Service service in services)
             await AddBinaryAsync(service.Build);
-        // All releases of a week on each day, of services of all sizes.
-        int[] released = [.. Enumerable.Range(0, Releases).Select(static i => (int)(Services * Math.Pow(i / (double)Releases, 2)))];
-        Phase fill = new(), day = new();
-        for (int minute = 0; minute < FirstMinutes + (days * 1440); minute++)
+        Phase fill = new(), later = new();
+        for (int minute = 0; minute < FirstMinutes + minutes; minute++)
         {
-            int ofDay = (minute - FirstMinutes) % 1440;
-            if (minute >= FirstMinutes && ofDay % (1440 / Releases) == 30)
-                await ReleaseAsync(services[released[ofDay / (1440 / Releases)]], minute);
-            await MinuteAsync(minute, minute < FirstMinutes ? fill : day);
-            if (minute % 240 == 59)
-                Say($"… {minute + 1} minutes: {day.Uploads + fill.Uploads} uploads, {day.Branches + fill.Branches:0} branches, CPU of plans {(fill.PlanTime + day.PlanTime).TotalSeconds:0}, uploads {(fill.UploadTime + day.UploadTime).TotalSeconds:0}, demand {(fill.WorkTime + day.WorkTime).TotalSeconds:0} s");
+            // Of services of all sizes, the largest first.
+            int since = minute - FirstMinutes, every = minutes / Releases;
+            if (since >= 0 && since % every == 5 && since / every < Releases)
+                await ReleaseAsync(services[(int)(Services * Math.Pow(since / every / (double)Releases, 2))], minute);
+            await MinuteAsync(minute, minute < FirstMinutes ? fill : later);
+            if (minute % 60 == 59)
+                Say($"… {minute + 1} minutes: {later.Uploads + fill.Uploads} uploads, {later.Branches + fill.Branches:0} branches, CPU of plans {(fill.PlanTime + later.PlanTime).TotalSeconds:0} s, uploads {(fill.UploadTime + later.UploadTime).TotalSeconds:0} s, demand and sums {(fill.WorkTime + later.WorkTime).TotalSeconds:0} s");
         }
-        double perDay = day.Branches / days / Hosts;
+        double release = releases.Average(static one => one.Branches), trickle = (later.Branches - (release * Releases)) / later.Minutes * 1440 / Hosts;
         Say("| | with demand | without | |");
         Say("|---|---:|---:|---:|");
-        Say($"| branches recorded per host and day, {Releases} releases a day | {perDay:N0} | {full:N0} | 1/{full / perDay:N0} |");
-        double ofReleases = releases.Sum(static one => one.Branches) / days / Hosts, week = ((perDay - ofReleases) * 7) + ofReleases;
-        Say($"| … of a week with {Releases} releases, per day | {week / 7:N0} | {full:N0} | 1/{full / (week / 7):N0} |");
-        Say($"| … of it for one release, mean, all hosts | {releases.Average(static one => one.Branches):N0} | | |");
-        (int[] took, double measured) = ([.. releases.Where(static one => one.Sufficient is not null).Select(static one => one.Sufficient!.Value - one.Minute).Order()], day.Minutes);
-        Say($"| minutes until a new build is sufficient: median, worst ({took.Length} of {releases.Count} builds) | {took[took.Length / 2]}, {took[^1]} | 1 | |");
-        Say($"| overlap of what was recorded by then with all there is: median, least | {Middle(static one => one.Overlap)}, {releases.Min(one => Overlap(one)):0.000} | | |");
-        Say($"| hosts that recorded a new build until then: median, fewest | {Middle(static one => one.Hosts)}, {releases.Min(static one => one.Hosts.Count)} | all | |");
-        Say($"| highest rate asked of a host for it: median | {Middle(static one => one.Rate)} | 1 | |");
-        Say($"| the first hour, all {Services} builds new: branches per host | {fill.Branches / Hosts:N0} | {full / 24:N0} | 1/{full / 24 / (fill.Branches / Hosts):N0} |");
-        Say($"| uploads a second: mean, busiest minute | {day.Uploads / measured / 60:0.00}, {day.MostUploads / 60.0:0.0} | {instances / 60.0:0} | |");
+        Row("branches recorded per host and day while nothing is new", trickle);
+        Row($"… in a week with {Releases} releases", trickle + (release * Releases / 7 / Hosts));
+        Row($"… on a day with all {Releases} releases", trickle + (release * Releases / Hosts));
+        Row($"… of the first day, all {Services} builds new", trickle + (fill.Branches / Hosts));
+        Say($"| branches until a new build is sufficient, on all its hosts together: mean | {release:N0} | {full * Hosts / Services / 1440:N0} a minute | |");
+        int[] took = [.. releases.Where(static one => one.Sufficient is not null).Select(static one => one.Sufficient!.Value - one.Minute + 1).Order()];
+        Say($"| minutes until then: median, most ({took.Length} of {releases.Count} builds) | {took[took.Length / 2]}, {took[^1]} | 1 | |");
+        Shown shown = new(this);
+        Say($"| overlap of what was recorded by then with all there is: median, least | {shown.Overlap}, {releases.Min(Overlap):0.000} | | |");
+        Say($"| hosts that recorded it by then: median, fewest | {shown.Hosts}, {releases.Min(static one => one.Hosts.Count)} | all | |");
+        Say($"| highest rate asked of a host for it: median, highest | {shown.Rate}, {releases.Max(static one => one.HighestRate):0.000} | 1 | |");
+        double fullCost = await FullUploadAsync(), plan = later.PlanTime.TotalMilliseconds / (later.Minutes * hosts.Count), upload = later.UploadTime.TotalMilliseconds / Math.Max(1, later.Uploads);
+        Say($"| uploads a second: mean, busiest minute | {later.Uploads / later.Minutes / 60:0.00}, {later.MostUploads / 60.0:0.0} | {instances / 60.0:0} | |");
         Say($"| plan requests a second | {hosts.Count / 60.0:0} | 0 | |");
-        (double planCost, double uploadCost) = (day.PlanTime.TotalMilliseconds / (measured * hosts.Count), day.UploadTime.TotalMilliseconds / Math.Max(1, day.Uploads));
-        double fullCost = await FullUploadAsync();
-        Say($"| server CPU without HTTP, of one core: plans, uploads, sums and demand | {Share(day.PlanTime)}, {Share(day.UploadTime)}, {Share(day.WorkTime)} | 0, {fullCost * instances / 60 / 10:0.0} %, not measured | |");
-        Say($"| ms of CPU for a plan request, for an upload | {planCost:0.000}, {uploadCost:0.00} | –, {fullCost:0.00} | |");
+        Say($"| CPU of the server without HTTP for a plan, an upload, ms | {plan:0.000}, {upload:0.00} | –, {fullCost:0.00} | |");
+        Say($"| … of one core: plans; uploads; demand and sums | {Share(later.PlanTime)}; {Share(later.UploadTime)}; {Share(later.WorkTime)} | 0; {fullCost * instances / 60 / 10:0} %; not measured | |");
 
-        string Share(TimeSpan time) => $"{time.TotalMinutes / measured * 100:0.00} %";
-        string Middle(Func<Shown, string> of) => of(new Shown(this));
+        void Row(string what, double branches) => Say($"| {what} | {branches:N0} | {full:N0} | 1/{full / branches:N0} |");
+
+        string Share(TimeSpan time) => $"{time.TotalMinutes / later.Minutes * 100:0.00} %";
     }
 
     /// <summary>Medians over releases.</summary>
@@ -214,7 +216,8 @@ internal sealed class FleetSimulation : IAsyncDisposable
     {
         clock.Now += TimeSpan.FromMinutes(1);
         phase.Minutes++;
-        double wave = 1 + (0.4 * Math.Sin(clock.Now.TimeOfDay.TotalDays * 2 * Math.PI));
+        // A day's rise and fall of load in a quarter of one.
+        double wave = 1 + (0.4 * Math.Sin(clock.Now.TimeOfDay.TotalDays * 8 * Math.PI));
         Dictionary<Service, Release> open = releases.Where(static one => one.Sufficient is null).ToDictionary(static one => one.Service);
         List<(Instance Instance, byte[] Encoded)> uploads = [];
         foreach (Service service in services)

@@ -8,8 +8,8 @@ if (args is ["inputs", ..])
     return InputsMeasurement.Run(args[1..]);
 if (args is ["compare-generate", string cli, string rounds, string large, string quarter, .. string[] programs])
     return GeneratorComparison.Run(cli, int.Parse(rounds), large, quarter, programs);
-if (args is ["fleet", string days, .. string[] command])
-    return await FleetSimulation.RunAsync(int.Parse(days), command);
+if (args is ["fleet", string hours, .. string[] command])
+    return await FleetSimulation.RunAsync(int.Parse(hours), command);
 if (args is ["aggregate", ..])
     return AggregationRate.Run();
 BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
