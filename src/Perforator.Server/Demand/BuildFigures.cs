@@ -18,6 +18,9 @@ internal sealed record BuildFigures
     /// <summary>Taken branches in a second of a host at rate 1 that are reckoned with until hosts have told: a quarter of a CPU.</summary>
     public const double UsualBranchesPerHostSecond = 10_000;
 
+    /// <summary>What is asked of a build that is not sufficient is this part at least of what is enough: the end would be approached ever more slowly otherwise.</summary>
+    private const double LeastMissing = 1 / 4.0;
+
     /// <summary>The trickle of a window is this part of what a build took to be known.</summary>
     public const double TricklePart = 1 / 8.0;
 
@@ -84,7 +87,7 @@ internal sealed record BuildFigures
         double fleet = hosts * (BranchesPerHostSecond > 0 ? BranchesPerHostSecond : UsualBranchesPerHostSecond);
         double share = IsSufficient
             ? Basis * TricklePart / (rules.TrickleWindow.TotalSeconds * fleet)
-            : Math.Max(0, Enough - Branches) / (rules.CoverWithin.TotalSeconds * fleet);
+            : Math.Max(LeastMissing * Enough, Enough - Branches) / (rules.CoverWithin.TotalSeconds * fleet);
         share = Math.Min(1, share);
         double least = Math.Min(hosts, IsSufficient ? Draw.LeastOfTrickle : Draw.Least);
         double drawn = Math.Clamp(share * hosts / Draw.UsualRate, least, hosts);
