@@ -182,7 +182,7 @@ internal sealed class AgentRun : IDisposable
         patient.CancelAfter(PlanTime);
         try
         {
-            plan.Take(await planning.GetPlanAsync(new PlanRequest(Environment.MachineName, services), patient.Token));
+            plan.Take(await planning.GetPlanAsync(new PlanRequest(ProfileUpload.HostName, services), patient.Token));
         }
         catch (ServerException e) when (e.Failure == ServerFailure.NotFound)
         {

@@ -15,6 +15,9 @@ internal sealed class ProfileUpload(ServerClient client, LiveModules modules, Re
 
     private readonly Dictionary<BuildId, (DateTimeOffset Day, int Count)> attempts = [];
 
+    /// <summary>What profiles and plans call this host: what the variable PERFORATOR_HOST says, as a container has a name of its own, else the machine's name.</summary>
+    public static string HostName => Environment.GetEnvironmentVariable("PERFORATOR_HOST") is { Length: > 0 } host ? host : Environment.MachineName;
+
     /// <summary>How many binaries were sent.</summary>
     public int Binaries { get; private set; }
 
@@ -27,7 +30,7 @@ internal sealed class ProfileUpload(ServerClient client, LiveModules modules, Re
         {
             Labels =
             {
-                [ProfileLabels.Host] = Environment.GetEnvironmentVariable("PERFORATOR_HOST") is { Length: > 0 } host ? host : Environment.MachineName,
+                [ProfileLabels.Host] = HostName,
                 [ProfileLabels.Cpu] = ProfileLabels.Printable(Machine.CpuModel),
                 [ProfileLabels.Source] = source,
             },
