@@ -56,7 +56,7 @@ internal sealed record AcquiredProfile(byte[] Bytes, string? Kept, JsonObject Re
         string buildId;
         using (ElfFile elf = ElfFile.Load(binary))
             buildId = elf.BuildId.ToString();
-        if (choice.Request.BuildId is { } wanted && !string.Equals(wanted, buildId, StringComparison.OrdinalIgnoreCase))
+        if (choice.Request.BuildId is { } wanted && !buildId.StartsWith(wanted, StringComparison.OrdinalIgnoreCase))
             throw new UserErrorException($"{binary} has build id {buildId}, not {wanted}; give the binary of that build, or leave --build-id out");
         string service = choice.Selector.Service;
         (BranchProfileSet set, long totalProfiles) = await client.GetBranchesAsync(service, choice.Request with { BuildId = buildId, Format = null, GccVersion = null, SymbolList = false }, stop);

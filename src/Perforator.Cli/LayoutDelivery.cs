@@ -21,7 +21,7 @@ internal static class LayoutDelivery
         using LayoutBinary binary = LayoutBinary.Load(choice.Binary!, LocalDebugFiles.Found);
         LayoutFiles.Require(consumer, binary);
         BuildId build = binary.Elf.BuildId;
-        if (choice.Request.BuildId is { } wanted && !string.Equals(wanted, build.ToString(), StringComparison.OrdinalIgnoreCase))
+        if (choice.Request.BuildId is { } wanted && !build.ToString().StartsWith(wanted, StringComparison.OrdinalIgnoreCase))
             throw new UserErrorException($"{binary.Path} has build id {build}, not {wanted}; give the binary of that build, or leave --build-id out");
         (BranchProfileSet set, long totalProfiles) = await client.GetBranchesAsync(choice.Selector.Service, choice.Request with { BuildId = build.ToString() }, stop);
         if (!set.Profiles.TryGetValue(build, out BranchProfile? branches))

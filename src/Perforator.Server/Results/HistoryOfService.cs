@@ -96,9 +96,11 @@ internal sealed class HistoryOfService
     public async Task<FitAnswer> FitAsync(string service, string hash, string? buildId, CancellationToken stop)
     {
         KeptResult kept = await FindAsync(service, hash, stop);
-        BuildId build = buildId is not null ? BinariesEndpoint.Parse(buildId)
-            : ServiceBuilds.Rank(await storage.Profiles.ListBuildDaysAsync(service, stop)) is [var first, ..] ? first.BuildId
-            : throw ApiException.NotFound($"{service} has no build; name one with buildId");
+        IReadOnlyList<ServiceBuild> builds = ServiceBuilds.Rank(await storage.Profiles.ListBuildDaysAsync(service, stop));
+        // One that is to be released need not be among those that were seen.
+        BuildId build = buildId is null ? builds is [var first, ..] ? first.BuildId : throw ApiException.NotFound($"{service} has no build; name one with buildId")
+            : builds.Any(one => one.BuildId.ToString().StartsWith(buildId, StringComparison.OrdinalIgnoreCase)) ? NamedBuild.Find(builds, buildId, service).BuildId
+            : BinariesEndpoint.Parse(buildId);
         (SampleProfile profile, TargetCompiler target) = await LoadAsync(kept, stop);
         ILookup<BuildId, BinaryFile> files = (await storage.Binaries.FindAsync(build, stop)).ToLookup(static file => file.BuildId);
         using StoredBinaries binaries = new(storage, files, await storage.Binaries.ListSharedAsync(stop));

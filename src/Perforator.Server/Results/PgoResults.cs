@@ -187,6 +187,8 @@ internal sealed class PgoResults
         ServiceProfileOptions options = OptionsOf(request);
         SelectedProfiles selected = await reader.SelectAsync(service, request, stop);
         IReadOnlyList<ServiceBuild> builds = ServiceBuilds.Rank(selected.Days);
+        if (request.BuildId is { } id)
+            options = options with { Only = [.. options.Only, NamedBuild.Find(builds, id, selected.Service).BuildId.ToString()] };
         IReadOnlyList<BinaryFile> files = await storage.Binaries.FindAsync([.. builds.Select(static build => build.BuildId)], stop);
         IReadOnlyList<BinaryFile> shared = await storage.Binaries.ListSharedAsync(stop);
         string all = string.Join('\n',
@@ -217,12 +219,8 @@ internal sealed class PgoResults
     {
         IReadOnlyList<ServiceBuild> builds = ServiceBuilds.Rank(selected.Days);
         ServiceBuild build = builds[0];
-        if (request.BuildId is { } text)
-        {
-            BuildId wanted = BinariesEndpoint.Parse(text);
-            build = builds.FirstOrDefault(one => one.BuildId == wanted) ?? throw ApiException.NotFound(
-                $"{selected.Service} has no profiles of build id {wanted} in that time; it has: {string.Join(", ", builds.Select(static one => one.BuildId))}");
-        }
+        if (request.BuildId is { } id)
+            build = NamedBuild.Find(builds, id, selected.Service);
         BranchProfile sum = new(build.BuildId, build.Path);
         LossCounts losses = new();
         long lost = await reader.ReadAsync(selected, read =>
@@ -278,7 +276,7 @@ internal sealed class PgoResults
                 _ => throw ApiException.BadRequest($"format '{ProfileLabels.Printable(request.Format, 40)}' is not known; it is extbinary, text, gcc or go"),
             },
             HalfLifeDays = request.HalfLifeDays switch { null => ServiceProfileOptions.DefaultHalfLifeDays, 0 => null, var days => days },
-            Only = request.BuildId is { } build ? [.. request.Only, BinariesEndpoint.Parse(build).ToString()] : request.Only,
+            Only = request.Only,
         };
     }
 }

@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Http;
 using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Bytes;
@@ -65,11 +66,12 @@ internal sealed class ProfileReader
                 uploads.Add(upload.Hash);
         foreach (SelectedPart part in selection.Parts)
             uploads.Add(part.Set.ToBytes(), part.Set.Count);
-        return uploads.Count != 0
-            ? new SelectedProfiles(selector, span, days, selection, uploads)
-            : throw ApiException.NotFound(selection.Uploads.Count == 0
-                ? $"service {service} has no profiles in that time"
-                : $"all {selection.Uploads.Count} profiles that service {service} has in that time were lost or damaged; they count again once they are sent again");
+        if (uploads.Count != 0)
+            return new SelectedProfiles(selector, span, days, selection, uploads);
+        throw selection.Uploads.Count == 0
+            ? ApiException.NotFound($"service {service} has no profiles in that time")
+            : new ApiException(StatusCodes.Status409Conflict,
+                $"all {selection.Uploads.Count} profiles that service {service} has in that time were lost or damaged; they count again once they are sent again");
     }
 
     /// <summary>Reads everything selected. What cannot be read is counted, and its upload counts again once it is sent again.</summary>

@@ -56,6 +56,8 @@ public sealed class PgoChoiceTests : IClassFixture<LoopProgram>, IDisposable
 
         Assert.NotEqual(alone, Path("loop"));
         Assert.Equal(alone, Path("loop", "--only", "loop"));
+        Assert.Equal(Path("loop", "--build-id", LibraryId), Path("loop", "--build-id", LibraryId[..5]));
+        Assert.Contains("at least the first 4", Cli("pgo", "loop", "--build-id", "01").Error, StringComparison.Ordinal);
         ToolResult services = Cli("services", "loop").Succeeded();
         Assert.Contains("warning: /lib/libc.so.6 (cc01), 66.7 % of the branches: the server lacks the binary", services.Error, StringComparison.Ordinal);
         Assert.DoesNotContain("libwork", services.Error, StringComparison.Ordinal);
