@@ -31,7 +31,8 @@ public class ServerTests
         using ServerProcess server = ServerProcess.Start(folder["data"]);
         UploadReceipt first = await server.UploadAsync(Uploads.Set());
         Assert.Equal((false, "aa01"), (first.Duplicate, Assert.Single(first.WantedBinaries)));
-        Assert.Equal(first with { Duplicate = true, WantedBinaries = [] }, (await server.UploadAsync(Uploads.Set())) with { WantedBinaries = [] });
+        UploadReceipt again = await server.UploadAsync(Uploads.Set());
+        Assert.Equal((first.Id, true), (again.Id, again.Duplicate));
         await server.UploadAsync(Uploads.Set(minute: 1));
         await server.UploadAsync(Uploads.Set(service: "ads", buildId: "bb01"));
 
