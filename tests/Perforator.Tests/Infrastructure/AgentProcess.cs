@@ -9,13 +9,14 @@ namespace Perforator.Tests.Infrastructure;
 /// <summary>A real <c>perforator agent</c> that records as much as it can and collects twice a second; ended by SIGTERM.</summary>
 internal sealed class AgentProcess : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
 
     private readonly Process process;
     private readonly StringBuilder error = new();
 
+    /// <summary>Under nohup, tests' programs would ignore SIGHUP too.</summary>
     public AgentProcess(params string[] arguments)
-        : this(new ProcessStartInfo(Tool.Perforator, Arguments(arguments)))
+        : this(new ProcessStartInfo("env", ["--default-signal=HUP", Tool.Perforator, .. Arguments(arguments)]))
     {
     }
 
