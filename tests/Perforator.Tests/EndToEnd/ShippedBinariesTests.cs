@@ -147,7 +147,7 @@ public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture
     [Fact]
     public void What_a_binary_lacks_is_said_where_it_is_recorded_and_by_services()
     {
-        string source = folder.Write("a.c", "int main(int c, char **v) { volatile int s = 0; for (int i = 0; i < c * 30000000; i++) s += i % 3 ? 2 : 1; return s == 42; }");
+        string source = folder.Write("a.c", "int main(int c, char **v) { volatile int s = 0; for (int i = 0; i < c * 400000000; i++) s += i % 3 ? 2 : 1; return s == 42; }");
         string stripped = folder["stripped"], bare = folder["bare"];
         Tool.Run("clang-19", ["-O1", "-s", "-Wl,--build-id", source, "-o", stripped]).Succeeded();
         Tool.Run("clang-19", ["-O1", "-g", "-Wl,--build-id=none", source, "-o", bare]).Succeeded();
@@ -169,7 +169,7 @@ public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture
     public void Code_of_other_compilers_is_told_by_name()
     {
         Tool.Require("gcc");
-        string clang = folder.Write("a.c", "int other(int); int work(int n) { int s = 0; for (int i = 0; i < n; i++) s += i % 3 ? other(i) : i; return s; } int main(int c, char **v) { return work(c * 30000000) == 42; }");
+        string clang = folder.Write("a.c", "int other(int); int work(int n) { int s = 0; for (int i = 0; i < n; i++) s += i % 3 ? other(i) : i; return s; } int main(int c, char **v) { return work(c * 100000000) == 42; }");
         string gcc = folder.Write("b.c", "int other(int n) { int s = 1; for (int i = 0; i < n % 7; i++) s = s * 5 + i; return s; }");
         string binary = folder["mixed"], data = folder["mixed.perf.data"];
         Tool.Run("clang-19", ["-O1", "-g", "-c", clang, "-o", folder["a.o"]]).Succeeded();
