@@ -46,14 +46,8 @@ internal sealed class Debuginfod : IDebugFiles
         if (local.FindSupplement(file, here) is { } found)
             return found;
         // That a link is damaged, the local search has told.
-        try
-        {
-            if ((DebugLink.OfSupplement(file) ?? DebugLink.OfDebugSup(file)) is { } link && Fetch(link.Id, losses) is { } fetched)
-                return fetched;
-        }
-        catch (Bytes.MalformedInputException)
-        {
-        }
+        if (DebugLink.FindSupplement(file, new LossCounts()) is { } link && Fetch(link.Id, losses) is { } fetched)
+            return fetched;
         losses.Merge(here);
         return null;
     }

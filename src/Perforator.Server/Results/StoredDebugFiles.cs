@@ -19,16 +19,7 @@ internal sealed class StoredDebugFiles(BinaryFile? debugFile, BinaryFile? packag
 
     public ElfFile? FindSupplement(ElfFile file, LossCounts losses)
     {
-        DebugLink? link = null;
-        try
-        {
-            link = DebugLink.OfSupplement(file) ?? DebugLink.OfDebugSup(file);
-        }
-        catch (MalformedInputException e)
-        {
-            losses.Add($"damaged debug info: {e.Message}");
-        }
-        if (link is null)
+        if (DebugLink.FindSupplement(file, losses) is not { } link)
             return null;
         if (shared.FirstOrDefault(one => one.BuildId == link.Id) is { } found)
             return Open(found, losses);

@@ -23,6 +23,20 @@ public sealed record DebugLink(string FileName, uint Crc, BuildId Id)
         return new DebugLink(name, reader.ReadU32(), default);
     }
 
+    /// <summary>The supplement that a file names in either form; null when it names none, or in a damaged section, which is counted.</summary>
+    public static DebugLink? FindSupplement(ElfFile file, LossCounts losses)
+    {
+        try
+        {
+            return OfSupplement(file) ?? OfDebugSup(file);
+        }
+        catch (MalformedInputException e)
+        {
+            losses.Add($"damaged debug info: {e.Message}");
+            return null;
+        }
+    }
+
     /// <summary>Reads .gnu_debugaltlink; null when the file has none.</summary>
     /// <exception cref="MalformedInputException">The section is damaged.</exception>
     public static DebugLink? OfSupplement(ElfFile file)

@@ -121,16 +121,7 @@ public sealed class LocalDebugFiles(string? named = null) : IDebugFiles
     /// <inheritdoc/>
     public ElfFile? FindSupplement(ElfFile file, LossCounts losses)
     {
-        DebugLink? link = null;
-        try
-        {
-            link = DebugLink.OfSupplement(file) ?? DebugLink.OfDebugSup(file);
-        }
-        catch (MalformedInputException e)
-        {
-            losses.Add($"damaged debug info: {e.Message}");
-        }
-        if (link is null)
+        if (DebugLink.FindSupplement(file, losses) is not { } link)
             return null;
         string folder = Path.GetDirectoryName(Path.GetFullPath(file.Path))!;
         string[] paths = [Path.Combine(folder, link.FileName), BuildIdPath(link.Id), Path.Combine(GlobalFolder, ".dwz", Path.GetFileName(link.FileName))];
