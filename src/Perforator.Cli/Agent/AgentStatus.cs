@@ -195,7 +195,7 @@ internal sealed class AgentStatus
         int many => $"{many} processes",
     };
 
-    private static string Rate(Service service) => service.Rate?.ToString("0.###", CultureInfo.InvariantCulture) ?? "not known yet";
+    private static string Rate(Service service) => service.Rate?.ToString("G3", CultureInfo.InvariantCulture) ?? "not known yet";
 
     private static string Ratio(Service service) => service.Ratio is { } ratio
         ? ratio.ToString("0.000", CultureInfo.InvariantCulture) + (ratio >= GoodRatio ? " (good)" : string.Create(CultureInfo.InvariantCulture, $" of {GoodRatio:0.0}"))

@@ -9,7 +9,7 @@ namespace Perforator.Tests.EndToEnd;
 /// <summary>A real server tells a real agent what to record of real programs; its times are set by <c>serve --enrol</c>.</summary>
 public sealed class PlanTests(TargetProgram program) : IClassFixture<TargetProgram>, IDisposable
 {
-    private const string Quick = "plan: {update: 0.5s, cover-within: 3s, trickle-window: 20s, hold: 3s, fallback-rate: 1}\n";
+    private const string Quick = "plan: {update: 0.5s, cover-within: 3s, trickle-window: 5s, hold: 3s, fallback-rate: 1}\n";
 
     private readonly TemporaryFolder folder = new();
 
