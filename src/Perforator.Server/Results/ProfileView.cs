@@ -72,19 +72,7 @@ internal sealed class ProfileView
     public ProfileTree Tree(ProfileView? other)
     {
         List<Node> nodes = Expand();
-        Dictionary<(int, string, bool), double>? others = null;
-        if (other is not null)
-        {
-            List<Node> theirs = other.Expand();
-            Dictionary<string, double> byPath = new(StringComparer.Ordinal);
-            string[] paths = Paths(theirs);
-            for (int i = 0; i < theirs.Count; i++)
-                byPath[paths[i]] = theirs[i].Samples;
-            others = [];
-            string[] own = Paths(nodes);
-            for (int i = 0; i < nodes.Count; i++)
-                others[(i, "", false)] = byPath.GetValueOrDefault(own[i]);
-        }
+        double[]? others = other is null ? null : Beside(nodes, other);
         Dictionary<string, int> names = new(StringComparer.Ordinal);
         List<string> list = [];
         List<IReadOnlyList<double>> rows = [];
@@ -95,9 +83,46 @@ internal sealed class ProfileView
                 names.Add(nodes[i].Name, name = list.Count);
                 list.Add(nodes[i].Name);
             }
-            rows.Add([nodes[i].Parent, name, nodes[i].IsInlined ? 1 : 0, Math.Round(nodes[i].Samples), others is null ? 0 : Math.Round(others[(i, "", false)])]);
+            rows.Add([nodes[i].Parent, name, nodes[i].IsInlined ? 1 : 0, Math.Round(nodes[i].Samples), others is null ? 0 : Math.Round(others[i])]);
         }
         return new ProfileTree(list, rows, total, other?.total ?? 0, Math.Max(0, total - nodes.Where(static node => node.Parent < 0).Sum(static node => node.Samples)));
+    }
+
+    /// <summary>
+    /// The samples of another profile for each node: those of the same path, be its copies inlined there or called. A path that the other has not (its
+    /// code was inlined elsewhere, or was too little to be shown) has what the function has there, in proportion: what differs is then the function and not the way to it.
+    /// </summary>
+    private double[] Beside(List<Node> nodes, ProfileView other)
+    {
+        List<Node> theirs = other.Expand();
+        Dictionary<string, double> byPath = new(StringComparer.Ordinal);
+        string[] paths = Paths(theirs), own = Paths(nodes);
+        for (int i = 0; i < theirs.Count; i++)
+            byPath[paths[i]] = byPath.GetValueOrDefault(paths[i]) + theirs[i].Samples;
+        Dictionary<string, double> bodies = Bodies(), othersBodies = other.Bodies();
+        double[] beside = new double[nodes.Count];
+        for (int i = 0; i < beside.Length; i++)
+            beside[i] = byPath.TryGetValue(own[i], out double samples) ? samples
+                : bodies.TryGetValue(nodes[i].Name, out double here) && here > 0 ? nodes[i].Samples * othersBodies.GetValueOrDefault(nodes[i].Name) / here : 0;
+        return beside;
+    }
+
+    /// <summary>Samples in each function's own lines, wherever copies of it are.</summary>
+    private Dictionary<string, double> Bodies()
+    {
+        Dictionary<string, double> bodies = new(StringComparer.Ordinal);
+        Stack<FunctionSamples> open = new(functions);
+        while (open.TryPop(out FunctionSamples? part))
+        {
+            double own = 0;
+            foreach ((_, BodySample line) in part.Body)
+                own += line.Samples;
+            foreach ((_, NameMap<FunctionSamples> copies) in part.Callsites)
+                foreach ((_, FunctionSamples copy) in copies)
+                    open.Push(copy);
+            bodies[part.Name] = bodies.GetValueOrDefault(part.Name) + own;
+        }
+        return bodies;
     }
 
     private sealed class Node(int parent, string name, bool isInlined, int depth, FunctionSamples? part, double share)
@@ -215,11 +240,12 @@ internal sealed class ProfileView
         return whole;
     }
 
+    /// <summary>The functions from the root to each node, however they came to be there.</summary>
     private static string[] Paths(List<Node> nodes)
     {
         string[] paths = new string[nodes.Count];
         for (int i = 0; i < paths.Length; i++)
-            paths[i] = $"{(nodes[i].Parent < 0 ? "" : FunctionNameHash.Of(paths[nodes[i].Parent]))} {nodes[i].IsInlined} {nodes[i].Name}";
+            paths[i] = $"{(nodes[i].Parent < 0 ? "" : FunctionNameHash.Of(paths[nodes[i].Parent]))} {nodes[i].Name}";
         return paths;
     }
 

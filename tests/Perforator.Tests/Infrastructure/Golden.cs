@@ -3,10 +3,13 @@ namespace Perforator.Tests.Infrastructure;
 /// <summary>Golden files under testdata/. PERFORATOR_UPDATE_GOLDEN=1 rewrites them instead of comparing.</summary>
 internal static class Golden
 {
+    /// <summary>Whether files are to be rewritten.</summary>
+    public static bool IsUpdated => Environment.GetEnvironmentVariable("PERFORATOR_UPDATE_GOLDEN") == "1";
+
     public static void Check(string name, string actual)
     {
         string path = Path.Combine(Tool.RepositoryRoot(), "testdata", name);
-        if (Environment.GetEnvironmentVariable("PERFORATOR_UPDATE_GOLDEN") == "1")
+        if (IsUpdated)
         {
             File.WriteAllText(path, actual);
             return;

@@ -57,7 +57,7 @@ public sealed class HarmlessnessTests : IClassFixture<HarmlessnessTests.Binary>
         TimeSpan longest = TimeSpan.Zero;
         int stops = 0;
         long since = 0, slices = -1;
-        for (long begin = Stopwatch.GetTimestamp(); (stops < 3 && Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(30)) || Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(3);)
+        for (long begin = Stopwatch.GetTimestamp(); (stops < 3 && Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(120)) || Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(3);)
         {
             long before = Slices(target.Id);
             bool stands = target.State() == 't';
