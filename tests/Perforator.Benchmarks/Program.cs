@@ -10,6 +10,8 @@ if (args is ["compare-generate", string cli, string rounds, string large, string
     return GeneratorComparison.Run(cli, int.Parse(rounds), large, quarter, programs);
 if (args is ["fleet", string hours, .. string[] command])
     return await FleetSimulation.RunAsync(int.Parse(hours), command);
+if (args is ["service", string name, string seconds, string uploads, string served, string binary, .. string[] options])
+    return await ServiceMeasurement.RunAsync(name, int.Parse(seconds), int.Parse(uploads), served, binary, options);
 if (args is ["aggregate", ..])
     return AggregationRate.Run();
 BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);

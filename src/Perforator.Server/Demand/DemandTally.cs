@@ -71,7 +71,14 @@ internal sealed class DemandTally
     /// <summary>From so many hosts on, halves are of hosts; with fewer they are of uploads, as one host might be one half.</summary>
     private const long HostsForHalves = 16;
 
+    /// <summary>
+    /// Distinct branches collected at most at a time, some 60 bytes each. What is beyond counts for no demand: where uploads come in so fast, builds are
+    /// known soon by a part of them.
+    /// </summary>
+    private const long MaxRows = 500_000;
+
     private readonly ConcurrentDictionary<(string Service, BuildId Build), PendingBuild> pending = [];
+    private long rows;
 
     /// <summary>Counts a stored upload.</summary>
     /// <param name="hash">Its identity.</param>
@@ -80,16 +87,22 @@ internal sealed class DemandTally
     {
         string host = set.Labels.GetValueOrDefault(ProfileLabels.Host) ?? "";
         bool isOne = (StableHash.Of(hosts >= HostsForHalves ? host : hash) & 1) == 0;
-        double whole = set.Profiles.Values.Sum(static profile => (double)profile.Branches.InternalTotal);
+        double whole = set.Profiles.Values.Sum(static profile => (double)profile.InternalBranches);
         foreach (BranchProfile profile in set.Profiles.Values)
         {
-            double own = profile.Branches.InternalTotal;
+            double own = profile.InternalBranches;
             if (own == 0 || own < whole * LeastShare)
                 continue;
             Change((set.Service!, profile.BuildId), build =>
             {
-                (isOne ? build.One : build.Other).Merge((PairCounts)profile.Branches);
-                (build.OnesTotal, build.OthersTotal) = (build.OnesTotal + (isOne ? own : 0), build.OthersTotal + (isOne ? 0 : own));
+                if (Interlocked.Read(ref rows) < MaxRows)
+                {
+                    PairCounts half = isOne ? build.One : build.Other;
+                    int before = half.Count;
+                    profile.AddBranchesTo(half);
+                    Interlocked.Add(ref rows, half.Count - before);
+                    (build.OnesTotal, build.OthersTotal) = (build.OnesTotal + (isOne ? own : 0), build.OthersTotal + (isOne ? 0 : own));
+                }
                 build.OwnBranches += own;
                 build.WholeBranches += whole;
                 build.Hosts.Add(StableHash.Of(host));
@@ -134,13 +147,19 @@ internal sealed class DemandTally
             {
                 lock (build)
                     build.IsTaken = true;
+                Interlocked.Add(ref rows, -(build.One.Count + build.Other.Count));
                 taken.Add((key.Service, key.Build, build));
             }
         return taken;
     }
 
     /// <summary>Gives back what could not be added to what is kept.</summary>
-    public void Return(string service, BuildId build, PendingBuild taken) => Change((service, build), pending => pending.Add(taken));
+    public void Return(string service, BuildId build, PendingBuild taken) => Change((service, build), pending =>
+    {
+        int before = pending.One.Count + pending.Other.Count;
+        pending.Add(taken);
+        Interlocked.Add(ref rows, pending.One.Count + pending.Other.Count - before);
+    });
 
     private void Change((string Service, BuildId Build) key, Action<PendingBuild> change)
     {

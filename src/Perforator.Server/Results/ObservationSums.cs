@@ -33,7 +33,7 @@ internal sealed class ObservationSums
         {
             if (profile.IsEmpty)
                 continue;
-            double branches = profile.Branches.Total;
+            double branches = inHalves ? profile.TotalBranches : 0;
             if (sums.TryGetValue((profile.BuildId, read.Day, key), out Sum? sum))
                 sum.Branches.Merge(profile);
             else

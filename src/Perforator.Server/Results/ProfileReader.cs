@@ -74,30 +74,40 @@ internal sealed class ProfileReader
                 $"all {selection.Uploads.Count} profiles that service {service} has in that time were lost or damaged; they count again once they are sent again");
     }
 
-    /// <summary>Reads everything selected. What cannot be read is counted, and its upload counts again once it is sent again.</summary>
+    /// <summary>Reads everything selected, in any order and one at a time. What cannot be read is counted, and its upload counts again once it is sent again.</summary>
     /// <returns>How many uploads could not be read.</returns>
     /// <exception cref="DamageFoundException">One of them could be read when last it was tried.</exception>
     public async Task<long> ReadAsync(SelectedProfiles selected, Action<ReadProfiles> read, CancellationToken stop)
     {
         long lost = 0, found = 0;
-        foreach (SelectedUpload upload in selected.Profiles.Uploads)
+        Lock adding = new();
+        ParallelOptions options = new() { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = stop };
+        await Parallel.ForEachAsync(selected.Profiles.Uploads, options, async (upload, stop) =>
         {
             if (upload.IsDamaged)
-                lost++;
+                Interlocked.Increment(ref lost);
             else if (await LoadAsync(upload.Hash, stop) is { } set)
-                read(new ReadProfiles(set, DateOnly.FromDateTime(upload.End.UtcDateTime), upload.Labels, 1, upload.Start, upload.End));
+                Read(new ReadProfiles(set, DateOnly.FromDateTime(upload.End.UtcDateTime), upload.Labels, 1, upload.Start, upload.End));
             else
-                found++;
-        }
-        foreach (SelectedPart part in selected.Profiles.Parts)
+                Interlocked.Increment(ref found);
+        });
+        await Parallel.ForEachAsync(selected.Profiles.Parts, options, async (part, stop) =>
         {
             if (await LoadAsync(part, stop) is { } set)
-                read(new ReadProfiles(set, DateOnly.FromDateTime(part.End.UtcDateTime), part.Labels, part.Set.Count, part.Start, part.End));
+                Read(new ReadProfiles(set, DateOnly.FromDateTime(part.End.UtcDateTime), part.Labels, part.Set.Count, part.Start, part.End));
             else if (await storage.Profiles.DissolveAsync(part.Object, stop))
                 throw new DamageFoundException($"{part.Object} is damaged, and is made again of its profiles; ask again");
             else
-                lost += part.Set.Count;
+                Interlocked.Add(ref lost, part.Set.Count);
+        });
+
+        // Sums do not depend on the order.
+        void Read(ReadProfiles one)
+        {
+            lock (adding)
+                read(one);
         }
+
         return found == 0 ? lost : throw new DamageFoundException($"{found} stored profiles of {selected.Service} are damaged; ask again for what is whole");
     }
 

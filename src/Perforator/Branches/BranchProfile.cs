@@ -51,6 +51,12 @@ public sealed class BranchProfile
     /// <summary>The sum over <see cref="Branches"/> with both ends in the binary, saturating; cheaper than these.</summary>
     public ulong InternalBranches => traces.InternalTotal;
 
+    /// <summary>Adds all of <see cref="Branches"/> to other counters, without making these.</summary>
+    public void AddBranchesTo(PairCounts counts) => traces.AddTo(counts, null);
+
+    /// <summary>The sum over <see cref="Branches"/>, saturating; cheaper than these.</summary>
+    public ulong TotalBranches => traces.Total;
+
     /// <summary>
     /// Fall-through ranges: begin (a branch target) and end (the address of the next taken branch instruction, inclusive). The sum over
     /// all traces, and <see cref="UnpairedRanges"/>.
@@ -108,6 +114,13 @@ public sealed class BranchProfile
     {
         (branches, ranges) = (null, null);
         traces.Add(from, to, end, count, mispredicted);
+    }
+
+    /// <summary>Takes traces by source, target and end, each once, as the only ones.</summary>
+    internal void LoadTraces(TraceCount[] sorted)
+    {
+        (branches, ranges) = (null, null);
+        traces.Load(sorted);
     }
 
     /// <summary>Adds a taken branch of which it is not known how code ran on behind it.</summary>

@@ -95,10 +95,11 @@ internal static class BranchProfileMessage
             };
             if (!set.Profiles.TryAdd(buildId, profile))
                 throw Malformed($"build id {buildId} occurs twice");
-            PairColumnsCodec.Decode(p.Branches, PairKind.Branches, profile.AddBranch);
+            List<TraceCount> branches = [];
+            PairColumnsCodec.Decode(p.Branches, PairKind.Branches, (from, to, count, missed) => branches.Add(new(from, to, BinaryAddress.External, count, missed)));
             PairColumnsCodec.Decode(p.Ranges, PairKind.Ranges, (begin, end, count, _) => profile.AddRange(begin, end, count));
             PairColumnsCodec.Decode(p.Addresses, PairKind.Addresses, profile.Addresses.Add);
-            TraceColumnsCodec.Decode(p.Traces, profile);
+            profile.LoadTraces(TraceColumnsCodec.Decode(p.Traces, branches));
             ReadLosses(profile.Losses, p.Losses);
         }
         return set;

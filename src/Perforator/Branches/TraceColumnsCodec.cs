@@ -39,13 +39,14 @@ internal static class TraceColumnsCodec
         };
     }
 
-    /// <summary>Adds the rows to <paramref name="profile"/>.</summary>
+    /// <summary>The rows, by source, target and end, and with them branches without a range, as <see cref="BranchProfile.Traces"/> has them.</summary>
     /// <param name="columns">Null stands for none.</param>
     /// <exception cref="MalformedInputException">The columns are of different lengths, out of order or hold what cannot be a trace.</exception>
-    public static void Decode(Wire.TraceColumns? columns, BranchProfile profile)
+    /// <param name="branches">Traces without a range, by source and target.</param>
+    public static TraceCount[] Decode(Wire.TraceColumns? columns, List<TraceCount> branches)
     {
         if (columns is null)
-            return;
+            return [.. branches];
         SpanReader from = new(columns.From.Span, "Traces sources");
         SpanReader to = new(columns.To.Span, "Traces targets");
         SpanReader length = new(columns.Length.Span, "Traces lengths");
@@ -53,6 +54,9 @@ internal static class TraceColumnsCodec
         SpanReader mispredicted = new(columns.Mispredicted.Span, "Traces mispredictions");
         bool hasMispredicted = !mispredicted.AtEnd;
 
+        // A row has at least a byte in each column: no more room is made than what was sent can fill.
+        TraceCount[] rows = new TraceCount[branches.Count + (int)Math.Min(columns.Rows, (ulong)columns.From.Length)];
+        int filled = 0, taken = 0;
         ulong source = 0;
         (ulong, ulong, ulong) previous = default;
         for (ulong i = 0; i < columns.Rows; i++)
@@ -73,9 +77,14 @@ internal static class TraceColumnsCodec
             ulong n = count.ReadULeb128(), missed = hasMispredicted ? mispredicted.ReadULeb128() : 0;
             if (n == 0 || missed > n)
                 throw count.Malformed($"impossible counts {n}, {missed}");
-            profile.AddTrace(new(source), new(target), new(target + bytes), n, missed);
+            // A branch's own counter, without a range, comes behind those with one.
+            for (; taken < branches.Count && (branches[taken].From.Value, branches[taken].To.Value).CompareTo((source, target)) < 0; taken++)
+                rows[filled++] = branches[taken];
+            rows[filled++] = new TraceCount(new(source), new(target), new(target + bytes), n, missed);
         }
         if (!from.AtEnd || !to.AtEnd || !length.AtEnd || !count.AtEnd || !mispredicted.AtEnd)
             throw new MalformedInputException($"columns longer than the {columns.Rows} rows declared", Where, 0);
+        branches.CopyTo(taken, rows, filled, branches.Count - taken);
+        return rows;
     }
 }

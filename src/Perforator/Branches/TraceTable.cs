@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Perforator.Bytes;
@@ -39,6 +40,7 @@ internal sealed class TraceTable
 
     private readonly AddressHash hash = AddressHash.OfThisProcess;
     private Slot[] slots = Empty;
+    private TraceCount[]? rows;
 
     /// <summary>How many distinct traces are counted.</summary>
     public int Count { get; private set; }
@@ -48,6 +50,8 @@ internal sealed class TraceTable
     {
         if (count == 0)
             return;
+        if (rows is not null)
+            LeaveRows();
         ref Slot slot = ref Find(slots, from.Value, to.Value, end.Value);
         if (slot.Count == 0)
         {
@@ -63,9 +67,35 @@ internal sealed class TraceTable
         slot.Mispredicted = PairCounts.Saturating(slot.Mispredicted, mispredicted);
     }
 
+    /// <summary>
+    /// Takes counters in the order of <see cref="Sorted"/>, each once, as the only ones. They stay as they are until one is added: a sum over many tables takes
+    /// them from there, and a table in between would cost more than all else.
+    /// </summary>
+    public void Load(TraceCount[] sorted)
+    {
+        (rows, slots, Count) = (sorted, Empty, sorted.Length);
+    }
+
+    private void LeaveRows()
+    {
+        if (rows is not { } loaded)
+            return;
+        (rows, Count) = (null, 0);
+        Grow((int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(FirstCapacity, 2 * loaded.Length)));
+        foreach (ref readonly TraceCount row in loaded.AsSpan())
+            Add(row.From, row.To, row.End, row.Count, row.Mispredicted);
+    }
+
     /// <summary>Adds all of another's counters.</summary>
     public void Merge(TraceTable other)
     {
+        if (other.rows is { } loaded)
+        {
+            foreach (ref readonly TraceCount row in loaded.AsSpan())
+                Add(row.From, row.To, row.End, row.Count, row.Mispredicted);
+            return;
+        }
+        LeaveRows();
         // They come in the order of their places: in a table with fewer places they would pile up.
         if (slots.Length < other.slots.Length)
             Grow(other.slots.Length);
@@ -76,6 +106,12 @@ internal sealed class TraceTable
     /// <summary>Adds all counters to those of branches, and of ranges.</summary>
     public void AddTo(PairCounts? branches, PairCounts? ranges)
     {
+        foreach (ref readonly TraceCount row in rows.AsSpan())
+        {
+            branches?.Add(row.From, row.To, row.Count, row.Mispredicted);
+            if (ranges is not null && row.HasRange)
+                ranges.Add(row.To, row.End, row.Count);
+        }
         foreach (ref readonly Slot slot in slots.AsSpan())
         {
             branches?.Add(new(slot.From), new(slot.To), slot.Count, slot.Mispredicted);
@@ -90,6 +126,9 @@ internal sealed class TraceTable
         get
         {
             ulong total = 0;
+            foreach (ref readonly TraceCount row in rows.AsSpan())
+                if (!row.From.IsExternal && !row.To.IsExternal)
+                    total = PairCounts.Saturating(total, row.Count);
             foreach (ref readonly Slot slot in slots.AsSpan())
                 if (!new BinaryAddress(slot.From).IsExternal && !new BinaryAddress(slot.To).IsExternal)
                     total = PairCounts.Saturating(total, slot.Count);
@@ -97,9 +136,25 @@ internal sealed class TraceTable
         }
     }
 
+    /// <summary>The sum of all counters, saturating.</summary>
+    public ulong Total
+    {
+        get
+        {
+            ulong total = 0;
+            foreach (ref readonly TraceCount row in rows.AsSpan())
+                total = PairCounts.Saturating(total, row.Count);
+            foreach (ref readonly Slot slot in slots.AsSpan())
+                total = PairCounts.Saturating(total, slot.Count);
+            return total;
+        }
+    }
+
     /// <summary>All counters by source, then target, then end: the order in which they are written.</summary>
     public TraceCount[] Sorted()
     {
+        if (rows is not null)
+            return [.. rows];
         TraceCount[] unsorted = new TraceCount[Count];
         ulong[] from = new ulong[Count], to = new ulong[Count], end = new ulong[Count];
         int n = 0;

@@ -1,0 +1,271 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net.Http.Headers;
+using System.Text.RegularExpressions;
+using Perforator.Api;
+using Perforator.Branches;
+using Perforator.Elf;
+
+namespace Perforator.Benchmarks;
+
+/// <summary>
+/// A real <c>perforator serve</c> on loopback under a fleet's uploads: how many profiles a second it acknowledges and how soon, what it
+/// keeps of each, and how long a sum over all uploads of a service takes before and after they were added up into blocks.
+/// </summary>
+internal sealed partial class ServiceMeasurement : IDisposable
+{
+    private const int Services = 500, HostsOfService = 50, Clients = 32;
+
+    private const string Summed = "summed";
+
+    private readonly string cli;
+    private readonly string[] options;
+    private readonly byte[][] templates;
+    private readonly ElfFile binary;
+    private readonly BuildId build;
+    private readonly string binaryPath;
+    private readonly Random random = new(7);
+    private Process? server;
+    private HttpClient client = new();
+
+    private ServiceMeasurement(string cli, string binaryPath, string[] options)
+    {
+        (this.cli, this.options, this.binaryPath) = (cli, options, binaryPath);
+        binary = ElfFile.Load(binaryPath);
+        build = binary.BuildId;
+        // Hosts see the same code in other proportions: eight walks of it.
+        templates = [.. Enumerable.Range(1, 8).Select(Walk)];
+    }
+
+    /// <summary>Measures one backend: <c>service NAME SECONDS UPLOADS CLI BINARY OPTION-OF-SERVE…</c>.</summary>
+    public static async Task<int> RunAsync(string name, int seconds, int uploads, string cli, string binary, string[] options)
+    {
+        using ServiceMeasurement measurement = new(cli, binary, options);
+        await measurement.MeasureAsync(name, seconds, uploads);
+        return 0;
+    }
+
+    private async Task MeasureAsync(string name, int seconds, int uploads)
+    {
+        await StartAsync("--compact-every", "100000");
+        using (HttpResponseMessage put = await client.PutAsync(ApiRoutes.To(ApiRoutes.Binaries, [build.ToString()]), new ByteArrayContent(File.ReadAllBytes(binaryPath)) { Headers = { ContentType = new MediaTypeHeaderValue(ApiMediaTypes.Bytes) } }))
+            put.EnsureSuccessStatusCode();
+        BranchProfileSet one = BranchProfileCodec.Decode(templates[0]);
+        Say($"{name}: profiles of {one.Profiles.Values.Single().Branches.Count:N0} distinct branches, {Clients} connections, {Services} services");
+
+        // Ingest, of services that each have one build.
+        byte[][] bodies = Bodies(seconds * 900, i => ($"service-{i % Services:000}", $"host-{i / Services % HostsOfService:00}", DateTimeOffset.UtcNow.AddSeconds(-(i / Services))));
+        List<double> memory = [];
+        Load load = await SendAsync(bodies, TimeSpan.FromSeconds(seconds), memory);
+        Row($"uploads acknowledged a second, {load.Seconds:0} s long", $"{load.Latencies.Length / load.Seconds:0}");
+        Row("time of an upload: median, 99 of 100, longest, ms", $"{At(load.Latencies, 0.5):0.0}, {At(load.Latencies, 0.99):0.0}, {load.Latencies[^1]:0.0}");
+        Row("CPU of client, server in that time, of two cores", $"{load.ClientCpu / load.Seconds / 2:0 %}, {load.ServerCpu / load.Seconds / 2:0 %}");
+        int third = memory.Count / 3;
+        Row("memory of the server: first, last third's mean, most, MB", $"{memory.Take(third).Average():0}, {memory.TakeLast(third).Average():0}, {memory.Max():0}");
+        Row("bytes of an upload as sent, mean", $"{bodies.Take(load.Latencies.Length).Average(static body => body.Length):N0}");
+        Row($"list of {Services} services, median of 21, ms", $"{await TimeAsync(21, ApiRoutes.Services):0.0}");
+
+        // A sum over the uploads of one service, of each minute of 50 hosts, yesterday.
+        foreach (int count in (int[])[uploads / 4, uploads])
+        {
+            long have = await CountAsync();
+            DateTimeOffset begin = new(DateTimeOffset.UtcNow.Date.AddDays(-1), TimeSpan.Zero);
+            for (long at = have; at < count; at += 4000)
+                await SendAsync(Bodies((int)Math.Min(4000, count - at), i => (Summed, $"host-{(at + i) % HostsOfService:00}", begin.AddMinutes((at + i) / HostsOfService % 1439))), TimeSpan.FromHours(1), null);
+            Row($"sum over {await CountAsync():N0} uploads of a service, one by one, s", $"{await SumAsync():0.00}");
+        }
+        Row("… and 'perforator pgo', s", $"{Pgo():0.00}");
+        await StopAsync();
+
+        await StartAsync("--compact-every", "1");
+        await WaitForBlocksAsync(uploads);
+        Row("the same after they were added up, s", $"{await SumAsync():0.00}");
+        Row("… and 'perforator pgo', s", $"{Pgo():0.00}");
+        Row($"list of {Services} services then, median of 21, ms", $"{await TimeAsync(21, ApiRoutes.Services):0.0}");
+        Row("a service's page then, median of 21, ms", $"{await TimeAsync(21, ApiRoutes.To(ApiRoutes.Service, [Summed])):0.0}");
+        await StopAsync();
+    }
+
+    private sealed record Load(double[] Latencies, double Seconds, double ClientCpu, double ServerCpu);
+
+    /// <summary>Sends from all connections until there is no more or time is up.</summary>
+    private async Task<Load> SendAsync(byte[][] bodies, TimeSpan limit, List<double>? memory)
+    {
+        int next = -1;
+        List<double>[] latencies = new List<double>[Clients];
+        TimeSpan own = Process.GetCurrentProcess().TotalProcessorTime, servers = ServerCpu();
+        long begin = Stopwatch.GetTimestamp();
+        using CancellationTokenSource done = new();
+        Task watching = memory is null ? Task.CompletedTask : WatchAsync(memory, done.Token);
+        await Task.WhenAll(Enumerable.Range(0, Clients).Select(async at =>
+        {
+            latencies[at] = [];
+            while (Interlocked.Increment(ref next) is var i && i < bodies.Length && Stopwatch.GetElapsedTime(begin) < limit)
+            {
+                long start = Stopwatch.GetTimestamp();
+                using ByteArrayContent content = new(bodies[i]);
+                content.Headers.ContentType = new MediaTypeHeaderValue(ApiMediaTypes.Branches);
+                using HttpResponseMessage response = await client.PostAsync(ApiRoutes.Profiles, content);
+                if (!response.IsSuccessStatusCode)
+                    throw new InvalidOperationException($"an upload was refused: {await response.Content.ReadAsStringAsync()}");
+                latencies[at].Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+            }
+        }));
+        double seconds = Stopwatch.GetElapsedTime(begin).TotalSeconds;
+        await done.CancelAsync();
+        await watching;
+        return new Load([.. latencies.SelectMany(static one => one).Order()], seconds, (Process.GetCurrentProcess().TotalProcessorTime - own).TotalSeconds, (ServerCpu() - servers).TotalSeconds);
+    }
+
+    private async Task WatchAsync(List<double> memory, CancellationToken stop)
+    {
+        while (!stop.IsCancellationRequested)
+        {
+            server!.Refresh();
+            memory.Add(server.WorkingSet64 / 1e6);
+            await Task.Delay(250, CancellationToken.None);
+        }
+    }
+
+    private TimeSpan ServerCpu()
+    {
+        server!.Refresh();
+        return server.TotalProcessorTime;
+    }
+
+    /// <summary>Profiles of a minute each, encoded beforehand: no two are the same.</summary>
+    private byte[][] Bodies(int count, Func<int, (string Service, string Host, DateTimeOffset End)> of)
+    {
+        byte[][] bodies = new byte[count][];
+        int seed = random.Next();
+        Parallel.For(0, count, i =>
+        {
+            BranchProfileSet set = BranchProfileCodec.Decode(templates[i % templates.Length]);
+            (string service, string host, DateTimeOffset end) = of(i);
+            (set.Start, set.End, set.TotalSamples) = (end.AddMinutes(-1), end, set.TotalSamples + (ulong)(uint)HashCode.Combine(seed, i) % 1000);
+            set.Labels[ProfileLabels.Service] = service;
+            set.Labels[ProfileLabels.Host] = host;
+            bodies[i] = BranchProfileCodec.Encode(set);
+        });
+        return bodies;
+    }
+
+    private byte[] Walk(int seed)
+    {
+        const int Stacks = 240;
+        BranchWalker walker = new(binary, seed);
+        BranchProfile profile = new(build, binaryPath) { Samples = Stacks };
+        for (int i = 0; i < Stacks; i++)
+        {
+            ReadOnlySpan<(ulong From, ulong To)> stack = walker.NextStack();
+            for (int at = 0; at < stack.Length; at++)
+                profile.AddTrace(new(stack[at].From), new(stack[at].To), at > 0 && stack[at - 1].From >= stack[at].To ? new(stack[at - 1].From) : BinaryAddress.External, 1);
+            profile.BranchEntries += (ulong)stack.Length;
+        }
+        BranchProfileSet set = new() { TotalSamples = Stacks };
+        set.Labels[ProfileLabels.Source] = "lbr";
+        set.Add(profile);
+        return BranchProfileCodec.Encode(set);
+    }
+
+    private async Task<long> CountAsync()
+    {
+        using HttpResponseMessage response = await client.GetAsync(ApiRoutes.To(ApiRoutes.Service, [Summed]));
+        if (response.StatusCode == System.Net.HttpStatusCode.NotFound)
+            return 0;
+        return System.Text.Json.JsonSerializer.Deserialize(await response.Content.ReadAsStringAsync(), ApiJson.Default.ServiceDetail)!.Builds.Sum(static one => (long)one.Profiles);
+    }
+
+    /// <summary>Seconds until the first sum after one more upload, so that none is remembered.</summary>
+    private async Task<double> SumAsync()
+    {
+        List<double> took = [];
+        for (int i = 0; i < 3; i++)
+        {
+            await SendAsync(Bodies(1, static _ => (Summed, "host-00", DateTimeOffset.UtcNow)), TimeSpan.FromMinutes(1), null);
+            long begin = Stopwatch.GetTimestamp();
+            using HttpResponseMessage response = await client.GetAsync(ApiRoutes.To(ApiRoutes.Branches, [Summed], ("buildId", build.ToString())));
+            if (!response.IsSuccessStatusCode)
+                throw new InvalidOperationException(await response.Content.ReadAsStringAsync());
+            await response.Content.ReadAsByteArrayAsync();
+            took.Add(Stopwatch.GetElapsedTime(begin).TotalSeconds);
+        }
+        return took.Order().ElementAt(1);
+    }
+
+    private double Pgo()
+    {
+        string to = Path.GetTempFileName();
+        try
+        {
+            return MeasuredProcess.Run(cli, "pgo", Summed, "--server", client.BaseAddress!.ToString(), "-o", to).Seconds;
+        }
+        finally
+        {
+            File.Delete(to);
+        }
+    }
+
+    private async Task<double> TimeAsync(int times, string path)
+    {
+        List<double> took = [];
+        for (int i = 0; i < times; i++)
+        {
+            long begin = Stopwatch.GetTimestamp();
+            (await client.GetByteArrayAsync(path)).ToString();
+            took.Add(Stopwatch.GetElapsedTime(begin).TotalMilliseconds);
+        }
+        return took.Order().ElementAt(times / 2);
+    }
+
+    [GeneratedRegex(@"^perforator_compaction_uploads\S* ([0-9]+)", RegexOptions.Multiline)]
+    private static partial Regex AddedUp();
+
+    private async Task WaitForBlocksAsync(int uploads)
+    {
+        for (int i = 0; i < 600; i++)
+        {
+            Match match = AddedUp().Match(await client.GetStringAsync("metrics"));
+            if (match.Success && long.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) >= uploads)
+                return;
+            await Task.Delay(500);
+        }
+        throw new InvalidOperationException("the uploads were not added up within five minutes");
+    }
+
+    private async Task StartAsync(params string[] more)
+    {
+        ProcessStartInfo start = new(cli, ["serve", "--port", "0", .. options, .. more]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        server = Process.Start(start)!;
+        server.ErrorDataReceived += static (_, e) =>
+        {
+            if (e.Data?.Contains("error", StringComparison.OrdinalIgnoreCase) == true)
+                Console.Error.WriteLine(e.Data);
+        };
+        server.BeginErrorReadLine();
+        string? address = await server.StandardOutput.ReadLineAsync();
+        client.Dispose();
+        client = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { BaseAddress = new Uri(address ?? throw new InvalidOperationException("perforator serve did not start")), Timeout = TimeSpan.FromMinutes(10) };
+    }
+
+    private async Task StopAsync()
+    {
+        using Process kill = Process.Start("/bin/kill", ["-TERM", $"{server!.Id}"]);
+        await server.WaitForExitAsync();
+    }
+
+    private static double At(double[] sorted, double share) => sorted[(int)Math.Min(sorted.Length - 1, sorted.Length * share)];
+
+    private static void Row(string what, string figure) => Say($"| {what} | {figure} |");
+
+    private static void Say(FormattableString text) => Console.WriteLine(text.ToString(CultureInfo.InvariantCulture));
+
+    public void Dispose()
+    {
+        if (server is { HasExited: false })
+            server.Kill();
+        server?.Dispose();
+        client.Dispose();
+        binary.Dispose();
+    }
+}
