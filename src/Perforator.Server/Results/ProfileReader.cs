@@ -74,41 +74,46 @@ internal sealed class ProfileReader
                 $"all {selection.Uploads.Count} profiles that service {service} has in that time were lost or damaged; they count again once they are sent again");
     }
 
-    /// <summary>Reads everything selected, in any order and one at a time. What cannot be read is counted, and its upload counts again once it is sent again.</summary>
+    /// <summary>
+    /// Reads everything selected, always in one order: a sum names the file of the first. What cannot be read is counted, and its upload counts
+    /// again once it is sent again.
+    /// </summary>
     /// <returns>How many uploads could not be read.</returns>
     /// <exception cref="DamageFoundException">One of them could be read when last it was tried.</exception>
     public async Task<long> ReadAsync(SelectedProfiles selected, Action<ReadProfiles> read, CancellationToken stop)
     {
-        long lost = 0, found = 0;
-        Lock adding = new();
-        ParallelOptions options = new() { MaxDegreeOfParallelism = Environment.ProcessorCount, CancellationToken = stop };
-        await Parallel.ForEachAsync(selected.Profiles.Uploads, options, async (upload, stop) =>
-        {
-            if (upload.IsDamaged)
-                Interlocked.Increment(ref lost);
-            else if (await LoadAsync(upload.Hash, stop) is { } set)
-                Read(new ReadProfiles(set, DateOnly.FromDateTime(upload.End.UtcDateTime), upload.Labels, 1, upload.Start, upload.End));
+        IReadOnlyList<SelectedUpload> whole = [.. selected.Profiles.Uploads.Where(static upload => !upload.IsDamaged)];
+        long lost = selected.Profiles.Uploads.Count - whole.Count, found = 0;
+        await foreach ((SelectedUpload upload, BranchProfileSet? set) in LoadAheadAsync(whole, upload => LoadAsync(upload.Hash, stop)))
+            if (set is not null)
+                read(new ReadProfiles(set, DateOnly.FromDateTime(upload.End.UtcDateTime), upload.Labels, 1, upload.Start, upload.End));
             else
-                Interlocked.Increment(ref found);
-        });
-        await Parallel.ForEachAsync(selected.Profiles.Parts, options, async (part, stop) =>
-        {
-            if (await LoadAsync(part, stop) is { } set)
-                Read(new ReadProfiles(set, DateOnly.FromDateTime(part.End.UtcDateTime), part.Labels, part.Set.Count, part.Start, part.End));
+                found++;
+        await foreach ((SelectedPart part, BranchProfileSet? set) in LoadAheadAsync(selected.Profiles.Parts, part => LoadAsync(part, stop)))
+            if (set is not null)
+                read(new ReadProfiles(set, DateOnly.FromDateTime(part.End.UtcDateTime), part.Labels, part.Set.Count, part.Start, part.End));
             else if (await storage.Profiles.DissolveAsync(part.Object, stop))
                 throw new DamageFoundException($"{part.Object} is damaged, and is made again of its profiles; ask again");
             else
-                Interlocked.Add(ref lost, part.Set.Count);
-        });
-
-        // Sums do not depend on the order.
-        void Read(ReadProfiles one)
-        {
-            lock (adding)
-                read(one);
-        }
-
+                lost += part.Set.Count;
         return found == 0 ? lost : throw new DamageFoundException($"{found} stored profiles of {selected.Service} are damaged; ask again for what is whole");
+    }
+
+    /// <summary>Loads and decodes the next few while one is added up.</summary>
+    private static async IAsyncEnumerable<(T One, BranchProfileSet? Set)> LoadAheadAsync<T>(
+        IReadOnlyList<T> all, Func<T, Task<BranchProfileSet?>> load)
+    {
+        Queue<Task<BranchProfileSet?>> ahead = [];
+        int next = 0;
+        foreach (T one in all)
+        {
+            for (; next < all.Count && ahead.Count <= Environment.ProcessorCount; next++)
+            {
+                T waiting = all[next];
+                ahead.Enqueue(Task.Run(() => load(waiting)));
+            }
+            yield return (one, await ahead.Dequeue());
+        }
     }
 
     /// <summary>Selects and reads again when damage was found on the way.</summary>

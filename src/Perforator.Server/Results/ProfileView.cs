@@ -13,7 +13,11 @@ internal sealed class ProfileView
 
     private readonly FunctionSamples[] functions;
     private readonly Dictionary<string, FunctionSamples> byId;
-    private readonly Dictionary<string, Dictionary<string, double>> inlinedInto = new(StringComparer.Ordinal), callers = new(StringComparer.Ordinal), callees = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Dictionary<string, double>> inlinedInto = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Dictionary<string, double>> callers = new(StringComparer.Ordinal), callees = new(StringComparer.Ordinal);
+
+    /// <summary>Samples in each function's own lines, wherever copies of it are.</summary>
+    private readonly Dictionary<string, double> bodies = new(StringComparer.Ordinal);
     private readonly bool hashed;
     private readonly double total;
 
@@ -28,12 +32,17 @@ internal sealed class ProfileView
             Stack<FunctionSamples> open = new([function]);
             while (open.TryPop(out FunctionSamples? part))
             {
+                double own = 0;
                 foreach ((_, BodySample sample) in part.Body)
+                {
+                    own += sample.Samples;
                     foreach ((string target, ulong calls) in sample.CallTargets)
                     {
                         Add(callers, target, function.Name, calls);
                         Add(callees, function.Name, target, calls);
                     }
+                }
+                bodies[part.Name] = bodies.GetValueOrDefault(part.Name) + own;
                 foreach ((_, NameMap<FunctionSamples> copies) in part.Callsites)
                     foreach ((string name, FunctionSamples copy) in copies)
                     {
@@ -89,8 +98,9 @@ internal sealed class ProfileView
     }
 
     /// <summary>
-    /// The samples of another profile for each node: those of the same path, be its copies inlined there or called. A path that the other has not (its
-    /// code was inlined elsewhere, or was too little to be shown) has what the function has there, in proportion: what differs is then the function and not the way to it.
+    /// The samples of another profile for each node: those of the same path, be its copies inlined there or called. A path that the other has
+    /// not (its code was inlined elsewhere, or was too little to be shown) has what the function has there, in proportion: what differs is then
+    /// the function and not the way to it.
     /// </summary>
     private double[] Beside(List<Node> nodes, ProfileView other)
     {
@@ -99,30 +109,11 @@ internal sealed class ProfileView
         string[] paths = Paths(theirs), own = Paths(nodes);
         for (int i = 0; i < theirs.Count; i++)
             byPath[paths[i]] = byPath.GetValueOrDefault(paths[i]) + theirs[i].Samples;
-        Dictionary<string, double> bodies = Bodies(), othersBodies = other.Bodies();
         double[] beside = new double[nodes.Count];
         for (int i = 0; i < beside.Length; i++)
             beside[i] = byPath.TryGetValue(own[i], out double samples) ? samples
-                : bodies.TryGetValue(nodes[i].Name, out double here) && here > 0 ? nodes[i].Samples * othersBodies.GetValueOrDefault(nodes[i].Name) / here : 0;
+                : bodies.TryGetValue(nodes[i].Name, out double here) && here > 0 ? nodes[i].Samples * other.bodies.GetValueOrDefault(nodes[i].Name) / here : 0;
         return beside;
-    }
-
-    /// <summary>Samples in each function's own lines, wherever copies of it are.</summary>
-    private Dictionary<string, double> Bodies()
-    {
-        Dictionary<string, double> bodies = new(StringComparer.Ordinal);
-        Stack<FunctionSamples> open = new(functions);
-        while (open.TryPop(out FunctionSamples? part))
-        {
-            double own = 0;
-            foreach ((_, BodySample line) in part.Body)
-                own += line.Samples;
-            foreach ((_, NameMap<FunctionSamples> copies) in part.Callsites)
-                foreach ((_, FunctionSamples copy) in copies)
-                    open.Push(copy);
-            bodies[part.Name] = bodies.GetValueOrDefault(part.Name) + own;
-        }
-        return bodies;
     }
 
     private sealed class Node(int parent, string name, bool isInlined, int depth, FunctionSamples? part, double share)

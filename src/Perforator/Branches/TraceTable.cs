@@ -24,23 +24,16 @@ public readonly record struct TraceCount(BinaryAddress From, BinaryAddress To, B
 /// </summary>
 internal sealed class TraceTable
 {
-    /// <summary>A counter of zero marks a free slot.</summary>
-    private struct Slot
-    {
-        public ulong From;
-        public ulong To;
-        public ulong End;
-        public ulong Count;
-        public ulong Mispredicted;
-    }
-
     private const int FirstCapacity = 16;
 
-    private static readonly Slot[] Empty = new Slot[1];
+    /// <summary>One free slot; in a table, a counter of zero marks it.</summary>
+    private static readonly TraceCount[] Empty = new TraceCount[1];
 
     private readonly AddressHash hash = AddressHash.OfThisProcess;
-    private Slot[] slots = Empty;
-    private TraceCount[]? rows;
+    private TraceCount[] slots = Empty;
+
+    /// <summary>Whether the slots are not a table yet but counters in the order of <see cref="Sorted"/>, all in use.</summary>
+    private bool isSorted;
 
     /// <summary>How many distinct traces are counted.</summary>
     public int Count { get; private set; }
@@ -50,73 +43,56 @@ internal sealed class TraceTable
     {
         if (count == 0)
             return;
-        if (rows is not null)
-            LeaveRows();
-        ref Slot slot = ref Find(slots, from.Value, to.Value, end.Value);
+        if (isSorted)
+            MakeTable();
+        ref TraceCount slot = ref Find(slots, from, to, end);
         if (slot.Count == 0)
         {
             if (Count >= slots.Length / 2)
             {
                 Grow(Math.Max(FirstCapacity, slots.Length * 2));
-                slot = ref Find(slots, from.Value, to.Value, end.Value);
+                slot = ref Find(slots, from, to, end);
             }
-            (slot.From, slot.To, slot.End) = (from.Value, to.Value, end.Value);
             Count++;
         }
-        slot.Count = PairCounts.Saturating(slot.Count, count);
-        slot.Mispredicted = PairCounts.Saturating(slot.Mispredicted, mispredicted);
+        slot = new(from, to, end, PairCounts.Saturating(slot.Count, count), PairCounts.Saturating(slot.Mispredicted, mispredicted));
     }
 
     /// <summary>
-    /// Takes counters in the order of <see cref="Sorted"/>, each once, as the only ones. They stay as they are until one is added: a sum over many tables takes
-    /// them from there, and a table in between would cost more than all else.
+    /// Takes counters in the order of <see cref="Sorted"/>, each once, as the only ones. They stay as they are until one is added: a sum over
+    /// many tables takes them from there, and a table in between would cost more than all else.
     /// </summary>
-    public void Load(TraceCount[] sorted)
-    {
-        (rows, slots, Count) = (sorted, Empty, sorted.Length);
-    }
+    public void Load(TraceCount[] sorted) => (slots, isSorted, Count) = (sorted, true, sorted.Length);
 
-    private void LeaveRows()
+    private void MakeTable()
     {
-        if (rows is not { } loaded)
-            return;
-        (rows, Count) = (null, 0);
+        TraceCount[] loaded = slots;
+        (slots, isSorted) = (Empty, false);
         Grow((int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(FirstCapacity, 2 * loaded.Length)));
-        foreach (ref readonly TraceCount row in loaded.AsSpan())
-            Add(row.From, row.To, row.End, row.Count, row.Mispredicted);
+        foreach (ref readonly TraceCount trace in loaded.AsSpan())
+            Find(slots, trace.From, trace.To, trace.End) = trace;
     }
 
     /// <summary>Adds all of another's counters.</summary>
     public void Merge(TraceTable other)
     {
-        if (other.rows is { } loaded)
-        {
-            foreach (ref readonly TraceCount row in loaded.AsSpan())
-                Add(row.From, row.To, row.End, row.Count, row.Mispredicted);
-            return;
-        }
-        LeaveRows();
-        // They come in the order of their places: in a table with fewer places they would pile up.
-        if (slots.Length < other.slots.Length)
+        if (isSorted)
+            MakeTable();
+        // A table's come in the order of their places: in one with fewer places they would pile up.
+        if (!other.isSorted && slots.Length < other.slots.Length)
             Grow(other.slots.Length);
-        foreach (ref readonly Slot slot in other.slots.AsSpan())
-            Add(new(slot.From), new(slot.To), new(slot.End), slot.Count, slot.Mispredicted);
+        foreach (ref readonly TraceCount trace in other.slots.AsSpan())
+            Add(trace.From, trace.To, trace.End, trace.Count, trace.Mispredicted);
     }
 
     /// <summary>Adds all counters to those of branches, and of ranges.</summary>
     public void AddTo(PairCounts? branches, PairCounts? ranges)
     {
-        foreach (ref readonly TraceCount row in rows.AsSpan())
+        foreach (ref readonly TraceCount trace in slots.AsSpan())
         {
-            branches?.Add(row.From, row.To, row.Count, row.Mispredicted);
-            if (ranges is not null && row.HasRange)
-                ranges.Add(row.To, row.End, row.Count);
-        }
-        foreach (ref readonly Slot slot in slots.AsSpan())
-        {
-            branches?.Add(new(slot.From), new(slot.To), slot.Count, slot.Mispredicted);
-            if (ranges is not null && !new BinaryAddress(slot.End).IsExternal)
-                ranges.Add(new(slot.To), new(slot.End), slot.Count);
+            branches?.Add(trace.From, trace.To, trace.Count, trace.Mispredicted);
+            if (ranges is not null && trace.HasRange)
+                ranges.Add(trace.To, trace.End, trace.Count);
         }
     }
 
@@ -126,12 +102,9 @@ internal sealed class TraceTable
         get
         {
             ulong total = 0;
-            foreach (ref readonly TraceCount row in rows.AsSpan())
-                if (!row.From.IsExternal && !row.To.IsExternal)
-                    total = PairCounts.Saturating(total, row.Count);
-            foreach (ref readonly Slot slot in slots.AsSpan())
-                if (!new BinaryAddress(slot.From).IsExternal && !new BinaryAddress(slot.To).IsExternal)
-                    total = PairCounts.Saturating(total, slot.Count);
+            foreach (ref readonly TraceCount trace in slots.AsSpan())
+                if (!trace.From.IsExternal && !trace.To.IsExternal)
+                    total = PairCounts.Saturating(total, trace.Count);
             return total;
         }
     }
@@ -142,10 +115,8 @@ internal sealed class TraceTable
         get
         {
             ulong total = 0;
-            foreach (ref readonly TraceCount row in rows.AsSpan())
-                total = PairCounts.Saturating(total, row.Count);
-            foreach (ref readonly Slot slot in slots.AsSpan())
-                total = PairCounts.Saturating(total, slot.Count);
+            foreach (ref readonly TraceCount trace in slots.AsSpan())
+                total = PairCounts.Saturating(total, trace.Count);
             return total;
         }
     }
@@ -153,17 +124,17 @@ internal sealed class TraceTable
     /// <summary>All counters by source, then target, then end: the order in which they are written.</summary>
     public TraceCount[] Sorted()
     {
-        if (rows is not null)
-            return [.. rows];
+        if (isSorted)
+            return [.. slots];
         TraceCount[] unsorted = new TraceCount[Count];
         ulong[] from = new ulong[Count], to = new ulong[Count], end = new ulong[Count];
         int n = 0;
-        foreach (ref readonly Slot slot in slots.AsSpan())
+        foreach (ref readonly TraceCount trace in slots.AsSpan())
         {
-            if (slot.Count == 0)
+            if (trace.Count == 0)
                 continue;
-            (from[n], to[n], end[n]) = (slot.From, slot.To, slot.End);
-            unsorted[n++] = new(new(slot.From), new(slot.To), new(slot.End), slot.Count, slot.Mispredicted);
+            (from[n], to[n], end[n]) = (trace.From.Value, trace.To.Value, trace.End.Value);
+            unsorted[n++] = trace;
         }
         int[] order = KeyOrder.Of(to, end);
         ulong[] keys = new ulong[Count];
@@ -175,21 +146,21 @@ internal sealed class TraceTable
 
     private void Grow(int length)
     {
-        Slot[] larger = new Slot[length];
-        foreach (ref readonly Slot slot in slots.AsSpan())
-            if (slot.Count != 0)
-                Find(larger, slot.From, slot.To, slot.End) = slot;
+        TraceCount[] larger = new TraceCount[length];
+        foreach (ref readonly TraceCount trace in slots.AsSpan())
+            if (trace.Count != 0)
+                Find(larger, trace.From, trace.To, trace.End) = trace;
         slots = larger;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private ref Slot Find(Slot[] slots, ulong from, ulong to, ulong end)
+    private ref TraceCount Find(TraceCount[] slots, BinaryAddress from, BinaryAddress to, BinaryAddress end)
     {
         // The mask keeps every index inside the array, whose length is a power of two.
-        ref Slot start = ref MemoryMarshal.GetArrayDataReference(slots);
-        for (nuint i = (nuint)hash.Of(from, to, end), mask = (nuint)(slots.Length - 1); ; i++)
+        ref TraceCount start = ref MemoryMarshal.GetArrayDataReference(slots);
+        for (nuint i = (nuint)hash.Of(from.Value, to.Value, end.Value), mask = (nuint)(slots.Length - 1); ; i++)
         {
-            ref Slot slot = ref Unsafe.Add(ref start, i & mask);
+            ref TraceCount slot = ref Unsafe.Add(ref start, i & mask);
             if (slot.Count == 0 || (slot.From == from && slot.To == to && slot.End == end))
                 return ref slot;
         }
