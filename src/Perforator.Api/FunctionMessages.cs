@@ -24,16 +24,34 @@ public sealed record FunctionSummary(string Id, string Name, double Samples, dou
 /// <param name="Callees">Functions it calls, likewise.</param>
 public sealed record FunctionDetail(
     FunctionSummary Function, IReadOnlyList<FunctionLine> Lines, IReadOnlyList<RelatedFunction> InlinedInto, IReadOnlyList<RelatedFunction> Callers,
-    IReadOnlyList<RelatedFunction> Callees);
+    IReadOnlyList<RelatedFunction> Callees)
+{
+    /// <summary>Whether lines are numbers of pseudo probes rather than of lines.</summary>
+    public bool ByProbes { get; init; }
+
+    /// <summary>Where the function begins, as a binary of the profile tells; null where the server has none with debug info.</summary>
+    public LineSource? Source { get; init; }
+}
+
+/// <summary>A line of source.</summary>
+/// <param name="File">The file's path as the compiler had it.</param>
+/// <param name="Line">The line, from 1.</param>
+/// <param name="Text">What stands there, where the server was given the source (<c>serve --source-root</c>).</param>
+/// <param name="Url">Where people see it, where the server was given an address (<c>serve --source-url</c>).</param>
+public sealed record LineSource(string File, uint Line, string? Text, string? Url);
 
 /// <summary>A line of a function.</summary>
 /// <param name="Depth">How deep the inlined copy is that it lies in; 0 for the function's own lines.</param>
-/// <param name="Line">Lines behind the line where the function (or the inlined one) begins.</param>
+/// <param name="Line">Lines behind the line where the function (or the inlined one) begins; in a profile by pseudo probes, the probe's number.</param>
 /// <param name="Discriminator">The discriminator.</param>
 /// <param name="Samples">How often it ran; of an inlined copy, all of its samples.</param>
 /// <param name="Inlined">The function inlined here; null for a line.</param>
 /// <param name="Calls">Functions called from here.</param>
-public sealed record FunctionLine(int Depth, uint Line, uint Discriminator, double Samples, string? Inlined, IReadOnlyList<RelatedFunction> Calls);
+public sealed record FunctionLine(int Depth, uint Line, uint Discriminator, double Samples, string? Inlined, IReadOnlyList<RelatedFunction> Calls)
+{
+    /// <summary>Where that is in source; null when no binary of the profile tells.</summary>
+    public LineSource? Source { get; init; }
+}
 
 /// <summary>A function that has to do with another.</summary>
 /// <param name="Id">Its id.</param>

@@ -142,12 +142,48 @@ public sealed record LossShare(string Reason, ulong Count);
 public sealed record ProfileFigures(
     string Profile, DateTimeOffset Generated, DateTimeOffset DataUntil, double Ratio, double? Convergence, double HotCoverage, double UsableShare, int Hosts);
 
-/// <summary>A host whose agent sent profiles, as these tell.</summary>
+/// <summary>How an agent does, in a word.</summary>
+public static class AgentState
+{
+    /// <summary>Heard of of late, within its budget, nothing dropped.</summary>
+    public const string Ok = "ok";
+
+    /// <summary>Has dropped profiles since it was started.</summary>
+    public const string Dropping = "dropping";
+
+    /// <summary>Takes more CPU time or memory than it may.</summary>
+    public const string OverBudget = "over budget";
+
+    /// <summary>Was not heard of for <see cref="SilentAfter"/>.</summary>
+    public const string Silent = "silent";
+
+    /// <summary>Agents ask what to record once in each interval, a minute by default.</summary>
+    public static readonly TimeSpan SilentAfter = TimeSpan.FromMinutes(10);
+
+    /// <summary>All of them.</summary>
+    public static readonly IReadOnlyList<string> All = [Ok, Dropping, OverBudget, Silent];
+
+    /// <summary>The worst that holds.</summary>
+    /// <param name="report">What the agent last said; null for one of an earlier version, of which profiles alone are known.</param>
+    public static string Of(AgentReport? report, DateTimeOffset lastSeen, DateTimeOffset now) =>
+        now - lastSeen > SilentAfter ? Silent
+        : report is null ? Ok
+        : report.DroppedProfiles > 0 ? Dropping
+        : report.CpuShare > report.CpuBudget * Tolerance || report.MemoryBytes > report.MemoryBudget ? OverBudget
+        : Ok;
+
+    /// <summary>CPU time of some seconds swings by so much about what an agent keeps to.</summary>
+    private const double Tolerance = 1.25;
+}
+
+/// <summary>A host that has an agent, as its profiles and the agent itself tell.</summary>
 /// <param name="Host">The host.</param>
+/// <param name="State">One of <see cref="AgentState"/>.</param>
 /// <param name="Source">Where its branch records come from.</param>
 /// <param name="Cpu">The CPU model.</param>
-/// <param name="LastSeen">End of its latest profile.</param>
+/// <param name="LastSeen">When the agent last asked what to record, or its latest profile ended.</param>
 /// <param name="Samples">Branch stacks of the last 30 days.</param>
-/// <param name="Services">The services it sent, at most a hundred, in ordinal order.</param>
+/// <param name="Services">The services it sent or runs, at most a hundred, in ordinal order.</param>
+/// <param name="Report">What the agent last said of itself; null for one of an earlier version.</param>
 public sealed record AgentSummary(
-    string Host, string? Source, string? Cpu, DateTimeOffset LastSeen, double Samples, IReadOnlyList<string> Services);
+    string Host, string State, string? Source, string? Cpu, DateTimeOffset LastSeen, double Samples, IReadOnlyList<string> Services, AgentReport? Report);

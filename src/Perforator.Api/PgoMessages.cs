@@ -43,14 +43,36 @@ public sealed record PgoRequest
     public bool SymbolList { get; init; }
 
     /// <summary>The path and query that asks this.</summary>
-    public string PathOf(string service) => ApiRoutes.To(
+    /// <param name="gates">What the profile will have to be like.</param>
+    public string PathOf(string service, PgoGates? gates = null) => ApiRoutes.To(
         ApiRoutes.Pgo, [service],
         [
             ("selector", Selector), ("buildId", BuildId), ("since", Since?.ToString("O", CultureInfo.InvariantCulture)), ("until", Until?.ToString("O", CultureInfo.InvariantCulture)),
             ("windowDays", WindowDays?.ToString("R", CultureInfo.InvariantCulture)), ("halfLife", HalfLifeDays?.ToString("R", CultureInfo.InvariantCulture)),
             .. Only.Select(static only => ("only", (string?)only)),
             ("format", Format), ("symbolList", SymbolList ? "true" : null), ("gccVersion", GccVersion?.ToString(CultureInfo.InvariantCulture)),
+            .. PgoGates.QueryOf(gates),
         ]);
+}
+
+/// <summary>
+/// What whoever asks will hold the profile to. The profile is the same; the history tells who asked with which gates, and what was not met.
+/// </summary>
+/// <param name="MinRatio">Of TakenBranchesToExecutableBytesRatio.</param>
+/// <param name="MinCoverage">Of the share of branches that can be used and of the hot functions' share of the samples, from 0 to 1.</param>
+/// <param name="MinOverlap">Of the overlap of two halves of the data, from 0 to 1.</param>
+/// <param name="MaxAge">Seconds since the newest data.</param>
+/// <param name="MinHosts">Hosts.</param>
+public sealed record PgoGates(double? MinRatio, double? MinCoverage, double? MinOverlap, double? MaxAge, int? MinHosts)
+{
+    /// <summary>Names and values of a query that says so.</summary>
+    internal static (string Name, string? Value)[] QueryOf(PgoGates? gates) =>
+    [
+        ("minRatio", Text(gates?.MinRatio)), ("minCoverage", Text(gates?.MinCoverage)), ("minOverlap", Text(gates?.MinOverlap)), ("maxAge", Text(gates?.MaxAge)),
+        ("minHosts", Text(gates?.MinHosts)),
+    ];
+
+    private static string? Text(double? value) => value?.ToString("R", CultureInfo.InvariantCulture);
 }
 
 /// <summary>A generated sample profile; its bytes are at <c>/api/v1/results/{profile}</c>.</summary>
@@ -100,7 +122,18 @@ public sealed record HistoryPage(IReadOnlyList<HistoryEntry> Entries, string? Be
 /// <param name="Names">The names that stand for it now.</param>
 public sealed record HistoryEntry(
     string Profile, DateTimeOffset Generated, string Selector, DateTimeOffset? Since, DateTimeOffset? Until, long Uploads, string Inputs,
-    IReadOnlyList<string> Builds, double Ratio, string ReportLine, string Tool, IReadOnlyList<string> Names);
+    IReadOnlyList<string> Builds, double Ratio, string ReportLine, string Tool, IReadOnlyList<string> Names)
+{
+    /// <summary>Who asked for it, those who did so last first, at most a hundred.</summary>
+    public IReadOnlyList<ProfileAsked> Asked { get; init; } = [];
+}
+
+/// <summary>That somebody asked for a profile, to have it generated or to fetch it.</summary>
+/// <param name="Who">As the audit log names callers; <c>anybody</c> where the server asks nobody who they are.</param>
+/// <param name="When">The last time.</param>
+/// <param name="Gates">What they wanted it to be like, as options of <c>perforator pgo</c>; empty for nothing.</param>
+/// <param name="Unmet">What of that it was not, a sentence each: the build was refused the profile.</param>
+public sealed record ProfileAsked(string Who, DateTimeOffset When, string Gates, IReadOnlyList<string> Unmet);
 
 /// <summary>A name that stands for a generated profile.</summary>
 /// <param name="Name">The name.</param>

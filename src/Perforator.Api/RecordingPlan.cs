@@ -69,12 +69,16 @@ public sealed class RecordingPlan
         return double.IsNaN(rate) ? 0 : Math.Clamp(rate, 0, 1);
     }
 
+    /// <summary>Branches known of the service to the bytes of its code, as the last plan has it; null where it does not tell.</summary>
+    public double? RatioOf(string service) =>
+        Volatile.Read(ref held)?.Services.TryGetValue(service, out ServicePlan? plan) == true ? plan.Ratio : null;
+
     /// <summary>The labels that the server wants a service's profiles to have.</summary>
     public IReadOnlyDictionary<string, string> LabelsOf(string service) =>
         Volatile.Read(ref held)?.Services.TryGetValue(service, out ServicePlan? plan) == true ? plan.Labels : new Dictionary<string, string>();
 
-    /// <summary>The mean rate of a service since this was last asked.</summary>
-    public double TakeMeanRate(string service)
+    /// <summary>The mean rate of a service since <see cref="RestartMeans"/>, or since it was first asked for.</summary>
+    public double MeanRateOf(string service)
     {
         lock (gate)
         {
@@ -85,11 +89,21 @@ public sealed class RecordingPlan
                 return RateOf(service);
             }
             Settle(service, rate, now);
-            double mean = now > rate.Begin ? Math.Min(1, rate.RateTicks / (now - rate.Begin)) : rate.Rate;
-            (rate.Begin, rate.Since, rate.RateTicks) = (now, now, 0);
-            return mean;
+            return now > rate.Begin ? Math.Min(1, rate.RateTicks / (now - rate.Begin)) : rate.Rate;
         }
     }
+
+    /// <summary>Lets all means begin now: the server has heard of the time before.</summary>
+    public void RestartMeans()
+    {
+        lock (gate)
+            foreach ((string service, Applied rate) in applied)
+                (rate.Begin, rate.Since, rate.RateTicks, rate.Rate) = (time.GetTimestamp(), time.GetTimestamp(), 0, RateOf(service));
+    }
+
+    /// <summary>Whether an answer can be taken over.</summary>
+    internal static bool IsWhole(PlanAnswer plan) =>
+        plan.Services is { } services && services.All(ServicePlan.IsWhole) && services.DistinctBy(static one => one.Service).Count() == services.Count;
 
     /// <summary>Takes over a plan that the server has just made.</summary>
     public void Take(PlanAnswer plan)
@@ -137,10 +151,10 @@ public sealed class RecordingPlan
     {
         try
         {
-            if (JsonSerializer.Deserialize(File.ReadAllBytes(path), ApiJson.Default.PlanAnswer) is { Services: not null } plan)
+            if (JsonSerializer.Deserialize(File.ReadAllBytes(path), ApiJson.Default.PlanAnswer) is { } plan && IsWhole(plan))
                 held = new Held(plan, File.GetLastWriteTimeUtc(path));
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException or ArgumentException or NullReferenceException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
         {
             say($"{path} is not used: {e.Message}; the server is asked for a new plan");
         }

@@ -53,7 +53,8 @@ public sealed class ServerClient : IDisposable
             content.Headers.ContentType = new MediaTypeHeaderValue(ApiMediaTypes.Branches);
             return new HttpRequestMessage(HttpMethod.Post, ApiRoutes.Profiles) { Content = content };
         }, stop);
-        return await ReadAsync(response, ApiJson.Default.UploadReceipt, stop);
+        UploadReceipt receipt = await ReadAsync(response, ApiJson.Default.UploadReceipt, stop);
+        return receipt is { Id: not null, WantedBinaries: not null } && (receipt.Plan is null || ServicePlan.IsWhole(receipt.Plan)) ? receipt : throw NotWhole(null);
     }
 
     /// <summary>Tells the server what this host runs, and asks what to record of it.</summary>
@@ -61,7 +62,8 @@ public sealed class ServerClient : IDisposable
     {
         using HttpResponseMessage response = await SendAsync(
             () => new HttpRequestMessage(HttpMethod.Post, ApiRoutes.Plan) { Content = JsonContent.Create(request, ApiJson.Default.PlanRequest) }, stop);
-        return await ReadAsync(response, ApiJson.Default.PlanAnswer, stop);
+        PlanAnswer plan = await ReadAsync(response, ApiJson.Default.PlanAnswer, stop);
+        return RecordingPlan.IsWhole(plan) ? plan : throw NotWhole(null);
     }
 
     /// <summary>Whether the server holds a binary.</summary>
@@ -94,6 +96,9 @@ public sealed class ServerClient : IDisposable
     /// <summary>All services at a glance: whether their profiles are fit to build with.</summary>
     public Task<FleetOverview> GetOverviewAsync(CancellationToken stop) => GetAsync(ApiRoutes.Overview, ApiJson.Default.FleetOverview, stop);
 
+    /// <summary>The hosts that have an agent, those heard of last first.</summary>
+    public Task<IReadOnlyList<AgentSummary>> ListAgentsAsync(CancellationToken stop) => GetAsync(ApiRoutes.Agents, ApiJson.Default.IReadOnlyListAgentSummary, stop);
+
     /// <summary>A service over time.</summary>
     public Task<ServiceTimeline> GetTimelineAsync(string service, CancellationToken stop) =>
         GetAsync(ApiRoutes.To(ApiRoutes.Timeline, [service]), ApiJson.Default.ServiceTimeline, stop);
@@ -103,24 +108,42 @@ public sealed class ServerClient : IDisposable
         GetAsync(ApiRoutes.To(ApiRoutes.Service, [service]), ApiJson.Default.ServiceDetail, stop);
 
     /// <summary>Has the server generate a service's sample profile, or give the one it has of the same inputs; waits until it is there.</summary>
-    public async Task<PgoAnswer> GetPgoAsync(string service, PgoRequest request, CancellationToken stop)
+    /// <param name="gates">What it will have to be like, for the history to tell.</param>
+    public async Task<PgoAnswer> GetPgoAsync(string service, PgoRequest request, CancellationToken stop, PgoGates? gates = null)
     {
-        string path = request.PathOf(service);
+        string path = request.PathOf(service, gates);
         while (true)
         {
             using HttpResponseMessage response = await SendAsync(() => new HttpRequestMessage(HttpMethod.Get, path), stop);
             if (response.StatusCode != HttpStatusCode.Accepted)
                 return await ReadAsync(response, ApiJson.Default.PgoAnswer, stop);
             PgoJob job = await ReadAsync(response, ApiJson.Default.PgoJob, stop);
-            path = ApiRoutes.To(ApiRoutes.Jobs, [job.Id]);
+            path = ApiRoutes.To(ApiRoutes.Jobs, [job.Id], PgoGates.QueryOf(gates));
             await Task.Delay(response.Headers.RetryAfter?.Delta ?? TimeSpan.FromSeconds(1), stop);
         }
     }
 
     /// <summary>A profile that was generated before.</summary>
     /// <param name="hash">SHA-256 of its bytes, or at least the first 8 digits of it.</param>
-    public Task<PgoAnswer> GetPgoAsync(string service, string hash, CancellationToken stop) =>
-        GetAsync(ApiRoutes.To(ApiRoutes.PgoOfHash, [service, hash]), ApiJson.Default.PgoAnswer, stop);
+    /// <param name="gates">What it will have to be like, for the history to tell.</param>
+    public Task<PgoAnswer> GetPgoAsync(string service, string hash, CancellationToken stop, PgoGates? gates = null) =>
+        GetAsync(ApiRoutes.To(ApiRoutes.PgoOfHash, [service, hash], PgoGates.QueryOf(gates)), ApiJson.Default.PgoAnswer, stop);
+
+    /// <summary>Functions of a profile that was generated before, those with most samples first.</summary>
+    /// <param name="hash">SHA-256 of the profile's bytes, or at least the first 8 digits of it.</param>
+    /// <param name="search">Only those with this in their name; null for all.</param>
+    public Task<FunctionPage> ListFunctionsAsync(string service, string hash, string? search, int limit, CancellationToken stop) =>
+        GetAsync(ApiRoutes.To(ApiRoutes.Functions, [service, hash], ("q", search), ("limit", $"{limit}")), ApiJson.Default.FunctionPage, stop);
+
+    /// <summary>One of them in full.</summary>
+    /// <param name="id">Its <see cref="FunctionSummary.Id"/>.</param>
+    public Task<FunctionDetail> GetFunctionAsync(string service, string hash, string id, CancellationToken stop) =>
+        GetAsync(ApiRoutes.To(ApiRoutes.Function, [service, hash, id]), ApiJson.Default.FunctionDetail, stop);
+
+    /// <summary>Inlining and calls of a profile that was generated before.</summary>
+    /// <param name="from">The hash of a profile to compare with; null for none.</param>
+    public Task<ProfileTree> GetTreeAsync(string service, string hash, string? from, CancellationToken stop) =>
+        GetAsync(ApiRoutes.To(ApiRoutes.Tree, [service, hash], ("from", from)), ApiJson.Default.ProfileTree, stop);
 
     /// <summary>A generated profile's bytes.</summary>
     /// <param name="hash">All of its SHA-256.</param>
@@ -285,9 +308,12 @@ public sealed class ServerClient : IDisposable
         }
         catch (Exception e) when (e is JsonException or HttpRequestException or IOException)
         {
-            throw new ServerException(ServerFailure.Unreadable, $"the answer of {Address} cannot be read; is it a Perforator server, of this version?", e);
+            throw NotWhole(e);
         }
     }
+
+    private ServerException NotWhole(Exception? e) =>
+        new(ServerFailure.Unreadable, $"the answer of {Address} cannot be read; is it a Perforator server, of this version?", e);
 
     private static FileStream OpenBinary(string path)
     {

@@ -23,10 +23,11 @@ internal sealed record AcquiredProfile(byte[] Bytes, string? Kept, JsonObject Re
     public int? LateInlined { get; init; }
 
     /// <summary>Gets the profile that was chosen.</summary>
+    /// <param name="gates">What it will have to be like, for the server's history to tell.</param>
     /// <exception cref="UserErrorException">It cannot be had; the message says why.</exception>
-    public static async Task<AcquiredProfile> GetAsync(ServerClient client, ProfileChoice choice, CancellationToken stop)
+    public static async Task<AcquiredProfile> GetAsync(ServerClient client, ProfileChoice choice, PgoGates? gates, CancellationToken stop)
     {
-        AcquiredProfile profile = choice.Binary is null ? await AskAsync(client, choice, stop) : await GenerateHereAsync(client, choice, choice.Binary, stop);
+        AcquiredProfile profile = choice.Binary is null ? await AskAsync(client, choice, gates, stop) : await GenerateHereAsync(client, choice, choice.Binary, stop);
         if (choice.Target != TargetCompiler.Clang)
             return profile;
         // A profile without counts is worse than none: the compiler takes all code for cold.
@@ -39,11 +40,11 @@ internal sealed record AcquiredProfile(byte[] Bytes, string? Kept, JsonObject Re
         return profile with { Bytes = SampleProfileWriter.ToBytes(samples, SampleProfileReader.Detect(profile.Bytes)), LateInlined = left };
     }
 
-    private static async Task<AcquiredProfile> AskAsync(ServerClient client, ProfileChoice choice, CancellationToken stop)
+    private static async Task<AcquiredProfile> AskAsync(ServerClient client, ProfileChoice choice, PgoGates? gates, CancellationToken stop)
     {
         string service = choice.Selector.Service;
         string? hash = choice.Name is null ? choice.At : (await client.GetNameAsync(service, choice.Name, stop)).Profile;
-        PgoAnswer answer = hash is null ? await client.GetPgoAsync(service, choice.Request, stop) : await client.GetPgoAsync(service, hash, stop);
+        PgoAnswer answer = hash is null ? await client.GetPgoAsync(service, choice.Request, stop, gates) : await client.GetPgoAsync(service, hash, stop, gates);
         byte[] bytes = await client.GetResultAsync(answer.Profile, stop);
         JsonObject report = JsonObject.Create(answer.Report) ?? [];
         string line = answer.ReportLine.Length > 0 ? answer.ReportLine : FormattableString.Invariant($"{service}: ratio {answer.Ratio:0.###}");

@@ -11,14 +11,30 @@ namespace Perforator.Cli;
 internal sealed class BinaryShortcomings(LiveModules modules)
 {
     private readonly ConcurrentDictionary<BuildId, string?> known = [];
+    private readonly ConcurrentDictionary<BuildId, bool> told = [];
+    private readonly ConcurrentDictionary<string, bool> services = new(StringComparer.Ordinal);
+
+    /// <summary>A binary with less than this share of its service's branches is not worth a word.</summary>
+    public const double WorthWarning = 0.05;
 
     /// <summary>Looks at the binaries of a recording that were not seen before, while their files are held open.</summary>
     public void Look(BranchProfileSet set)
     {
+        double all = set.Profiles.Values.Sum(static profile => (double)profile.BranchEntries);
         foreach (BranchProfile profile in set.Profiles.Values)
+        {
             if (!known.ContainsKey(profile.BuildId) && modules.TryGetFile(profile.BuildId, out string? file))
                 known.TryAdd(profile.BuildId, Of(file, profile.Path));
+            if (set.Service is { } service && Of(profile.BuildId) is not null && profile.BranchEntries >= all * WorthWarning && told.TryAdd(profile.BuildId, true))
+                services.TryAdd(service, true);
+        }
     }
+
+    /// <summary>The services of which a busy binary was found to lack something since this was last asked.</summary>
+    public IReadOnlyList<string> TakeServices() => [.. services.Keys.Where(service => services.TryRemove(service, out _))];
+
+    /// <summary>Puts a service back that could not be looked at.</summary>
+    public void Return(string service) => services.TryAdd(service, true);
 
     /// <summary>What a binary lacks, with what to do, as the rest of a sentence that begins with its path; null when nothing.</summary>
     public string? Of(BuildId buildId) => known.GetValueOrDefault(buildId);

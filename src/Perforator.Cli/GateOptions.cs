@@ -92,20 +92,14 @@ internal sealed class GateOptions
         }
     }
 
+    private ProfileGates Of(ParseResult parsed) => new(
+        parsed.GetValue(minRatio), parsed.GetValue(minCoverage), parsed.GetValue(minOverlap),
+        parsed.GetValue(maxAge) is { } oldest ? now - oldest : null, parsed.GetValue(minHosts));
+
+    /// <summary>The gates that were given, as the server is told; null for none.</summary>
+    public Api.PgoGates? Message(ParseResult parsed) => Of(parsed) is var gates && gates == new ProfileGates() ? null
+        : new Api.PgoGates(gates.MinRatio, gates.MinCoverage, gates.MinOverlap, gates.MaxAge?.TotalSeconds, gates.MinHosts);
+
     /// <summary>What of the gates that were given is not met, a sentence each.</summary>
-    public IEnumerable<string> Failures(ParseResult parsed, JsonObject report)
-    {
-        ProfileGates gates = new(
-            parsed.GetValue(minRatio), parsed.GetValue(minCoverage), parsed.GetValue(minOverlap),
-            parsed.GetValue(maxAge) is { } oldest ? now - oldest : null, parsed.GetValue(minHosts));
-        double? Number(string name) => report[name] is JsonValue value && value.TryGetValue(out double number) ? number : null;
-        return gates.Failures(
-            Number("takenBranchesToExecutableBytesRatio") ?? 0,
-            Number("usableShare") ?? 1,
-            Number("hotFunctionCoverage") ?? 0,
-            Number("convergence"),
-            (report["hosts"] as JsonArray)?.Count ?? 0,
-            report["lastSeen"] is JsonValue seen && seen.TryGetValue(out DateTimeOffset time) ? time : now,
-            now);
-    }
+    public IEnumerable<string> Failures(ParseResult parsed, JsonObject report) => Of(parsed).Failures(report, now);
 }

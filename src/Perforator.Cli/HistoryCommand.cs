@@ -16,7 +16,7 @@ internal static class HistoryCommand
         Option<bool> json = new("--json") { Description = "Print JSON as the API gives it." };
         Command command = new("history",
             """
-            Lists the profiles that were generated of a service, the latest first: the hash that --at and 'perforator promote' take, when, of what, how good, and the names that stand for it.
+            Lists the profiles that were generated of a service, the latest first: the hash that --at and 'perforator promote' take, when, of what, how good, the names that stand for it, who asked for it and whether it met their gates.
 
             Example: perforator history search --limit 5
             """)
@@ -40,11 +40,15 @@ internal static class HistoryCommand
             Console.Out.WriteLine(JsonSerializer.Serialize(page, ApiJson.Default.HistoryPage));
             return ExitCodes.Ok;
         }
-        TextTable table = new("Profile", "Generated (UTC)", "Ratio", "Uploads", "Builds", "Names", "Selector", "Version");
+        TextTable table = new("Profile", "Generated (UTC)", "Ratio", "Uploads", "Builds", "Names", "Asked by", "Gates", "Selector", "Version");
         foreach (HistoryEntry entry in page.Entries)
+        {
+            ProfileAsked? asked = entry.Asked is [var latest, ..] ? latest : null, gated = entry.Asked.FirstOrDefault(static one => one.Gates.Length > 0);
             table.Add(
                 entry.Profile[..16], TextTable.Time(entry.Generated), $"{entry.Ratio:0.00}", $"{entry.Uploads}", $"{entry.Builds.Count}", string.Join(' ', entry.Names),
-                entry.Selector, entry.Tool);
+                asked is null ? "" : entry.Asked.Count == 1 ? asked.Who : $"{asked.Who} and {entry.Asked.Count - 1} more",
+                gated is null ? "" : gated.Unmet.Count == 0 ? "passed" : $"{gated.Unmet.Count} not met", entry.Selector, entry.Tool);
+        }
         table.Write();
         if (page.Before is not null)
             Console.Out.WriteLine($"older ones: --before {Branches.ProfileLabels.Printable(page.Before)}");

@@ -86,7 +86,7 @@ internal sealed class ProfileDelivery
     {
         try
         {
-            AcquiredProfile acquired = await AcquiredProfile.GetAsync(client, choice, stop);
+            AcquiredProfile acquired = await AcquiredProfile.GetAsync(client, choice, Gates.Message(parsed), stop);
             IReadOnlyList<Finding> findings = await addition(acquired);
             string[] unmet = [.. Gates.Failures(parsed, acquired.Report)];
             string? path = unmet.Length == 0 ? ProfileCache.Write(parsed.GetValue(output), choice.Selector.Service, acquired.Bytes) : null;

@@ -28,9 +28,11 @@ internal static class Program
     private static readonly (string Name, Func<Command> Create)[] Verbs =
     [
         ("agent", AgentCommand.Create),
+        ("agents", AgentsCommand.Create),
         ("binaries", BinariesCommand.Create),
         ("doctor", DoctorCommand.Create),
         ("flags", FlagsCommand.Create),
+        ("functions", FunctionsCommand.Create),
         ("generate", GenerateCommand.Create),
         ("history", HistoryCommand.Create),
         ("import", ImportCommand.Create),

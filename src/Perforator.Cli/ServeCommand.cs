@@ -61,6 +61,26 @@ internal static class ServeCommand
         Option<ServerRole> role = new("--role") { Description = "api answers requests, worker generates and adds up, all does both.", HelpName = "all|api|worker" };
         Option<LogFormat> logFormat = new("--log-format") { Description = "How the log on stderr is written; json is an object a line, with the trace's id.", HelpName = "text|json" };
         Option<bool> demo = new("--demo") { Description = "Show recorded history of the sample service, from a temporary folder that goes with the server." };
+        Option<string?> sourceRoot = new("--source-root")
+        {
+            Description = "Folder with the services' source: the page shows the lines of functions. Whoever may read profiles may see all files below it.",
+            HelpName = "DIR",
+        };
+        sourceRoot.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<string?>() is { } folder && !Directory.Exists(folder))
+                result.AddError($"--source-root '{folder}' is no folder");
+        });
+        Option<string?> sourceUrl = new("--source-url")
+        {
+            Description = "Where people see source, for the page to link to: https://git.example/{service}/blob/main/{path:/build/app/}#L{line}, where {path:PREFIX} is what stands behind PREFIX in debug info.",
+            HelpName = "TEMPLATE",
+        };
+        sourceUrl.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<string?>() is { } template && ServerSettings.FaultOfSourceUrl(template) is { } fault)
+                result.AddError(fault);
+        });
         Option<string?> pathPrefix = new("--path-prefix")
         {
             Description = "The path below which a proxy passes requests on without taking it away, such as /perforator.",
@@ -83,7 +103,7 @@ internal static class ServeCommand
               perforator serve --database postgres://perforator@db-1,db-2/perforator --objects 's3://profiles?endpoint=https://s3.internal' --data /var/lib/perforator
               perforator serve --listen https://0.0.0.0:7733 --tls-certificate server.pem --tls-key server.key --auth access.yaml
             """)
-        { data, database, objects, role, listen, port, auth, enrol, insecure, host, certificate, key, audit, logFormat, keepUploads, keepSums, compactEvery, pathPrefix, demo };
+        { data, database, objects, role, listen, port, auth, enrol, insecure, host, certificate, key, audit, logFormat, keepUploads, keepSums, compactEvery, sourceRoot, sourceUrl, pathPrefix, demo };
         command.Check(result =>
         {
             foreach (Option option in (Option[])[data, database, objects])
@@ -100,6 +120,8 @@ internal static class ServeCommand
             ServerSettings settings = new(folder, address)
             {
                 PathPrefix = parsed.GetValue(pathPrefix),
+                SourceRoot = parsed.GetValue(sourceRoot),
+                SourceUrl = parsed.GetValue(sourceUrl),
                 Database = parsed.GetValue(database),
                 Objects = parsed.GetValue(objects),
                 Role = parsed.GetValue(role),

@@ -116,18 +116,22 @@ public sealed class PerforatorServer : IAsyncDisposable
             .AddSingleton<UploadBodies>()
             .AddSingleton(new EnrolmentFile(settings.EnrolmentFile))
             .AddSingleton<Planner>()
+            .AddSingleton<AgentReports>()
             .AddSingleton<ProfileReader>()
             .AddSingleton<HistoryOfService>()
             .AddSingleton<PgoResults>()
             .AddSingleton<ServiceFigures>()
             .AddSingleton<ProfileViews>()
+            .AddSingleton<SourceFiles>()
+            .AddSingleton<FunctionSources>()
             .AddSingleton<BlockBuilder>()
             .AddSingleton<StorageReadiness>()
             .AddSingleton<Collector>();
         if (settings.Role != ServerRole.Api)
             builder.Services.AddHostedService<GenerationWorker>().AddHostedService<Housekeeping>();
         if (settings.Role != ServerRole.Worker)
-            builder.Services.AddHostedService(static services => services.GetRequiredService<EnrolmentFile>()).AddHostedService<DemandUpdates>();
+            builder.Services.AddHostedService(static services => services.GetRequiredService<EnrolmentFile>()).AddHostedService<DemandUpdates>()
+                .AddHostedService(static services => services.GetRequiredService<AgentReports>());
 
         builder.Services
             .AddSingleton(new InFlightBytes(settings.MaxBytesInFlight, TimeSpan.FromSeconds(20)))

@@ -76,6 +76,15 @@ public sealed record ServerSettings(string DataFolder, Uri Listen)
     /// <summary>Memory that all profile uploads under way may take together, in bytes.</summary>
     public long MaxBytesInFlight { get; init; } = 512L << 20;
 
+    /// <summary>A folder with the services' source, for pages to show lines of; null for none.</summary>
+    public string? SourceRoot { get; init; }
+
+    /// <summary>The address at which people see a line of source (<see cref="Results.SourceFiles"/>); null for none.</summary>
+    public string? SourceUrl { get; init; }
+
+    /// <summary>What is wrong with a template for <see cref="SourceUrl"/>, as a sentence; null for nothing.</summary>
+    public static string? FaultOfSourceUrl(string template) => Results.SourceFiles.FaultOf(template);
+
     /// <summary>Who may do what (<see cref="Auth.AccessFile"/>); null for a server that asks nobody who they are.</summary>
     public string? AccessFile { get; init; }
 

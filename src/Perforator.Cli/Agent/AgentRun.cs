@@ -23,9 +23,6 @@ internal sealed class AgentRun : IDisposable
     /// <summary>Services that a plan is asked for; others have the fallback rate.</summary>
     private const int MaxPlanned = 2000;
 
-    /// <summary>The server is asked for the services' ratios with one upload in so many: that is only for show.</summary>
-    private const int UploadsPerRatio = 10;
-
     /// <summary>How long an answer is waited for that says what to record; the last one holds meanwhile.</summary>
     private static readonly TimeSpan PlanTime = TimeSpan.FromSeconds(30);
 
@@ -150,14 +147,14 @@ internal sealed class AgentRun : IDisposable
             await added.WaitAsync(stop);
             if (!status.IsShown)
                 await Task.Delay(settings.Interval * Random.Shared.NextDouble(), stop);
-            for (int uploads = 0; ; uploads++)
+            while (true)
             {
                 string? trouble = await outbox.SendAsync(upload, stop);
                 stop.ThrowIfCancellationRequested();
                 status.SetTrouble(trouble);
                 await AskForPlanAsync(stop);
-                if (uploads % UploadsPerRatio == 0 && trouble is null)
-                    await AskForRatiosAsync(stop);
+                if (trouble is null)
+                    await SayWhatIsMissingAsync(stop);
                 await added.WaitAsync(stop);
             }
         }
@@ -166,54 +163,72 @@ internal sealed class AgentRun : IDisposable
         }
     }
 
-    /// <summary>Tells the server what runs here and what it brought, and asks what to record of it. Without an answer the last plan holds.</summary>
+    /// <summary>
+    /// Tells the server what runs here, what it brought and how this agent does, and asks what to record of it. Without an answer the last plan
+    /// holds, and what was told is told again.
+    /// </summary>
     private async Task AskForPlanAsync(CancellationToken stop)
     {
         IReadOnlyDictionary<string, IReadOnlyList<BuildId>> running = builds.Of(discovery.Processes);
-        if (running.Count == 0)
-            return;
         double seconds = Stopwatch.GetElapsedTime(planned).TotalSeconds;
-        planned = Stopwatch.GetTimestamp();
-        List<RunningService> services = [];
-        foreach ((string service, IReadOnlyList<BuildId> runs) in running.Take(MaxPlanned))
-            services.Add(new RunningService(
-                service, [.. runs.Select(static build => build.ToString())], plan.TakeMeanRate(service), recorded.TryRemove(service, out double branches) ? branches : 0, seconds));
+        RunningService[] services = [.. running.Take(MaxPlanned).Select(one => new RunningService(
+            one.Key, [.. one.Value.Select(static build => build.ToString())], plan.MeanRateOf(one.Key), recorded.GetValueOrDefault(one.Key), seconds))];
         using CancellationTokenSource patient = CancellationTokenSource.CreateLinkedTokenSource(stop);
         patient.CancelAfter(PlanTime);
+        string? unplanned = null;
         try
         {
-            plan.Take(await planning.GetPlanAsync(new PlanRequest(ProfileUpload.HostName, services), patient.Token));
+            plan.Take(await planning.GetPlanAsync(new PlanRequest(ProfileUpload.HostName, services) { Agent = Report() }, patient.Token));
+            planned = Stopwatch.GetTimestamp();
+            plan.RestartMeans();
+            foreach (RunningService told in services)
+                recorded.AddOrUpdate(told.Service, 0, (_, since) => since - told.Branches);
         }
         catch (ServerException e) when (e.Failure == ServerFailure.NotFound)
         {
             plan.TakeNone(settings.Server);
         }
+        catch (ServerException e) when (e.Failure is not (ServerFailure.Unreachable or ServerFailure.Unavailable))
+        {
+            // A server of an earlier version wants services named, and has nothing to say of a host that runs none.
+            unplanned = services.Length == 0 ? null : $"no plan, so the last one or the fallback rate holds: {e.Message}";
+        }
         catch (Exception e) when (e is UserErrorException or OperationCanceledException)
         {
             // What keeps the server from answering is told by uploads.
         }
+        status.SetUnplanned(unplanned);
         foreach (string service in running.Keys)
-            status.SetRate(service, plan.RateOf(service));
+            status.SetPlan(service, plan.RateOf(service), plan.RatioOf(service));
     }
 
-    /// <summary>Asks the server how good each service's profile is by now, and what it lacks. Only for show: failures do not matter.</summary>
-    private async Task AskForRatiosAsync(CancellationToken stop)
+    private AgentReport Report()
     {
-        using ServerClient asking = new(settings.Server);
-        foreach (string service in discovery.Running.Keys)
+        (int profiles, long bytes, _) = outbox.Waiting;
+        HostUse taken = settings.Budget.Taken, allowed = settings.Budget.Allowed;
+        return new AgentReport(
+            Program.Version, recorder.Source, taken.CpuShare, allowed.CpuShare, taken.MemoryBytes, allowed.MemoryBytes, settings.Budget.Recording.Share, profiles,
+            bytes, outbox.DroppedProfiles, outbox.DroppedSamples, recorder.Statistics.Notice);
+    }
+
+    /// <summary>
+    /// Says what binaries of this host lack, once each. The server, which may have been given what they lack, is asked only when such a one
+    /// turns up.
+    /// </summary>
+    private async Task SayWhatIsMissingAsync(CancellationToken stop)
+    {
+        foreach (string service in shortcomings.TakeServices())
         {
             try
             {
-                ServiceDetail detail = await asking.GetServiceAsync(service, stop);
-                // What cannot be symbolised counts for nothing.
-                status.SetRatio(service, detail.Builds is [{ HasDebugInfo: true } main, ..] ? main.TakenBranchesToExecutableBytesRatio : null);
-                status.SetUnusable(detail, shortcomings.Of);
+                status.SetUnusable(await planning.GetServiceAsync(service, stop), shortcomings.Of);
             }
             catch (ServerException e) when (e.Failure == ServerFailure.NotFound)
             {
             }
             catch (UserErrorException)
             {
+                shortcomings.Return(service);
                 return;
             }
         }

@@ -11,9 +11,6 @@ internal sealed class AgentStatus
     /// <summary>From here on, more samples hardly change the profile (docs/guide.md).</summary>
     private const double GoodRatio = 1.0;
 
-    /// <summary>A binary with less than this share of its service's branches is not worth a word.</summary>
-    private const double WorthWarning = 0.05;
-
     /// <summary>Services shown at a time, those with the most branches.</summary>
     private const int MaxLines = 20;
 
@@ -34,6 +31,7 @@ internal sealed class AgentStatus
     private readonly HashSet<string> named;
     private string? trouble;
     private string? notice;
+    private string? unplanned;
     private string? own;
 
     /// <param name="expected">Services to show even while none of their processes runs.</param>
@@ -82,18 +80,22 @@ internal sealed class AgentStatus
         }
     }
 
-    /// <summary>The quality the server reports of the service's main build.</summary>
-    public void SetRatio(string service, double? ratio)
+    /// <summary>What the server plans for a service: the share of what its budget allows that is wanted, and the ratio that its main build has.</summary>
+    public void SetPlan(string service, double rate, double? ratio)
     {
         lock (gate)
-            Of(service).Ratio = ratio;
+            (Of(service).Rate, Of(service).Ratio) = (rate, ratio);
     }
 
-    /// <summary>The share of what its budget allows that the server wants recorded of the service.</summary>
-    public void SetRate(string service, double rate)
+    /// <summary>Says, once until it changes, why the server makes no plan; null when it does, or is away.</summary>
+    public void SetUnplanned(string? message)
     {
         lock (gate)
-            Of(service).Rate = rate;
+        {
+            if (message is not null && message != unplanned && terminal is null)
+                Say(message);
+            unplanned = message;
+        }
     }
 
     /// <summary>Says, once until it changes, what keeps profiles from being sent; null when nothing does.</summary>
@@ -141,7 +143,7 @@ internal sealed class AgentStatus
         double all = detail.Builds.Sum(static build => (double)build.Branches);
         lock (gate)
             foreach (BuildSummary build in detail.Builds)
-                if (build.Branches >= all * WorthWarning && all > 0 && BuildId.TryParse(build.BuildId, out BuildId id)
+                if (build.Branches >= all * BinaryShortcomings.WorthWarning && all > 0 && BuildId.TryParse(build.BuildId, out BuildId id)
                     && (!build.HasDebugInfo || id.IsContentHash) && shortcoming(id) is { } lacks && warned.Add(id) && terminal is null)
                     Say(ProfileLabels.Printable(string.Create(CultureInfo.InvariantCulture,
                         $"warning: {detail.Service}: {build.Path} ({100 * build.Branches / all:0.#} % of the branches) {lacks}")));
@@ -175,7 +177,7 @@ internal sealed class AgentStatus
         {
             foreach ((string name, Service service) in services.OrderByDescending(s => s.Value.Branches).Take(MaxLines))
                 table.AddRow(new Text(name), new Text($"{service.Processes}"), new Text($"{service.Samples:N0}"), new Text($"{service.Branches:N0}"), new Text(Ratio(service)), new Text(Rate(service)));
-            if ((trouble ?? notice ?? own) is { } caption)
+            if ((trouble ?? notice ?? unplanned ?? own) is { } caption)
                 table.Caption = new TableTitle(Markup.Escape(ProfileLabels.Printable(caption)));
         }
         return table;

@@ -40,6 +40,12 @@ internal sealed class HostBudget : IAsyncDisposable
         keeping = KeepAsync();
     }
 
+    /// <summary>What may be taken.</summary>
+    public HostUse Allowed => new(cpuShare, memoryBytes);
+
+    /// <summary>What is taken: CPU time of the last 15 seconds or so, memory now.</summary>
+    public HostUse Taken => new(recent, Environment.WorkingSet);
+
     /// <summary>What is left for the recorder.</summary>
     public RecordingBudget Recording { get; }
 

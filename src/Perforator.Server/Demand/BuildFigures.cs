@@ -42,6 +42,10 @@ internal sealed record BuildFigures
     /// <summary>Bytes of code; 0 while the server has no binary.</summary>
     public double ExecutableBytes { get; init; }
 
+    /// <summary>Branches known of it to the bytes of its code; null without its binary.</summary>
+    [JsonIgnore]
+    public double? Ratio => ExecutableBytes > 0 ? Branches / ExecutableBytes : null;
+
     /// <summary>Hosts that run it.</summary>
     public long Hosts { get; init; }
 

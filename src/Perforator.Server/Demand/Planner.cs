@@ -26,7 +26,12 @@ internal sealed class Planner
 
     private sealed record KnownBuild(BuildId Build, BuildFigures Figures, DateTimeOffset Seen, Draw Draw);
 
-    private sealed record KnownService(IReadOnlyList<KnownBuild> Builds, long Hosts, double BranchesPerHostSecond);
+    private sealed record KnownService(IReadOnlyList<KnownBuild> Builds, long Hosts, double BranchesPerHostSecond)
+    {
+        /// <summary>Of the builds that run, the executable on most hosts.</summary>
+        public BuildFigures? MainAt(DateTimeOffset now) => Builds.Where(build => now - build.Seen < Gone).Select(static build => build.Figures)
+            .MaxBy(static build => (build.IsExecutable, build.Hosts, build.Share));
+    }
 
     private readonly ServerStorage storage;
     private readonly TimeProvider time;
@@ -56,9 +61,8 @@ internal sealed class Planner
         IEnumerable<(string Service, long Hosts, double? Ratio)> Running()
         {
             foreach ((string service, KnownService known) in Volatile.Read(ref services))
-                if (known.Builds.Where(build => now - build.Seen < Gone).Select(static build => build.Figures)
-                    .MaxBy(static build => (build.IsExecutable, build.Hosts, build.Share)) is { } main)
-                    yield return (service, main.Hosts, main.ExecutableBytes > 0 ? main.Branches / main.ExecutableBytes : null);
+                if (known.MainAt(now) is { } main)
+                    yield return (service, main.Hosts, main.Ratio);
         }
     }
 
@@ -90,10 +94,11 @@ internal sealed class Planner
         Enrolment now = enrolment.Current;
         ServiceEnrolment? enrolled = now.Of(service);
         IReadOnlyDictionary<string, string> labels = enrolled?.Labels ?? ServiceEnrolment.NoLabels;
-        if (enrolled?.Rate is { } pinned)
-            return new ServicePlan(service, pinned, "pinned", labels);
         KnownService? known = Volatile.Read(ref services).GetValueOrDefault(service);
         DateTimeOffset moment = time.GetUtcNow();
+        double? ratio = known?.MainAt(moment)?.Ratio;
+        if (enrolled?.Rate is { } pinned)
+            return new ServicePlan(service, pinned, "pinned", labels) { Ratio = ratio };
         (double rate, string state) = (0, "sufficient");
         foreach (KnownBuild build in known?.Builds ?? [])
         {
@@ -116,7 +121,7 @@ internal sealed class Planner
             }
         if (runs.Count == 0 && known is null)
             Take(1, BuildFigures.Unknown);
-        return new ServicePlan(service, rate, state, labels);
+        return new ServicePlan(service, rate, state, labels) { Ratio = ratio };
 
         void Take(double ofBuild, BuildFigures figures)
         {

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Microsoft.Extensions.Logging.Abstractions;
 using Perforator.Api;
 using Perforator.Branches;
@@ -11,7 +12,7 @@ namespace Perforator.Server.Demo;
 
 /// <summary>
 /// A store to look at: the sample service's recordings, spread over 90 days and some hosts, so that each state of a profile is seen. The
-/// branches are recorded ones; days, hosts and clusters are given here.
+/// branches are recorded ones; days, hosts, clusters, what agents say of themselves and who asked for profiles are given here.
 /// </summary>
 public static class DemoStore
 {
@@ -70,6 +71,20 @@ public static class DemoStore
         await results.GenerateAsync(new GenerationOrder("logquery", new PgoRequest()), stop);
         IReadOnlyList<KeptResult> made = await storage.Results.ListAsync("logquery", null, 10, stop);
         await storage.Results.SetNameAsync("logquery", "stable", made[1].Profile, now, stop);
+        for (int i = 0; i < made.Count; i++)
+            await storage.Results.NoteAskedAsync(Asked(made[i], "build-farm"), stop);
+        await storage.Results.NoteAskedAsync(Asked(made[0], "perf-lab", minutes: 2) with { Gates = "--min-hosts 5", Unmet = "the data are of 3 hosts, fewer than --min-hosts 5; record on more hosts" }, stop);
+        await storage.Agents.PutAsync(
+        [
+            .. Hosts.Select((host, i) => Agent(host, ["logquery"], 0.0031 + (i * 0.0009), 0)),
+            Agent("canary-1", ["logquery-canary"], 0.0087, 0),
+            Agent("edge-1", ["logquery-edge"], 0.0094, 3),
+        ], now.AddDays(-Days), stop);
+
+        KeptAsked Asked(KeptResult result, string who, int minutes = 1) => new("logquery", result.Profile, who, result.Made.AddMinutes(minutes), "--min-ratio 1", "");
+
+        KeptAgent Agent(string host, string[] services, double cpu, long dropped) => new(host, now, JsonSerializer.Serialize(new AgentFigures(
+            new AgentReport(PgoResults.Tool, "software", cpu, 0.01, 118_000_000, 150_000_000, 1, 0, 0, dropped, dropped * 400, null), services), DemandJson.Default.AgentFigures));
 
         async Task AddAsync(string service, int release, int recording, string host, string cluster, DateTimeOffset end, uint scale = 1)
         {

@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Routing;
 using Perforator.Api;
 using Perforator.Server.Auth;
 using Perforator.Server.Results;
+using Perforator.Server.Storage;
 
 namespace Perforator.Server.Http;
 
@@ -19,7 +20,7 @@ internal static class FunctionsEndpoint
             .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status404NotFound)
             .WithSummary("Functions of a kept profile, those with most samples first; q searches names, sort is samples, head or name").Requires(Role.Read);
         routes.MapGet(ApiRoutes.Function, Get)
-            .ProducesProblem(StatusCodes.Status404NotFound).WithSummary("A function of a kept profile: its lines, callers, callees, and who inlines it").Requires(Role.Read);
+            .ProducesProblem(StatusCodes.Status404NotFound).WithSummary("A function of a kept profile: its lines with their source, callers, callees, and who inlines it").Requires(Role.Read);
         routes.MapGet(ApiRoutes.Tree, Tree)
             .ProducesProblem(StatusCodes.Status404NotFound)
             .WithSummary("Inlining and calls of a kept profile as a tree, cut off at 5,000 nodes; from names another profile to compare with").Requires(Role.Read);
@@ -35,9 +36,14 @@ internal static class FunctionsEndpoint
         return TypedResults.Ok((await views.OpenAsync(service, hash, stop)).Page(q, sort, offset ?? 0, limit ?? DefaultPage));
     }
 
-    private static async Task<Ok<FunctionDetail>> Get(string service, string hash, string id, ProfileViews views, CancellationToken stop) =>
-        TypedResults.Ok((await views.OpenAsync(service, hash, stop)).Function(id)
-            ?? throw ApiException.NotFound($"the profile has no function of id {Branches.ProfileLabels.Printable(id, 40)}; its list of functions gives ids"));
+    private static async Task<Ok<FunctionDetail>> Get(
+        string service, string hash, string id, ProfileViews views, HistoryOfService history, FunctionSources sources, CancellationToken stop)
+    {
+        KeptResult kept = await history.FindAsync(service, hash, stop);
+        FunctionDetail function = (await views.OpenAsync(kept, stop)).Function(id)
+            ?? throw ApiException.NotFound($"the profile has no function of id {Branches.ProfileLabels.Printable(id, 40)}; its list of functions gives ids");
+        return TypedResults.Ok(await sources.AddAsync(function, kept, stop));
+    }
 
     private static async Task<Ok<ProfileTree>> Tree(string service, string hash, string? from, ProfileViews views, CancellationToken stop)
     {

@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Net.Http.Headers;
 using Perforator.Api;
+using Perforator.Generation;
 using Perforator.Server.Auth;
 using Perforator.Server.Results;
 using Perforator.Server.Storage;
@@ -30,40 +31,50 @@ internal static class PgoEndpoint
             .WithSummary("A generated sample profile, by the SHA-256 of its bytes").Requires(Role.Read);
     }
 
-    private static async Task<IResult> Get(string service, HttpContext context, PgoResults results)
+    private static async Task<IResult> Get(string service, HttpContext context, PgoResults results, HistoryOfService history)
     {
         context.Response.Headers.CacheControl = "private, no-cache";
-        return Answer(context, await results.GetAsync(service, RequestOf(context.Request.Query), context.RequestAborted));
+        return await AnswerAsync(context, history, await results.GetAsync(service, RequestOf(context.Request.Query), context.RequestAborted));
     }
 
-    private static async Task<IResult> GetJob(string id, HttpContext context, PgoResults results)
+    private static async Task<IResult> GetJob(string id, HttpContext context, PgoResults results, HistoryOfService history)
     {
         if (await results.ServiceOfTaskAsync(id, context.RequestAborted) is { } service)
             AccessControl.Require(context.Caller(), Role.Read, service);
-        return Answer(context, await results.WaitAsync(id, context.RequestAborted));
+        return await AnswerAsync(context, history, await results.WaitAsync(id, context.RequestAborted));
     }
 
-    private static IResult Answer(HttpContext context, (PgoAnswer? Answer, PgoJob? Job) result)
+    private static async Task<IResult> AnswerAsync(HttpContext context, HistoryOfService history, (PgoAnswer? Answer, PgoJob? Job) result)
     {
         if (result.Answer is { } answer)
+        {
+            await history.NoteAskedAsync(answer.Service, answer.Profile, context.Caller().Name, GatesOf(context.Request.Query), answer.Report);
             return TypedResults.Ok(answer);
+        }
         context.Response.Headers.RetryAfter = "1";
         return TypedResults.Accepted($"/{ApiRoutes.To(ApiRoutes.Jobs, [result.Job!.Id])}", result.Job);
     }
 
-    private static async Task<IResult> GetKept(string service, string hash, HistoryOfService history, CancellationToken stop) =>
-        TypedResults.Ok(PgoResults.AnswerOf(await history.FindAsync(service, hash, stop)));
+    private static async Task<IResult> GetKept(string service, string hash, HttpContext context, HistoryOfService history, CancellationToken stop)
+    {
+        PgoAnswer answer = PgoResults.AnswerOf(await history.FindAsync(service, hash, stop));
+        // Without gates it may be somebody who looks at the report; who builds with it fetches its bytes.
+        ProfileGates gates = GatesOf(context.Request.Query);
+        if (gates != new ProfileGates())
+            await history.NoteAskedAsync(answer.Service, answer.Profile, context.Caller().Name, gates, answer.Report);
+        return TypedResults.Ok(answer);
+    }
 
-    private static async Task<IResult> GetBytes(string hash, HttpContext context, ServerStorage storage)
+    private static async Task<IResult> GetBytes(string hash, HttpContext context, ServerStorage storage, HistoryOfService history)
     {
         CancellationToken stop = context.RequestAborted;
-        bool allowed = false;
-        if (hash.Length == 64 && hash.All(char.IsAsciiHexDigitLower))
-            foreach (string service in await storage.Results.ServicesOfAsync(hash, stop))
-                allowed |= context.Caller().Gives(Role.Read, service);
-        byte[]? bytes = allowed ? await storage.ReadResultAsync(hash, stop) : null;
+        string[] allowed = hash.Length == 64 && hash.All(char.IsAsciiHexDigitLower)
+            ? [.. (await storage.Results.ServicesOfAsync(hash, stop)).Where(service => context.Caller().Gives(Role.Read, service))] : [];
+        byte[]? bytes = allowed.Length > 0 ? await storage.ReadResultAsync(hash, stop) : null;
         if (bytes is null)
             throw ApiException.NotFound("there is no such result; ask for the pgo profile again");
+        foreach (string service in allowed)
+            await history.NoteAskedAsync(service, hash, context.Caller().Name, new ProfileGates(), null);
         context.Response.Headers.CacheControl = "private, max-age=31536000, immutable";
         return TypedResults.Bytes(bytes, ApiMediaTypes.Bytes, entityTag: new EntityTagHeaderValue($"\"{hash}\""));
     }
@@ -83,6 +94,13 @@ internal static class PgoEndpoint
         SymbolList = string.Equals(Text("symbolList", query), "true", StringComparison.OrdinalIgnoreCase),
         GccVersion = (int?)Number("gccVersion", query),
     };
+
+    /// <summary>Reads the gates that a client says it will hold the profile to.</summary>
+    /// <exception cref="ApiException">One of them is no number.</exception>
+    private static ProfileGates GatesOf(IQueryCollection query) => new(
+        Number("minRatio", query), Number("minCoverage", query), Number("minOverlap", query),
+        Number("maxAge", query) is { } seconds ? TimeSpan.FromSeconds(Math.Clamp(seconds, 0, 1e9)) : null,
+        Number("minHosts", query) is { } hosts ? (int)Math.Clamp(hosts, 0, int.MaxValue) : null);
 
     private static string? Text(string name, IQueryCollection query) => query[name].ToString() is { Length: > 0 } text ? text : null;
 

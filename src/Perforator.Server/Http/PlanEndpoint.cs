@@ -26,21 +26,25 @@ internal static class PlanEndpoint
             .Requires(Role.Upload);
     }
 
-    private static Ok<PlanAnswer> Get(HttpContext context, Planner planner, string host, string[] service) =>
-        Answer(context, planner, new PlanRequest(host, [.. service.Select(static name => new RunningService(name, [], 0, 0, 0))]));
+    private static Ok<PlanAnswer> Get(HttpContext context, Planner planner, AgentReports agents, string host, string[] service) =>
+        Answer(context, planner, agents, new PlanRequest(host, [.. service.Select(static name => new RunningService(name, [], 0, 0, 0))]));
 
-    private static Ok<PlanAnswer> Post(HttpContext context, Planner planner, PlanRequest request) => Answer(context, planner, request);
+    private static Ok<PlanAnswer> Post(HttpContext context, Planner planner, AgentReports agents, PlanRequest request) => Answer(context, planner, agents, request);
 
-    private static Ok<PlanAnswer> Answer(HttpContext context, Planner planner, PlanRequest request)
+    private static Ok<PlanAnswer> Answer(HttpContext context, Planner planner, AgentReports agents, PlanRequest request)
     {
         if (request.Host is not { Length: > 0 and <= ProfileLabels.MaxValueLength })
             throw ApiException.BadRequest("host is missing: the name of the host that asks");
-        if (request.Services is not { Count: > 0 and <= MaxServices })
+        // An agent is heard of also while its host runs nothing.
+        if (request.Services is not { Count: <= MaxServices } || (request.Services.Count == 0 && request.Agent is null))
             throw ApiException.BadRequest($"services are missing, or more than {MaxServices}: name those that the host runs");
         foreach (RunningService service in request.Services)
             if (service is not { Service: { } name, Builds.Count: <= MaxBuilds } || !ProfileLabels.IsName(name))
-                throw ApiException.BadRequest($"'{ProfileLabels.Printable(service?.Service ?? "", ProfileLabels.MaxNameLength)}' cannot name a service, or has more than {MaxBuilds} builds");
+                throw ApiException.BadRequest(
+                    $"'{ProfileLabels.Printable(service?.Service ?? "", ProfileLabels.MaxNameLength)}' cannot name a service, or has more than {MaxBuilds} builds");
         Caller caller = context.Caller();
-        return TypedResults.Ok(planner.Answer(request with { Services = [.. request.Services.Where(service => caller.Gives(Role.Upload, service.Service))] }));
+        request = request with { Services = [.. request.Services.Where(service => caller.Gives(Role.Upload, service.Service))] };
+        agents.Take(request);
+        return TypedResults.Ok(planner.Answer(request));
     }
 }

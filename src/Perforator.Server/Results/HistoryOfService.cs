@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
 using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Generation;
@@ -19,13 +20,34 @@ internal sealed class HistoryOfService
     /// <summary>The shortest beginning of a hash that is taken for one.</summary>
     private const int MinDigits = 8;
 
+    /// <summary>Askers that are told of each profile.</summary>
+    private const int MaxAsked = 100;
+
     private readonly ServerStorage storage;
     private readonly TimeProvider time;
+    private readonly ILogger<HistoryOfService> log;
 
-    public HistoryOfService(ServerStorage storage, TimeProvider time)
+    public HistoryOfService(ServerStorage storage, TimeProvider time, ILogger<HistoryOfService> log)
     {
         this.storage = storage;
         this.time = time;
+        this.log = log;
+    }
+
+    /// <summary>Notes who asked for a profile, and whether it is as they want it. That this cannot be written keeps nobody from the profile.</summary>
+    /// <param name="report">Its report; null where it is only fetched.</param>
+    public async Task NoteAskedAsync(string service, string profile, string who, ProfileGates gates, JsonElement? report)
+    {
+        DateTimeOffset now = time.GetUtcNow();
+        string unmet = report is { ValueKind: JsonValueKind.Object } known && JsonObject.Create(known) is { } figures ? string.Join('\n', gates.Failures(figures, now)) : "";
+        try
+        {
+            await storage.Results.NoteAskedAsync(new KeptAsked(service, profile, who, now, gates.ToString(), unmet), CancellationToken.None);
+        }
+        catch (IOException e)
+        {
+            log.LogWarning(e, "that {Who} asked for a profile of {Service} could not be written", who, service);
+        }
     }
 
     /// <summary>The kept profile that a hash, or its first digits, stands for.</summary>
@@ -48,10 +70,16 @@ internal sealed class HistoryOfService
     {
         IReadOnlyList<KeptResult> results = await storage.Results.ListAsync(service, before, limit + 1, stop);
         ILookup<string, string> names = (await storage.Results.ListNamesAsync(service, stop)).ToLookup(static name => name.Profile, static name => name.Name);
+        ILookup<string, KeptAsked> asked = (await storage.Results.ListAskedAsync(service, [.. results.Take(limit).Select(static kept => kept.Profile).Distinct()], stop))
+            .ToLookup(static one => one.Profile);
         return new HistoryPage(
             [.. results.Take(limit).Select(kept => new HistoryEntry(
                 kept.Profile, kept.Made, kept.Selector, kept.Since, kept.Until, kept.Uploads, kept.Inputs, kept.Builds, kept.Ratio, kept.ReportLine,
-                kept.Tool, [.. names[kept.Profile]]))],
+                kept.Tool, [.. names[kept.Profile]])
+            {
+                Asked = [.. asked[kept.Profile].Take(MaxAsked).Select(static one => new ProfileAsked(
+                    one.Who, one.When, one.Gates, one.Unmet.Split('\n', StringSplitOptions.RemoveEmptyEntries)))],
+            })],
             results.Count > limit ? $"{results[limit - 1].Id}" : null);
     }
 

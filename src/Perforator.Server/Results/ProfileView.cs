@@ -18,13 +18,13 @@ internal sealed class ProfileView
 
     /// <summary>Samples in each function's own lines, wherever copies of it are.</summary>
     private readonly Dictionary<string, double> bodies = new(StringComparer.Ordinal);
-    private readonly bool hashed;
+    private readonly bool hashed, byProbes;
     private readonly double total;
 
     public ProfileView(SampleProfile profile)
     {
         functions = profile.HottestFirst();
-        hashed = profile.UsesMd5Names;
+        (hashed, byProbes) = (profile.UsesMd5Names, profile.IsProbeBased);
         byId = functions.ToDictionary(function => IdOf(function.Name), StringComparer.Ordinal);
         foreach (FunctionSamples function in functions)
         {
@@ -74,7 +74,10 @@ internal sealed class ProfileView
             return null;
         List<FunctionLine> lines = [];
         Lines(function, 0, lines);
-        return new FunctionDetail(Summary(function), lines, Related(inlinedInto, function.Name), Related(callers, function.Name), Related(callees, function.Name));
+        return new FunctionDetail(Summary(function), lines, Related(inlinedInto, function.Name), Related(callers, function.Name), Related(callees, function.Name))
+        {
+            ByProbes = byProbes,
+        };
     }
 
     /// <summary>Inlining and calls as a tree, with the samples of another profile beside.</summary>
@@ -294,9 +297,13 @@ internal sealed class ProfileViews
 
     /// <summary>A kept profile, by its hash or its first digits.</summary>
     /// <exception cref="Http.ApiException">There is none, or it is in a form that is only written.</exception>
-    public async Task<ProfileView> OpenAsync(string service, string hash, CancellationToken stop)
+    public async Task<ProfileView> OpenAsync(string service, string hash, CancellationToken stop) =>
+        await OpenAsync(await history.FindAsync(service, hash, stop), stop);
+
+    /// <summary>A kept profile.</summary>
+    /// <exception cref="Http.ApiException">It is no longer there, or in a form that is only written.</exception>
+    public async Task<ProfileView> OpenAsync(Storage.KeptResult kept, CancellationToken stop)
     {
-        Storage.KeptResult kept = await history.FindAsync(service, hash, stop);
         lock (views)
             for (LinkedListNode<(string Profile, ProfileView View)>? node = views.First; node is not null; node = node.Next)
                 if (node.Value.Profile == kept.Profile)

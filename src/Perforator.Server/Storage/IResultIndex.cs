@@ -31,6 +31,15 @@ public sealed record KeptResult(
 /// <param name="Previous">What it stood for before; null for nothing.</param>
 public sealed record KeptName(string Name, string Profile, DateTimeOffset Changed, string? Previous);
 
+/// <summary>That somebody asked for a profile.</summary>
+/// <param name="Service">The service.</param>
+/// <param name="Profile">SHA-256 of the profile's bytes.</param>
+/// <param name="Who">Who.</param>
+/// <param name="When">The last time.</param>
+/// <param name="Gates">The gates that they gave the last time that they gave any; empty for none.</param>
+/// <param name="Unmet">What was not met of these, a line each.</param>
+public sealed record KeptAsked(string Service, string Profile, string Who, DateTimeOffset When, string Gates, string Unmet);
+
 /// <summary>
 /// The history of generated profiles, and names that stand for some of them. Every implementation passes <c>ResultIndexContract</c>.
 /// Promises about crashes, threads and servers are those of <see cref="IProfileIndex"/>.
@@ -58,6 +67,12 @@ public interface IResultIndex
     /// <summary>A service's results, the latest first.</summary>
     /// <param name="before">Only those before this <see cref="KeptResult.Id"/>; null for all.</param>
     Task<IReadOnlyList<KeptResult>> ListAsync(string service, long? before, int limit, CancellationToken stop);
+
+    /// <summary>Notes that somebody asked for a profile.</summary>
+    Task NoteAskedAsync(KeptAsked asked, CancellationToken stop);
+
+    /// <summary>Who asked for some of a service's profiles, the latest first.</summary>
+    Task<IReadOnlyList<KeptAsked>> ListAskedAsync(string service, IReadOnlyCollection<string> profiles, CancellationToken stop);
 
     /// <summary>A service's names in ordinal order.</summary>
     Task<IReadOnlyList<KeptName>> ListNamesAsync(string service, CancellationToken stop);

@@ -25,6 +25,9 @@ public sealed record ServerStorage(
     /// <summary>What is known for telling agents how much to record.</summary>
     public required IDemandStore Demand { get; init; }
 
+    /// <summary>How agents do.</summary>
+    public required IAgentStore Agents { get; init; }
+
     /// <summary>Figures of all services at once.</summary>
     public required IFleetIndex Fleet { get; init; }
 

@@ -23,6 +23,8 @@ internal sealed class ServerGauges : IDisposable
             () => planner.Largest(StoreFigures.MaxServices).Select(static service => Of(service.Service, service.Hosts)));
         Gauge("perforator.service.ratio", null, "TakenBranchesToExecutableBytesRatio of what is known of a service's main build.",
             () => planner.Largest(StoreFigures.MaxServices).Where(static service => service.Ratio is not null).Select(static service => Of(service.Service, service.Ratio!.Value)));
+        Gauge("perforator.agents", null, "Agents heard of in the last day, by how they do: ok, dropping, over_budget or (for ten minutes) silent. The same from every server of a fleet.", () => figures.Agents);
+        Gauge("perforator.agents.version", null, "Agents that are not silent, by version; of the versions that most have.", () => figures.AgentVersions);
         Gauge("perforator.disk.free", "By", "Bytes free on the disk of the data folder.", () => figures.DiskFree);
         Gauge("perforator.build.info", null, "1; the label has the version.", static () => [new(1, new KeyValuePair<string, object?>("version", PgoResults.Tool))]);
     }

@@ -74,7 +74,7 @@ export function age(time) {
   return hours < 1 ? Math.max(0, Math.round(hours * 60)) + " min" : hours < 48 ? Math.round(hours) + " h" : Math.round(hours / 24) + " d";
 }
 
-export const State = ({ state }) => html`<span class="state ${state}">${state}</span>`;
+export const State = ({ state }) => html`<span class="state ${state.replace(" ", "-")}">${state}</span>`;
 
 /** A line of thirty days; what it says is also said in words. */
 export function Spark({ values }) {

@@ -31,11 +31,19 @@ function Function({ service, hash, id }) {
   return html`<p><a href=${link(["profile", service, hash])}>All functions of the profile</a></p>
     <${Answer} of=${useApi(path(service, `/pgo/${encodeURIComponent(hash)}/functions/${encodeURIComponent(id)}`))}>${f => {
       const most = Math.max(...f.lines.filter(l => !l.inlined).map(l => l.samples), 1);
-      return html`<h2><${Name} text=${f.function.name} most=${1000} /></h2><p>${count(f.function.samples)} samples, entered ${count(f.function.headSamples)} times.</p>
-      <h2>Lines</h2><p class="dim">Counted from the line where the function, or the one inlined, begins.</p>
-      <${Table} name="Lines" rows=${f.lines.slice(0, 1000)} columns=${[["Line", l => html`<code>${"\u00a0\u00a0".repeat(Math.min(l.depth, 12))}+${l.line}${l.discriminator ? "." + l.discriminator : ""}</code>`, 0],
+      return html`<h2><${Name} text=${f.function.name} most=${1000} /></h2><p>${count(f.function.samples)} samples, entered ${count(f.function.headSamples)} times.${f.source && html` It begins at <${Source} of=${f.source} whole />.`}</p>
+      <h2>Lines</h2><p class="dim">${f.byProbes ? "By number of the pseudo probe in the function, or in the one inlined." : "Counted from the line where the function, or the one inlined, begins."}
+        ${f.source ? "" : " The server has no binary with debug info that tells where these are in source."}</p>
+      <${Table} name="Lines" rows=${f.lines.slice(0, 1000)} columns=${[["Line", l => html`<code>${"\u00a0\u00a0".repeat(Math.min(l.depth, 12))}${f.byProbes ? "probe " : "+"}${l.line}${l.discriminator ? "." + l.discriminator : ""}</code>`, 0],
+        ...(f.source ? [["In", l => l.source && html`<${Source} of=${l.source} />`]] : []), ...(f.lines.some(l => l.source?.text) ? [["Source", l => html`<code class="source">${l.source?.text}</code>`]] : []),
         ["Samples", l => count(l.samples), 1], ["Part", l => l.inlined ? "" : html`<span class="bar" aria-hidden="true" style=${{ width: Math.round(90 * l.samples / most) + "px" }} />`],
         ["What", l => l.inlined ? html`inlined: <${Name} text=${l.inlined} />` : l.calls.map(c => html`<span>calls <${Name} text=${c.name} /> ${count(c.samples)} times </span>`)]]} />
       <div class="columns"><section><h2>Inlined into</h2><${Table} ...${related(f.inlinedInto)} /></section><section><h2>Callers</h2><${Table} ...${related(f.callers)} /></section><section><h2>Call targets</h2><${Table} ...${related(f.callees)} /></section></div>`;
     }}<//>`;
+}
+
+/** A place in source, as a link where the server knows one. */
+function Source({ of, whole }) {
+  const name = html`<${Name} text=${(whole ? of.file : of.file.slice(of.file.lastIndexOf("/") + 1)) + ":" + of.line} />`;
+  return of.url ? html`<a href=${of.url} rel="noreferrer">${name}</a>` : html`<span title=${of.file}>${name}</span>`;
 }

@@ -19,6 +19,7 @@ internal static class DwarfConstants
     public const ushort DW_AT_comp_dir = 0x1b;
     public const ushort DW_AT_producer = 0x25;
     public const ushort DW_AT_abstract_origin = 0x31;
+    public const ushort DW_AT_decl_file = 0x3a;
     public const ushort DW_AT_decl_line = 0x3b;
     public const ushort DW_AT_specification = 0x47;
     public const ushort DW_AT_ranges = 0x55;
@@ -34,6 +35,9 @@ internal static class DwarfConstants
     public const ushort DW_AT_GNU_ranges_base = 0x2132;
     public const ushort DW_AT_GNU_addr_base = 0x2133;
     public const ushort DW_AT_GNU_discriminator = 0x2136;
+
+    public const ulong DW_LNCT_path = 1;
+    public const ulong DW_LNCT_directory_index = 2;
 
     public const ushort DW_FORM_addr = 0x01;
     public const ushort DW_FORM_block2 = 0x03;

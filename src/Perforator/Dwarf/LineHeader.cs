@@ -1,10 +1,11 @@
+using System.Text;
 using Perforator.Bytes;
 using static Perforator.Dwarf.DwarfConstants;
 
 namespace Perforator.Dwarf;
 
 /// <summary>A line program's header (DWARF 5, section 6.2.4; DWARF 4, section 6.2.4), as much of it as rows need.</summary>
-/// <param name="FileCount">Entries of the file table; their names are not used.</param>
+/// <param name="FileCount">Entries of the file table.</param>
 internal sealed record LineHeader(
     ushort Version, byte MinimumInstructionLength, sbyte LineBase, byte LineRange, byte OpcodeBase, byte[] OperandCounts, ulong FileCount)
 {
@@ -12,8 +13,9 @@ internal sealed record LineHeader(
     public int OperandCount(byte opcode) => OperandCounts[opcode - 1];
 
     /// <summary>Reads the header behind unit_length, and leaves the cursor at the program's first opcode.</summary>
+    /// <param name="names">Told the file table's names; null to leave them unread.</param>
     /// <exception cref="MalformedInputException">Damaged or of an unknown version.</exception>
-    public static LineHeader Read(ref SpanReader reader, byte addressSize, byte offsetSize)
+    public static LineHeader Read(ref SpanReader reader, byte addressSize, byte offsetSize, LineFiles? names = null)
     {
         ushort version = reader.ReadU16();
         if (version is < 2 or > 5)
@@ -33,50 +35,58 @@ internal sealed record LineHeader(
         byte lineRange = header.ReadU8();
         byte opcodeBase = header.ReadU8();
         byte[] operandCounts = opcodeBase == 0 ? [] : header.ReadBytes((ulong)opcodeBase - 1).ToArray();
-        ulong files = version >= 5 ? CountFiles(ref header, new(version, addressSize, offsetSize)) : CountFilesBefore5(ref header);
+        ulong files = version >= 5 ? ReadFiles(ref header, new(version, addressSize, offsetSize), names) : ReadFilesBefore5(ref header, names);
         return new LineHeader(version, minimumInstructionLength, lineBase, lineRange, opcodeBase, operandCounts, files);
     }
 
-    private static ulong CountFilesBefore5(ref SpanReader header)
+    private static ulong ReadFilesBefore5(ref SpanReader header, LineFiles? names)
     {
-        while (!header.ReadCStringBytes().IsEmpty)
-        {
-            // Include folders.
-        }
+        for (ReadOnlySpan<byte> folder; !(folder = header.ReadCStringBytes()).IsEmpty;)
+            names?.AddFolder(Encoding.UTF8.GetString(folder));
         ulong files = 0;
-        while (!header.ReadCStringBytes().IsEmpty)
+        for (ReadOnlySpan<byte> file; !(file = header.ReadCStringBytes()).IsEmpty; files++)
         {
+            ulong folder = header.ReadULeb128();
             header.ReadULeb128();
             header.ReadULeb128();
-            header.ReadULeb128();
-            files++;
+            names?.AddFile(Encoding.UTF8.GetString(file), folder);
         }
         return files;
     }
 
-    private static ulong CountFiles(ref SpanReader header, FormSizes sizes)
+    private static ulong ReadFiles(ref SpanReader header, FormSizes sizes, LineFiles? names)
     {
-        SkipEntryFormat(ref header, out List<ushort> folderForms);
-        for (ulong count = Count(ref header, folderForms); count > 0; count--)
-            SkipEntry(ref header, folderForms, sizes);
-        SkipEntryFormat(ref header, out List<ushort> fileForms);
-        return Count(ref header, fileForms);
+        List<(ulong Content, ushort Form)> format = ReadEntryFormat(ref header);
+        for (ulong count = Count(ref header, format); count > 0; count--)
+        {
+            (string? name, _) = ReadEntry(ref header, format, sizes, names);
+            names?.AddFolder(name ?? "");
+        }
+        format = ReadEntryFormat(ref header);
+        ulong files = Count(ref header, format);
+        // The file table is the header's end: only who wants names reads it.
+        for (ulong count = names is null ? 0 : files; count > 0; count--)
+        {
+            (string? name, ulong folder) = ReadEntry(ref header, format, sizes, names);
+            names!.AddFile(name ?? "", folder);
+        }
+        return files;
     }
 
-    private static void SkipEntryFormat(ref SpanReader header, out List<ushort> forms)
+    private static List<(ulong Content, ushort Form)> ReadEntryFormat(ref SpanReader header)
     {
-        forms = [];
+        List<(ulong, ushort)> format = [];
         for (int count = header.ReadU8(); count > 0; count--)
         {
-            header.ReadULeb128();
-            ulong form = header.ReadULeb128();
+            ulong content = header.ReadULeb128(), form = header.ReadULeb128();
             if (form > ushort.MaxValue)
                 throw header.Malformed($"form 0x{form:x}");
-            forms.Add((ushort)form);
+            format.Add((content, (ushort)form));
         }
+        return format;
     }
 
-    private static ulong Count(ref SpanReader header, List<ushort> forms)
+    private static ulong Count(ref SpanReader header, List<(ulong Content, ushort Form)> forms)
     {
         ulong count = header.ReadULeb128();
         // Every entry takes at least a byte, unless it has no fields at all.
@@ -85,17 +95,24 @@ internal sealed record LineHeader(
         return count;
     }
 
-    private static void SkipEntry(ref SpanReader header, List<ushort> forms, FormSizes sizes)
+    /// <summary>A file's or folder's name, where names are wanted, and its folder.</summary>
+    private static (string? Name, ulong Folder) ReadEntry(
+        ref SpanReader header, List<(ulong Content, ushort Form)> format, FormSizes sizes, LineFiles? names)
     {
-        foreach (ushort form in forms)
+        string? name = null;
+        ulong folder = 0;
+        foreach ((ulong content, ushort form) in format)
         {
+            ulong value = 0;
             switch (form)
             {
                 case DW_FORM_string:
-                    header.ReadCStringBytes();
-                    break;
+                    ReadOnlySpan<byte> text = header.ReadCStringBytes();
+                    if (content == DW_LNCT_path && names is not null)
+                        name = Encoding.UTF8.GetString(text);
+                    continue;
                 case DW_FORM_udata or DW_FORM_strx:
-                    header.ReadULeb128();
+                    value = header.ReadULeb128();
                     break;
                 case DW_FORM_block:
                     header.Skip(header.ReadULeb128());
@@ -104,9 +121,17 @@ internal sealed record LineHeader(
                     int size = sizes.Of(form);
                     if (size <= 0)
                         throw header.Malformed($"form 0x{form:x}");
-                    header.Skip((ulong)size);
+                    if (size <= sizeof(ulong))
+                        value = header.ReadUnsigned(size);
+                    else
+                        header.Skip((ulong)size);
                     break;
             }
+            if (content == DW_LNCT_path)
+                name = names?.Text(new AttributeValue(form, value));
+            else if (content == DW_LNCT_directory_index)
+                folder = value;
         }
+        return (name, folder);
     }
 }

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using static Perforator.Generation.ServiceReport;
 
 namespace Perforator.Generation;
@@ -17,8 +18,31 @@ public sealed record ProfileGates(double? MinRatio = null, double? MinCoverage =
         report.TakenBranchesToExecutableBytesRatio, report.UsableShare, report.HotFunctionCoverage, report.Convergence, report.Provenance.Hosts.Count,
         report.Provenance.LastSeen, now);
 
-    /// <summary>As above, of a report that came as figures.</summary>
-    public IEnumerable<string> Failures(
+    /// <summary>As above, of a report as JSON, which another version may have written: without a figure, only gates for it are not met.</summary>
+    public IEnumerable<string> Failures(JsonObject report, DateTimeOffset now)
+    {
+        double? Number(string name) => report[name] is JsonValue value && value.TryGetValue(out double number) ? number : null;
+        return Failures(
+            Number("takenBranchesToExecutableBytesRatio") ?? 0,
+            Number("usableShare") ?? 1,
+            Number("hotFunctionCoverage") ?? 0,
+            Number("convergence"),
+            (report["hosts"] as JsonArray)?.Count ?? 0,
+            report["lastSeen"] is JsonValue seen && seen.TryGetValue(out DateTimeOffset time) ? time : now,
+            now);
+    }
+
+    /// <summary>The gates that were given, as options of <c>perforator pgo</c>; empty for none.</summary>
+    public override string ToString() => string.Join(' ', new[]
+    {
+        MinRatio is { } ratio ? $"--min-ratio {Number(ratio)}" : null,
+        MinCoverage is { } coverage ? $"--min-coverage {Number(coverage)}" : null,
+        MinOverlap is { } overlap ? $"--min-overlap {Number(overlap)}" : null,
+        MaxAge is { } age ? FormattableString.Invariant($"--max-age {Math.Round(age.TotalHours, 2)}h") : null,
+        MinHosts is { } hosts ? FormattableString.Invariant($"--min-hosts {hosts}") : null,
+    }.OfType<string>());
+
+    private IEnumerable<string> Failures(
         double ratio, double usableShare, double hotCoverage, double? convergence, int hosts, DateTimeOffset lastSeen, DateTimeOffset now)
     {
         if (ratio < MinRatio)

@@ -158,7 +158,11 @@ public sealed class ProfiledBinary : IDisposable
         foreach (ulong address in flow.Ranges.Select(r => r.Begin).Concat(flow.Branches.SelectMany(b => new[] { b.From, b.To })))
             if (address != BinaryAddress.External.Value && FunctionAt(new(address)) is { } piece)
                 touched.Add(piece);
-        HashSet<string> names = FindPieces(touched);
+        return ReadPseudoProbes(FindPieces(touched));
+    }
+
+    private PseudoProbes ReadPseudoProbes(HashSet<string> names)
+    {
         HashSet<ulong> wanted = [.. names.Select(FunctionNameHash.Of)];
         Dictionary<ulong, ulong> starts = [];
         foreach (FunctionRange piece in names.SelectMany(name => pieces[name]))
@@ -170,6 +174,30 @@ public sealed class ProfiledBinary : IDisposable
         if (probes.Damage is { } damage)
             Losses.Add($"damaged pseudo probes: {damage.Message}");
         return probes;
+    }
+
+    /// <summary>Where in source the counts of a function are of; null when the binary has no code of it.</summary>
+    /// <param name="function">Its name, as profiles have it.</param>
+    public FunctionPlaces? PlacesOf(string function)
+    {
+        HashSet<FunctionRange> found = [];
+        foreach ((ulong address, _) in symbols.WithNameIn([function]))
+            if (FunctionAt(new(address)) is { } piece && CanonicalName.Of(piece.Function.Name) == function)
+                found.UnionWith(piece.Function.Ranges);
+        if (found.Count == 0)
+            return null;
+        FunctionPlaces places = new(symbolizer);
+        foreach (FunctionRange piece in found)
+            for (BinaryAddress at = piece.Start; at < piece.End;)
+            {
+                SourceLocation location = symbolizer.Find(at);
+                places.Add(location);
+                at = new(Math.Max(location.End.Value, at.Value + 1));
+            }
+        if (HasPseudoProbes)
+            foreach ((ulong address, PseudoProbe probe) in ReadPseudoProbes(FindPieces(found)).All)
+                places.Add(symbolizer.Find(new(address)), probe);
+        return places;
     }
 
     /// <summary>Which functions it has, with checksums or with the lines they have code for. Reads all of the debug info, or all descriptors.</summary>

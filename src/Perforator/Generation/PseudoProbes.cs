@@ -62,6 +62,9 @@ internal sealed class PseudoProbes
     /// <summary>The probes at an instruction, in the order of the section.</summary>
     public IReadOnlyList<PseudoProbe> At(ulong address) => byAddress.TryGetValue(address, out List<PseudoProbe>? probes) ? probes : [];
 
+    /// <summary>All probes that were wanted, with the addresses of their instructions.</summary>
+    public IEnumerable<(ulong Address, PseudoProbe Probe)> All => byAddress.SelectMany(static at => at.Value.Select(probe => (at.Key, probe)));
+
     /// <summary>All descriptors.</summary>
     public IEnumerable<ProbeDescriptor> Descriptors => descriptors.Values;
 

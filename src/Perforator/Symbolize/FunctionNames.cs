@@ -5,15 +5,20 @@ using static Perforator.Dwarf.DwarfConstants;
 namespace Perforator.Symbolize;
 
 /// <summary>What a function's entry and the entries it refers to say of its name and place.</summary>
-internal readonly record struct FunctionDeclaration(string? LinkageName, string? PlainName, uint? Line)
+internal readonly record struct FunctionDeclaration(string? LinkageName, string? PlainName, uint? Line, DeclarationFile? File = null)
 {
     /// <summary>The name LLVM uses for linkage: the linkage name where there is one, else the plain name; empty when neither.</summary>
     public string Name => LinkageName ?? PlainName ?? "";
 
     /// <summary>This, with what it lacks taken from <paramref name="origin"/>.</summary>
     public FunctionDeclaration Or(in FunctionDeclaration origin) =>
-        new(LinkageName ?? origin.LinkageName, PlainName ?? origin.PlainName, Line ?? origin.Line);
+        new(LinkageName ?? origin.LinkageName, PlainName ?? origin.PlainName, Line ?? origin.Line, File ?? origin.File);
 }
+
+/// <summary>The file that a function is declared in: DW_AT_decl_file.</summary>
+/// <param name="Unit">The unit whose line program has the file table.</param>
+/// <param name="Number">The file's number there.</param>
+internal sealed record DeclarationFile(DwarfUnit Unit, ulong Number);
 
 /// <summary>
 /// Resolves function entries to names and declaration lines, following DW_AT_specification and DW_AT_abstract_origin. Results are
@@ -31,6 +36,7 @@ internal sealed class FunctionNames
     private readonly Dictionary<DwarfUnits, Dictionary<ulong, FunctionDeclaration>> resolved = new(ReferenceEqualityComparer.Instance);
     private readonly Dictionary<string, string> interned = new(StringComparer.Ordinal);
     private long characters;
+    private DeclarationFile? lastFile;
 
     /// <summary>Reads the entry at an offset and those that it refers to.</summary>
     /// <exception cref="MalformedInputException">An entry is damaged or lies nowhere.</exception>
@@ -97,7 +103,16 @@ internal sealed class FunctionNames
     }
 
     private FunctionDeclaration Declaration(DwarfUnit unit, in DeclarationAttributes attributes) => new(
-        Intern(unit.Text(attributes.LinkageName)), Intern(unit.Text(attributes.Name)), (uint?)DwarfUnit.Constant(attributes.DeclLine));
+        Intern(unit.Text(attributes.LinkageName)), Intern(unit.Text(attributes.Name)), (uint?)DwarfUnit.Constant(attributes.DeclLine),
+        DwarfUnit.Constant(attributes.DeclFile) is { } file ? FileOf(unit, file) : null);
+
+    /// <summary>One object for each file: there are far more functions.</summary>
+    private DeclarationFile FileOf(DwarfUnit unit, ulong number)
+    {
+        if (lastFile is { } last && last.Unit == unit && last.Number == number)
+            return last;
+        return lastFile = new DeclarationFile(unit, number);
+    }
 
     private string? Intern(string? name)
     {
@@ -116,7 +131,7 @@ internal sealed class FunctionNames
 /// <summary>The attributes that name a function, or say which entry does.</summary>
 internal struct DeclarationAttributes
 {
-    public AttributeValue Name, LinkageName, DeclLine, Origin;
+    public AttributeValue Name, LinkageName, DeclFile, DeclLine, Origin;
 
     /// <summary>Keeps the value if the attribute is one of these.</summary>
     public void Take(ushort attribute, AttributeValue value)
@@ -125,6 +140,7 @@ internal struct DeclarationAttributes
         {
             case DW_AT_name: Name = value; break;
             case DW_AT_linkage_name or DW_AT_MIPS_linkage_name: LinkageName = value; break;
+            case DW_AT_decl_file: DeclFile = value; break;
             case DW_AT_decl_line: DeclLine = value; break;
             case DW_AT_abstract_origin or DW_AT_specification: Origin = value; break;
         }

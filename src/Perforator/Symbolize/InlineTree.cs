@@ -99,6 +99,6 @@ internal sealed class InlineTree
         unit.ReadRanges(lowPc, highPc, rangeList, ranges);
         FunctionDeclaration function = names.Resolve(unit, declaration);
         return new InlineContext(
-            function.Name, function.Line ?? 0, caller, (uint)(DwarfUnit.Constant(callLine) ?? 0), (uint)(DwarfUnit.Constant(discriminator) ?? 0));
+            function.Name, function.Line ?? 0, function.File, caller, (uint)(DwarfUnit.Constant(callLine) ?? 0), (uint)(DwarfUnit.Constant(discriminator) ?? 0));
     }
 }

@@ -13,10 +13,11 @@ public readonly record struct SourceFrame(string Function, uint StartLine, uint 
 /// </summary>
 public sealed class InlineContext
 {
-    internal InlineContext(string function, uint startLine, InlineContext? caller, uint callLine, uint callDiscriminator)
+    internal InlineContext(string function, uint startLine, DeclarationFile? file, InlineContext? caller, uint callLine, uint callDiscriminator)
     {
         Function = function;
         StartLine = startLine;
+        File = file;
         Caller = caller;
         CallLine = callLine;
         CallDiscriminator = callDiscriminator;
@@ -28,6 +29,9 @@ public sealed class InlineContext
 
     /// <summary>The line of the function's declaration (DW_AT_decl_line).</summary>
     public uint StartLine { get; }
+
+    /// <summary>The file of that; null when debug info does not tell.</summary>
+    internal DeclarationFile? File { get; }
 
     /// <summary>What it is inlined into; null for the function that the machine code is of.</summary>
     public InlineContext? Caller { get; }

@@ -22,6 +22,7 @@ public sealed class Symbolizer : IDisposable
     private readonly LineTables lines;
     private readonly UnitSymbols?[] symbols;
     private readonly string?[] producers;
+    private readonly Dictionary<DwarfUnit, LineFiles> files = [];
     private readonly AddressIndex index;
 
     private Symbolizer(ElfFile binary, IDebugFiles debugFiles, bool namesFromSymbols)
@@ -77,6 +78,26 @@ public sealed class Symbolizer : IDisposable
             return new SourceLocation(null, 0, 0, new(end));
         SourceLocation found = Symbols(at).Find(address.Value);
         return found.End.Value <= end ? found : found with { End = new(end) };
+    }
+
+    /// <summary>
+    /// The source file that a function is declared in, as the compiler had its path; null when debug info does not tell. Read when first asked for.
+    /// </summary>
+    public string? FindFile(InlineContext context)
+    {
+        if (context.File is not { } file)
+            return null;
+        try
+        {
+            if (!files.TryGetValue(file.Unit, out LineFiles? known))
+                files.Add(file.Unit, known = LineFiles.Of(file.Unit));
+            return known.PathOf(file.Number);
+        }
+        catch (MalformedInputException e)
+        {
+            Losses.Add($"damaged debug info: {e.Message}");
+            return null;
+        }
     }
 
     /// <summary>The piece of a function's code that holds an address; null when no debug info covers it or gives it a name.</summary>

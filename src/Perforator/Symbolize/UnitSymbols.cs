@@ -125,7 +125,7 @@ internal sealed class UnitSymbols
         if (function.Inlined is { } known)
             return known;
         FunctionDeclaration declaration = Declaration(function);
-        InlineContext outermost = new(declaration.Name, declaration.Line ?? 0, null, 0, 0);
+        InlineContext outermost = new(declaration.Name, declaration.Line ?? 0, declaration.File, null, 0, 0);
         try
         {
             function.Inlined = InlineTree.Read(unit, function.Entry, outermost, names);

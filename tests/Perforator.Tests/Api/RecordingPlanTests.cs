@@ -90,13 +90,20 @@ public sealed class RecordingPlanTests : IDisposable
     {
         RecordingPlan plan = New();
         plan.Take(Answer(1));
-        Assert.Equal(1, plan.TakeMeanRate("search"));
+        Assert.Equal(1, Take());
         time.Now += TimeSpan.FromSeconds(30);
         plan.Take(Answer(0));
         time.Now += TimeSpan.FromSeconds(90);
-        Assert.Equal(0.25, plan.TakeMeanRate("search"), 3);
+        Assert.Equal(0.25, Take(), 3);
         time.Now += TimeSpan.FromSeconds(90);
-        Assert.Equal(0, plan.TakeMeanRate("search"));
+        Assert.Equal(0, Take());
+
+        double Take()
+        {
+            double mean = plan.MeanRateOf("search");
+            plan.RestartMeans();
+            return mean;
+        }
     }
 
     public void Dispose() => folder.Dispose();

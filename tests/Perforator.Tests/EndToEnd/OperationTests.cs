@@ -134,6 +134,7 @@ public sealed partial class OperationTests(LoopProgram program) : IClassFixture<
         ServerStorage stuck = new(null!, null!, null!, null!, null!, null!, null!)
         {
             Demand = null!,
+            Agents = null!,
             Fleet = null!,
             Parts = [new StoragePart("database", static _ => Task.Delay(Timeout.Infinite, CancellationToken.None)), new StoragePart("objects", static _ => throw new IOException("gone"))],
         };

@@ -36,7 +36,7 @@ public class ServerAccessTests
 
     private static byte[] Profile(string service) => BranchProfileCodec.Encode(Uploads.Set(service));
 
-    private static string HashOf(string token) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(token)));
+    internal static string HashOf(string token) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(token)));
 
     [Fact]
     public async Task Each_credential_does_what_its_roles_say_and_nothing_else()

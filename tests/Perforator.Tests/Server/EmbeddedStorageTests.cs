@@ -57,6 +57,12 @@ public sealed class SqliteResultIndexTests(EmbeddedFolder folder) : ResultIndexC
 }
 
 /// <summary>SQLite keeps the contract.</summary>
+public sealed class SqliteAgentStoreTests(EmbeddedFolder folder) : AgentStoreContract, IClassFixture<EmbeddedFolder>
+{
+    private protected override IAgentStore Store => folder.Storage.Agents;
+}
+
+/// <summary>SQLite keeps the contract.</summary>
 public sealed class SqliteTaskQueueTests(EmbeddedFolder folder) : TaskQueueContract, IClassFixture<EmbeddedFolder>
 {
     private protected override ITaskQueue Queue => folder.Storage.Tasks;

@@ -64,6 +64,12 @@ public sealed class PostgresResultIndexTests(FleetPlace place) : ResultIndexCont
 }
 
 /// <summary>PostgreSQL keeps the contract.</summary>
+public sealed class PostgresAgentStoreTests(FleetPlace place) : AgentStoreContract, IClassFixture<FleetPlace>
+{
+    private protected override IAgentStore Store => place.Storage.Agents;
+}
+
+/// <summary>PostgreSQL keeps the contract.</summary>
 public sealed class PostgresTaskQueueTests(FleetPlace place) : TaskQueueContract, IClassFixture<FleetPlace>
 {
     private protected override ITaskQueue Queue => place.Storage.Tasks;

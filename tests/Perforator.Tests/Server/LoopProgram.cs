@@ -43,6 +43,9 @@ public sealed class LoopProgram : IDisposable
         Assert.NotEqual(default, LoopEnd);
     }
 
+    /// <summary>The folder that loop.c is in.</summary>
+    public string SourceFolder => folder.Path;
+
     /// <summary>The binary, with debug info.</summary>
     public string Binary { get; }
 

@@ -101,6 +101,26 @@ public abstract class ResultIndexContract
     }
 
     [Fact]
+    public async Task Who_asked_for_a_profile_is_told_as_long_as_that_is_kept()
+    {
+        await Index.AddAsync(Result("asked", "q0", "p0"), Stop);
+        await Index.AddAsync(Result("asked", "q1", "p1", day: 1), Stop);
+        await Index.NoteAskedAsync(Asked("p0", "farm", 1, "--min-ratio 1", "too few"), Stop);
+        await Index.NoteAskedAsync(Asked("p0", "page", 2), Stop);
+        await Index.NoteAskedAsync(Asked("p1", "farm", 3), Stop);
+        // Who gave gates once and now only fetches the profile has not taken them back.
+        await Index.NoteAskedAsync(Asked("p0", "farm", 4), Stop);
+        Assert.Equal([Asked("p0", "farm", 4, "--min-ratio 1", "too few"), Asked("p0", "page", 2)], await Index.ListAskedAsync("asked", ["p0"], Stop));
+        Assert.Equal(3, (await Index.ListAskedAsync("asked", ["p0", "p1"], Stop)).Count);
+        Assert.Empty(await Index.ListAskedAsync("asked", [], Stop));
+        await Index.RemoveOldAsync(Uploads.Start.AddDays(100), Stop);
+        Assert.Equal("p1", Assert.Single(await Index.ListAskedAsync("asked", ["p0", "p1"], Stop)).Profile);
+
+        static KeptAsked Asked(string profile, string who, int minute, string gates = "", string unmet = "") =>
+            new("asked", profile, who, Uploads.Start.AddMinutes(minute), gates, unmet);
+    }
+
+    [Fact]
     public async Task A_name_tells_what_it_stood_for_and_keeps_its_profiles()
     {
         foreach (int day in Enumerable.Range(0, 5))
@@ -114,6 +134,31 @@ public abstract class ResultIndexContract
         Assert.True(await Index.RemoveNameAsync("named", "stable", Stop));
         Assert.False(await Index.RemoveNameAsync("named", "stable", Stop));
     }
+}
+
+/// <summary>What every <see cref="IAgentStore"/> does; a backend's tests derive from it.</summary>
+public abstract class AgentStoreContract
+{
+    private static CancellationToken Stop => CancellationToken.None;
+
+    private protected abstract IAgentStore Store { get; }
+
+    [Fact]
+    public async Task The_latest_word_of_each_agent_is_kept_until_it_was_silent_for_long()
+    {
+        await Store.PutAsync([Agent("a", 1, "first"), Agent("b", 1, "{}")], Uploads.Start, Stop);
+        await Store.PutAsync([Agent("a", 0, "late")], Uploads.Start, Stop);
+        Assert.Equal([Agent("a", 1, "first"), Agent("b", 1, "{}")], (await Store.ListAsync(Uploads.Start, Stop)).OrderBy(static agent => agent.Host));
+        await Store.PutAsync([Agent("a", 5, "later"), Agent("c\u202e", 4, "c")], Uploads.Start.AddMinutes(2), Stop);
+        Assert.Equal([Agent("a", 5, "later"), Agent("c\u202e", 4, "c")], (await Store.ListAsync(Uploads.Start, Stop)).OrderBy(static agent => agent.Host));
+        Assert.Equal("a", Assert.Single(await Store.ListAsync(Uploads.Start.AddMinutes(5), Stop)).Host);
+        // Many servers may hear of the same hosts at once.
+        await Task.WhenAll(Enumerable.Range(0, 8).Select(server => Store.PutAsync(
+            [.. Enumerable.Range(0, 100).Select(host => Agent($"h{(host * (server + 1)) % 100}", 10 + server, $"{server}")).DistinctBy(static agent => agent.Host)], Uploads.Start, Stop)));
+        Assert.Equal(100, (await Store.ListAsync(Uploads.Start.AddMinutes(10), Stop)).Count);
+    }
+
+    private static KeptAgent Agent(string host, int minute, string report) => new(host, Uploads.Start.AddMinutes(minute), report);
 }
 
 /// <summary>What every <see cref="ITaskQueue"/> does; a backend's tests derive from it.</summary>

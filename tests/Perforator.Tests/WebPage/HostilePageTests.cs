@@ -1,5 +1,9 @@
+using System.Net;
+using System.Net.Http.Json;
 using Microsoft.Playwright;
+using Perforator.Api;
 using Perforator.Branches;
+using Perforator.Tests.EndToEnd;
 using Perforator.Tests.Infrastructure;
 using Perforator.Tests.Server;
 using static Microsoft.Playwright.Assertions;
@@ -32,7 +36,12 @@ public sealed class HostilePageTests(PageFixture fixture) : IClassFixture<PageFi
         paths.Add(profile);
         await server.UploadAsync(paths);
 
-        foreach (string view in (string[])["", "#/service/target", "#/agents", "#/history/target", "#/compare/target", "#/profile/target", "#/service/" + Uri.EscapeDataString(Markup)])
+        PlanRequest says = new(Markup, []) { Agent = new(Markup, directions, 2, 0.01, -1, 0, 1, 0, 0, 5, 1, huge) };
+        using (HttpResponseMessage taken = await server.Http.PostAsJsonAsync("api/v1/plan", says, ApiJson.Default.PlanRequest))
+            Assert.Equal(HttpStatusCode.OK, taken.StatusCode);
+
+        foreach (string view in (string[])
+            ["", "#/service/target", "#/agents", "#/history/target", "#/compare/target", "#/profile/target", "#/service/" + Uri.EscapeDataString(Markup)])
             foreach (int width in (int[])[1280, 360])
             {
                 await using OpenPage open = await fixture.OpenAsync(server.Address + view, width: width);
@@ -81,11 +90,10 @@ public sealed class HostilePageTests(PageFixture fixture) : IClassFixture<PageFi
     {
         Tool.Require("chromium");
         const string Token = "a-token-of-thirty-two-characters-x";
-        string hash = Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(Token)));
         using ServerProcess server = ServerProcess.Start(folder["server"], 0, "--auth", folder.Write("access.yaml", $"""
             tokens:
             - name: reader
-              sha256: {hash}
+              sha256: {ServerAccessTests.HashOf(Token)}
               roles: [read]
             """));
         await using OpenPage open = await fixture.OpenAsync(server.Address.ToString());

@@ -13,25 +13,28 @@ public sealed class PageFixture : IAsyncLifetime
     /// <summary>Where screenshots are left.</summary>
     private static readonly string Screenshots = Path.Combine(Tool.RepositoryRoot(), "artifacts", "page");
 
+    private readonly Lazy<ServerProcess> demo = new(static () => ServerProcess.StartDemo("--path-prefix", "/perforator"));
     private IPlaywright? playwright;
     private IBrowser? browser;
-    private ServerProcess? demo;
 
     /// <summary>The demo's page, below a prefix as behind a proxy.</summary>
-    internal string Demo => $"{demo!.Address}perforator/";
-
-    internal ServerProcess Server => demo!;
+    internal string Demo
+    {
+        get
+        {
+            Tool.Require(Chromium);
+            return $"{demo.Value.Address}perforator/";
+        }
+    }
 
     public async Task InitializeAsync()
     {
         if (Tool.Find(Chromium) is not { } path)
             return;
-        Task<ServerProcess> starts = Task.Run(static () => ServerProcess.StartDemo("--path-prefix", "/perforator"));
         playwright = await Playwright.CreateAsync();
         // Root's chromium has no sandbox; it sees this server alone.
         browser = await playwright.Chromium.LaunchAsync(new() { ExecutablePath = path, Args = ["--no-sandbox", "--disable-dev-shm-usage"] });
         Assertions.SetDefaultExpectTimeout(60_000);
-        demo = await starts;
     }
 
     /// <summary>A tab of its own, without anything that others left, which fails the test on a script's error or a request to anywhere else.</summary>
@@ -52,7 +55,8 @@ public sealed class PageFixture : IAsyncLifetime
 
     public async Task DisposeAsync()
     {
-        demo?.Dispose();
+        if (demo.IsValueCreated)
+            demo.Value.Dispose();
         if (browser is not null)
             await browser.DisposeAsync();
         playwright?.Dispose();
@@ -105,7 +109,8 @@ internal sealed class OpenPage : IAsyncDisposable
     {
         AxeResult found = await Page.RunAxe();
         Assert.True(found.Violations.Length == 0, string.Join('\n', found.Violations.Select(static rule =>
-            $"{rule.Id}: {rule.Help}\n" + string.Join('\n', rule.Nodes.Take(5).Select(static node => $"  {node.Html}: {string.Join("; ", node.Any.Concat(node.All).Select(static check => check.Message))}")))));
+            $"{rule.Id}: {rule.Help}\n" + string.Join('\n', rule.Nodes.Take(5).Select(static node =>
+                $"  {node.Html}: {string.Join("; ", node.Any.Concat(node.All).Select(static check => check.Message))}")))));
     }
 
     /// <summary>The page is no wider than the window: what is wide scrolls in itself.</summary>

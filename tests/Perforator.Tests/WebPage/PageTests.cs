@@ -141,6 +141,11 @@ public sealed partial class PageTests(PageFixture fixture) : IClassFixture<PageF
         IPage page = open.Page;
         ILocator rows = page.GetByRole(AriaRole.Region, new() { Name = "Generated profiles" }).Locator("tbody tr");
         await Expect(rows).Not.ToHaveCountAsync(0);
+        ILocator asked = rows.Filter(new() { HasText = "1 of 2 refused" }).First;
+        await Expect(asked).ToContainTextAsync("build-farm");
+        await asked.GetByText("1 of 2 refused").ClickAsync();
+        await Expect(asked).ToContainTextAsync("perf-lab: the data are of 3 hosts");
+        await Expect(rows.Last).ToContainTextAsync("passed");
         await rows.First.GetByText("Report", new() { Exact = true }).ClickAsync();
         await Expect(rows.First).ToContainTextAsync("TakenBranchesToExecutableBytesRatio");
         IDownload saved = await page.RunAndWaitForDownloadAsync(() => rows.First.GetByRole(AriaRole.Button).ClickAsync());
@@ -158,9 +163,19 @@ public sealed partial class PageTests(PageFixture fixture) : IClassFixture<PageF
         await open.Page.GetByRole(AriaRole.Link, new() { Name = "Agents" }).ClickAsync();
         ILocator rows = open.Page.GetByRole(AriaRole.Region, new() { Name = "Agents" }).Locator("tbody tr");
         await Expect(rows.Filter(new() { HasText = "web-1" })).ToContainTextAsync("logquery");
+        // Version, what is taken of the budget, what was dropped: as the agent itself says.
+        await Expect(rows.Filter(new() { HasText = "canary-1" })).ToContainTextAsync("of 1.00 %");
+        await Expect(rows.Filter(new() { HasText = "canary-1" })).ToContainTextAsync("118 MB of 150 MB");
+        await Expect(rows.Filter(new() { HasText = "batch-1" })).ToContainTextAsync("not said");
+        await PageFixture.PictureAsync(open.Page, "agents");
+        await open.Page.GetByRole(AriaRole.Link, new() { Name = "1 dropping" }).ClickAsync();
+        await Expect(rows).ToHaveCountAsync(1);
+        await Expect(rows).ToContainTextAsync("edge-1");
+        await using (OpenPage shared = await open.AgainAsync(fixture))
+            await Expect(shared.Page.GetByRole(AriaRole.Region, new() { Name = "Agents" }).Locator("tbody tr")).ToHaveCountAsync(1);
+        await open.Page.GetByRole(AriaRole.Link, new() { Name = "dropping" }).Locator("xpath=../../li[1]/a").ClickAsync();
         await open.Page.GetByLabel("Filter by host").FillAsync("web");
         await Expect(rows).ToHaveCountAsync(3);
-        await PageFixture.PictureAsync(open.Page, "agents");
     }
 
     public static TheoryData<string> Views() => new("", $"#/service/{Service}", $"#/profile/{Service}", $"#/compare/{Service}", $"#/history/{Service}", "#/agents");

@@ -45,6 +45,7 @@ public static class EmbeddedStorage
             {
                 Parts = [new StoragePart("database", opened.CheckAsync), new StoragePart("objects", scratch.CheckAsync)],
                 Demand = new SqlDemandStore(database),
+                Agents = new SqlAgentStore(database),
                 Fleet = new SqlFleetIndex(database),
                 Close = async () =>
                 {

@@ -39,6 +39,7 @@ public static class FleetStorage
                     new StoragePart("data folder", scratch.CheckAsync),
                 ],
                 Demand = new SqlDemandStore(opened),
+                Agents = new SqlAgentStore(opened),
                 Fleet = new SqlFleetIndex(opened),
                 Close = async () =>
                 {

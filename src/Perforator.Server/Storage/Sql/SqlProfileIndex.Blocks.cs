@@ -188,6 +188,7 @@ public sealed partial class SqlProfileIndex
         foreach (string table in (string[])["block", "upload", "build_day", "service_build"])
             connection.Execute($"DELETE FROM {table} WHERE service = @id", new { id }, transaction);
         connection.Execute("DELETE FROM profile_name WHERE service = @service", new { service }, transaction);
+        connection.Execute("DELETE FROM profile_asked WHERE service = @service", new { service }, transaction);
         connection.Execute("DELETE FROM result WHERE service = @service", new { service }, transaction);
         connection.Execute("DELETE FROM demand WHERE service = @service", new { service }, transaction);
         connection.Execute("DELETE FROM service WHERE id = @id", new { id }, transaction);

@@ -114,6 +114,27 @@ public sealed class SqlResultIndex : IResultIndex
                 new { service, before = before ?? long.MaxValue, limit }).Select(static row => row.ToResult()),
         ], stop);
 
+    /// <inheritdoc/>
+    public Task NoteAskedAsync(KeptAsked asked, CancellationToken stop) => database.WriteAsync((connection, transaction) => connection.Execute(
+        """
+        INSERT INTO profile_asked(service, profile, who, asked_us, gates, unmet) VALUES (@Service, @Profile, @Who, @when, @Gates, @Unmet)
+        ON CONFLICT(service, profile, who) DO UPDATE SET asked_us = excluded.asked_us,
+            gates = CASE WHEN excluded.gates = '' THEN profile_asked.gates ELSE excluded.gates END,
+            unmet = CASE WHEN excluded.gates = '' THEN profile_asked.unmet ELSE excluded.unmet END
+        """, new { asked.Service, asked.Profile, asked.Who, when = UnixMicros.Of(asked.When), asked.Gates, asked.Unmet }, transaction), stop);
+
+    /// <inheritdoc/>
+    public Task<IReadOnlyList<KeptAsked>> ListAskedAsync(string service, IReadOnlyCollection<string> profiles, CancellationToken stop) =>
+        database.ReadAsync<IReadOnlyList<KeptAsked>>(connection => profiles.Count == 0 ? [] :
+        [
+            .. connection.Query<(string Profile, string Who, long When, string Gates, string Unmet)>(
+                $"""
+                SELECT profile, who, asked_us, gates, unmet FROM profile_asked WHERE service = @service AND profile {database.In("@some")}
+                ORDER BY asked_us DESC, who
+                """, new { service, some = profiles.ToArray() })
+                .Select(row => new KeptAsked(service, row.Profile, row.Who, UnixMicros.ToTime(row.When), row.Gates, row.Unmet)),
+        ], stop);
+
     /// <summary>A row.</summary>
     private sealed class NameRow
     {
@@ -154,11 +175,19 @@ public sealed class SqlResultIndex : IResultIndex
 
     /// <inheritdoc/>
     public Task<long> RemoveOldAsync(DateTimeOffset madeBefore, CancellationToken stop) => database.WriteAsync((connection, transaction) =>
-        (long)connection.Execute(
+    {
+        long removed = connection.Execute(
             """
             DELETE FROM result WHERE made_us < @before
                 AND id <> (SELECT max(latest.id) FROM result latest WHERE latest.service = result.service)
                 AND NOT EXISTS (SELECT 1 FROM profile_name n
                     WHERE n.service = result.service AND (n.profile = result.profile OR n.previous = result.profile))
-            """, new { before = UnixMicros.Of(madeBefore) }, transaction), stop);
+            """, new { before = UnixMicros.Of(madeBefore) }, transaction);
+        connection.Execute(
+            """
+            DELETE FROM profile_asked WHERE NOT EXISTS
+                (SELECT 1 FROM result r WHERE r.service = profile_asked.service AND r.profile = profile_asked.profile)
+            """, transaction: transaction);
+        return removed;
+    }, stop);
 }
