@@ -53,5 +53,5 @@ public sealed record BranchSourceChoice(BranchSource Source, string Reason, Bran
     /// <param name="targets">The processes to record.</param>
     /// <param name="options">For the software recorder; the hardware needs none.</param>
     public IBranchRecorder Open(IRecordingTargets targets, SoftwareRecorderOptions options) =>
-        Source == BranchSource.Lbr ? new PerfEventRecorder(targets, Support!, options.Budget.CpuShare) : new SoftwareRecorder(targets, options);
+        Source == BranchSource.Lbr ? new PerfEventRecorder(targets, Support!, options.Budget) : new SoftwareRecorder(targets, options);
 }

@@ -12,6 +12,8 @@ if (args is ["fleet", string hours, .. string[] command])
     return await FleetSimulation.RunAsync(int.Parse(hours), command);
 if (args is ["service", string name, string seconds, string uploads, string served, string binary, .. string[] options])
     return await ServiceMeasurement.RunAsync(name, int.Parse(seconds), int.Parse(uploads), served, binary, options);
+if (args is ["page", string page, string folder, string many])
+    return await PageMeasurement.RunAsync(page, folder, many);
 if (args is ["aggregate", ..])
     return AggregationRate.Run();
 BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);

@@ -25,8 +25,7 @@ internal sealed partial class ServiceMeasurement : IDisposable
     private readonly BuildId build;
     private readonly string binaryPath;
     private readonly Random random = new(7);
-    private Process? server;
-    private HttpClient client = new();
+    private LoopbackServer? server;
 
     private ServiceMeasurement(string cli, string binaryPath, string[] options)
     {
@@ -48,13 +47,13 @@ internal sealed partial class ServiceMeasurement : IDisposable
     private async Task MeasureAsync(string name, int seconds, int uploads)
     {
         await StartAsync("--compact-every", "100000");
-        using (HttpResponseMessage put = await client.PutAsync(ApiRoutes.To(ApiRoutes.Binaries, [build.ToString()]), new ByteArrayContent(File.ReadAllBytes(binaryPath)) { Headers = { ContentType = new MediaTypeHeaderValue(ApiMediaTypes.Bytes) } }))
-            put.EnsureSuccessStatusCode();
+        await server!.Api.UploadBinaryAsync(build, binaryPath, CancellationToken.None);
         BranchProfileSet one = BranchProfileCodec.Decode(templates[0]);
         Say($"{name}: profiles of {one.Profiles.Values.Single().Branches.Count:N0} distinct branches, {Clients} connections, {Services} services");
 
         // Ingest, of services that each have one build.
-        byte[][] bodies = Bodies(seconds * 900, i => ($"service-{i % Services:000}", $"host-{i / Services % HostsOfService:00}", DateTimeOffset.UtcNow.AddSeconds(-(i / Services))));
+        byte[][] bodies = Bodies(
+            seconds * 900, i => ($"service-{i % Services:000}", $"host-{i / Services % HostsOfService:00}", DateTimeOffset.UtcNow.AddSeconds(-(i / Services))));
         List<double> memory = [];
         Load load = await SendAsync(bodies, TimeSpan.FromSeconds(seconds), memory);
         Row($"uploads acknowledged a second, {load.Seconds:0} s long", $"{load.Latencies.Length / load.Seconds:0}");
@@ -71,11 +70,15 @@ internal sealed partial class ServiceMeasurement : IDisposable
             long have = await CountAsync();
             DateTimeOffset begin = new(DateTimeOffset.UtcNow.Date.AddDays(-1), TimeSpan.Zero);
             for (long at = have; at < count; at += 4000)
-                await SendAsync(Bodies((int)Math.Min(4000, count - at), i => (Summed, $"host-{(at + i) % HostsOfService:00}", begin.AddMinutes((at + i) / HostsOfService % 1439))), TimeSpan.FromHours(1), null);
+            {
+                byte[][] some = Bodies(
+                    (int)Math.Min(4000, count - at), i => (Summed, $"host-{(at + i) % HostsOfService:00}", begin.AddMinutes((at + i) / HostsOfService % 1439)));
+                await SendAsync(some, TimeSpan.FromHours(1), null);
+            }
             Row($"sum over {await CountAsync():N0} uploads of a service, one by one, s", $"{await SumAsync():0.00}");
         }
         Row("… and 'perforator pgo', s", $"{Pgo():0.00}");
-        await StopAsync();
+        await server!.StopAsync();
 
         await StartAsync("--compact-every", "1");
         await WaitForBlocksAsync(uploads);
@@ -83,7 +86,7 @@ internal sealed partial class ServiceMeasurement : IDisposable
         Row("… and 'perforator pgo', s", $"{Pgo():0.00}");
         Row($"list of {Services} services then, median of 21, ms", $"{await TimeAsync(21, ApiRoutes.Services):0.0}");
         Row("a service's page then, median of 21, ms", $"{await TimeAsync(21, ApiRoutes.To(ApiRoutes.Service, [Summed])):0.0}");
-        await StopAsync();
+        await server!.StopAsync();
     }
 
     private sealed record Load(double[] Latencies, double Seconds, double ClientCpu, double ServerCpu);
@@ -105,7 +108,7 @@ internal sealed partial class ServiceMeasurement : IDisposable
                 long start = Stopwatch.GetTimestamp();
                 using ByteArrayContent content = new(bodies[i]);
                 content.Headers.ContentType = new MediaTypeHeaderValue(ApiMediaTypes.Branches);
-                using HttpResponseMessage response = await client.PostAsync(ApiRoutes.Profiles, content);
+                using HttpResponseMessage response = await server!.Http.PostAsync(ApiRoutes.Profiles, content);
                 if (!response.IsSuccessStatusCode)
                     throw new InvalidOperationException($"an upload was refused: {await response.Content.ReadAsStringAsync()}");
                 latencies[at].Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
@@ -114,23 +117,25 @@ internal sealed partial class ServiceMeasurement : IDisposable
         double seconds = Stopwatch.GetElapsedTime(begin).TotalSeconds;
         await done.CancelAsync();
         await watching;
-        return new Load([.. latencies.SelectMany(static one => one).Order()], seconds, (Process.GetCurrentProcess().TotalProcessorTime - own).TotalSeconds, (ServerCpu() - servers).TotalSeconds);
+        return new Load(
+            [.. latencies.SelectMany(static one => one).Order()], seconds, (Process.GetCurrentProcess().TotalProcessorTime - own).TotalSeconds,
+            (ServerCpu() - servers).TotalSeconds);
     }
 
     private async Task WatchAsync(List<double> memory, CancellationToken stop)
     {
         while (!stop.IsCancellationRequested)
         {
-            server!.Refresh();
-            memory.Add(server.WorkingSet64 / 1e6);
+            server!.Process.Refresh();
+            memory.Add(server.Process.WorkingSet64 / 1e6);
             await Task.Delay(250, CancellationToken.None);
         }
     }
 
     private TimeSpan ServerCpu()
     {
-        server!.Refresh();
-        return server.TotalProcessorTime;
+        server!.Process.Refresh();
+        return server.Process.TotalProcessorTime;
     }
 
     /// <summary>Profiles of a minute each, encoded beforehand: no two are the same.</summary>
@@ -159,7 +164,10 @@ internal sealed partial class ServiceMeasurement : IDisposable
         {
             ReadOnlySpan<(ulong From, ulong To)> stack = walker.NextStack();
             for (int at = 0; at < stack.Length; at++)
-                profile.AddTrace(new(stack[at].From), new(stack[at].To), at > 0 && stack[at - 1].From >= stack[at].To ? new(stack[at - 1].From) : BinaryAddress.External, 1);
+            {
+                bool runsOn = at > 0 && stack[at - 1].From >= stack[at].To;
+                profile.AddTrace(new(stack[at].From), new(stack[at].To), runsOn ? new(stack[at - 1].From) : BinaryAddress.External, 1);
+            }
             profile.BranchEntries += (ulong)stack.Length;
         }
         BranchProfileSet set = new() { TotalSamples = Stacks };
@@ -170,10 +178,14 @@ internal sealed partial class ServiceMeasurement : IDisposable
 
     private async Task<long> CountAsync()
     {
-        using HttpResponseMessage response = await client.GetAsync(ApiRoutes.To(ApiRoutes.Service, [Summed]));
-        if (response.StatusCode == System.Net.HttpStatusCode.NotFound)
+        try
+        {
+            return (await server!.Api.GetServiceAsync(Summed, CancellationToken.None)).Builds.Sum(static one => (long)one.Profiles);
+        }
+        catch (ServerException e) when (e.Failure == ServerFailure.NotFound)
+        {
             return 0;
-        return System.Text.Json.JsonSerializer.Deserialize(await response.Content.ReadAsStringAsync(), ApiJson.Default.ServiceDetail)!.Builds.Sum(static one => (long)one.Profiles);
+        }
     }
 
     /// <summary>Seconds until the first sum after one more upload, so that none is remembered.</summary>
@@ -184,7 +196,7 @@ internal sealed partial class ServiceMeasurement : IDisposable
         {
             await SendAsync(Bodies(1, static _ => (Summed, "host-00", DateTimeOffset.UtcNow)), TimeSpan.FromMinutes(1), null);
             long begin = Stopwatch.GetTimestamp();
-            using HttpResponseMessage response = await client.GetAsync(ApiRoutes.To(ApiRoutes.Branches, [Summed], ("buildId", build.ToString())));
+            using HttpResponseMessage response = await server!.Http.GetAsync(ApiRoutes.To(ApiRoutes.Branches, [Summed], ("buildId", build.ToString())));
             if (!response.IsSuccessStatusCode)
                 throw new InvalidOperationException(await response.Content.ReadAsStringAsync());
             await response.Content.ReadAsByteArrayAsync();
@@ -198,7 +210,7 @@ internal sealed partial class ServiceMeasurement : IDisposable
         string to = Path.GetTempFileName();
         try
         {
-            return MeasuredProcess.Run(cli, "pgo", Summed, "--server", client.BaseAddress!.ToString(), "-o", to).Seconds;
+            return MeasuredProcess.Run(cli, "pgo", Summed, "--server", server!.Address.ToString(), "-o", to).Seconds;
         }
         finally
         {
@@ -212,7 +224,7 @@ internal sealed partial class ServiceMeasurement : IDisposable
         for (int i = 0; i < times; i++)
         {
             long begin = Stopwatch.GetTimestamp();
-            (await client.GetByteArrayAsync(path)).ToString();
+            await server!.Http.GetByteArrayAsync(path);
             took.Add(Stopwatch.GetElapsedTime(begin).TotalMilliseconds);
         }
         return took.Order().ElementAt(times / 2);
@@ -225,7 +237,7 @@ internal sealed partial class ServiceMeasurement : IDisposable
     {
         for (int i = 0; i < 600; i++)
         {
-            Match match = AddedUp().Match(await client.GetStringAsync("metrics"));
+            Match match = AddedUp().Match(await server!.Http.GetStringAsync("metrics"));
             if (match.Success && long.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) >= uploads)
                 return;
             await Task.Delay(500);
@@ -235,23 +247,8 @@ internal sealed partial class ServiceMeasurement : IDisposable
 
     private async Task StartAsync(params string[] more)
     {
-        ProcessStartInfo start = new(cli, ["serve", "--port", "0", .. options, .. more]) { RedirectStandardOutput = true, RedirectStandardError = true };
-        server = Process.Start(start)!;
-        server.ErrorDataReceived += static (_, e) =>
-        {
-            if (e.Data?.Contains("error", StringComparison.OrdinalIgnoreCase) == true)
-                Console.Error.WriteLine(e.Data);
-        };
-        server.BeginErrorReadLine();
-        string? address = await server.StandardOutput.ReadLineAsync();
-        client.Dispose();
-        client = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { BaseAddress = new Uri(address ?? throw new InvalidOperationException("perforator serve did not start")), Timeout = TimeSpan.FromMinutes(10) };
-    }
-
-    private async Task StopAsync()
-    {
-        using Process kill = Process.Start("/bin/kill", ["-TERM", $"{server!.Id}"]);
-        await server.WaitForExitAsync();
+        server?.Dispose();
+        server = await LoopbackServer.StartAsync(cli, [.. options, .. more]);
     }
 
     private static double At(double[] sorted, double share) => sorted[(int)Math.Min(sorted.Length - 1, sorted.Length * share)];
@@ -262,10 +259,7 @@ internal sealed partial class ServiceMeasurement : IDisposable
 
     public void Dispose()
     {
-        if (server is { HasExited: false })
-            server.Kill();
         server?.Dispose();
-        client.Dispose();
         binary.Dispose();
     }
 }

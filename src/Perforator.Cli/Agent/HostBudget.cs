@@ -21,8 +21,11 @@ internal sealed class HostBudget : IAsyncDisposable
     /// <summary>The runtime's start and the recorder's rehearsal are work of once.</summary>
     private static readonly TimeSpan StartTime = TimeSpan.FromSeconds(10);
 
-    /// <summary>Between two attempts to make room in memory.</summary>
-    private static readonly TimeSpan RoomInterval = TimeSpan.FromSeconds(10);
+    /// <summary>Between two attempts to make room in memory: at first, and at most while they do not help, as each costs CPU time.</summary>
+    private static readonly TimeSpan RoomInterval = TimeSpan.FromSeconds(10), LongestRoomInterval = TimeSpan.FromMinutes(10);
+
+    /// <summary>From this part of the memory budget on it runs short.</summary>
+    private const double ShortOfMemory = 0.85;
 
     private static readonly TimeSpan Savings = TimeSpan.FromMinutes(1);
 
@@ -75,6 +78,7 @@ internal sealed class HostBudget : IAsyncDisposable
             await Task.Delay(StartTime, ending.Token);
             TimeSpan cpuTime = Environment.CpuUsage.TotalTime, owed = TimeSpan.Zero;
             long moment = TimeProvider.System.GetTimestamp(), roomMade = 0;
+            TimeSpan roomInterval = RoomInterval;
             while (true)
             {
                 await Task.Delay(TimeSpan.FromSeconds(1), ending.Token);
@@ -87,12 +91,14 @@ internal sealed class HostBudget : IAsyncDisposable
                 owed = owed < -most ? -most : owed > most ? most : owed;
                 // Above what is granted while nothing is saved: less at once; back in small steps.
                 Recording.Share = owed > TimeSpan.Zero && used > granted * 0.9 ? Math.Max(LeastShare, Recording.Share * 0.7) : Math.Min(1, Recording.Share * 1.1);
-                if (Environment.WorkingSet > memoryBytes * 0.85 && (roomMade == 0 || TimeProvider.System.GetElapsedTime(roomMade) > RoomInterval))
+                if (Environment.WorkingSet > memoryBytes * ShortOfMemory && (roomMade == 0 || TimeProvider.System.GetElapsedTime(roomMade) > roomInterval))
                 {
                     roomMade = TimeProvider.System.GetTimestamp();
                     Shortages++;
                     MakeRoom?.Invoke();
                     GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+                    TimeSpan longer = 2 * roomInterval < LongestRoomInterval ? 2 * roomInterval : LongestRoomInterval;
+                    roomInterval = Environment.WorkingSet > memoryBytes * ShortOfMemory ? longer : RoomInterval;
                 }
             }
         }

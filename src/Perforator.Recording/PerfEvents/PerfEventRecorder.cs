@@ -23,25 +23,29 @@ public sealed class PerfEventRecorder : IBranchRecorder
     private readonly IReadOnlyList<BranchEvent> events;
     private readonly bool isSystemWide;
     private readonly IRecordingTargets targets;
+    private readonly RecordingBudget granted;
     private readonly SamplingBudget budget;
+    private ulong factor = 1;
     private TargetFilter? filter;
     private readonly KernelMappings? kernelMappings;
     private string? notice;
 
     /// <param name="targets">The processes to record.</param>
     /// <param name="support">What <see cref="BranchStackSupport.Probe(bool)"/> found.</param>
+    /// <param name="granted">What recording may take of the host; by default all that it needs.</param>
     /// <exception cref="UserErrorException">This machine gives us no branch stacks; the message says why.</exception>
-    /// <param name="cpuShare">The reading thread's CPU time as a share of all CPUs' time.</param>
-    public PerfEventRecorder(IRecordingTargets targets, BranchStackSupport support, double cpuShare = SamplingBudget.DefaultShare)
-        : this(targets, support.Kernel, support.Events, support.IsSystemWide, cpuShare)
+    public PerfEventRecorder(IRecordingTargets targets, BranchStackSupport support, RecordingBudget? granted = null)
+        : this(targets, support.Kernel, support.Events, support.IsSystemWide, granted)
     {
         if (!support.IsAvailable)
             throw new UserErrorException($"no hardware branch stacks: {support.Explanation}; {support.Remedy ?? "use --source software"}");
     }
 
-    internal PerfEventRecorder(IRecordingTargets targets, IKernel kernel, IReadOnlyList<BranchEvent> events, bool isSystemWide, double cpuShare = SamplingBudget.DefaultShare)
+    internal PerfEventRecorder(
+        IRecordingTargets targets, IKernel kernel, IReadOnlyList<BranchEvent> events, bool isSystemWide, RecordingBudget? granted = null)
     {
-        budget = new SamplingBudget(cpuShare);
+        this.granted = granted ?? new RecordingBudget();
+        budget = new SamplingBudget(this.granted.CpuShare);
         this.targets = targets;
         this.kernel = kernel;
         this.events = events;
@@ -132,7 +136,7 @@ public sealed class PerfEventRecorder : IBranchRecorder
             wanted.OnLost(DamagedRing, rings.Read(queue));
             rings.Dispose();
             rings = new PerfEventRings(kernel, events, RecordingScope.AllProcesses);
-            rings.SetPeriodFactor(budget.Factor * wanted.Thinned);
+            rings.SetPeriodFactor(factor * wanted.Thinned);
         }
         foreach (int processId in wanted.TakeForgotten(added))
         {
@@ -166,12 +170,15 @@ public sealed class PerfEventRecorder : IBranchRecorder
         bool isOther = thinned != wanted.Thinned;
         wanted.Thinned = thinned;
         if (session.RefreshedAt != TimeSpan.Zero)
-            isOther |= budget.Account(now - session.RefreshedAt, wanted.Samples - session.Samples, cpuTime - session.CpuTime, rings.Cpus.Count, throttles);
+            budget.Account(now - session.RefreshedAt, wanted.Samples - session.Samples, cpuTime - session.CpuTime, rings.Cpus.Count, throttles);
+        ulong within = budget.FactorWithin(granted.Share);
+        isOther |= within != factor;
+        factor = within;
         if (isOther)
-            rings.SetPeriodFactor(budget.Factor * thinned);
+            rings.SetPeriodFactor(factor * thinned);
         (session.RefreshedAt, session.CpuTime, session.Samples, session.Throttles) = (now, cpuTime, wanted.Samples, wanted.Throttles);
-        string? slower = budget.Factor == 1 ? null : string.Create(CultureInfo.InvariantCulture,
-            $"sampling {budget.Factor} times as rarely as by default{(throttles == 0 ? "" : $", as the kernel paused sampling {throttles} times in the last second")}");
+        string? slower = factor == 1 ? null : string.Create(CultureInfo.InvariantCulture,
+            $"sampling {factor} times as rarely as by default{(throttles == 0 ? "" : $", as the kernel paused sampling {throttles} times in the last second")}");
         string?[] all = [rings.DescribeFailures(), kernelMappings?.Notice, slower];
         Volatile.Write(ref notice, all.All(n => n is null) ? null : string.Join("; ", all.OfType<string>()));
     }

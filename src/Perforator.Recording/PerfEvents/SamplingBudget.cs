@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace Perforator.Recording.PerfEvents;
 
 /// <summary>
@@ -12,7 +14,7 @@ internal sealed class SamplingBudget
     public const double StacksPerSecond = 5000;
 
     /// <summary>The reading thread's CPU time as a share of all CPUs' time, unless another was granted.</summary>
-    public const double DefaultShare = 0.01;
+    private const double DefaultShare = 0.01;
 
     /// <summary>Below this share of the budget for as many seconds in a row, the period is halved again.</summary>
     private const double Comfort = 0.4;
@@ -60,6 +62,10 @@ internal sealed class SamplingBudget
         }
         return Factor != before;
     }
+
+    /// <summary>By how much periods are lengthened where whoever measures all of the agent grants this share of the samples: a power of two.</summary>
+    public ulong FactorWithin(double granted) =>
+        Math.Max(Factor, granted >= 1 ? 1 : BitOperations.RoundUpToPowerOf2((ulong)Math.Ceiling(Math.Min(MaxFactor, 1 / Math.Max(granted, 1e-9)))));
 
     /// <summary>A period that many times as long, to the next prime, so that no loop's length divides it; the period itself for a factor of 1.</summary>
     public static ulong Period(ulong period, ulong factor)

@@ -9,9 +9,10 @@ export function History({ path: [, service], query }) {
       : html`<${Table} name="Generated profiles" rows=${page.entries} columns=${[["Profile", e => html`<a href=${link(["profile", service, e.profile])}><code>${e.profile.slice(0, 16)}</code></a>`], ["Generated", e => day(e.generated)],
         ["Of", e => html`<${Name} text=${e.selector} />`], ["Ratio", e => html`<span class=${e.ratio >= 1 ? "good" : "thin"}>${number(e.ratio)} ${e.ratio >= 1 ? "enough" : "too thin"}</span>`, 1], ["Uploads", e => e.uploads, 1], ["Builds", e => e.builds.length, 1],
         ["Gates", e => html`<${Gates} asked=${e.asked} />`], ["Asked by", e => html`<${Askers} asked=${e.asked} />`],
-        ["Names", e => e.names.map(name => html`<${Name} text=${name} /> `)], ["Report", e => html`<details><summary>Report</summary><${Report} service=${service} hash=${e.profile} /></details>`],
+        ["Names", e => e.names.map(name => html`<${Name} text=${name} /> `)], ["Report", e => html`<a href=${link(["history", service], { before: query.before, report: query.report === e.profile ? "" : e.profile })} aria-current=${query.report === e.profile ? "true" : undefined}>Report</a>`],
         ["Save", e => html`<button onClick=${() => download(e.profile, `${service}.${e.profile.slice(0, 16)}.afdo`)} aria-label=${"Download profile " + e.profile.slice(0, 16)}>Download</button>`],
         ["Change", e => html`<a href=${link(["compare", service], { from: e.profile, to: page.entries[0].profile })}>Compare with the latest</a>`]]} />
+        ${query.report && html`<h2>Report of <code>${query.report.slice(0, 16)}</code></h2><${Report} service=${service} hash=${query.report} />`}
         ${page.before && html`<p><a href=${link(["history", service], { before: page.before })}>Older ones</a></p>`}`}<//>`;
 }
 
@@ -30,5 +31,5 @@ function Askers({ asked }) {
 }
 
 function Report({ service, hash }) {
-  return html`<${Answer} of=${useApi(path(service, "/pgo/" + hash))}>${pgo => html`<pre tabindex="0">${pgo.reportText}</pre>`}<//>`;
+  return html`<${Answer} of=${useApi(path(service, "/pgo/" + encodeURIComponent(hash)))}>${pgo => html`<pre tabindex="0">${pgo.reportText}</pre>`}<//>`;
 }

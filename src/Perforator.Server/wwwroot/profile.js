@@ -7,7 +7,7 @@ export function Profile({ path: [, service, hash, id], query }) {
   // Without a hash: the current profile, generated if it is not yet.
   const current = useApi(hash ? null : path(service, "/pgo"));
   return html`<${ServiceHead} service=${service} view="profile" />${hash
-    ? id ? html`<${Function} service=${service} hash=${hash} id=${id} />` : html`<${Whole} service=${service} hash=${hash} query=${query} />`
+    ? id ? html`<${Function} service=${service} hash=${hash} id=${id} query=${query} />` : html`<${Whole} service=${service} hash=${hash} query=${query} />`
     : html`<${Answer} of=${current}>${pgo => html`<p>The current profile: <a href=${link(["profile", service, pgo.profile])}><code>${pgo.profile.slice(0, 16)}</code></a></p><${Whole} service=${service} hash=${pgo.profile} query=${query} />`}<//>`}`;
 }
 
@@ -26,7 +26,9 @@ function Whole({ service, hash, query }) {
     <h2>Inlining and calls</h2><${Answer} of=${useApi(at + "/tree")}>${tree => html`<${Flame} tree=${tree} query=${query} />`}<//>`;
 }
 
-function Function({ service, hash, id }) {
+const MostLines = 200;
+
+function Function({ service, hash, id, query }) {
   const related = list => ({ name: "Functions", none: "None.", rows: list, columns: [["Function", f => html`<a href=${link(["profile", service, hash, f.id])}><${Name} text=${f.name} /></a>`], ["Samples or calls", f => count(f.samples), 1]] });
   return html`<p><a href=${link(["profile", service, hash])}>All functions of the profile</a></p>
     <${Answer} of=${useApi(path(service, `/pgo/${encodeURIComponent(hash)}/functions/${encodeURIComponent(id)}`))}>${f => {
@@ -34,10 +36,11 @@ function Function({ service, hash, id }) {
       return html`<h2><${Name} text=${f.function.name} most=${1000} /></h2><p>${count(f.function.samples)} samples, entered ${count(f.function.headSamples)} times.${f.source && html` It begins at <${Source} of=${f.source} whole />.`}</p>
       <h2>Lines</h2><p class="dim">${f.byProbes ? "By number of the pseudo probe in the function, or in the one inlined." : "Counted from the line where the function, or the one inlined, begins."}
         ${f.source ? "" : " The server has no binary with debug info that tells where these are in source."}</p>
-      <${Table} name="Lines" rows=${f.lines.slice(0, 1000)} columns=${[["Line", l => html`<code>${"\u00a0\u00a0".repeat(Math.min(l.depth, 12))}${f.byProbes ? "probe " : "+"}${l.line}${l.discriminator ? "." + l.discriminator : ""}</code>`, 0],
+      <${Table} name="Lines" rows=${query.lines ? f.lines : f.lines.slice(0, MostLines)} columns=${[["Line", l => html`<code>${"\u00a0\u00a0".repeat(Math.min(l.depth, 12))}${f.byProbes ? "probe " : "+"}${l.line}${l.discriminator ? "." + l.discriminator : ""}</code>`, 0],
         ...(f.source ? [["In", l => l.source && html`<${Source} of=${l.source} />`]] : []), ...(f.lines.some(l => l.source?.text) ? [["Source", l => html`<code class="source">${l.source?.text}</code>`]] : []),
         ["Samples", l => count(l.samples), 1], ["Part", l => l.inlined ? "" : html`<span class="bar" aria-hidden="true" style=${{ width: Math.round(90 * l.samples / most) + "px" }} />`],
         ["What", l => l.inlined ? html`inlined: <${Name} text=${l.inlined} />` : l.calls.map(c => html`<span>calls <${Name} text=${c.name} /> ${count(c.samples)} times </span>`)]]} />
+      ${!query.lines && f.lines.length > MostLines && html`<p><a href=${link(["profile", service, hash, id], { lines: "all" })}>All ${f.lines.length} lines</a></p>`}
       <div class="columns"><section><h2>Inlined into</h2><${Table} ...${related(f.inlinedInto)} /></section><section><h2>Callers</h2><${Table} ...${related(f.callers)} /></section><section><h2>Call targets</h2><${Table} ...${related(f.callees)} /></section></div>`;
     }}<//>`;
 }

@@ -302,6 +302,28 @@ public sealed class ScriptedRecordingTests : IDisposable
         Assert.Equal("sampling 2 times as rarely as by default, as the kernel paused sampling 1 times in the last second", recorder.Statistics.Notice);
     }
 
+    [Fact]
+    public void Where_the_whole_agent_takes_too_much_stacks_are_rarer_and_count_as_often()
+    {
+        List<ulong> weights = [];
+        RecordingBudget granted = new();
+        kernel.Start(First);
+        kernel.Then(() => kernel.Sample(First));
+        kernel.Then(() => granted.Share = 0.2);
+        kernel.Then(() => { }, after: 2);
+        kernel.Then(() => kernel.Sample(First));
+        kernel.Then(() => granted.Share = 1);
+        kernel.Then(() => { }, after: 2);
+        kernel.Then(() => kernel.Sample(First));
+        using CancellationTokenSource stop = new();
+        kernel.Then(() => { });
+        kernel.Then(stop.Cancel);
+        PerfEventRecorder recorder = new(new Wanted(First), kernel, [Branches], isSystemWide: true, granted);
+        recorder.Run(new WeightLog(weights), stop.Token);
+        Assert.Equal([1UL, 8, 1], weights);
+        Assert.Null(recorder.Statistics.Notice);
+    }
+
     private sealed class WeightLog(List<ulong> weights) : IBranchSink
     {
         public void OnMapping(Mapping mapping) { }
