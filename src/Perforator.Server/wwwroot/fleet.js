@@ -8,7 +8,7 @@ const columns = [
   ["convergence", "Convergence", s => s.convergence ?? -1], ["coverage", "Hot coverage", s => s.hotCoverage ?? -1], ["builds", "Builds", s => s.builds],
   ["hosts", "Hosts", s => s.hosts], ["trend", "30 days", s => s.trend.reduce((a, b) => a + b, 0)],
 ];
-const Step = 60;
+const Step = 30;
 
 export function Fleet({ query }) {
   return html`<h1>Is every service’s profile fit to build with?</h1>
