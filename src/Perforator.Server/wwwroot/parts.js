@@ -1,6 +1,6 @@
 // What all views are made of.
 import { h } from "./vendor/preact.js";
-import { useEffect, useState } from "./vendor/hooks.js";
+import { useLayoutEffect, useState } from "./vendor/hooks.js";
 import htm from "./vendor/htm.js";
 import { get, setToken, query } from "./api.js";
 
@@ -28,7 +28,8 @@ export function keep(values) {
 export function useApi(path) {
   const [state, set] = useState({});
   const [turn, again] = useState(0);
-  useEffect(() => {
+  // Before the first paint, as what is asked for is what people wait for.
+  useLayoutEffect(() => {
     if (!path) return set({});
     const stop = new AbortController();
     set(old => ({ data: old.path === path ? old.data : undefined }));

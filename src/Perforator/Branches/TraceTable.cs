@@ -26,16 +26,13 @@ internal sealed class TraceTable
 {
     private const int FirstCapacity = 16;
 
-    /// <summary>Counters in order are walked along with others in order, unless those are this many times fewer: then looking each up costs less.</summary>
-    private const int FarFewer = 16;
-
     /// <summary>One free slot; in a table, a counter of zero marks it.</summary>
     private static readonly TraceCount[] Empty = new TraceCount[1];
 
     private readonly AddressHash hash = AddressHash.OfThisProcess;
     private TraceCount[] slots = Empty;
 
-    /// <summary>Whether the slots are not a table but counters in the order of <see cref="Sorted"/>, with free slots behind them.</summary>
+    /// <summary>Whether the slots are not a table yet but counters in the order of <see cref="Sorted"/>, all in use.</summary>
     private bool isSorted;
 
     /// <summary>How many distinct traces are counted.</summary>
@@ -62,33 +59,23 @@ internal sealed class TraceTable
     }
 
     /// <summary>
-    /// Takes counters in the order of <see cref="Sorted"/>, each once, as the only ones. They stay in that order until one is added by itself:
-    /// a sum over many such is made by walking along them, for a tenth of what looking each up would cost.
+    /// Takes counters in the order of <see cref="Sorted"/>, each once, as the only ones. They stay as they are until one is added: a sum over
+    /// many tables takes them from there, and a table in between would cost more than all else.
     /// </summary>
     public void Load(TraceCount[] sorted) => (slots, isSorted, Count) = (sorted, true, sorted.Length);
 
     private void MakeTable()
     {
-        ReadOnlySpan<TraceCount> loaded = slots.AsSpan(0, Count);
+        TraceCount[] loaded = slots;
         (slots, isSorted) = (Empty, false);
         Grow((int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(FirstCapacity, 2 * loaded.Length)));
-        foreach (ref readonly TraceCount trace in loaded)
+        foreach (ref readonly TraceCount trace in loaded.AsSpan())
             Find(slots, trace.From, trace.To, trace.End) = trace;
     }
 
     /// <summary>Adds all of another's counters.</summary>
     public void Merge(TraceTable other)
     {
-        if (other.isSorted && Count == 0)
-        {
-            Load(other.Sorted());
-            return;
-        }
-        if (isSorted && other.isSorted && other.Count >= Count / FarFewer)
-        {
-            MergeSorted(other.slots.AsSpan(0, other.Count));
-            return;
-        }
         if (isSorted)
             MakeTable();
         // A table's come in the order of their places: in one with fewer places they would pile up.
@@ -97,49 +84,6 @@ internal sealed class TraceTable
         foreach (ref readonly TraceCount trace in other.slots.AsSpan())
             Add(trace.From, trace.To, trace.End, trace.Count, trace.Mispredicted);
     }
-
-    private void MergeSorted(ReadOnlySpan<TraceCount> others)
-    {
-        int added = 0;
-        for (int own = 0, other = 0; other < others.Length;)
-        {
-            int order = own < Count ? Compare(slots[own], others[other]) : 1;
-            if (order <= 0)
-                own++;
-            if (order >= 0)
-                other++;
-            if (order > 0)
-                added++;
-        }
-        if (Count + added > slots.Length)
-            Array.Resize(ref slots, Math.Max(Count + added, Count + (Count / 2)));
-
-        // From the end, so that nothing is overwritten that is still to be read.
-        int to = Count + added - 1;
-        for (int own = Count - 1, other = others.Length - 1; other >= 0; to--)
-        {
-            int order = own < 0 ? -1 : Compare(slots[own], others[other]);
-            if (order > 0)
-                slots[to] = slots[own--];
-            else if (order < 0)
-                slots[to] = others[other--];
-            else
-                slots[to] = Plus(slots[own--], others[other--]);
-        }
-        Count += added;
-    }
-
-    private static int Compare(in TraceCount one, in TraceCount other) =>
-        one.From != other.From ? one.From.Value < other.From.Value ? -1 : 1
-        : one.To != other.To ? one.To.Value < other.To.Value ? -1 : 1
-        : one.End != other.End ? one.End.Value < other.End.Value ? -1 : 1
-        : 0;
-
-    private static TraceCount Plus(in TraceCount one, in TraceCount other) => one with
-    {
-        Count = PairCounts.Saturating(one.Count, other.Count),
-        Mispredicted = PairCounts.Saturating(one.Mispredicted, other.Mispredicted),
-    };
 
     /// <summary>Adds all counters to those of branches, and of ranges.</summary>
     public void AddTo(PairCounts? branches, PairCounts? ranges)
@@ -181,7 +125,7 @@ internal sealed class TraceTable
     public TraceCount[] Sorted()
     {
         if (isSorted)
-            return [.. slots.AsSpan(0, Count)];
+            return [.. slots];
         TraceCount[] unsorted = new TraceCount[Count];
         ulong[] from = new ulong[Count], to = new ulong[Count], end = new ulong[Count];
         int n = 0;
