@@ -125,7 +125,8 @@ public sealed record HistoryEntry(
     IReadOnlyList<string> Builds, double Ratio, string ReportLine, string Tool, IReadOnlyList<string> Names)
 {
     /// <summary>Who asked for it, those who did so last first, at most a hundred.</summary>
-    public IReadOnlyList<ProfileAsked> Asked { get; init; } = [];
+    /// <remarks>Servers of earlier versions do not tell.</remarks>
+    public IReadOnlyList<ProfileAsked> Asked { get => field ?? []; init; }
 }
 
 /// <summary>That somebody asked for a profile, to have it generated or to fetch it.</summary>

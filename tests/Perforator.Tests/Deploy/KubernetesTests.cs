@@ -19,7 +19,7 @@ public sealed class KubernetesTests
     private static ToolResult Helm(params string[] arguments)
     {
         string helm = Path.Combine(Tools, "helm");
-        Skip.If(!File.Exists(helm), $"{helm} is not there; eng/setup gets it");
+        Skip.If(!File.Exists(helm), $"{helm} is not there; eng/kubernetes-tools gets it");
         using TemporaryFolder home = new();
         return Tool.Run(helm, arguments, environment: new Dictionary<string, string> { ["HOME"] = home.Path });
     }
