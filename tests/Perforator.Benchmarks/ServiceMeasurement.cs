@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Net;
 using System.Net.Http.Headers;
 using System.Text.RegularExpressions;
 using Perforator.Api;
@@ -26,6 +27,7 @@ internal sealed partial class ServiceMeasurement : IDisposable
     private readonly string binaryPath;
     private readonly Random random = new(7);
     private LoopbackServer? server;
+    private int sentAgain;
 
     private ServiceMeasurement(string cli, string binaryPath, string[] options)
     {
@@ -61,6 +63,7 @@ internal sealed partial class ServiceMeasurement : IDisposable
         Row("CPU of client, server in that time, of two cores", $"{load.ClientCpu / load.Seconds / 2:0 %}, {load.ServerCpu / load.Seconds / 2:0 %}");
         int third = memory.Count / 3;
         Row("memory of the server: first, last third's mean, most, MB", $"{memory.Take(third).Average():0}, {memory.TakeLast(third).Average():0}, {memory.Max():0}");
+        Row("uploads answered with 503 and sent again", $"{sentAgain}");
         Row("bytes of an upload as sent, mean", $"{bodies.Take(load.Latencies.Length).Average(static body => body.Length):N0}");
         Row($"list of {Services} services, median of 21, ms", $"{await TimeAsync(21, ApiRoutes.Services):0.0}");
 
@@ -106,11 +109,8 @@ internal sealed partial class ServiceMeasurement : IDisposable
             while (Interlocked.Increment(ref next) is var i && i < bodies.Length && Stopwatch.GetElapsedTime(begin) < limit)
             {
                 long start = Stopwatch.GetTimestamp();
-                using ByteArrayContent content = new(bodies[i]);
-                content.Headers.ContentType = new MediaTypeHeaderValue(ApiMediaTypes.Branches);
-                using HttpResponseMessage response = await server!.Http.PostAsync(ApiRoutes.Profiles, content);
-                if (!response.IsSuccessStatusCode)
-                    throw new InvalidOperationException($"an upload was refused: {await response.Content.ReadAsStringAsync()}");
+                while (!await TryUploadAsync(bodies[i]))
+                    await Task.Delay(TimeSpan.FromSeconds(1));
                 latencies[at].Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
             }
         }));
@@ -120,6 +120,20 @@ internal sealed partial class ServiceMeasurement : IDisposable
         return new Load(
             [.. latencies.SelectMany(static one => one).Order()], seconds, (Process.GetCurrentProcess().TotalProcessorTime - own).TotalSeconds,
             (ServerCpu() - servers).TotalSeconds);
+    }
+
+    /// <summary>False when the server cannot take it now, and it is to be sent again, as agents do.</summary>
+    private async Task<bool> TryUploadAsync(byte[] body)
+    {
+        using ByteArrayContent content = new(body);
+        content.Headers.ContentType = new MediaTypeHeaderValue(ApiMediaTypes.Branches);
+        using HttpResponseMessage response = await server!.Http.PostAsync(ApiRoutes.Profiles, content);
+        if (response.StatusCode == HttpStatusCode.ServiceUnavailable)
+        {
+            Interlocked.Increment(ref sentAgain);
+            return false;
+        }
+        return response.IsSuccessStatusCode ? true : throw new InvalidOperationException($"an upload was refused: {await response.Content.ReadAsStringAsync()}");
     }
 
     private async Task WatchAsync(List<double> memory, CancellationToken stop)
