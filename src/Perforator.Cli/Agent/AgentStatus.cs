@@ -91,37 +91,32 @@ internal sealed class AgentStatus
     public void SetUnplanned(string? message)
     {
         lock (gate)
-        {
-            if (message is not null && message != unplanned && terminal is null)
-                Say(message);
-            unplanned = message;
-        }
+            SayChange(ref unplanned, message, otherwise: null);
     }
 
     /// <summary>Says, once until it changes, what keeps profiles from being sent; null when nothing does.</summary>
     public void SetTrouble(string? message)
     {
         lock (gate)
-        {
-            if (message == trouble)
-                return;
-            trouble = message;
-            if (terminal is null)
-                Say(message ?? "the server takes profiles again");
-        }
+            SayChange(ref trouble, message, otherwise: "the server takes profiles again");
     }
 
     /// <summary>Says, once until it changes, what is the matter with the recording; null when nothing is.</summary>
     public void SetNotice(string? message)
     {
         lock (gate)
-        {
-            if (message == notice)
-                return;
-            notice = message;
-            if (terminal is null)
-                Say(message ?? "recording on all CPUs at the default rate again");
-        }
+            SayChange(ref notice, message, otherwise: "recording on all CPUs at the default rate again");
+    }
+
+    /// <summary>Keeps a message, and says it where no table shows it when it is another than before.</summary>
+    /// <param name="otherwise">What is said when the message goes away; null for nothing.</param>
+    private void SayChange(ref string? kept, string? message, string? otherwise)
+    {
+        if (message == kept)
+            return;
+        kept = message;
+        if (terminal is null && (message ?? otherwise) is { } line)
+            Say(line);
     }
 
     /// <summary>Says, once each, which mapped files cannot be used.</summary>

@@ -16,13 +16,7 @@ internal static class Aranges
             while (!reader.AtEnd)
             {
                 int start = reader.Position;
-                byte offsetSize = 4;
-                ulong length = reader.ReadU32();
-                if (length == 0xffffffff)
-                {
-                    offsetSize = 8;
-                    length = reader.ReadU64();
-                }
+                ulong length = InitialLength.Read(ref reader, out byte offsetSize);
                 int lengthSize = reader.Position - start;
                 SpanReader set = reader.Slice(length, ".debug_aranges set");
                 ushort version = set.ReadU16();

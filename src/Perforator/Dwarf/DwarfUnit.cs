@@ -76,13 +76,7 @@ internal sealed class DwarfUnit
     public static DwarfUnit Parse(DwarfUnits units, ref SpanReader reader)
     {
         ulong offset = (ulong)reader.Position;
-        byte offsetSize = 4;
-        ulong length = reader.ReadU32();
-        if (length == 0xffffffff)
-        {
-            offsetSize = 8;
-            length = reader.ReadU64();
-        }
+        ulong length = InitialLength.Read(ref reader, out byte offsetSize);
         ulong bodyStart = (ulong)reader.Position;
         SpanReader body = reader.Slice(length, $"{units.SectionName} unit header");
         ulong end = (ulong)reader.Position;

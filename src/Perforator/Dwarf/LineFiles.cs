@@ -22,13 +22,7 @@ internal sealed class LineFiles
             return result;
         SpanReader reader = new(unit.Sections.Line.Span, ".debug_line");
         reader.Seek(at);
-        byte offsetSize = 4;
-        ulong length = reader.ReadU32();
-        if (length == 0xffffffff)
-        {
-            offsetSize = 8;
-            length = reader.ReadU64();
-        }
+        ulong length = InitialLength.Read(ref reader, out byte offsetSize);
         SpanReader program = reader.Slice(length, ".debug_line program");
         result.version = LineHeader.Read(ref program, unit.Sizes.AddressSize, offsetSize, result).Version;
         return result;

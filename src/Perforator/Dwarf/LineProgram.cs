@@ -19,13 +19,7 @@ internal static class LineProgram
     {
         SpanReader section = new(lines, ".debug_line");
         section.Seek(offset);
-        byte offsetSize = 4;
-        ulong length = section.ReadU32();
-        if (length == 0xffffffff)
-        {
-            offsetSize = 8;
-            length = section.ReadU64();
-        }
+        ulong length = InitialLength.Read(ref section, out byte offsetSize);
         size = length;
         SpanReader program = section.Slice(length, ".debug_line program");
         LineHeader header = LineHeader.Read(ref program, addressSize, offsetSize);

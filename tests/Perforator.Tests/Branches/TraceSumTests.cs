@@ -19,7 +19,7 @@ public sealed class TraceSumTests
         for (int i = 0; i < profiles; i++)
         {
             BranchProfile counted = new(Build, "/a") { Samples = 1 };
-            // Few beside many as well, which are looked up, and the first may be empty.
+            // Few beside many as well, and the first may be empty.
             for (int n = random.Next(i % 3 == 0 ? Math.Max(1, most / 50) : most); n > 0; n--)
             {
                 BinaryAddress from = Address(), to = Address();

@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
 using System.Text.Json;
 using Perforator.Elf;
 using Perforator.Tests.Infrastructure;
@@ -61,12 +60,7 @@ public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture
     /// <param name="urls">Their addresses as DEBUGINFOD_URLS has them.</param>
     private static HttpListener Listen(out string urls)
     {
-        int port;
-        using (TcpListener free = new(IPAddress.Loopback, 0))
-        {
-            free.Start();
-            port = ((IPEndPoint)free.LocalEndpoint).Port;
-        }
+        int port = Tool.FreePort();
         HttpListener server = new() { Prefixes = { $"http://127.0.0.1:{port}/" } };
         server.Start();
         urls = $"http://127.0.0.1:{port}/empty http://127.0.0.1:{port}";

@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
 using System.Text;
 using Perforator.Api;
 using Perforator.Tests.Infrastructure;
@@ -20,11 +19,7 @@ public sealed class StrangeServerTests(TargetProgram program) : IClassFixture<Ta
 
         public Stub()
         {
-            using (TcpListener free = new(IPAddress.Loopback, 0))
-            {
-                free.Start();
-                Address = $"http://127.0.0.1:{((IPEndPoint)free.LocalEndpoint).Port}/";
-            }
+            Address = $"http://127.0.0.1:{Tool.FreePort()}/";
             listener.Prefixes.Add(Address);
             listener.Start();
             _ = AnswerAsync();

@@ -1,6 +1,4 @@
 using System.Diagnostics;
-using System.Net;
-using System.Net.Sockets;
 
 namespace Perforator.Tests.Infrastructure;
 
@@ -14,7 +12,7 @@ internal sealed class PostgresPair : IDisposable
 
     public PostgresPair()
     {
-        Ports = [FreePort(), FreePort()];
+        Ports = [Tool.FreePort(), Tool.FreePort()];
         Run("initdb", ["-D", folder["0"], "-U", "perforator", "-A", "trust", "-N", "--no-instructions", "--encoding=UTF8", "--locale=C.UTF-8"]);
         Start(0);
         Run("pg_basebackup", ["-h", "127.0.0.1", "-p", $"{Ports[0]}", "-U", "perforator", "-D", folder["1"], "-R", "-c", "fast", "-N"]);
@@ -66,13 +64,6 @@ internal sealed class PostgresPair : IDisposable
     /// <summary>PostgreSQL refuses to run as root.</summary>
     private static string[] AsUser() =>
         Environment.UserName == "root" ? ["unshare", "--user", "--map-user=1000", "--map-group=1000"] : ["env"];
-
-    private static int FreePort()
-    {
-        using TcpListener free = new(IPAddress.Loopback, 0);
-        free.Start();
-        return ((IPEndPoint)free.LocalEndpoint).Port;
-    }
 
     public void Dispose()
     {

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
 
 namespace Perforator.Tests.Infrastructure;
 
@@ -31,6 +33,14 @@ internal static class Tool
 
     /// <summary>Skips the calling test (which must be a SkippableFact) when this machine lacks a program that eng/setup installs.</summary>
     public static void Require(string program) => Skip.If(Find(program) is null, $"{program} is not installed; eng/setup installs it");
+
+    /// <summary>A port of loopback that was free a moment ago, for a server that has to be told one.</summary>
+    public static int FreePort()
+    {
+        using TcpListener free = new(IPAddress.Loopback, 0);
+        free.Start();
+        return ((IPEndPoint)free.LocalEndpoint).Port;
+    }
 
     /// <summary>Runs a program to its end; it is killed, and the test fails, after the time limit.</summary>
     public static ToolResult Run(string program, IEnumerable<string> arguments, string? input = null, string? folder = null,
