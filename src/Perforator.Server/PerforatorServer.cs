@@ -22,6 +22,9 @@ namespace Perforator.Server;
 /// <summary>The server: HTTP API over one data folder.</summary>
 public sealed class PerforatorServer : IAsyncDisposable
 {
+    /// <summary>How many uploads may wait for a disk, and reads for a database, before others wait for a thread.</summary>
+    private const int WaitingThreads = 64;
+
     private readonly WebApplication app;
     private readonly ServerStorage storage;
 
@@ -38,6 +41,8 @@ public sealed class PerforatorServer : IAsyncDisposable
     /// <exception cref="UserErrorException">The folder cannot be used, or the address cannot be listened on.</exception>
     public static async Task<PerforatorServer> StartAsync(ServerSettings settings, CancellationToken stop)
     {
+        // Threads of the pool wait for disks and databases; beyond its minimum, one for each CPU, it makes one more in half a second only.
+        ThreadPool.SetMinThreads(WaitingThreads, Environment.ProcessorCount);
         ServerStorage storage = await OpenStorageAsync(settings, stop);
         try
         {

@@ -49,6 +49,17 @@ internal sealed class ObservationSums
         }
     }
 
+    /// <summary>Adds all of another's, which is not used any more.</summary>
+    public void Add(ObservationSums others)
+    {
+        Losses.Merge(others.Losses);
+        foreach (((BuildId, DateOnly, string) key, Sum other) in others.sums)
+            if (sums.TryGetValue(key, out Sum? sum))
+                sum.Add(other);
+            else
+                sums.Add(key, other);
+    }
+
     /// <summary>The sums, in one order whatever order they were read in.</summary>
     public IReadOnlyList<Observation> ToObservations() =>
     [
@@ -81,5 +92,15 @@ internal sealed class ObservationSums
         public DateTimeOffset End { get; set; } = end;
 
         public SortedDictionary<(string Name, string Value), double> ByLabel { get; } = [];
+
+        public void Add(Sum other)
+        {
+            Branches.Merge(other.Branches);
+            Uploads += other.Uploads;
+            Start = other.Start < Start ? other.Start : Start;
+            End = other.End > End ? other.End : End;
+            foreach (((string, string) label, double branches) in other.ByLabel)
+                ByLabel[label] = ByLabel.GetValueOrDefault(label) + branches;
+        }
     }
 }

@@ -205,8 +205,9 @@ internal sealed class PgoResults
     /// <summary>Adds up what is selected.</summary>
     private async Task<ServiceObservations> ObserveAsync(SelectedProfiles selected, IReadOnlyList<ServiceBuild> builds, CancellationToken stop)
     {
-        ObservationSums sums = new(selected);
-        sums.Losses.Add(ProfileReader.Unreadable, (ulong)await reader.ReadAsync(selected, sums.Add, stop));
+        (ObservationSums sums, long lost) = await reader.SumAsync(
+            selected, () => new ObservationSums(selected), static (sums, read) => sums.Add(read), static (sums, others) => sums.Add(others), stop);
+        sums.Losses.Add(ProfileReader.Unreadable, (ulong)lost);
         return new ServiceObservations(
             selected.Service, sums.ToObservations(), sums.Losses,
             [.. builds.Where(static build => build.Running > 0).OrderByDescending(static build => build.Running).Select(static build => build.BuildId)]);
@@ -221,17 +222,22 @@ internal sealed class PgoResults
         ServiceBuild build = builds[0];
         if (request.BuildId is { } id)
             build = NamedBuild.Find(builds, id, selected.Service);
-        BranchProfile sum = new(build.BuildId, build.Path);
-        LossCounts losses = new();
-        long lost = await reader.ReadAsync(selected, read =>
-        {
-            if (!read.Set.Profiles.TryGetValue(build.BuildId, out BranchProfile? profile))
-                return;
-            losses.Merge(read.Set.Losses);
-            sum.Merge(profile);
-        }, stop);
+        ((BranchProfile branches, LossCounts losses), long lost) = await reader.SumAsync(
+            selected, () => (Branches: new BranchProfile(build.BuildId, build.Path), Losses: new LossCounts()),
+            static (sum, read) =>
+            {
+                if (!read.Set.Profiles.TryGetValue(sum.Branches.BuildId, out BranchProfile? profile))
+                    return;
+                sum.Losses.Merge(read.Set.Losses);
+                sum.Branches.Merge(profile);
+            },
+            static (sum, other) =>
+            {
+                sum.Losses.Merge(other.Losses);
+                sum.Branches.Merge(other.Branches);
+            }, stop);
         losses.Add(ProfileReader.Unreadable, (ulong)lost);
-        return (build, sum, losses);
+        return (build, branches, losses);
     }
 
     /// <summary>A result that is kept whole.</summary>

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Microsoft.AspNetCore.Http;
 using Perforator.Api;
 using Perforator.Branches;
@@ -30,10 +31,29 @@ internal sealed record SelectedProfiles(
 internal readonly record struct ReadProfiles(
     BranchProfileSet Set, DateOnly Day, IReadOnlyDictionary<string, string> Labels, long Uploads, DateTimeOffset Start, DateTimeOffset End);
 
+/// <summary>An upload, or a part of a block: what is read as one.</summary>
+internal readonly record struct SelectedPiece(SelectedUpload? Upload, SelectedPart? Part)
+{
+    /// <summary>Its labels.</summary>
+    public IReadOnlyDictionary<string, string> Labels => Part?.Labels ?? Upload!.Labels;
+
+    /// <summary>How many uploads it is.</summary>
+    public long Uploads => Part?.Set.Count ?? 1;
+
+    /// <summary>Start of the earliest.</summary>
+    public DateTimeOffset Start => Part?.Start ?? Upload!.Start;
+
+    /// <summary>End of the latest.</summary>
+    public DateTimeOffset End => Part?.End ?? Upload!.End;
+
+    /// <summary>How many bytes it has.</summary>
+    public long Bytes => Part?.Length ?? Upload!.Bytes;
+}
+
 /// <summary>Some of what was selected turned out to be damaged, and is noted as such: whoever selects again gets what is whole.</summary>
 internal sealed class DamageFoundException(string message) : IOException(message);
 
-/// <summary>Selects profiles and reads them, one after the other, whether they lie alone or in sums.</summary>
+/// <summary>Selects profiles and reads them, whether they lie alone or in sums.</summary>
 internal sealed class ProfileReader
 {
     /// <summary>Counted as often as an upload cannot be read.</summary>
@@ -75,46 +95,79 @@ internal sealed class ProfileReader
     }
 
     /// <summary>
-    /// Reads everything selected, always in one order: a sum names the file of the first. What cannot be read is counted, and its upload counts
-    /// again once it is sent again.
+    /// Adds up everything selected: each CPU a run of it, in order, and then the runs in order, so that a sum names the file of the first,
+    /// always the same. What cannot be read is counted, and its upload counts again once it is sent again.
     /// </summary>
-    /// <returns>How many uploads could not be read.</returns>
+    /// <param name="begin">Makes a sum of nothing.</param>
+    /// <param name="add">Adds to a sum; may change what it is given.</param>
+    /// <param name="merge">Adds the second sum, which is not used any more, to the first.</param>
+    /// <returns>The sum, and how many uploads could not be read.</returns>
     /// <exception cref="DamageFoundException">One of them could be read when last it was tried.</exception>
-    public async Task<long> ReadAsync(SelectedProfiles selected, Action<ReadProfiles> read, CancellationToken stop)
+    public async Task<(T Sum, long Lost)> SumAsync<T>(
+        SelectedProfiles selected, Func<T> begin, Action<T, ReadProfiles> add, Action<T, T> merge, CancellationToken stop)
     {
-        IReadOnlyList<SelectedUpload> whole = [.. selected.Profiles.Uploads.Where(static upload => !upload.IsDamaged)];
-        long lost = selected.Profiles.Uploads.Count - whole.Count, found = 0;
-        await foreach ((SelectedUpload upload, BranchProfileSet? set) in LoadAheadAsync(whole, upload => LoadAsync(upload.Hash, stop)))
+        SelectedPiece[] pieces =
+        [
+            .. selected.Profiles.Uploads.Where(static upload => !upload.IsDamaged).Select(static upload => new SelectedPiece(upload, null)),
+            .. selected.Profiles.Parts.Select(static part => new SelectedPiece(null, part)),
+        ];
+        int share = (pieces.Length / Environment.ProcessorCount) + 1;
+        (T Sum, long Found, long Lost)[] runs = await Task.WhenAll(pieces.Chunk(share).Select(run => Task.Run(() => SumRunAsync(run, begin(), add, stop), stop)));
+        if (runs.Sum(static run => run.Found) is > 0 and long found)
+            throw new DamageFoundException($"{found} stored profiles of {selected.Service} are damaged; ask again for what is whole");
+        foreach ((T sum, _, _) in runs.Skip(1))
+            merge(runs[0].Sum, sum);
+        long damaged = selected.Profiles.Uploads.LongCount(static upload => upload.IsDamaged);
+        return (runs[0].Sum, damaged + runs.Sum(static run => run.Lost));
+    }
+
+    private async Task<(T Sum, long Found, long Lost)> SumRunAsync<T>(SelectedPiece[] run, T sum, Action<T, ReadProfiles> add, CancellationToken stop)
+    {
+        long found = 0, lost = 0;
+        await foreach ((SelectedPiece piece, BranchProfileSet? set) in LoadAsync(run, stop))
             if (set is not null)
-                read(new ReadProfiles(set, DateOnly.FromDateTime(upload.End.UtcDateTime), upload.Labels, 1, upload.Start, upload.End));
-            else
+                add(sum, new ReadProfiles(set, DateOnly.FromDateTime(piece.End.UtcDateTime), piece.Labels, piece.Uploads, piece.Start, piece.End));
+            else if (piece.Part is not { } part)
                 found++;
-        await foreach ((SelectedPart part, BranchProfileSet? set) in LoadAheadAsync(selected.Profiles.Parts, part => LoadAsync(part, stop)))
-            if (set is not null)
-                read(new ReadProfiles(set, DateOnly.FromDateTime(part.End.UtcDateTime), part.Labels, part.Set.Count, part.Start, part.End));
             else if (await storage.Profiles.DissolveAsync(part.Object, stop))
                 throw new DamageFoundException($"{part.Object} is damaged, and is made again of its profiles; ask again");
             else
                 lost += part.Set.Count;
-        return found == 0 ? lost : throw new DamageFoundException($"{found} stored profiles of {selected.Service} are damaged; ask again for what is whole");
+        return (sum, found, lost);
     }
 
-    /// <summary>Loads and decodes the next few while one is added up.</summary>
-    private static async IAsyncEnumerable<(T One, BranchProfileSet? Set)> LoadAheadAsync<T>(
-        IReadOnlyList<T> all, Func<T, Task<BranchProfileSet?>> load)
+    /// <summary>
+    /// Loads pieces in order, and fetches the next ones meanwhile, as far as their bytes may lie in memory. Null stands for one that cannot be
+    /// read: an upload is marked as damaged then.
+    /// </summary>
+    public async IAsyncEnumerable<(SelectedPiece Piece, BranchProfileSet? Set)> LoadAsync(
+        IReadOnlyList<SelectedPiece> pieces, [EnumeratorCancellation] CancellationToken stop)
     {
-        Queue<Task<BranchProfileSet?>> ahead = [];
+        Queue<Task<byte[]?>> ahead = [];
+        long bytes = 0;
         int next = 0;
-        foreach (T one in all)
+        foreach (SelectedPiece piece in pieces)
         {
-            for (; next < all.Count && ahead.Count <= Environment.ProcessorCount; next++)
+            for (; next < pieces.Count && (ahead.Count == 0 || (ahead.Count < MaxAhead && bytes + pieces[next].Bytes <= MaxBytesAhead)); next++)
             {
-                T waiting = all[next];
-                ahead.Enqueue(Task.Run(() => load(waiting)));
+                bytes += pieces[next].Bytes;
+                ahead.Enqueue(FetchAsync(pieces[next], stop));
             }
-            yield return (one, await ahead.Dequeue());
+            byte[]? content = await ahead.Dequeue();
+            bytes -= piece.Bytes;
+            yield return (piece, piece.Part is { } part ? await OpenAsync(part, content) : await OpenAsync(piece.Upload!.Hash, content, stop));
         }
     }
+
+    /// <summary>How many objects are fetched at once for one sum and CPU: a store far away answers each in some milliseconds, whatever its size.</summary>
+    private const int MaxAhead = 16;
+
+    /// <summary>How many bytes of them lie in memory.</summary>
+    private const long MaxBytesAhead = 8 << 20;
+
+    private Task<byte[]?> FetchAsync(SelectedPiece piece, CancellationToken stop) => piece.Part is { } part
+        ? storage.Objects.ReadAsync(part.Object, part.Offset, part.Length, stop)
+        : storage.Objects.ReadAsync(ObjectKeys.Upload(piece.Upload!.Hash), 0, int.MaxValue, stop);
 
     /// <summary>Selects and reads again when damage was found on the way.</summary>
     public static async Task<T> WithoutDamageAsync<T>(Func<Task<T>> action)
@@ -132,23 +185,19 @@ internal sealed class ProfileReader
         }
     }
 
-    /// <summary>One upload; null, and it is marked as damaged, when it cannot be read.</summary>
-    public async Task<BranchProfileSet?> LoadAsync(string hash, CancellationToken stop)
+    private async Task<BranchProfileSet?> OpenAsync(string hash, byte[]? bytes, CancellationToken stop)
     {
-        string key = ObjectKeys.Upload(hash);
-        byte[]? bytes = await storage.Objects.ReadAsync(key, 0, int.MaxValue, stop);
         if (bytes is not null && IsUpload(bytes, hash) && TryDecode(bytes) is { } set)
             return set;
         await storage.Profiles.MarkDamagedAsync(hash, stop);
         if (bytes is not null)
-            await storage.SetAsideAsync(key, "its profile counts again once it is sent again");
+            await storage.SetAsideAsync(ObjectKeys.Upload(hash), "its profile counts again once it is sent again");
         return null;
     }
 
-    /// <summary>A part of a block; null when it cannot be read.</summary>
-    public async Task<BranchProfileSet?> LoadAsync(SelectedPart part, CancellationToken stop)
+    private async Task<BranchProfileSet?> OpenAsync(SelectedPart part, byte[]? bytes)
     {
-        if (await storage.Objects.ReadAsync(part.Object, part.Offset, part.Length, stop) is not { } bytes)
+        if (bytes is null)
             return null;
         if (TryDecode(bytes) is { } set && part.Labels.All(label => set.Labels.GetValueOrDefault(label.Key) == label.Value))
             return set;

@@ -66,26 +66,29 @@ internal sealed class BlockBuilder
         ProfileSelection selection = await storage.Profiles.SelectPeriodAsync(service, period, stop);
         SortedDictionary<string, Sum> sums = new(StringComparer.Ordinal);
         List<string> uploads = [];
-        foreach (SelectedUpload upload in selection.Uploads)
+        SelectedPiece[] pieces =
+        [
+            .. selection.Uploads.Select(static upload => new SelectedPiece(upload, null)), .. selection.Parts.Select(static part => new SelectedPiece(null, part)),
+        ];
+        await foreach ((SelectedPiece piece, BranchProfileSet? set) in reader.LoadAsync(pieces, stop))
         {
-            // One that cannot be read stays outside, until it is sent again.
-            if (await reader.LoadAsync(upload.Hash, stop) is not { } set)
-                continue;
-            Sum sum = SumOf(upload.Labels);
-            sum.Uploads.Add(upload.Hash);
-            sum.Add(set, upload.Start, upload.End);
-            uploads.Add(upload.Hash);
-        }
-        foreach (SelectedPart part in selection.Parts)
-        {
-            if (await reader.LoadAsync(part, stop) is not { } set)
+            if (set is null && piece.Part is { } damaged)
             {
-                await storage.Profiles.DissolveAsync(part.Object, stop);
+                await storage.Profiles.DissolveAsync(damaged.Object, stop);
                 return false;
             }
-            Sum sum = SumOf(part.Labels);
-            sum.Uploads.Add(part.Set.ToBytes(), part.Set.Count);
-            sum.Add(set, part.Start, part.End);
+            // An upload that cannot be read stays outside, until it is sent again.
+            if (set is null)
+                continue;
+            Sum sum = SumOf(piece.Labels);
+            sum.Add(set, piece.Start, piece.End);
+            if (piece.Part is { } part)
+            {
+                sum.Uploads.Add(part.Set.ToBytes(), part.Set.Count);
+                continue;
+            }
+            sum.Uploads.Add(piece.Upload!.Hash);
+            uploads.Add(piece.Upload.Hash);
         }
         if (sums.Count == 0)
             return false;

@@ -95,7 +95,9 @@ public sealed record BuildDay(
 /// <param name="Start">When it began.</param>
 /// <param name="End">When it ended.</param>
 /// <param name="IsDamaged">Its object could not be read before; it counts as lost until it is sent again.</param>
-public sealed record SelectedUpload(string Hash, IReadOnlyDictionary<string, string> Labels, DateTimeOffset Start, DateTimeOffset End, bool IsDamaged);
+/// <param name="Bytes">How many bytes it has; 0 if it was stored by a version that did not note them.</param>
+public sealed record SelectedUpload(
+    string Hash, IReadOnlyDictionary<string, string> Labels, DateTimeOffset Start, DateTimeOffset End, bool IsDamaged, long Bytes);
 
 /// <summary>A part of a block: the sum of all of one service's uploads that one set of labels has in one hour or day.</summary>
 /// <param name="Object">Key of the block's object.</param>

@@ -50,27 +50,27 @@ internal static class PairColumnsCodec
         string where = $"{kind} column";
         if (columns is null)
             throw new MalformedInputException("missing", where, 0);
-        SpanReader first = new(columns.First.Span, $"{kind} first addresses");
-        SpanReader second = new(columns.Second.Span, $"{kind} second addresses");
-        SpanReader count = new(columns.Count.Span, $"{kind} counts");
-        SpanReader extra = new(columns.Extra.Span, $"{kind} extra counts");
+        Leb128Column first = new(columns.First.Span, $"{kind} first addresses");
+        Leb128Column second = new(columns.Second.Span, $"{kind} second addresses");
+        Leb128Column count = new(columns.Count.Span, $"{kind} counts");
+        Leb128Column extra = new(columns.Extra.Span, $"{kind} extra counts");
         bool hasExtra = !extra.AtEnd;
 
         ulong begin = 0, previousEnd = 0;
         for (ulong i = 0; i < columns.Rows; i++)
         {
-            ulong delta = first.ReadULeb128();
+            ulong delta = first.Read();
             if (delta > ulong.MaxValue - begin)
                 throw first.Malformed("address overflow");
             begin += delta;
-            ulong end = kind == PairKind.Addresses ? 0 : ReadDistance(ref second, begin);
+            ulong end = kind == PairKind.Addresses ? 0 : FromDistance(begin, second.Read());
             if (i > 0 && delta == 0 && end <= previousEnd)
                 throw first.Malformed("addresses out of order");
             previousEnd = end;
             if (!IsValid(kind, new(begin), new(end)))
                 throw first.Malformed($"impossible addresses {new BinaryAddress(begin)}, {new BinaryAddress(end)}");
-            ulong n = count.ReadULeb128();
-            ulong x = hasExtra ? extra.ReadULeb128() : 0;
+            ulong n = count.Read();
+            ulong x = hasExtra ? extra.Read() : 0;
             if (n == 0 || x > n)
                 throw count.Malformed($"impossible counts {n}, {x}");
             add(new(begin), new(end), n, x);
@@ -93,12 +93,8 @@ internal static class PairColumnsCodec
         Write(to, (ulong)((distance << 1) ^ (distance >> 63)));
     }
 
-    /// <summary>Reads what <see cref="WriteDistance"/> wrote: the second address.</summary>
-    internal static ulong ReadDistance(ref SpanReader reader, ulong first)
-    {
-        ulong zigzag = reader.ReadULeb128();
-        return first + ((zigzag >> 1) ^ (0 - (zigzag & 1)));
-    }
+    /// <summary>The second address, of the first and what <see cref="WriteDistance"/> wrote.</summary>
+    internal static ulong FromDistance(ulong first, ulong zigzag) => first + ((zigzag >> 1) ^ (0 - (zigzag & 1)));
 
     internal static void Write(ArrayBufferWriter<byte> to, ulong value)
     {

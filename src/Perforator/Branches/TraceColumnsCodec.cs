@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
 using Google.Protobuf;
 using Perforator.Bytes;
 
@@ -41,50 +42,53 @@ internal static class TraceColumnsCodec
 
     /// <summary>The rows, by source, target and end, and with them branches without a range, as <see cref="BranchProfile.Traces"/> has them.</summary>
     /// <param name="columns">Null stands for none.</param>
-    /// <exception cref="MalformedInputException">The columns are of different lengths, out of order or hold what cannot be a trace.</exception>
     /// <param name="branches">Traces without a range, by source and target.</param>
+    /// <exception cref="MalformedInputException">The columns are of different lengths, out of order or hold what cannot be a trace.</exception>
     public static TraceCount[] Decode(Wire.TraceColumns? columns, List<TraceCount> branches)
     {
         if (columns is null)
             return [.. branches];
-        SpanReader from = new(columns.From.Span, "Traces sources");
-        SpanReader to = new(columns.To.Span, "Traces targets");
-        SpanReader length = new(columns.Length.Span, "Traces lengths");
-        SpanReader count = new(columns.Count.Span, "Traces counts");
-        SpanReader mispredicted = new(columns.Mispredicted.Span, "Traces mispredictions");
+        Leb128Column from = new(columns.From.Span, "Traces sources"), to = new(columns.To.Span, "Traces targets");
+        Leb128Column length = new(columns.Length.Span, "Traces lengths"), count = new(columns.Count.Span, "Traces counts");
+        Leb128Column mispredicted = new(columns.Mispredicted.Span, "Traces mispredictions");
         bool hasMispredicted = !mispredicted.AtEnd;
 
         // A row has at least a byte in each column: no more room is made than what was sent can fill.
-        TraceCount[] rows = new TraceCount[branches.Count + (int)Math.Min(columns.Rows, (ulong)columns.From.Length)];
-        int filled = 0, taken = 0;
-        ulong source = 0;
-        (ulong, ulong, ulong) previous = default;
+        TraceCount[] rows = GC.AllocateUninitializedArray<TraceCount>(branches.Count + (int)Math.Min(columns.Rows, (ulong)columns.From.Length));
+        ReadOnlySpan<TraceCount> apart = CollectionsMarshal.AsSpan(branches);
+        int filled = 0;
+        ulong source = 0, target = 0, end = 0;
         for (ulong i = 0; i < columns.Rows; i++)
         {
-            ulong delta = from.ReadULeb128();
+            ulong delta = from.Read(), lastTarget = target, lastEnd = end;
             if (delta > ulong.MaxValue - source)
                 throw from.Malformed("address overflow");
             source += delta;
-            ulong target = PairColumnsCodec.ReadDistance(ref to, source);
-            ulong bytes = length.ReadULeb128();
+            target = PairColumnsCodec.FromDistance(source, to.Read());
+            ulong bytes = length.Read();
             // The last address stands for all outside the binary: it neither begins a range nor ends one.
             if (target == ulong.MaxValue || bytes >= ulong.MaxValue - target)
                 throw to.Malformed($"impossible range of {bytes} bytes from {new BinaryAddress(target)}");
-            (ulong, ulong, ulong) key = (source, target, target + bytes);
-            if (i > 0 && key.CompareTo(previous) <= 0)
+            end = target + bytes;
+            if (delta == 0 && i > 0 && (target < lastTarget || (target == lastTarget && end <= lastEnd)))
                 throw from.Malformed("addresses out of order");
-            previous = key;
-            ulong n = count.ReadULeb128(), missed = hasMispredicted ? mispredicted.ReadULeb128() : 0;
+            ulong n = count.Read(), missed = hasMispredicted ? mispredicted.Read() : 0;
             if (n == 0 || missed > n)
                 throw count.Malformed($"impossible counts {n}, {missed}");
             // A branch's own counter, without a range, comes behind those with one.
-            for (; taken < branches.Count && (branches[taken].From.Value, branches[taken].To.Value).CompareTo((source, target)) < 0; taken++)
-                rows[filled++] = branches[taken];
-            rows[filled++] = new TraceCount(new(source), new(target), new(target + bytes), n, missed);
+            while (!apart.IsEmpty && IsBefore(apart[0], source, target))
+            {
+                rows[filled++] = apart[0];
+                apart = apart[1..];
+            }
+            rows[filled++] = new TraceCount(new(source), new(target), new(end), n, missed);
         }
         if (!from.AtEnd || !to.AtEnd || !length.AtEnd || !count.AtEnd || !mispredicted.AtEnd)
             throw new MalformedInputException($"columns longer than the {columns.Rows} rows declared", Where, 0);
-        branches.CopyTo(taken, rows, filled, branches.Count - taken);
+        apart.CopyTo(rows.AsSpan(filled));
         return rows;
     }
+
+    private static bool IsBefore(in TraceCount trace, ulong source, ulong target) =>
+        trace.From.Value < source || (trace.From.Value == source && trace.To.Value < target);
 }

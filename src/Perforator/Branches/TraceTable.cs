@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 using Perforator.Bytes;
 
 namespace Perforator.Branches;
@@ -81,8 +82,26 @@ internal sealed class TraceTable
         // A table's come in the order of their places: in one with fewer places they would pile up.
         if (!other.isSorted && slots.Length < other.slots.Length)
             Grow(other.slots.Length);
-        foreach (ref readonly TraceCount trace in other.slots.AsSpan())
+        ReadOnlySpan<TraceCount> added = other.slots;
+        for (int i = 0; i < added.Length; i++)
+        {
+            // Where a large sum counts the next few is on its way from memory while these are added.
+            if (i + MergeAhead < added.Length)
+                Prefetch(in added[i + MergeAhead]);
+            ref readonly TraceCount trace = ref added[i];
             Add(trace.From, trace.To, trace.End, trace.Count, trace.Mispredicted);
+        }
+    }
+
+    private const int MergeAhead = 8;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private unsafe void Prefetch(in TraceCount trace)
+    {
+        if (!Sse.IsSupported)
+            return;
+        nuint i = (nuint)hash.Of(trace.From.Value, trace.To.Value, trace.End.Value) & (nuint)(slots.Length - 1);
+        Sse.Prefetch0(Unsafe.AsPointer(ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(slots), i)));
     }
 
     /// <summary>Adds all counters to those of branches, and of ranges.</summary>

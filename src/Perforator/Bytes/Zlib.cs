@@ -5,6 +5,9 @@ namespace Perforator.Bytes;
 /// <summary>zlib streams (RFC 1950), decompressed under a cap.</summary>
 public static class Zlib
 {
+    /// <summary>What most content takes at most when decompressed, to what it takes compressed; what takes more is given more when it comes.</summary>
+    private const int UsualRatio = 8;
+
     /// <summary>Decompresses one zlib stream.</summary>
     /// <param name="maxSize">The most bytes to produce; more is malformed. Memory grows with what is really produced.</param>
     /// <param name="where">The structure's name, for errors.</param>
@@ -15,7 +18,7 @@ public static class Zlib
         {
             using MemoryStream input = new(data.ToArray(), writable: false);
             using ZLibStream inflate = new(input, CompressionMode.Decompress);
-            byte[] output = new byte[Math.Min(maxSize, Math.Max(256, data.Length))];
+            byte[] output = GC.AllocateUninitializedArray<byte>((int)Math.Min(maxSize, Math.Max(256, UsualRatio * (long)data.Length)));
             int length = 0;
             while (true)
             {

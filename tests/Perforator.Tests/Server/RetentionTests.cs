@@ -58,17 +58,22 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
     private async Task<(string Uploads, string Sums, long Lost)> AnswerOnceAsync(string? selector)
     {
         SelectedProfiles selected = await reader.SelectAsync("search", new PgoRequest { Selector = selector, WindowDays = 1000 }, Stop);
-        SortedDictionary<string, ulong> sums = new(StringComparer.Ordinal);
-        long lost = await reader.ReadAsync(selected, read =>
-        {
-            foreach (BranchProfile profile in read.Set.Profiles.Values)
-                foreach (PairCount branch in profile.Branches.Sorted())
-                {
-                    string key = $"{read.Day} {string.Join(',', read.Labels)} {profile.BuildId} {branch.First} {branch.Second}";
-                    sums[key] = sums.GetValueOrDefault(key) + branch.Count;
-                }
-        }, Stop);
+        (SortedDictionary<string, ulong> sums, long lost) = await reader.SumAsync(
+            selected, static () => new SortedDictionary<string, ulong>(StringComparer.Ordinal),
+            static (sum, read) =>
+            {
+                foreach (BranchProfile profile in read.Set.Profiles.Values)
+                    foreach (PairCount branch in profile.Branches.Sorted())
+                        Count(sum, $"{read.Day} {string.Join(',', read.Labels)} {profile.BuildId} {branch.First} {branch.Second}", branch.Count);
+            },
+            static (sum, other) =>
+            {
+                foreach ((string key, ulong count) in other)
+                    Count(sum, key, count);
+            }, Stop);
         return (selected.Uploads.ToString(), string.Join('\n', sums), lost);
+
+        static void Count(SortedDictionary<string, ulong> sum, string key, ulong count) => sum[key] = sum.GetValueOrDefault(key) + count;
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using Perforator.Bytes;
 
@@ -8,6 +9,9 @@ public sealed class FileObjectStore : IObjectStore
 {
     private readonly string folder;
     private readonly ScratchFolder scratch;
+
+    /// <summary>For the few folders that bytes are put into.</summary>
+    private readonly ConcurrentDictionary<string, FolderFlushes> flushes = new(StringComparer.Ordinal);
 
     /// <param name="folder">Where the objects are; made when missing.</param>
     /// <param name="scratch">A folder on the same disk.</param>
@@ -21,18 +25,21 @@ public sealed class FileObjectStore : IObjectStore
     /// <inheritdoc/>
     public async Task PutAsync(string key, ReadOnlyMemory<byte> content, CancellationToken stop)
     {
-        string partial = scratch.CreateFile();
+        string path = PathOf(key), partial = scratch.CreateFile();
         try
         {
-            await File.WriteAllBytesAsync(partial, content, stop);
+            stop.ThrowIfCancellationRequested();
+            File.WriteAllBytes(partial, content.Span);
+            WholeFile.Place(partial, path);
+            await flushes.GetOrAdd(Path.GetDirectoryName(path)!, static folder => new FolderFlushes(folder)).FlushAsync();
         }
-        catch
+        catch (Exception e)
         {
-            StorageMetrics.Failed(StorageMetrics.Objects);
+            if (e is IOException)
+                StorageMetrics.Failed(StorageMetrics.Objects);
             File.Delete(partial);
             throw;
         }
-        await PutFileAsync(key, partial, stop);
     }
 
     /// <inheritdoc/>
@@ -58,15 +65,17 @@ public sealed class FileObjectStore : IObjectStore
     public Task<Stream?> OpenAsync(string key, CancellationToken stop) => Task.FromResult<Stream?>(Open(key));
 
     /// <inheritdoc/>
-    public async Task<byte[]?> ReadAsync(string key, long offset, int length, CancellationToken stop)
+    public Task<byte[]?> ReadAsync(string key, long offset, int length, CancellationToken stop)
     {
-        await using FileStream? file = Open(key);
+        stop.ThrowIfCancellationRequested();
+        // A file of a disk of this machine is read sooner than another thread begins with it.
+        using FileStream? file = Open(key);
         if (file is null)
-            return null;
+            return Task.FromResult<byte[]?>(null);
         file.Position = offset;
-        byte[] bytes = new byte[Math.Clamp(file.Length - offset, 0, length)];
-        int n = await file.ReadAtLeastAsync(bytes, bytes.Length, throwOnEndOfStream: false, stop);
-        return n == bytes.Length ? bytes : bytes[..n];
+        byte[] bytes = GC.AllocateUninitializedArray<byte>((int)Math.Clamp(file.Length - offset, 0, length));
+        int n = file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
+        return Task.FromResult<byte[]?>(n == bytes.Length ? bytes : bytes[..n]);
     }
 
     /// <inheritdoc/>
@@ -121,7 +130,7 @@ public sealed class FileObjectStore : IObjectStore
     {
         try
         {
-            return new FileStream(PathOf(key), FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 1, FileOptions.Asynchronous);
+            return new FileStream(PathOf(key), FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 1);
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {

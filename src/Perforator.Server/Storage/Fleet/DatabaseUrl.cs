@@ -29,6 +29,9 @@ internal static class DatabaseUrl
             MaxPoolSize = 50,
             Timeout = 5,
             CommandTimeout = 60,
+            // An upload is ten statements, always the same, which the database need not parse and plan each time.
+            MaxAutoPrepare = 60,
+            AutoPrepareMinUsages = 3,
         };
         if (user.Length > 0)
             settings.Username = Uri.UnescapeDataString(user);

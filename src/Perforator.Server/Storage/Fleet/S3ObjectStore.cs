@@ -92,7 +92,8 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
     public Task PutAsync(string key, ReadOnlyMemory<byte> content, CancellationToken stop) => CallAsync(key, async name =>
     {
         using MemoryStream stream = new(content.ToArray(), writable: false);
-        await client.PutObjectAsync(new PutObjectRequest { BucketName = at.Bucket, Key = name, InputStream = stream, DisablePayloadSigning = false }, stop);
+        await client.PutObjectAsync(
+            new PutObjectRequest { BucketName = at.Bucket, Key = name, InputStream = stream, DisablePayloadSigning = false, UseChunkEncoding = false }, stop);
         cache.Forget(key);
         return true;
     }, stop);

@@ -133,11 +133,11 @@ public sealed partial class SqlProfileIndex : IProfileIndex
         ];
     }, stop);
 
-    private sealed record UploadRow(string Hash, long Labels, long Start, long End, long State);
+    private sealed record UploadRow(string Hash, long Labels, long Start, long End, long State, long Bytes);
 
     private sealed record PartRow(long Block, string Object, long Offset, long Length, long Labels, byte[] SetHash, long Uploads, long Start, long End);
 
-    private const string UploadColumns = "hash AS Hash, labels AS Labels, start_us AS Start, end_us AS \"End\", state AS State";
+    private const string UploadColumns = "hash AS Hash, labels AS Labels, start_us AS Start, end_us AS \"End\", state AS State, bytes AS Bytes";
 
     private const string PartColumns = """
         p.block AS Block, b.object AS Object, p.start_at AS "Offset", p.length AS Length, p.labels AS Labels, p.set_hash AS SetHash,
@@ -178,7 +178,7 @@ public sealed partial class SqlProfileIndex : IProfileIndex
         parts.Sort(static (a, b) => string.CompareOrdinal(a.Object, b.Object) is not 0 and int order ? order : a.Offset.CompareTo(b.Offset));
         return new ProfileSelection(
             [.. uploads.Select(row => new SelectedUpload(
-                row.Hash, labels(row.Labels), UnixMicros.ToTime(row.Start), UnixMicros.ToTime(row.End), row.State == Damaged))],
+                row.Hash, labels(row.Labels), UnixMicros.ToTime(row.Start), UnixMicros.ToTime(row.End), row.State == Damaged, row.Bytes))],
             [.. parts.Select(row => new SelectedPart(
                 row.Object, row.Offset, (int)row.Length, labels(row.Labels), SetOf(row.SetHash, row.Uploads), UnixMicros.ToTime(row.Start),
                 UnixMicros.ToTime(row.End)))]);
