@@ -49,13 +49,15 @@ internal static partial class Syscalls
         [FieldOffset(16)] public int ThreadId;
     }
 
-    /// <summary>A timer that sends a signal to one thread of this process; 0 when there is none to be had.</summary>
+    /// <summary>A timer that sends a signal to one thread of this process.</summary>
+    /// <exception cref="UserErrorException">There is none to be had.</exception>
     public static unsafe nint CreateThreadTimer(int signal, int threadId)
     {
         const int CLOCK_MONOTONIC = 1, SIGEV_THREAD_ID = 4;
         SignalEvent to = new() { Signal = signal, Notify = SIGEV_THREAD_ID, ThreadId = threadId };
         nint timer;
-        return timer_create(CLOCK_MONOTONIC, &to, &timer) == 0 ? timer : 0;
+        return timer_create(CLOCK_MONOTONIC, &to, &timer) == 0 ? timer
+            : throw new UserErrorException("the software recorder can have no timer, which ends stops that last too long: raise the limit of pending signals (ulimit -i)");
     }
 
     /// <summary>Has a timer strike after a time, and then again and again; zero stops it.</summary>

@@ -39,6 +39,7 @@ internal static partial class Syscalls
     public const int SIGTERM = 15;
     public const int SIGCONT = 18;
     public const int SIGSTOP = 19;
+    public const int SIGTSTP = 20;
 
     /// <summary>The same on all architectures.</summary>
     private const long PidfdOpenNumber = 434;
@@ -107,6 +108,9 @@ internal static partial class Syscalls
 
     [LibraryImport("libc", EntryPoint = "read", SetLastError = true)]
     public static unsafe partial nint Read(int fd, void* buffer, nuint count);
+
+    [LibraryImport("libc", EntryPoint = "pread", SetLastError = true)]
+    public static unsafe partial nint Read(int fd, void* buffer, nuint count, long offset);
 
     [LibraryImport("libc", EntryPoint = "close", SetLastError = true)]
     public static partial int Close(int fd);

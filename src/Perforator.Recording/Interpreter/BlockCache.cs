@@ -137,7 +137,7 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
                 {
                     // The bytes ran out, not the encoding.
                     if (count == 0)
-                        throw new UnreadableMemoryException(address, isCode: true);
+                        throw new UnreadableMemoryException(address);
                     break;
                 }
                 closed = lowering.Lower(instruction, lowered + count);

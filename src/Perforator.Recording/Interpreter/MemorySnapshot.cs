@@ -236,6 +236,7 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         if (stored == MaxPages)
             return 0;
         expected.Remove(page);
+        expected.RemoveAll(other => !PageTable.Has(processId, other));
         int count = 1 + Math.Min(expected.Count, MaxPages - stored - 1);
         for (int i = 0; i < count; i++)
         {
@@ -243,7 +244,7 @@ internal sealed unsafe class MemorySnapshot : IDisposable
             remote[i] = new() { Base = (nint)((i == 0 ? page : expected[i - 1]) << PageShift), Length = PageSize };
         }
         // What cannot be read ends the reading.
-        int read = (int)(process_vm_readv(processId, local, (ulong)count, remote, (ulong)count, 0) / PageSize);
+        int read = !PageTable.Has(processId, page) ? 0 : (int)(process_vm_readv(processId, local, (ulong)count, remote, (ulong)count, 0) / PageSize);
         for (int i = 1; i < read; i++)
             ahead.Add(expected[i - 1], local[i].Base);
         expected.Clear();

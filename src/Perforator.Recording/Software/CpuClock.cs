@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Runtime.InteropServices;
 using Perforator.PerfData;
 using Perforator.Recording.PerfEvents;
@@ -14,10 +13,10 @@ internal readonly record struct Moment(int ProcessId, int ThreadId, int Cpu, dou
 /// Says which threads are in user mode, in proportion to the time that they are: a software clock on each CPU, of all processes or, where only those of the own user may be seen, of given
 /// processes and all they start. It also tells of forks, execs and ends. Where nothing runs, nothing is told.
 /// </summary>
-internal sealed unsafe class CpuClock : IDisposable
+internal sealed class CpuClock : IDisposable
 {
-    /// <summary>Data pages of each ring: a power of two; a moment or a fork takes some 50 bytes.</summary>
-    private const int DataPages = 16;
+    /// <summary>Bytes of records in a ring; a moment or a fork takes some 50.</summary>
+    private const int RingBytes = 64 * 1024;
 
     /// <summary>Nanoseconds between strikes where given processes are watched: their inherited clocks cannot be set anew, so only some strikes are taken for moments.</summary>
     private const ulong InheritedInterval = 1_999_993;
@@ -25,19 +24,35 @@ internal sealed unsafe class CpuClock : IDisposable
     /// <summary>Files open at most for threads that are watched one by one; each takes some kilobytes of the kernel's memory.</summary>
     private const int MaxEvents = 8192;
 
-    private readonly List<PerfRing> rings = [];
-    private readonly List<PerfEvent> owners = [], events = [];
+    private sealed class Cpu(int number, PerfEvent owner, PerfRing ring, double interval)
+    {
+        public int Number => number;
+
+        /// <summary>The clock where all processes are watched; else an event that counts nothing and holds the ring.</summary>
+        public PerfEvent Owner => owner;
+
+        public PerfRing Ring => ring;
+
+        /// <summary>The mean of the period that is set now.</summary>
+        public double Interval { get; set; } = interval;
+
+        /// <summary>poll has nothing more to wait for: the CPU is gone.</summary>
+        public bool HasHungUp { get; set; }
+    }
+
+    private readonly IKernel kernel;
+    private readonly List<Cpu> cpus = [];
+    private readonly HashSet<int> failed = [];
+    private readonly List<(int Cpu, PerfEvent Event)> events = [];
     private readonly List<Moment> moments = [];
-    private readonly double[] intervals;
     private readonly PerfEventAttributes attributes;
     private readonly PerfRecordLayout layout;
-    private readonly Syscalls.PollFd[] polled;
 
     /// <exception cref="UserErrorException">Perf events are closed.</exception>
-    public CpuClock(double interval)
+    public CpuClock(double interval, IKernel kernel)
     {
-        IReadOnlyList<int> cpus = Machine.OnlineCpus;
-        intervals = [.. cpus.Select(_ => interval)];
+        this.kernel = kernel;
+        Interval = interval;
         PerfAttributeFlags records = PerfAttributeFlags.Task | PerfAttributeFlags.Comm | PerfAttributeFlags.CommExec;
         attributes = new PerfEventAttributes
         {
@@ -51,55 +66,74 @@ internal sealed unsafe class CpuClock : IDisposable
         layout = new PerfRecordLayout(attributes);
         try
         {
-            SeesAll = TryOpen(cpus, attributes, PerfEvent.AllProcesses, out _);
-            if (!SeesAll)
-            {
-                // Events end with their threads, the rings shall not.
-                PerfEventAttributes owner = attributes with { Config = PerfEventAttributes.PERF_COUNT_SW_DUMMY, Flags = PerfAttributeFlags.Disabled | PerfAttributeFlags.ExcludeKernel };
-                if (!TryOpen(cpus, owner, 0, out int error))
-                    throw Closed(error);
-                attributes = attributes with { SamplePeriod = InheritedInterval, Flags = attributes.Flags | PerfAttributeFlags.Inherit };
-            }
+            SeesAll = true;
+            _ = FollowCpus(out _);
+            if (cpus.Count > 0)
+                return;
+            SeesAll = false;
+            attributes = attributes with { SamplePeriod = InheritedInterval, Flags = attributes.Flags | PerfAttributeFlags.Inherit };
+            failed.Clear();
+            _ = FollowCpus(out UserErrorException? refusal);
+            if (cpus.Count == 0)
+                throw refusal ?? Closed(Syscalls.ENODEV);
         }
         catch
         {
             Dispose();
             throw;
         }
-        polled = [.. owners.Select(owner => new Syscalls.PollFd { Fd = owner.Fd, Events = Syscalls.POLLIN })];
     }
 
     /// <summary>Whether all processes are watched; else <see cref="Watch"/> says which.</summary>
     public bool SeesAll { get; }
 
     /// <summary>Nanoseconds of user time between moments, on average, from the next on.</summary>
-    public double Interval { get; set; } = InheritedInterval;
+    public double Interval { get; set; }
+
+    /// <summary>The CPUs that are online and not watched, as their event cannot be opened.</summary>
+    public int MissedCpus => failed.Count;
+
+    /// <summary>Takes in CPUs that have come, and lets go of those that are gone.</summary>
+    /// <returns>Those that have come: <see cref="Watch"/> the processes on them, unless all are.</returns>
+    public IReadOnlyList<int> FollowCpus() => FollowCpus(out _);
 
     /// <summary>Watches a process that runs, and what it starts.</summary>
+    /// <param name="on">The CPUs; null for all.</param>
     /// <returns>How many of its threads cannot be watched, as too many files are open.</returns>
-    public int Watch(int processId)
+    public int Watch(int processId, IReadOnlyList<int>? on = null)
     {
         int unseen = 0;
-        foreach (int thread in SeesAll ? [] : Threads(processId))
+        foreach (int thread in SeesAll ? [] : PerfEventRings.ThreadsOf(kernel, processId))
         {
-            for (int i = 0; i < owners.Count; i++)
+            foreach (Cpu cpu in cpus)
             {
+                if (on?.Contains(cpu.Number) == false)
+                    continue;
                 int error = Syscalls.EMFILE;
-                PerfEvent? clock = events.Count >= MaxEvents ? null : PerfEvent.TryOpen(LinuxKernel.Instance, attributes, thread, Machine.OnlineCpus[i], out error);
+                PerfEvent? clock = events.Count >= MaxEvents ? null : PerfEvent.TryOpen(kernel, attributes, thread, cpu.Number, out error);
                 if (clock is null)
                 {
                     unseen += error == Syscalls.ESRCH ? 0 : 1;
                     break;
                 }
-                _ = clock.ShareRingOf(owners[i]);
-                events.Add(clock);
+                _ = clock.ShareRingOf(cpu.Owner);
+                events.Add((cpu.Number, clock));
             }
         }
         return unseen;
     }
 
     /// <summary>Waits for a moment, or as long.</summary>
-    public void Wait(int milliseconds) => _ = Syscalls.Poll(polled, (ulong)polled.Length, milliseconds);
+    public void Wait(int milliseconds)
+    {
+        Cpu[] waited = [.. cpus.Where(static c => !c.HasHungUp)];
+        Span<Syscalls.PollFd> fds = new Syscalls.PollFd[waited.Length];
+        for (int i = 0; i < waited.Length; i++)
+            fds[i] = new Syscalls.PollFd { Fd = waited[i].Owner.Fd, Events = Syscalls.POLLIN };
+        _ = kernel.Poll(fds, milliseconds);
+        for (int i = 0; i < waited.Length; i++)
+            waited[i].HasHungUp = (fds[i].Returned & (Syscalls.POLLHUP | Syscalls.POLLERR)) != 0;
+    }
 
     /// <summary>
     /// Takes what the clocks have told: first all forks, execs and ends, then the moments, in an order that has no meaning.
@@ -109,12 +143,11 @@ internal sealed unsafe class CpuClock : IDisposable
     public IReadOnlyList<Moment> Read(IProcessWatcher watcher)
     {
         moments.Clear();
-        for (int i = 0; i < rings.Count; i++)
+        foreach (Cpu cpu in cpus)
         {
-            int index = i;
             try
             {
-                rings[i].Read((record, _) => Read(index, record, watcher), layout);
+                cpu.Ring.Read((record, _) => Read(cpu, record, watcher), layout);
             }
             catch (InvalidDataException)
             {
@@ -126,32 +159,72 @@ internal sealed unsafe class CpuClock : IDisposable
 
     public void Dispose()
     {
-        foreach (PerfEvent clock in events.Concat(owners))
-            clock.Dispose();
-        foreach (PerfRing ring in rings)
-            ring.Dispose();
+        foreach (int cpu in cpus.Select(static c => c.Number).ToArray())
+            Close(cpu);
     }
 
     /// <summary>The remedy where perf events are closed.</summary>
     public static UserErrorException Closed(int error) => new(
         $"the software recorder may open no perf events here ({Syscalls.Describe(error)}): sudo sysctl kernel.perf_event_paranoid=2, or run with CAP_PERFMON (in a container: --cap-add PERFMON, and a seccomp profile that allows perf_event_open)");
 
-    private bool TryOpen(IReadOnlyList<int> cpus, PerfEventAttributes clock, int threadId, out int error)
+    private List<int> FollowCpus(out UserErrorException? refusal)
     {
-        error = 0;
-        foreach (int cpu in cpus)
+        refusal = null;
+        IReadOnlyList<int> online = Machine.ParseCpuList(kernel.ReadText(Machine.OnlineCpusFile) ?? "0");
+        // Events of a CPU end with it, those of a thread wait for it to come back.
+        foreach (int gone in cpus.Where(c => c.HasHungUp || (SeesAll && !online.Contains(c.Number))).Select(static c => c.Number).ToArray())
+            Close(gone);
+        failed.IntersectWith(online);
+        List<int> come = [];
+        foreach (int number in online)
         {
-            if (PerfEvent.TryOpen(LinuxKernel.Instance, clock, threadId, cpu, out error) is not { } opened)
-                return false;
-            owners.Add(opened);
-            if (PerfRing.TryMap(LinuxKernel.Instance, opened, DataPages, out error) is not { } ring)
-                throw new UserErrorException($"cannot map a perf ring buffer: {PerfRefusal.ToMap(LinuxKernel.Instance, error)}");
-            rings.Add(ring);
+            if (cpus.Exists(c => c.Number == number))
+                continue;
+            if (TryOpen(number, ref refusal) is not { } cpu)
+            {
+                failed.Add(number);
+                continue;
+            }
+            cpus.Add(cpu);
+            failed.Remove(number);
+            come.Add(number);
         }
-        return true;
+        return come;
     }
 
-    private void Read(int cpu, ReadOnlySpan<byte> record, IProcessWatcher watcher)
+    private Cpu? TryOpen(int number, ref UserErrorException? refusal)
+    {
+        // Events end with their threads, the rings shall not.
+        PerfEventAttributes ofRing = SeesAll ? attributes
+            : attributes with { Config = PerfEventAttributes.PERF_COUNT_SW_DUMMY, Flags = PerfAttributeFlags.Disabled | PerfAttributeFlags.ExcludeKernel };
+        if (PerfEvent.TryOpen(kernel, ofRing, SeesAll ? PerfEvent.AllProcesses : 0, number, out int error) is not { } owner)
+        {
+            refusal = Closed(error);
+            return null;
+        }
+        if (PerfRing.TryMap(kernel, owner, RingBytes, out error) is { } ring)
+            return new Cpu(number, owner, ring, attributes.SamplePeriod);
+        owner.Dispose();
+        refusal = new UserErrorException($"cannot map a perf ring buffer: {PerfRefusal.ToMap(kernel, error)}");
+        return null;
+    }
+
+    private void Close(int number)
+    {
+        events.RemoveAll(e =>
+        {
+            if (e.Cpu != number)
+                return false;
+            e.Event.Dispose();
+            return true;
+        });
+        Cpu cpu = cpus.Find(c => c.Number == number)!;
+        cpus.Remove(cpu);
+        cpu.Owner.Dispose();
+        cpu.Ring.Dispose();
+    }
+
+    private void Read(Cpu cpu, ReadOnlySpan<byte> record, IProcessWatcher watcher)
     {
         PerfRecordHeader header = PerfRecordHeader.Parse(record);
         switch (header.Type)
@@ -159,7 +232,7 @@ internal sealed unsafe class CpuClock : IDisposable
             case PerfRecordType.PERF_RECORD_SAMPLE when record.Length >= PerfRecordHeader.ByteCount + (2 * sizeof(int)):
                 (int process, int thread) = (MemoryMarshal.Read<int>(record[PerfRecordHeader.ByteCount..]), MemoryMarshal.Read<int>(record[(PerfRecordHeader.ByteCount + sizeof(int))..]));
                 if (SeesAll || Random.Shared.NextDouble() * Interval < InheritedInterval)
-                    moments.Add(new(process, thread, Machine.OnlineCpus[cpu], SeesAll ? intervals[cpu] : Math.Max(Interval, InheritedInterval)));
+                    moments.Add(new(process, thread, cpu.Number, SeesAll ? cpu.Interval : Math.Max(Interval, InheritedInterval)));
                 if (SeesAll)
                     SetAnew(cpu);
                 break;
@@ -181,23 +254,10 @@ internal sealed unsafe class CpuClock : IDisposable
     }
 
     /// <summary>The time to the next strike is drawn at random, so that nothing periodic is met in step; no less than half the mean, or an idle CPU's clock would strike in vain all the time.</summary>
-    private void SetAnew(int cpu)
+    private void SetAnew(Cpu cpu)
     {
-        intervals[cpu] = Interval;
-        ulong period = (ulong)(Interval * (0.5 + Random.Shared.NextDouble()));
-        owners[cpu].SetPeriod(period);
-    }
-
-    private static int[] Threads(int processId)
-    {
-        try
-        {
-            return [.. Directory.EnumerateDirectories($"/proc/{processId}/task").Select(folder => int.Parse(Path.GetFileName(folder), CultureInfo.InvariantCulture))];
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return [];
-        }
+        cpu.Interval = Interval;
+        cpu.Owner.SetPeriod((ulong)(Interval * (0.5 + Random.Shared.NextDouble())));
     }
 }
 

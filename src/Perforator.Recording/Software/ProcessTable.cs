@@ -21,21 +21,16 @@ internal sealed class ProcessTable(IRecordingTargets targets, Lowering lowering,
     /// <summary>A process that is about to be followed; null when it is not wanted or has ended.</summary>
     public TargetProcess? Find(int processId)
     {
-        if (processes.TryGetValue(processId, out TargetProcess? process))
-        {
-            if (process is not null)
-                process.LastMet = ++met;
-            return process;
-        }
-        bool isChild = children.Remove(processId);
-        if (processId > 0 && ProcessIdentity.WithParent(processId) is (ProcessIdentity identity, int parent) && targets.Wants(processId, isChild))
-        {
-            process = new TargetProcess(identity, parent == Environment.ProcessId, lowering);
+        if (Know(processId) is not { } process)
+            return null;
+        process.LastMet = ++met;
+        if (!process.IsReady)
             _ = process.ReportMappings(sink);
-        }
-        processes[processId] = process;
         return process;
     }
+
+    /// <summary>A process is there, which need not run.</summary>
+    public void Announce(int processId) => Know(processId)?.Announce(sink);
 
     /// <inheritdoc/>
     public void OnFork(int processId, int parentProcessId)
@@ -78,12 +73,12 @@ internal sealed class ProcessTable(IRecordingTargets targets, Lowering lowering,
     /// <summary>Forgets processes that have ended, and the code of those not met for longest where there is too much of it.</summary>
     public void Sweep()
     {
-        if (processes.Values.Sum(static process => process?.Code.Bytes ?? 0) is var bytes && bytes > maxCodeBytes)
-            foreach (TargetProcess process in processes.Values.OfType<TargetProcess>().Where(static p => p.Code.Bytes != 0).OrderBy(static p => p.LastMet).ToArray())
+        if (processes.Values.Sum(static process => process?.CodeBytes ?? 0) is var bytes && bytes > maxCodeBytes)
+            foreach (TargetProcess process in processes.Values.OfType<TargetProcess>().Where(static p => p.CodeBytes != 0).OrderBy(static p => p.LastMet).ToArray())
             {
                 if (bytes <= maxCodeBytes / 2)
                     break;
-                bytes -= process.Code.Bytes;
+                bytes -= process.CodeBytes;
                 process.Code.Clear();
             }
         foreach (int id in ending.ToArray())
@@ -100,6 +95,16 @@ internal sealed class ProcessTable(IRecordingTargets targets, Lowering lowering,
         foreach (TargetProcess? process in processes.Values)
             process?.Dispose();
         processes.Clear();
+    }
+
+    private TargetProcess? Know(int processId)
+    {
+        if (processes.TryGetValue(processId, out TargetProcess? process))
+            return process;
+        bool isChild = children.Remove(processId);
+        if (processId > 0 && ProcessIdentity.WithParent(processId) is (ProcessIdentity identity, int parent) && targets.Wants(processId, isChild))
+            process = new TargetProcess(identity, parent == Environment.ProcessId, lowering);
+        return processes[processId] = process;
     }
 
     private void Forget(int processId)

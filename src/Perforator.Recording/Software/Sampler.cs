@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using Perforator.Branches;
 using Perforator.Recording.Interpreter;
+using Perforator.Recording.Processes;
 using static Perforator.Recording.Syscalls;
 
 namespace Perforator.Recording.Software;
@@ -13,12 +14,12 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
     public const string AlreadyTraced = "threads not recorded: another tracer (debugger, strace) has them, or ptrace is not permitted (perforator doctor tells)";
     public const string NoSignal = "threads not recorded: they block every signal that could meet them unnoticed, or run as another user (record as root)";
     public const string NotX64 = "threads not recorded: they run 32-bit code";
-    public const string NotMet = "moments without a sample: the thread fell asleep before it was met in user mode";
+    public const string NotMet = "moments without a sample: the thread fell asleep, or had to wait for a CPU, before it was met in user mode";
     public const string Ended = "moments without a sample: the thread ended before it was met";
     public const string HeldUp = "samples dropped: the recorder was held up, and the thread was let go meanwhile";
     public const string OtherStop = "moments without a sample: the thread stopped for a signal of its own";
     public const string Diverged = "samples dropped: the thread took another path than the interpreter (memory shared with other threads or devices)";
-    public const string Unreadable = "samples cut short at memory that cannot be read";
+    public const string Unreadable = "samples cut short at memory that is not there (the thread is about to wait for it) or cannot be read";
     public const string MadeAtRunTime = "samples cut short at code made at run time (JIT), which no file's profile has";
     public const string OutOfTime = "samples cut short by the time bound of a stop (what there is of them counts for more)";
     public const string Executed = "samples dropped: their process executed another program or ended before its mappings were known";
@@ -57,17 +58,21 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
     /// </summary>
     public bool HoldsSleeper { get; private set; }
 
+    /// <summary>Whether a thread could not be met as it waited for a CPU, since this was last set to false.</summary>
+    public bool HasMetCrowd { get; set; }
+
     /// <summary>What was recorded until now.</summary>
     public RecorderStatistics Statistics { get; private set; } = new(0, 0, TimeSpan.Zero);
 
     /// <summary>Takes a sample, if the thread can be met.</summary>
+    /// <param name="isCrowded">Whether more threads want to run than there are CPUs.</param>
     /// <param name="lost">The time that its thread stood still for it.</param>
     /// <returns>Branches recorded.</returns>
-    public int Take(in Moment moment, TargetProcess process, out TimeSpan lost)
+    public int Take(in Moment moment, TargetProcess process, bool isCrowded, out TimeSpan lost)
     {
         int recorded = 0;
         stopped = TimeSpan.Zero;
-        if (Seize(moment, process) is { } thread)
+        if (Seize(moment, process, isCrowded) is { } thread)
         {
             bool isFollowed;
             using (thread)
@@ -102,7 +107,7 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
         follower.Dispose();
     }
 
-    private TracedThread? Seize(in Moment moment, TargetProcess process)
+    private TracedThread? Seize(in Moment moment, TargetProcess process, bool isCrowded)
     {
         ReadOnlySpan<byte> read = ReadStatus(moment);
         int signal = QuietSignal.Of(read);
@@ -117,7 +122,8 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
             _ = guard.Release();
         if (thread is null && error == EPERM)
             sink.OnLost(AlreadyTraced, 1);
-        needsThisCpu = sched_getcpu() == moment.Cpu;
+        // On a CPU that many want, a thread that sleeps is back sooner than one that yields.
+        needsThisCpu = isCrowded || sched_getcpu() == moment.Cpu;
         return thread;
     }
 
@@ -145,7 +151,10 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
         {
             _ = guard.Release();
             if (met == WaitResult.StillRunning)
+            {
                 sink.OnLost(NotMet, 1);
+                HasMetCrowd |= ProcessIdentity.StateOf(thread.ThreadId) == 'R';
+            }
             HoldsSleeper = met == WaitResult.StillRunning;
             return false;
         }

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 using Perforator.Branches;
+using Perforator.Recording.PerfEvents;
 using Perforator.Recording.Processes;
 using static Perforator.Recording.Syscalls;
 
@@ -52,10 +53,16 @@ public sealed class SoftwareRecorder : IBranchRecorder
     {
         SilenceStopSignals();
         Pacer pacer = new(options.MaxOverhead, options.BranchesPerSecond);
-        using CpuClock clock = new(pacer.Interval);
+        using CpuClock clock = new(pacer.Interval, LinuxKernel.Instance);
         using Sampler sampler = new(options, sink, pacer.Interval);
         using ProcessTable processes = new(targets, sampler.Follower.Lowering, sink, options.Budget.CodeBytes);
         Recording recording = new(this, sink, sampler, processes, clock, pacer, stop);
+        // Ctrl-Z: this process stops once it holds nobody.
+        using PosixSignalRegistration pause = PosixSignalRegistration.Create((PosixSignal)SIGTSTP, signal =>
+        {
+            signal.Cancel = true;
+            recording.IsToPause = true;
+        });
         OnThreadOfItsOwn(() => Rehearsal.Run(options));
         // What a tracing OS thread still traces when it ends is let go by the kernel, wherever it is, and not woken.
         do
@@ -110,16 +117,23 @@ public sealed class SoftwareRecorder : IBranchRecorder
     private sealed class Recording(SoftwareRecorder recorder, IBranchSink sink, Sampler sampler, ProcessTable processes, CpuClock clock, Pacer pacer, CancellationToken stop)
     {
         private readonly HashSet<int> watched = [];
+        private readonly Seat seat = new(AllowedCpus());
         private long refreshed;
         private TimeSpan refreshTook;
+        private int missedCpus;
+        private bool isToPause;
         private TargetProcess? last;
 
         public bool IsOver { get; private set; }
+
+        /// <summary>Whether the whole process is to stop until SIGCONT.</summary>
+        public bool IsToPause { get => Volatile.Read(ref isToPause); set => Volatile.Write(ref isToPause, value); }
 
         /// <summary>Records until it is over, or until this OS thread must end.</summary>
         public void Continue()
         {
             Urgency.Ask();
+            seat.Enter();
             sampler.Enter();
             try
             {
@@ -135,12 +149,23 @@ public sealed class SoftwareRecorder : IBranchRecorder
         {
             while (!stop.IsCancellationRequested && Refresh())
             {
-                clock.Interval = pacer.Interval / recorder.options.Budget.Share;
+                if (IsToPause)
+                {
+                    IsToPause = false;
+                    _ = kill(Environment.ProcessId, SIGSTOP);
+                    // What ran meanwhile is not what runs now.
+                    _ = clock.Read(processes);
+                }
+                seat.Choose(sampler.HasMetCrowd);
+                sampler.HasMetCrowd = false;
+                clock.Interval = pacer.Interval / recorder.options.Budget.Share / seat.Thinning;
                 clock.Wait(last?.Code.HasUnexplored == true ? 1 : Round);
                 IReadOnlyList<Moment> moments = clock.Read(processes);
                 foreach (Moment moment in moments)
                 {
-                    Take(moment);
+                    if (moment.Cpu == seat.Cpu)
+                        continue;
+                    Take(moment with { Interval = moment.Interval * seat.Thinning });
                     if (sampler.HoldsSleeper)
                         return;
                 }
@@ -158,7 +183,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
             if (stop.IsCancellationRequested || !IsTaken(share) || processes.Find(moment.ProcessId) is not { } process
                 || (share is null && !IsTaken(recorder.targets.ShareOf(moment.ProcessId))))
                 return;
-            int branches = sampler.Take(moment, process, out TimeSpan lost);
+            int branches = sampler.Take(moment, process, seat.Cpu is not null, out TimeSpan lost);
             pacer.Charge(lost, branches);
             last = process;
             Volatile.Write(ref recorder.statistics, sampler.Statistics);
@@ -173,6 +198,16 @@ public sealed class SoftwareRecorder : IBranchRecorder
                 last.Code.Explore();
         }
 
+        private void FollowCpus()
+        {
+            if (clock.FollowCpus() is { Count: > 0 } come)
+                foreach (int id in watched)
+                    _ = clock.Watch(id, come);
+            if (clock.MissedCpus > missedCpus)
+                sink.OnLost(PerfEventRings.CpuNotRecorded, (ulong)(clock.MissedCpus - missedCpus));
+            missedCpus = clock.MissedCpus;
+        }
+
         /// <returns>False when all targets have ended.</returns>
         private bool Refresh()
         {
@@ -180,6 +215,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
             if (refreshed != 0 && Stopwatch.GetElapsedTime(refreshed) < (wait > RefreshInterval ? wait : RefreshInterval))
                 return true;
             long begin = Stopwatch.GetTimestamp();
+            FollowCpus();
             IReadOnlySet<int>? wanted = recorder.targets.Refresh();
             foreach (int id in wanted ?? new HashSet<int>())
             {
@@ -189,7 +225,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
                 if (!clock.SeesAll && (ProcessIdentity.ParentOf(id) is not { } parent || !watched.Contains(parent) || refreshed == 0) && clock.Watch(id) is not 0 and int unseen)
                     sink.OnLost(Unseen, (ulong)unseen);
                 if (refreshed == 0)
-                    _ = processes.Find(id);
+                    processes.Announce(id);
             }
             watched.IntersectWith(wanted ?? new HashSet<int>());
             refreshTook = refreshed == 0 ? TimeSpan.Zero : Stopwatch.GetElapsedTime(begin);

@@ -8,6 +8,7 @@ namespace Perforator.Recording.Software;
 internal sealed class TargetProcess(ProcessIdentity identity, bool isOurChild, Lowering lowering) : IDisposable
 {
     private HashSet<Mapping> reported = [];
+    private BlockCache? code;
 
     public int Id => identity.Id;
 
@@ -21,10 +22,16 @@ internal sealed class TargetProcess(ProcessIdentity identity, bool isOurChild, L
     public long LastMet { get; set; }
 
     /// <summary>Its decoded code.</summary>
-    public BlockCache Code { get; } = new(identity.Id, lowering);
+    public BlockCache Code => code ??= new BlockCache(identity.Id, lowering);
+
+    /// <summary>What that takes, about.</summary>
+    public long CodeBytes => code?.Bytes ?? 0;
 
     /// <summary>The pages it touches.</summary>
     public PageHistory Pages { get; } = new();
+
+    /// <summary>Whether it can be followed: <see cref="ReportMappings"/> was called.</summary>
+    public bool IsReady => code is not null;
 
     /// <summary>Whether the sink knows any of its mappings.</summary>
     public bool IsReported => reported.Count > 0;
@@ -51,6 +58,16 @@ internal sealed class TargetProcess(ProcessIdentity identity, bool isOurChild, L
     {
         IReadOnlyList<ProcessMap> maps = ProcessMap.Load(Id);
         Code.SetMappings(maps);
+        return Report(maps, sink);
+    }
+
+    /// <summary>Tells the sink of a process that need not ever run: nothing else is kept of it.</summary>
+    public void Announce(IBranchSink sink) => _ = Report(ProcessMap.Load(Id), sink);
+
+    public void Dispose() => code?.Dispose();
+
+    private bool Report(IReadOnlyList<ProcessMap> maps, IBranchSink sink)
+    {
         HashSet<Mapping> now = [.. maps.Where(map => map.IsExecutable && map.Path.Length > 0).Select(map => map.ToMapping(Id))];
         if (now.Count == 0)
             return true;
@@ -66,6 +83,4 @@ internal sealed class TargetProcess(ProcessIdentity identity, bool isOurChild, L
         reported = now;
         return executed;
     }
-
-    public void Dispose() => Code.Dispose();
 }

@@ -103,6 +103,7 @@ public sealed unsafe class MemorySnapshotTests : IDisposable
     {
         const int Pages = 1100;
         byte* many = (byte*)Syscalls.Mmap(0, Pages * MemorySnapshot.PageSize, ReadWrite, PrivateAnonymous, -1, 0);
+        new Span<byte>(many, Pages * MemorySnapshot.PageSize).Fill(1);
         snapshot.Begin(Environment.ProcessId, SharedKernelPages.None);
         Assert.Throws<UnreadableMemoryException>(() =>
         {
@@ -111,5 +112,22 @@ public sealed unsafe class MemorySnapshotTests : IDisposable
         });
         Assert.Equal(1024, snapshot.PageNumbers.Count);
         _ = Syscalls.Munmap((nint)many, Pages * MemorySnapshot.PageSize);
+    }
+
+    /// <summary>To ask for it would be to wait for whoever provides it.</summary>
+    [Fact]
+    public void A_page_that_is_not_in_memory_is_not_read_even_when_it_was_announced()
+    {
+        byte* two = (byte*)Syscalls.Mmap(0, 2 * MemorySnapshot.PageSize, ReadWrite, PrivateAnonymous, -1, 0);
+        two[0] = 5;
+        ulong absent = (ulong)two + MemorySnapshot.PageSize;
+        snapshot.Begin(Environment.ProcessId, SharedKernelPages.None);
+        snapshot.Expect(absent);
+        Assert.Equal(5, snapshot.Read<byte>((ulong)two));
+        Assert.Throws<UnreadableMemoryException>(() => snapshot.Read<byte>(absent));
+        Assert.False(PageTable.Has(Environment.ProcessId, absent >> MemorySnapshot.PageShift));
+        two[MemorySnapshot.PageSize] = 6;
+        Assert.Equal(6, snapshot.Read<byte>(absent));
+        _ = Syscalls.Munmap((nint)two, 2 * MemorySnapshot.PageSize);
     }
 }

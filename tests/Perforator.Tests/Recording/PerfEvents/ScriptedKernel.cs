@@ -75,6 +75,9 @@ internal sealed unsafe class ScriptedKernel : IKernel, IDisposable
 
     public TimeSpan ThreadCpuTime { get; set; }
 
+    /// <summary>How many descriptors each wait was for.</summary>
+    public List<int> Polled { get; } = [];
+
     /// <summary>The CPU that the probe was moved to.</summary>
     public int? Pinned { get; private set; }
 
@@ -223,11 +226,16 @@ internal sealed unsafe class ScriptedKernel : IKernel, IDisposable
             own.Remove(closed);
     }
 
-    /// <summary>Lets the next step of the script happen; at its end the recorder's time runs on.</summary>
+    /// <summary>Lets the next step of the script happen; at its end the recorder's time runs on. Of an event that has ended with its CPU there is nothing to wait for (perf_poll).</summary>
     public int Poll(Span<Syscalls.PollFd> fds, int milliseconds)
     {
-        foreach (Syscalls.PollFd fd in fds)
+        Polled.Add(fds.Length);
+        foreach (ref Syscalls.PollFd fd in fds)
+        {
             Assert.Contains(fd.Fd, events.Keys);
+            if (!Online.Contains(events[fd.Fd].Cpu) && events[fd.Fd].Target == -1)
+                fd.Returned = Syscalls.POLLHUP;
+        }
         if (steps.TryDequeue(out Action? step))
             step();
         else
@@ -277,6 +285,8 @@ internal sealed unsafe class ScriptedKernel : IKernel, IDisposable
 
     private byte[] Sample(Event e, int process, int thread, ulong[] stack)
     {
+        if (e.Attributes.SampleType == PerfSampleType.PERF_SAMPLE_TID)
+            return new RecordBytes(PerfRecordType.PERF_RECORD_SAMPLE, PerfRecordMisc.PERF_RECORD_MISC_USER).U32((uint)process, (uint)thread).ToArray();
         RecordBytes record = new RecordBytes(PerfRecordType.PERF_RECORD_SAMPLE, PerfRecordMisc.PERF_RECORD_MISC_USER)
             .U64(0x40).U32((uint)process, (uint)thread).U64(time).U64((ulong)Math.Max(0, e.Cpu)).U64(e.Period);
         return (e.Attributes.Has(PerfSampleType.PERF_SAMPLE_BRANCH_STACK) ? record.U64((ulong)stack.Length / 3).U64(stack) : record).ToArray();

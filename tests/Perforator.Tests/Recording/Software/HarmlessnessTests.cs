@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using Perforator.Recording.Processes;
 using Perforator.Recording.Software;
 using Perforator.Tests.Infrastructure;
 
@@ -91,7 +90,7 @@ public sealed class HarmlessnessTests : IClassFixture<HarmlessnessTests.Binary>
     public void The_recorder_copes_with_what_a_target_executes(string mode)
     {
         using Target target = new(program, mode);
-        RecordedBranches recorded = Record(new ProcessTreeTargets([target.Id]), r => r.Samples >= 300);
+        RecordedBranches recorded = RecordedBranches.Record(target.Id, r => r.Samples >= 300);
 
         Assert.True(recorded.Samples >= 300, $"{recorded.Samples} samples");
         Assert.Equal(0, recorded.UnknownAddresses);
@@ -104,9 +103,9 @@ public sealed class HarmlessnessTests : IClassFixture<HarmlessnessTests.Binary>
     {
         const int Processes = 60, Rounds = 700;
         using Target many = new(program, "many", Processes.ToString(CultureInfo.InvariantCulture), Rounds.ToString(CultureInfo.InvariantCulture));
-        RecordedBranches inMany = Record(new ProcessTreeTargets([many.Id]), _ => false, many.CloseInput);
+        RecordedBranches inMany = RecordedBranches.Record(many.Id, _ => false, many.CloseInput);
         using Target one = new(program, "many", "1", (Processes * Rounds).ToString(CultureInfo.InvariantCulture));
-        RecordedBranches inOne = Record(new ProcessTreeTargets([one.Id]), _ => false, one.CloseInput);
+        RecordedBranches inOne = RecordedBranches.Record(one.Id, _ => false, one.CloseInput);
 
         Assert.True(inMany.Processes.Count > Processes / 3, $"{inMany.Processes.Count} processes of {Processes}: {string.Join(", ", inMany.Losses.ByReason)}");
         // Chance alone, of some hundred moments each on a busy machine, makes a fifth of difference.
@@ -117,7 +116,7 @@ public sealed class HarmlessnessTests : IClassFixture<HarmlessnessTests.Binary>
     public void Children_that_lost_their_parents_are_recorded()
     {
         using Target target = new(program, "daemon");
-        RecordedBranches recorded = Record(new ProcessTreeTargets([target.Id]), r => r.Processes.Count >= 3);
+        RecordedBranches recorded = RecordedBranches.Record(target.Id, r => r.Processes.Count >= 3);
 
         Assert.True(recorded.Processes.Count >= 3, $"{recorded.Processes.Count} processes");
         Assert.StartsWith("ok", target.Finish(), StringComparison.Ordinal);
@@ -140,25 +139,6 @@ public sealed class HarmlessnessTests : IClassFixture<HarmlessnessTests.Binary>
         // Looking at each of them takes a fifth of a CPU, ten times as much.
         Assert.True(used < TimeSpan.FromSeconds(0.2), $"{used.TotalSeconds:F2} s of CPU time in 2 s");
         Assert.StartsWith("ok", target.Finish(), StringComparison.Ordinal);
-    }
-
-    /// <summary>Records as densely as can be until the sink has seen enough or the targets have ended, or for a minute.</summary>
-    private static RecordedBranches Record(ProcessTreeTargets targets, Func<RecordedBranches, bool> enough, Action? begun = null)
-    {
-        using CancellationTokenSource stop = new(TimeSpan.FromMinutes(1));
-        RecordedBranches? recorded = null;
-        recorded = new()
-        {
-            Mapped = begun,
-            Sampled = () =>
-            {
-                if (enough(recorded!))
-                    stop.Cancel();
-            },
-        };
-        using SoftwareRecorder recorder = new(targets, new SoftwareRecorderOptions { MaxOverhead = 1 });
-        recorder.Run(recorded, stop.Token);
-        return recorded;
     }
 
     private static long Slices(int processId) => long.Parse(File.ReadAllText($"/proc/{processId}/schedstat").Split(' ')[2], CultureInfo.InvariantCulture);

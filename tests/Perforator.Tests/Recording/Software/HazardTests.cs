@@ -44,7 +44,7 @@ public sealed class HazardTests : IClassFixture<HazardTests.Binary>
     public void The_target_works_rightly_while_it_is_recorded(string mode, int samples = 100)
     {
         using Target target = new(program, mode);
-        RecordedBranches recorded = Record(target, r => r.Samples >= samples);
+        RecordedBranches recorded = RecordedBranches.Record(target.Id, r => r.Samples >= samples);
 
         Assert.True(recorded.Branches > 0, "nothing was recorded");
         // Code made at run time is in no file's mapping.
@@ -61,7 +61,7 @@ public sealed class HazardTests : IClassFixture<HazardTests.Binary>
     public void No_system_call_of_the_target_comes_back_early(string mode, int samples)
     {
         using Target target = new(program, mode);
-        RecordedBranches recorded = Record(target, r => r.Samples >= samples);
+        RecordedBranches recorded = RecordedBranches.Record(target.Id, r => r.Samples >= samples);
 
         Assert.True(recorded.Branches > 0, "nothing was recorded");
         Assert.StartsWith("ok, interrupted 0", target.Finish(), StringComparison.Ordinal);
@@ -184,22 +184,38 @@ public sealed class HazardTests : IClassFixture<HazardTests.Binary>
         Assert.StartsWith("ok", target.Finish(), StringComparison.Ordinal);
     }
 
-    /// <summary>Records as densely as can be until the sink has seen enough, or for a minute.</summary>
-    private static RecordedBranches Record(Target target, Func<RecordedBranches, bool> enough)
+    /// <summary>SIGTSTP (Ctrl-Z) waits until the recorder holds nobody; SIGSTOP cannot, but what it holds then goes on with it.</summary>
+    [Fact]
+    public void A_recorder_that_is_stopped_and_continued_leaves_the_target_running_rightly()
     {
-        using CancellationTokenSource stop = new(TimeSpan.FromMinutes(1));
-        RecordedBranches? recorded = null;
-        recorded = new()
+        using Target target = new(program, "plain");
+        using TemporaryFolder folder = new();
+        LaunchedProcess recorder = LaunchedProcess.Start(
+            ["sh", "-c", "exec \"$@\" >/dev/null 2>&1", "sh", Tool.Perforator, "record", "--source", "software", "--max-overhead", "100%", "-p",
+                target.Id.ToString(CultureInfo.InvariantCulture), "-o", folder["branches"]]);
+        for (long begin = Stopwatch.GetTimestamp(); target.TracerPid() == 0 && Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(20);)
         {
-            Happened = () =>
-            {
-                if (enough(recorded!))
-                    stop.Cancel();
-            },
-        };
-        using SoftwareRecorder recorder = new(new ProcessTreeTargets([target.Id]), new SoftwareRecorderOptions { MaxOverhead = 1 });
-        recorder.Run(recorded, stop.Token);
-        return recorded;
+        }
+        int heldStopped = 0;
+        for (int i = 0; i < 40; i++)
+        {
+            bool waits = i % 2 == 0;
+            recorder.Signal(waits ? SIGTSTP : SIGSTOP);
+            for (long begin = Stopwatch.GetTimestamp(); ProcessIdentity.StateOf(recorder.Id) != 'T' && Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(20);)
+                Thread.Sleep(1);
+            Assert.Equal('T', ProcessIdentity.StateOf(recorder.Id));
+            if (waits)
+                Assert.Equal((0, 'R'), (target.TracerPid(), target.State()));
+            else
+                heldStopped += target.State() == 't' ? 1 : 0;
+            recorder.Signal(SIGCONT);
+            Thread.Sleep(10);
+        }
+        recorder.Signal(SIGTERM);
+        Assert.Equal(0, recorder.WaitForExit(TimeSpan.FromSeconds(20)));
+        Assert.True(heldStopped < 20, "each stop of the recorder met one of its target");
+        Assert.Equal(0, target.TracerPid());
+        Assert.StartsWith("ok", target.Finish(), StringComparison.Ordinal);
     }
 
     private static void WaitForState(Target target, char state)

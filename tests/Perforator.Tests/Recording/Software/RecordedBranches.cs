@@ -1,10 +1,32 @@
 using Perforator.Branches;
+using Perforator.Recording.Processes;
+using Perforator.Recording.Software;
 
 namespace Perforator.Tests.Recording.Software;
 
 /// <summary>A sink that keeps the mappings and counts branches as (file, offset of from, offset of to).</summary>
 internal sealed class RecordedBranches : IBranchSink
 {
+    /// <summary>Records as densely as can be until enough has happened or the targets have ended, or for a minute.</summary>
+    /// <param name="begun">Called for every mapping.</param>
+    public static RecordedBranches Record(int processId, Func<RecordedBranches, bool> enough, Action? begun = null)
+    {
+        using CancellationTokenSource stop = new(TimeSpan.FromMinutes(1));
+        RecordedBranches? recorded = null;
+        recorded = new()
+        {
+            Mapped = begun,
+            Happened = () =>
+            {
+                if (enough(recorded!))
+                    stop.Cancel();
+            },
+        };
+        using SoftwareRecorder recorder = new(new ProcessTreeTargets([processId]), new SoftwareRecorderOptions { MaxOverhead = 1 });
+        recorder.Run(recorded, stop.Token);
+        return recorded;
+    }
+
     private readonly List<Mapping> mappings = [];
 
     public Dictionary<(ulong From, ulong To), long> Counts { get; } = [];
@@ -17,6 +39,12 @@ internal sealed class RecordedBranches : IBranchSink
 
     /// <summary>The processes that samples were of.</summary>
     public HashSet<int> Processes { get; } = [];
+
+    /// <summary>The threads that samples were of.</summary>
+    public HashSet<int> Threads { get; } = [];
+
+    /// <summary>The files that samples end in, by process.</summary>
+    public HashSet<(int ProcessId, string Path)> Files { get; } = [];
 
     public long Branches => Counts.Values.Sum();
 
@@ -51,6 +79,9 @@ internal sealed class RecordedBranches : IBranchSink
     {
         Samples++;
         Processes.Add(sample.ProcessId);
+        Threads.Add(sample.ThreadId);
+        if (MappingOf(sample.ProcessId, sample.Stack[0].To) is { } mapping)
+            Files.Add((sample.ProcessId, mapping.Path));
         foreach (BranchEntry entry in sample.Stack)
         {
             Counts[(entry.From.Value, entry.To.Value)] = Counts.GetValueOrDefault((entry.From.Value, entry.To.Value)) + 1;
