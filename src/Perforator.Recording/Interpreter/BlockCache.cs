@@ -1,27 +1,25 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using Iced.Intel;
 using Perforator.Recording.Processes;
 
 namespace Perforator.Recording.Interpreter;
 
 /// <summary>Decoded and lowered blocks of one process, by runtime address.</summary>
-/// <param name="lowering">Shared by all processes.</param>
+/// <param name="translator">Shared by all processes.</param>
 /// <param name="longestBlock">Instructions in a block at most; 1 makes every instruction its own block, for comparing with a real CPU.</param>
-/// <param name="translateAtOnce">Blocks get native code before they are executed at all, for comparing with a real CPU.</param>
-internal sealed unsafe class BlockCache(int processId, Lowering lowering, int longestBlock = 64, bool translateAtOnce = false) : IDisposable
+internal sealed unsafe class BlockCache(int processId, Translator translator, int longestBlock = 64) : IDisposable
 {
-    /// <summary>A block executed so often is worth native code.</summary>
-    public const int HotExecutions = 8;
-
     private const int LongestInstruction = 15;
     private const int DirectSlots = 4096;
 
-    /// <summary>Ops kept before the cache starts anew, some 20 MB.</summary>
-    private const int MaxOps = 200_000;
+    /// <summary>Instructions kept before the cache starts anew, some 25 MB.</summary>
+    private const int MaxInstructions = 200_000;
 
-    /// <summary>Code is decoded ahead of its execution up to so many blocks from code that was executed, and up to so many ops in all.</summary>
-    private const int ExploredDepth = 16, MaxExploredOps = MaxOps / 2;
+    /// <summary>Code is decoded ahead of its execution up to so many blocks from code that was executed, and up to so many instructions in all.</summary>
+    private const int ExploredDepth = 16, MaxExplored = MaxInstructions / 2;
+
+    /// <summary>About what a block takes besides its native code.</summary>
+    private const int BlockBytes = 256;
 
     private const int MaxCodePages = 1024;
 
@@ -29,17 +27,15 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
     private const ulong NoAddress = 1UL << 63;
 
     private readonly Block?[] direct = new Block?[DirectSlots];
-    private readonly Dictionary<ulong, Block> blocks = [];
+    private readonly Dictionary<ulong, Block> blocks = [], alone = [];
     /// <summary>By page number: to read code block by block would cost a system call for each.</summary>
     private readonly Dictionary<ulong, byte[]> codePages = [];
     private readonly byte[] code = new byte[LongestInstruction * 64];
-    private readonly Op[] scratch = new Op[longestBlock + 1];
     private readonly Queue<(ulong Address, int Depth)> unexplored = [];
-    private readonly Queue<Block> untranslated = [];
-    private readonly Instruction[] instructions = new Instruction[longestBlock];
-    private BlockTranslator? translator;
+    private readonly List<int> chunks = [];
+    private int usedOfChunk;
     private ProcessMap[] stable = [], executable = [];
-    private int ops;
+    private int instructions;
 
     /// <summary>Pages the kernel shares with this process, as its mappings show them.</summary>
     public SharedKernelPages KernelPages { get; private set; } = SharedKernelPages.None;
@@ -58,47 +54,47 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
     /// <summary>Whether an address is in none of the executable mappings that were taken over.</summary>
     public bool IsUnknown(ulong address) => !Array.Exists(executable, map => address >= map.Start.Value && address < map.End.Value);
 
-    /// <summary>The block at the CPU's instruction pointer, decoded at need.</summary>
+    /// <summary>The block at an address, decoded at need.</summary>
     /// <exception cref="UnreadableMemoryException">There is no code in a file's mapping: code made at run time may change at any time.</exception>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public Block Find(Cpu cpu)
+    public Block Find(ulong address)
     {
-        ulong address = cpu.InstructionPointer;
         ref Block? slot = ref direct[(int)((address ^ (address >> 12)) & (DirectSlots - 1))];
         if (slot is { } hit && hit.Address == address)
             return hit;
-        if (blocks.TryGetValue(address, out Block? block))
-        {
-            return slot = block;
-        }
-        block = Decode(address, ExploredDepth);
-        blocks.Add(address, block);
-        if (translateAtOnce)
-            Translate(block);
+        if (!blocks.TryGetValue(address, out Block? block))
+            blocks.Add(address, block = Decode(address, ExploredDepth));
         return slot = block;
     }
 
-    /// <summary>What it takes, about: an op and its share of a block are some 100 bytes.</summary>
-    public long Bytes => (ops * 100L) + (codePages.Count * (long)MemorySnapshot.PageSize);
+    /// <summary>A block of one instruction of another's native code, which takes its memory operand from where <see cref="CpuState.Resume"/> says.</summary>
+    public Block Alone(Block block, int index)
+    {
+        ulong address = block.Address;
+        Decoder decoder = Decoder.Create(64, new ByteArrayCodeReader(code, 0, ReadCode(address)), address);
+        for (int i = 0; i < index; i++)
+            address = decoder.Decode().NextIP;
+        if (!alone.TryGetValue(address, out Block? found))
+        {
+            translator.Begin();
+            Instruction instruction = decoder.Decode();
+            _ = NativeInstruction.TryMake(instruction, out NativeInstruction native) && translator.TryAdd(native);
+            found = Keep(address, 1, Lowering.Nothing(instruction.NextIP), null, alone: true);
+            alone.Add(address, found);
+        }
+        return found;
+    }
 
-    /// <summary>Has a block translated as soon as nobody waits for it.</summary>
-    public void IsHot(Block block) => untranslated.Enqueue(block);
+    /// <summary>What it takes, about.</summary>
+    public long Bytes => (chunks.Count * (long)ExecutableMemory.ChunkSize) + ((blocks.Count + alone.Count) * (long)BlockBytes) + (codePages.Count * (long)MemorySnapshot.PageSize);
 
-    /// <summary>Whether there is code to get to know: decoded code that is often executed, or such as may be executed next and is not decoded yet.</summary>
-    public bool HasUnexplored => untranslated.Count > 0 || unexplored.Count > 0;
+    /// <summary>Whether there is code to get to know: such as may be executed next and is not decoded yet.</summary>
+    public bool HasUnexplored => unexplored.Count > 0;
 
-    /// <summary>
-    /// Translates a block or decodes one ahead of its execution, between stops: what a thread meets while it stands still should be known.
-    /// </summary>
+    /// <summary>Decodes a block ahead of its execution, between stops: what a thread meets while it stands still should be known.</summary>
     public void Explore()
     {
-        if (untranslated.TryDequeue(out Block? hot))
-        {
-            if (blocks.TryGetValue(hot.Address, out Block? known) && known == hot)
-                Translate(hot);
-            return;
-        }
-        if (!unexplored.TryDequeue(out (ulong Address, int Depth) next) || blocks.ContainsKey(next.Address) || ops > MaxExploredOps)
+        if (!unexplored.TryDequeue(out (ulong Address, int Depth) next) || blocks.ContainsKey(next.Address) || instructions > MaxExplored)
             return;
         try
         {
@@ -110,62 +106,74 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
         }
     }
 
-    public void Dispose()
-    {
-        Clear();
-        translator?.Dispose();
-    }
+    public void Dispose() => Clear();
 
     /// <param name="depth">How many blocks further to explore from here.</param>
     private Block Decode(ulong address, int depth)
     {
-        if (!IsStable(address, address))
+        if (!IsStable(address))
             throw new UnreadableMemoryException(address, isCode: true);
-        if (ops > MaxOps)
+        if (instructions > MaxInstructions)
             Clear();
-        int length = ReadCode(address);
+        int length = ReadCode(address), count = 0;
         Decoder decoder = Decoder.Create(64, new ByteArrayCodeReader(code, 0, length), address);
-        int count = 0, instructions = 0;
-        bool closed = false;
-        fixed (Op* lowered = scratch)
+        translator.Begin();
+        Instruction instruction = default;
+        Op? close = null;
+        while (close is null && count < longestBlock)
         {
-            Instruction last = default;
-            while (!closed && instructions < longestBlock)
-            {
-                decoder.Decode(out Instruction instruction);
-                if (instruction.IsInvalid && length - (int)(instruction.IP - address) < LongestInstruction)
-                {
-                    // The bytes ran out, not the encoding.
-                    if (count == 0)
-                        throw new UnreadableMemoryException(address);
-                    break;
-                }
-                closed = lowering.Lower(instruction, lowered + count);
-                last = instruction;
-                count++;
-                instructions++;
-            }
-            if (!closed)
-            {
-                lowered[count] = new Op { Execute = &BranchOps.FallThrough, LeavesFlags = true, Next = lowered[count - 1].Next, InstructionPointer = lowered[count - 1].Next };
-                count++;
-            }
-            Op* kept = (Op*)NativeMemory.Alloc((nuint)count, (nuint)sizeof(Op));
-            new ReadOnlySpan<Op>(lowered, count).CopyTo(new Span<Op>(kept, count));
-            ops += count;
-            if (depth > 0)
-                QueueSuccessors(last, depth - 1);
-            return new Block
-            {
-                Address = address,
-                Ops = kept,
-                OpCount = count,
-                InstructionCount = instructions,
-                LastInstruction = kept[count - 1].InstructionPointer,
-                Target = kept[count - 1].Immediate,
-                FallThrough = kept[count - 1].Next,
-            };
+            decoder.Decode(out Instruction next);
+            // The bytes ran out, not the encoding.
+            if (next.IsInvalid && length - (int)(next.IP - address) < LongestInstruction)
+                break;
+            if (!NativeInstruction.TryMake(next, out NativeInstruction native))
+                close = Lowering.Lower(next);
+            else if (!translator.TryAdd(native))
+                break;
+            instruction = next;
+            count++;
         }
+        if (count == 0)
+            throw new UnreadableMemoryException(address);
+        Block block = Keep(address, count, close ?? Lowering.Nothing(instruction.NextIP), Lowering.FlagsOf(instruction));
+        if (depth > 0)
+            QueueSuccessors(instruction, depth - 1);
+        return block;
+    }
+
+    /// <summary>Makes a block of what was added to the translator and what closes it.</summary>
+    private Block Keep(ulong address, int count, in Op close, ConditionCode? condition, bool alone = false)
+    {
+        nint native = 0;
+        if (translator.Count > 0 || condition is not null)
+        {
+            ReadOnlySpan<byte> assembled = translator.Translate(condition, alone);
+            if (translator.LeftOut is { } instruction)
+                return Keep(address, translator.Count + 1, Lowering.NotInterpreted(instruction), null, alone);
+            native = Write(assembled);
+        }
+        instructions += count;
+        return new Block(close) { Address = address, Code = (delegate* unmanaged[SuppressGCTransition]<byte*, uint>)native, Decides = condition is not null, InstructionCount = count };
+    }
+
+    private nint Write(ReadOnlySpan<byte> assembled)
+    {
+        if (chunks.Count == 0 || usedOfChunk + assembled.Length > ExecutableMemory.ChunkSize)
+        {
+            int chunk = translator.Memory.Take();
+            if (chunk < 0)
+            {
+                Clear();
+                chunk = translator.Memory.Take();
+                if (chunk < 0)
+                    throw new UnreadableMemoryException(0, isCode: true);
+            }
+            chunks.Add(chunk);
+            usedOfChunk = 0;
+        }
+        int place = chunks[^1] + usedOfChunk;
+        usedOfChunk += (assembled.Length + 15) & ~15;
+        return translator.Memory.Write(place, assembled);
     }
 
     /// <summary>Reads as much code as a block may have.</summary>
@@ -188,7 +196,7 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
         ulong number = address >> MemorySnapshot.PageShift;
         if (codePages.TryGetValue(number, out byte[]? page))
             return page;
-        if (!IsStable(address, address))
+        if (!IsStable(address))
             return null;
         page = new byte[MemorySnapshot.PageSize];
         if (TargetMemory.Read(processId, number << MemorySnapshot.PageShift, page) != page.Length)
@@ -197,18 +205,6 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
             codePages.Clear();
         codePages.Add(number, page);
         return page;
-    }
-
-    private void Translate(Block block)
-    {
-        Decoder decoder = Decoder.Create(64, new ByteArrayCodeReader(code, 0, ReadCode(block.Address)), block.Address);
-        for (int i = 0; i < block.InstructionCount; i++)
-        {
-            decoder.Decode(out instructions[i]);
-            if (instructions[i].IP != block.Ops[i].InstructionPointer || instructions[i].NextIP != block.Ops[i].Next)
-                return;
-        }
-        block.SetNative((translator ??= new BlockTranslator()).Translate(instructions.AsSpan(0, block.InstructionCount)));
     }
 
     /// <summary>Queues where a block's last instruction leads, as far as its code says.</summary>
@@ -220,32 +216,28 @@ internal sealed unsafe class BlockCache(int processId, Lowering lowering, int lo
             unexplored.Enqueue((last.NextIP, depth));
     }
 
-    private bool IsStable(ulong first, ulong last)
+    private bool IsStable(ulong address)
     {
         foreach (ProcessMap map in stable)
-            if (first >= map.Start.Value && last < map.End.Value)
+            if (address >= map.Start.Value && address < map.End.Value)
                 return true;
         return false;
-    }
-
-    /// <summary>Others may still lead to it.</summary>
-    private static void Forget(Block block)
-    {
-        block.Address = NoAddress;
-        NativeMemory.Free(block.Ops);
     }
 
     /// <summary>Forgets all code; it is decoded again when it is met.</summary>
     public void Clear()
     {
+        // Other blocks may still lead to one.
         foreach (Block block in blocks.Values)
-            Forget(block);
+            block.Address = NoAddress;
         blocks.Clear();
+        alone.Clear();
         codePages.Clear();
         unexplored.Clear();
-        untranslated.Clear();
-        translator?.Clear();
+        foreach (int chunk in chunks)
+            translator.Memory.GiveBack(chunk);
+        chunks.Clear();
         Array.Clear(direct);
-        ops = 0;
+        instructions = 0;
     }
 }

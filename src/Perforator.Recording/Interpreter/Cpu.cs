@@ -33,7 +33,10 @@ internal enum StopReason
     TimeUp,
 }
 
-/// <summary>An x86-64 CPU in software: executes lowered instructions on its own registers and on a memory snapshot.</summary>
+/// <summary>
+/// An x86-64 CPU on registers of its own and on a memory snapshot: it executes blocks, of which this machine's CPU does what only computes and handlers
+/// do the rest.
+/// </summary>
 internal sealed unsafe class Cpu : IDisposable
 {
     /// <summary>Instructions between two looks at the clock; copying a page takes as long as so many.</summary>
@@ -42,15 +45,15 @@ internal sealed unsafe class Cpu : IDisposable
     /// <summary>All exceptions masked, round to nearest: what the System V ABI gives every process and .NET expects.</summary>
     private const uint MxcsrDefault = 0x1F80;
 
-    public Flags Flags;
+    private const int LargestOperand = 64;
 
     private BranchEntry[] branches = [];
     private int limit;
     private long deadline;
     private int repetitions;
 
-    /// <summary>The status flags are in <see cref="CpuState.ReplayFlags"/>, as native code left them, and not in <see cref="Flags"/>.</summary>
-    private bool flagsAreNative;
+    /// <summary>All bits of RFLAGS but the status flags.</summary>
+    private ulong otherFlags;
 
     public Cpu()
     {
@@ -66,9 +69,9 @@ internal sealed unsafe class Cpu : IDisposable
     public MemorySnapshot Memory { get; }
 
     /// <summary>The address of the next instruction.</summary>
-    public ulong InstructionPointer { get; set; }
+    public ulong InstructionPointer { get; private set; }
 
-    public StopReason Stop { get; set; }
+    public StopReason Stop { get; private set; }
 
     public Mnemonic NotInterpreted { get; set; }
 
@@ -80,11 +83,23 @@ internal sealed unsafe class Cpu : IDisposable
 
     public long InstructionCount { get; private set; }
 
-    /// <summary>Of all instructions ever executed, those by native code of whole runs.</summary>
-    public long NativeCount { get; private set; }
-
     /// <summary>What XSAVE and its kin saved, by address: the dynamic linker does so around symbol resolution.</summary>
-    public Dictionary<ulong, byte[]> SavedStates { get; } = [];
+    public Dictionary<ulong, SavedState> SavedStates { get; } = [];
+
+    /// <summary>RFLAGS. Native code gets none but the status flags: with the direction flag set this process would not live long.</summary>
+    public ulong Flags
+    {
+        get => (Register(CpuState.StatusFlags) & Interpreter.Flags.Status) | otherFlags;
+        set => (Register(CpuState.StatusFlags), otherFlags) = (value & Interpreter.Flags.Status, value & ~Interpreter.Flags.Status);
+    }
+
+    public bool IsZero => (Register(CpuState.StatusFlags) & Interpreter.Flags.ZF) != 0;
+
+    /// <summary>String instructions go towards lower addresses.</summary>
+    public bool IsBackwards => (otherFlags & Interpreter.Flags.DF) != 0;
+
+    /// <summary>A value's low part, zero-extended.</summary>
+    public static ulong Truncate(ulong value, int size) => size switch { 1 => (byte)value, 2 => (ushort)value, 4 => (uint)value, _ => value };
 
     /// <summary>Loads the general registers.</summary>
     public void Load(in UserRegisters r)
@@ -96,8 +111,7 @@ internal sealed unsafe class Cpu : IDisposable
         (general[12], general[13], general[14], general[15]) = (r.R12, r.R13, r.R14, r.R15);
         *(ulong*)(State + CpuState.FsBase) = r.FsBase;
         *(ulong*)(State + CpuState.GsBase) = r.GsBase;
-        Flags.Set(r.Eflags);
-        flagsAreNative = false;
+        Flags = r.Eflags;
         InstructionPointer = r.Rip;
     }
 
@@ -129,26 +143,17 @@ internal sealed unsafe class Cpu : IDisposable
             Block? previous = null;
             while (Stop == StopReason.None)
             {
-                Block block;
-                if (previous?.Next is { } next && next.Address == InstructionPointer)
-                    block = next;
-                else if (previous?.OtherNext is { } other && other.Address == InstructionPointer)
-                    block = other;
-                else
+                Block? block = previous?.After(InstructionPointer);
+                if (block is null)
                 {
-                    block = code.Find(this);
+                    block = code.Find(InstructionPointer);
                     previous?.LeadsTo(block);
                 }
                 previous = block;
-                if (block.FirstRun.Code != 0)
-                    ExecuteNative(block);
-                else
-                {
-                    if (++block.Executions == BlockCache.HotExecutions)
-                        code.IsHot(block);
-                    Execute(block.Ops, block.Ops + block.OpCount);
-                }
-                InstructionCount += block.InstructionCount;
+                // Within a block flags that nobody reads are not kept: no path ends there.
+                if (block.Code is not null && !ExecuteNative(code, block))
+                    continue;
+                Close(block);
                 long work = InstructionCount + ((long)Memory.PageNumbers.Count * InstructionsOfPage);
                 if (work >= clockAt)
                 {
@@ -164,100 +169,107 @@ internal sealed unsafe class Cpu : IDisposable
         {
             Stop = e.IsCode ? StopReason.UnknownCode : StopReason.UnreadableMemory;
         }
-        TakeFlags();
         return Stop;
     }
 
-    /// <summary>Executes ops by their handlers, up to <paramref name="end"/>.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Execute(Op* op, Op* end)
+    /// <summary>Executes a block's last instruction.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Close(Block block)
     {
-        TakeFlags();
-        for (; op < end && Stop == StopReason.None; op++)
-            op->Execute(this, op);
+        ref readonly Op close = ref block.Close;
+        InstructionPointer = close.Next;
+        if (!block.Decides)
+            close.Execute(this, in close);
+        else if (*(State + CpuState.Taken) != 0)
+            Branch(close, close.Immediate);
+        InstructionCount += block.InstructionCount;
     }
 
-    /// <summary>Executes a block, as much of it natively as was translated.</summary>
+    /// <summary>Executes a block's native code, and gets it the pages it asks for.</summary>
+    /// <returns>False when an operand crossed pages: the path goes on behind that instruction, as if a block began there.</returns>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void ExecuteNative(Block block)
+    private bool ExecuteNative(BlockCache code, Block block)
     {
-        Op* op = block.Ops, end = op + block.OpCount;
-        NativeRun run = block.FirstRun;
-        for (int next = 0; ; run = block.MoreRuns[next++])
+        Register(CpuState.Resume) = 0;
+        while (block.Code(State) is not 0 and uint missing)
         {
-            if (op < block.Ops + run.First)
+            MemoryAccess access = new(missing);
+            ulong address = Register(CpuState.Fault);
+            if (access.IsPrefetch)
+                Memory.Expect(address);
+            else if (access.NeedsAlignment && (address & (ulong)(access.Size - 1)) != 0)
+                throw new UnreadableMemoryException(address);
+            else if (Memory.Contiguous(address, access.Size, access.Writes) is null)
             {
-                Execute(op, block.Ops + run.First);
-                if (Stop != StopReason.None)
-                    return;
+                ExecuteOnCopy(code.Alone(block, access.Index), access, address);
+                InstructionCount += access.Index + 1;
+                return false;
             }
-            if (!flagsAreNative)
-            {
-                Register(CpuState.ReplayFlags) = Flags.Value & Flags.Status;
-                flagsAreNative = true;
-            }
-            ((delegate* unmanaged[SuppressGCTransition]<byte*, void>)run.Code)(State);
-            int done = *(int*)(State + CpuState.Progress);
-            op = block.Ops + run.First + done;
-            NativeCount += done;
-            if (run.Decides && done == run.Count)
-            {
-                if (*(State + CpuState.Taken) != 0)
-                    Branch(block.LastInstruction, block.Target);
-                else
-                    InstructionPointer = block.FallThrough;
-                return;
-            }
-            if (done < run.Count || next == block.MoreRuns.Length)
-                break;
+            Register(CpuState.Resume) = (ulong)block.Code + (ulong)access.Resume;
         }
-        if (Stop != StopReason.None)
-            return;
-        // Jumps, calls and returns leave the flags alone.
-        if (op == end - 1 && op->LeavesFlags)
-            op->Execute(this, op);
-        else
-            Execute(op, end);
+        return true;
     }
 
-    /// <summary>Takes the flags over from native code.</summary>
-    private void TakeFlags()
+    /// <summary>Executes an instruction whose memory operand lies in two pages.</summary>
+    private void ExecuteOnCopy(Block alone, MemoryAccess access, ulong address)
     {
-        if (!flagsAreNative)
-            return;
-        flagsAreNative = false;
-        Flags.SetStatus(Register(CpuState.ReplayFlags));
+        if (alone.Code is null)
+            throw new UnreadableMemoryException(address);
+        byte* copy = stackalloc byte[LargestOperand];
+        Span<byte> bytes = new(copy, access.Size);
+        Memory.Read(address, bytes, access.IsMasked);
+        Register(CpuState.Resume) = (ulong)copy;
+        _ = alone.Code(State);
+        if (access.Writes)
+            Memory.Write(address, bytes, access.IsMasked);
+        InstructionPointer = alone.Close.Next;
     }
 
     /// <summary>Whether a repeated instruction has to end here, as the time is up: it is then where it has come to, as after an interrupt.</summary>
-    public bool IsTimeUp(Op* op)
+    public bool IsTimeUp(in Op op)
     {
         if (++repetitions % ClockInterval != 0 || Stopwatch.GetTimestamp() < deadline)
             return false;
-        InstructionPointer = op->InstructionPointer;
-        Stop = StopReason.TimeUp;
+        End(op, StopReason.TimeUp);
         return true;
+    }
+
+    /// <summary>Ends the path before an instruction.</summary>
+    public void End(in Op op, StopReason reason)
+    {
+        InstructionPointer = op.InstructionPointer;
+        Stop = reason;
     }
 
     /// <summary>The address of an op's memory operand.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public ulong Address(Op* op) =>
-        ((*(ulong*)(State + op->Base) + (*(ulong*)(State + op->Index) << op->Scale) + op->Displacement) & op->AddressMask) + *(ulong*)(State + op->Segment);
+    public ulong Address(in Op op) =>
+        ((*(ulong*)(State + op.Base) + (*(ulong*)(State + op.Index) << op.Scale) + op.Displacement) & op.AddressMask) + *(ulong*)(State + op.Segment);
+
+    /// <summary>An op's first operand.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ulong Operand(in Op op) => op.IsMemory ? Memory.Read(Address(op), op.Size) : Truncate(Register(op.Destination), op.Size);
 
     /// <summary>A general register by its offset.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ref ulong Register(int offset) => ref *(ulong*)(State + offset);
 
+    /// <summary>Writes a general register's low part: 32-bit writes clear the upper half, smaller ones keep the rest.</summary>
+    public void SetRegister(int offset, ulong value, int size)
+    {
+        ref ulong register = ref Register(offset);
+        register = size switch { 1 => (register & ~0xFFUL) | (byte)value, 2 => (register & ~0xFFFFUL) | (ushort)value, 4 => (uint)value, _ => value };
+    }
+
+    public void SetStatus(ulong flags) => Register(CpuState.StatusFlags) = flags;
+
     /// <summary>Goes to a taken branch's target.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Branch(Op* op, ulong target) => Branch(op->InstructionPointer, target);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Branch(ulong from, ulong target)
+    public void Branch(in Op op, ulong target)
     {
         InstructionPointer = target;
         if (BranchCount < limit)
-            branches[BranchCount++] = new(new(from), new(target));
+            branches[BranchCount++] = new(new(op.InstructionPointer), new(target));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -3,28 +3,28 @@ using System.Runtime.InteropServices;
 namespace Perforator.Recording.Interpreter;
 
 /// <summary>
-/// Where each register of the interpreted thread lies, in bytes from the start of one block of native memory that interpreted and
-/// natively replayed instructions share.
+/// Where each register of the interpreted thread lies, in bytes from the start of one block of native memory that handlers and native code
+/// share.
 /// </summary>
 internal static class CpuState
 {
     /// <summary>RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 … R15 in encoding order, 8 bytes each.</summary>
     public const int General = 0;
-    public const int Rax = 0, Rcx = 8, Rdx = 16, Rbx = 24, Rsp = 32, Rbp = 40, Rsi = 48, Rdi = 56;
+    public const int Rax = 0, Rcx = 8, Rdx = 16, Rsp = 32, Rsi = 48, Rdi = 56;
 
     /// <summary>Always 0: stands in for a base or index register that an operand lacks.</summary>
     public const int Zero = 128;
     public const int FsBase = 136, GsBase = 144;
 
-    /// <summary>RFLAGS given to, and left by, a replayed instruction.</summary>
-    public const int ReplayFlags = 152;
+    /// <summary>RFLAGS as native code left them, of which only the status flags are the thread's.</summary>
+    public const int StatusFlags = 152;
 
-    /// <summary>MXCSR, its exceptions masked while an instruction is replayed.</summary>
+    /// <summary>MXCSR, its exceptions masked.</summary>
     public const int Mxcsr = 160;
     public const int HostMxcsr = 164;
 
-    /// <summary>What a <see cref="NativeRun"/> says: how many of its ops were done, and whether the jump behind it is taken.</summary>
-    public const int Progress = 168, Taken = 172;
+    /// <summary>Where native code is to go on, 0 for its beginning, or, alone, the copy of its memory operand; where that operand is; whether the jump behind the code is taken.</summary>
+    public const int Resume = 168, Fault = 176, Taken = 184;
 
     /// <summary>Opmasks k0 … k7, 8 bytes each.</summary>
     public const int Opmasks = 192;

@@ -4,21 +4,26 @@ using static Perforator.Recording.Syscalls;
 namespace Perforator.Recording.Interpreter;
 
 /// <summary>
-/// Memory for generated code: written through one mapping and executed through another, so that no page is ever both writable and
-/// executable.
+/// Memory for generated code, in chunks that are handed out and given back: written through one mapping and executed through another, so that
+/// no page is ever both writable and executable.
 /// </summary>
 internal sealed unsafe class ExecutableMemory : IDisposable
 {
+    /// <summary>Bytes handed out at a time.</summary>
+    public const int ChunkSize = 1 << 16;
+
     private readonly byte* writable;
     private readonly byte* executable;
+    private readonly Stack<int> free = [];
     private readonly int size;
     private int used;
 
+    /// <param name="size">Bytes of address space: only what is written to takes memory.</param>
     /// <exception cref="UserErrorException">The kernel's policy allows no generated code.</exception>
     public ExecutableMemory(int size)
     {
         this.size = size;
-        int file = memfd_create("perforator-replay", MFD_CLOEXEC);
+        int file = memfd_create("perforator-code", MFD_CLOEXEC);
         try
         {
             if (file < 0 || ftruncate(file, size) != 0)
@@ -33,24 +38,21 @@ internal sealed unsafe class ExecutableMemory : IDisposable
         }
     }
 
-    /// <summary>Where the next code will be executed.</summary>
-    public ulong NextAddress => (ulong)executable + (ulong)used;
+    /// <summary>Takes a chunk, the one that was given back last if there is one.</summary>
+    /// <returns>Where in the memory it begins; negative when there is none left.</returns>
+    public int Take() => free.TryPop(out int chunk) ? chunk : used == size ? -1 : (used += ChunkSize) - ChunkSize;
 
-    /// <summary>Room left, in bytes.</summary>
-    public int Free => size - used;
+    /// <summary>Gives a chunk back. The code in it must not be called any more.</summary>
+    public void GiveBack(int chunk) => free.Push(chunk);
 
-    /// <summary>Adds code that was assembled for <see cref="NextAddress"/>.</summary>
+    /// <summary>Writes code.</summary>
+    /// <param name="place">Within a chunk.</param>
     /// <returns>Where it can be called.</returns>
-    public nint Add(ReadOnlySpan<byte> code)
+    public nint Write(int place, ReadOnlySpan<byte> code)
     {
-        code.CopyTo(new Span<byte>(writable + used, size - used));
-        nint address = (nint)(executable + used);
-        used = (used + code.Length + 15) & ~15;
-        return address;
+        code.CopyTo(new Span<byte>(writable + place, code.Length));
+        return (nint)(executable + place);
     }
-
-    /// <summary>Forgets all code, which must not be called any more.</summary>
-    public void Clear() => used = 0;
 
     public void Dispose()
     {

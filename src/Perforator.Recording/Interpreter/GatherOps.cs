@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Iced.Intel;
 
 namespace Perforator.Recording.Interpreter;
@@ -6,6 +8,7 @@ namespace Perforator.Recording.Interpreter;
 internal static unsafe class GatherOps
 {
     /// <summary>What a handler needs to know besides base, scale and displacement; kept in <see cref="Op.Immediate"/>.</summary>
+    [StructLayout(LayoutKind.Sequential, Size = sizeof(ulong))]
     private struct Elements
     {
         /// <summary>Numbers of vector registers: the data, the indices, and the mask of AVX2; and of the opmask of AVX-512.</summary>
@@ -18,7 +21,7 @@ internal static unsafe class GatherOps
     }
 
     /// <summary>Null when it is none of these, or beyond what is interpreted.</summary>
-    public static delegate*<Cpu, Op*, void> Select(in Instruction instruction, Op* op)
+    public static delegate*<Cpu, in Op, void> Select(in Instruction instruction, ref Op op)
     {
         (int index, int data, bool scatters) = instruction.Mnemonic switch
         {
@@ -46,20 +49,13 @@ internal static unsafe class GatherOps
             IndexSize = (byte)index,
             DataSize = (byte)data,
         };
-        op->Immediate = Pack(elements);
+        op.Immediate = Unsafe.BitCast<Elements, ulong>(elements);
         return scatters ? &Scatter : hasVectorMask ? &GatherByVector : &GatherByOpmask;
     }
 
-    private static ulong Pack(Elements elements)
+    private static void GatherByVector(Cpu cpu, in Op op)
     {
-        ulong packed = 0;
-        *(Elements*)&packed = elements;
-        return packed;
-    }
-
-    private static void GatherByVector(Cpu cpu, Op* op)
-    {
-        Elements elements = *(Elements*)&op->Immediate;
+        Elements elements = Unsafe.BitCast<ulong, Elements>(op.Immediate);
         byte* mask = Vector(cpu, elements.Mask);
         for (int i = 0; i < elements.Count; i++)
             if ((sbyte)mask[((i + 1) * elements.DataSize) - 1] < 0)
@@ -68,9 +64,9 @@ internal static unsafe class GatherOps
         new Span<byte>(mask, 64).Clear();
     }
 
-    private static void GatherByOpmask(Cpu cpu, Op* op)
+    private static void GatherByOpmask(Cpu cpu, in Op op)
     {
-        Elements elements = *(Elements*)&op->Immediate;
+        Elements elements = Unsafe.BitCast<ulong, Elements>(op.Immediate);
         ref ulong mask = ref cpu.Register(CpuState.Opmasks + (8 * elements.Opmask));
         for (int i = 0; i < elements.Count; i++)
             if ((mask >> i & 1) != 0)
@@ -79,9 +75,9 @@ internal static unsafe class GatherOps
         mask = 0;
     }
 
-    private static void Scatter(Cpu cpu, Op* op)
+    private static void Scatter(Cpu cpu, in Op op)
     {
-        Elements elements = *(Elements*)&op->Immediate;
+        Elements elements = Unsafe.BitCast<ulong, Elements>(op.Immediate);
         ref ulong mask = ref cpu.Register(CpuState.Opmasks + (8 * elements.Opmask));
         for (int i = 0; i < elements.Count; i++)
             if ((mask >> i & 1) != 0)
@@ -89,7 +85,7 @@ internal static unsafe class GatherOps
         mask = 0;
     }
 
-    private static void Load(Cpu cpu, Op* op, in Elements elements, int i) =>
+    private static void Load(Cpu cpu, in Op op, in Elements elements, int i) =>
         cpu.Memory.Read(Address(cpu, op, elements, i), new Span<byte>(Vector(cpu, elements.Data) + (i * elements.DataSize), elements.DataSize));
 
     /// <summary>What lies behind the last element becomes zero.</summary>
@@ -99,11 +95,11 @@ internal static unsafe class GatherOps
         new Span<byte>(Vector(cpu, elements.Data) + length, 64 - length).Clear();
     }
 
-    private static ulong Address(Cpu cpu, Op* op, in Elements elements, int i)
+    private static ulong Address(Cpu cpu, in Op op, in Elements elements, int i)
     {
         byte* indices = Vector(cpu, elements.Indices);
         long index = elements.IndexSize == 4 ? ((int*)indices)[i] : ((long*)indices)[i];
-        return ((cpu.Register(op->Base) + (ulong)(index << op->Scale) + op->Displacement) & op->AddressMask) + cpu.Register(op->Segment);
+        return ((cpu.Register(op.Base) + (ulong)(index << op.Scale) + op.Displacement) & op.AddressMask) + cpu.Register(op.Segment);
     }
 
     private static byte* Vector(Cpu cpu, int number) => cpu.State + CpuState.Vectors + (64 * number);

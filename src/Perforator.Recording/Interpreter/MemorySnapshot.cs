@@ -146,26 +146,38 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         }
     }
 
-    /// <summary>Reads what can be read and leaves zeroes for the rest: masked loads do not fault on lanes they skip.</summary>
-    public void ReadLeniently(ulong address, Span<byte> buffer)
+    /// <param name="leniently">What cannot be read is left zero: masked loads do not fault on lanes that they skip.</param>
+    public void Read(ulong address, Span<byte> buffer, bool leniently)
     {
-        int run = Math.Min(PageSize - OffsetInPage(address), buffer.Length);
         buffer.Clear();
-        if (TryPage(address) is not null)
+        int run = Math.Min(PageSize - OffsetInPage(address), buffer.Length);
+        if (!leniently || TryPage(address) is not null)
             Read(address, buffer[..run]);
-        if (run < buffer.Length && TryPage(address + (ulong)run) is not null)
+        if (!leniently || TryPage(address + (ulong)run) is not null)
             Read(address + (ulong)run, buffer[run..]);
     }
 
-    /// <summary>Writes what can be read and drops the rest, the counterpart of <see cref="ReadLeniently"/>.</summary>
-    public void WriteLeniently(ulong address, ReadOnlySpan<byte> bytes)
+    /// <param name="leniently">What is where nothing can be read is dropped.</param>
+    public void Write(ulong address, ReadOnlySpan<byte> bytes, bool leniently)
     {
         int run = Math.Min(PageSize - OffsetInPage(address), bytes.Length);
-        if (TryPage(address) is not null)
+        if (!leniently || TryPage(address) is not null)
             Write(address, bytes[..run]);
-        if (run < bytes.Length && TryPage(address + (ulong)run) is not null)
+        if (!leniently || TryPage(address + (ulong)run) is not null)
             Write(address + (ulong)run, bytes[run..]);
     }
+
+    /// <summary>Reads an integer of 1, 2, 4 or 8 bytes.</summary>
+    public ulong Read(ulong address, int size) => size switch
+    {
+        1 => Read<byte>(address),
+        2 => Read<ushort>(address),
+        4 => Read<uint>(address),
+        _ => Read<ulong>(address),
+    };
+
+    /// <summary>Writes an integer of 1, 2, 4 or 8 bytes.</summary>
+    public void Write(ulong address, ulong value, int size) => Write(address, new ReadOnlySpan<byte>(&value, size));
 
     public void Dispose()
     {

@@ -1,190 +1,148 @@
+using System.Numerics;
+
 namespace Perforator.Recording.Interpreter;
 
 /// <summary>
-/// Instructions that may not be replayed natively, because the CPU would trap (division), address beyond their operand (bit tests
+/// Instructions that the CPU may not execute for the thread, because it would trap (division), address beyond their operand (bit tests
 /// in memory) or change this process (control registers, vector state as a whole).
 /// </summary>
 internal static unsafe class RareOps
 {
-    /// <summary>DIV and IDIV of RDX:RAX (EDX:EAX). A division that traps is not interpreted.</summary>
-    public static delegate*<Cpu, Op*, void> Divide(OperandForm form, bool signed) => (form.Bytes, form.Destination, signed) switch
+    public static void PushMemory(Cpu cpu, in Op op) => cpu.Push(cpu.Operand(op));
+
+    /// <summary>DIV of RDX:RAX, EDX:EAX or DX:AX. A division that traps is not interpreted.</summary>
+    public static void Divide(Cpu cpu, in Op op)
     {
-        (4, OperandKind.Register, false) => &Divide32<DestinationRegister>,
-        (4, OperandKind.Memory, false) => &Divide32<MemoryOperand>,
-        (8, OperandKind.Register, false) => &Divide64<DestinationRegister>,
-        (8, OperandKind.Memory, false) => &Divide64<MemoryOperand>,
-        (4, OperandKind.Register, true) => &DivideSigned32<DestinationRegister>,
-        (4, OperandKind.Memory, true) => &DivideSigned32<MemoryOperand>,
-        (8, OperandKind.Register, true) => &DivideSigned64<DestinationRegister>,
-        (8, OperandKind.Memory, true) => &DivideSigned64<MemoryOperand>,
-        _ => null,
-    };
+        ulong divisor = cpu.Operand(op);
+        UInt128 dividend = Dividend(cpu, op);
+        UInt128 quotient = divisor == 0 ? UInt128.MaxValue : dividend / divisor;
+        if (quotient >> (8 * op.Size) == 0)
+            SetQuotient(cpu, op, (ulong)quotient, (ulong)dividend - ((ulong)quotient * divisor));
+        else
+            BranchOps.NotInterpreted(cpu, op);
+    }
 
-    /// <summary>BT, BTS, BTR, BTC with a bit string in memory, indexed by a register of <see cref="OperandForm.Bytes"/>.</summary>
-    public static delegate*<Cpu, Op*, void> TestBitInMemory(int bytes) => bytes switch
+    /// <summary>IDIV, like <see cref="Divide"/>.</summary>
+    public static void DivideSigned(Cpu cpu, in Op op)
     {
-        2 => &TestBit<Size16>,
-        4 => &TestBit<Size32>,
-        8 => &TestBit<Size64>,
-        _ => null,
-    };
+        int bits = 8 * op.Size, unused = 64 - bits;
+        long divisor = (long)(cpu.Operand(op) << unused) >> unused;
+        Int128 dividend = (Int128)(Dividend(cpu, op) << (2 * unused)) >> (2 * unused);
+        Int128 quotient = divisor switch { 0 => Int128.MaxValue, -1 => -dividend, _ => dividend / divisor };
+        if (quotient >> (bits - 1) is var sign && (sign == 0 || sign == -1))
+            SetQuotient(cpu, op, (ulong)quotient, (ulong)dividend - ((ulong)quotient * (ulong)divisor));
+        else
+            BranchOps.NotInterpreted(cpu, op);
+    }
 
-    public static void PushFlags(Cpu cpu, Op* op) => cpu.Push(cpu.Flags.Value & ~0x30000UL);
+    /// <summary>PAUSE: a loop that writes nothing between two of them waits for another thread, which a copy of its memory will never show it.</summary>
+    public static void Pause(Cpu cpu, in Op op)
+    {
+        if (cpu.HasPaused && !cpu.Memory.HasWritten)
+            cpu.End(op, StopReason.SpinWait);
+        cpu.HasPaused = true;
+        cpu.Memory.Mark();
+    }
 
-    public static void PopFlags(Cpu cpu, Op* op)
+    /// <summary>BT, BTS, BTR, BTC with a bit string in memory, indexed by a register: the bit offset counts from the operand's first byte, over any distance.</summary>
+    public static void TestBitInMemory(Cpu cpu, in Op op)
+    {
+        int bits = 8 * op.Size;
+        long index = (long)(cpu.Register(op.Source) << (64 - bits)) >> (64 - bits);
+        ulong address = cpu.Address(op) + (ulong)((index >> BitOperations.Log2((uint)bits)) * op.Size);
+        ulong mask = 1UL << (int)(index & (bits - 1));
+        ulong value = cpu.Memory.Read(address, op.Size);
+        ulong flags = (cpu.Flags & ~Flags.CF) | ((value & mask) != 0 ? Flags.CF : 0);
+        if (op.Mnemonic != Iced.Intel.Mnemonic.Bt)
+            cpu.Memory.Write(address, op.Mnemonic switch { Iced.Intel.Mnemonic.Bts => value | mask, Iced.Intel.Mnemonic.Btr => value & ~mask, _ => value ^ mask }, op.Size);
+        cpu.Flags = flags;
+    }
+
+    public static void PushFlags(Cpu cpu, in Op op) => cpu.Push(cpu.Flags & ~0x30000UL);
+
+    public static void PopFlags(Cpu cpu, in Op op)
     {
         // What user mode can change: the status flags, TF, DF, NT, AC, ID.
         const ulong Changeable = Flags.Status | 0x100 | Flags.DF | 0x4000 | 0x40000 | 0x200000;
-        cpu.Flags.Set((cpu.Flags.Value & ~Changeable) | (cpu.Pop() & Changeable));
+        cpu.Flags = (cpu.Flags & ~Changeable) | (cpu.Pop() & Changeable);
     }
 
-    public static void ClearDirection(Cpu cpu, Op* op) => cpu.Flags.Others &= ~Flags.DF;
+    public static void ClearDirection(Cpu cpu, in Op op) => cpu.Flags &= ~Flags.DF;
 
-    public static void SetDirection(Cpu cpu, Op* op) => cpu.Flags.Others |= Flags.DF;
-
-    public static void ClearCarry(Cpu cpu, Op* op) => cpu.Flags.SetCarry(false);
-
-    public static void SetCarry(Cpu cpu, Op* op) => cpu.Flags.SetCarry(true);
-
-    public static void ComplementCarry(Cpu cpu, Op* op) => cpu.Flags.SetCarry(!cpu.Flags.Carry);
+    public static void SetDirection(Cpu cpu, in Op op) => cpu.Flags |= Flags.DF;
 
     /// <summary>VZEROUPPER: clears all but the low 16 bytes of registers 0 … 15.</summary>
-    public static void ZeroUpper(Cpu cpu, Op* op)
+    public static void ZeroUpper(Cpu cpu, in Op op)
     {
         for (int i = 0; i < 16; i++)
             new Span<byte>(cpu.State + CpuState.Vectors + (i * 64) + 16, 48).Clear();
     }
 
     /// <summary>VZEROALL: clears registers 0 … 15.</summary>
-    public static void ZeroAll(Cpu cpu, Op* op) => new Span<byte>(cpu.State + CpuState.Vectors, 16 * 64).Clear();
+    public static void ZeroAll(Cpu cpu, in Op op) => new Span<byte>(cpu.State + CpuState.Vectors, 16 * 64).Clear();
 
-    /// <summary>LDMXCSR. Reserved bits are a fault; exceptions stay masked, as they must not trap when this process replays the instructions that follow.</summary>
-    public static void LoadMxcsr(Cpu cpu, Op* op)
+    /// <summary>LDMXCSR. Reserved bits are a fault; exceptions stay masked, as they must not trap when this process executes the instructions that follow.</summary>
+    public static void LoadMxcsr(Cpu cpu, in Op op)
     {
         uint value = cpu.Memory.Read<uint>(cpu.Address(op));
         if ((value & ~0xFFFFu) != 0)
-            Trap(cpu, op);
+            BranchOps.NotInterpreted(cpu, op);
         else
             *(uint*)(cpu.State + CpuState.Mxcsr) = value | ExtendedState.MxcsrExceptionMasks;
     }
 
-    public static void StoreMxcsr(Cpu cpu, Op* op) => cpu.Memory.Write(cpu.Address(op), *(uint*)(cpu.State + CpuState.Mxcsr));
+    public static void StoreMxcsr(Cpu cpu, in Op op) => cpu.Memory.Write(cpu.Address(op), *(uint*)(cpu.State + CpuState.Mxcsr));
 
-    /// <summary>FLDCW. Exceptions stay masked: they must not trap when this process replays the instructions that follow.</summary>
-    public static void LoadX87Control(Cpu cpu, Op* op) => *(ushort*)(cpu.State + CpuState.X87) = (ushort)(cpu.Memory.Read<ushort>(cpu.Address(op)) | ExtendedState.ControlWordExceptionMasks);
+    /// <summary>FLDCW. Exceptions stay masked, as by <see cref="LoadMxcsr"/>.</summary>
+    public static void LoadX87Control(Cpu cpu, in Op op) => *(ushort*)(cpu.State + CpuState.X87) = (ushort)(cpu.Memory.Read<ushort>(cpu.Address(op)) | ExtendedState.ControlWordExceptionMasks);
 
-    /// <summary>XSAVE, XSAVEC: remembers the state instead of laying it out in memory, where only XRSTOR looks.</summary>
-    public static void SaveState(Cpu cpu, Op* op) =>
-        cpu.SavedStates[cpu.Address(op)] = new ReadOnlySpan<byte>(cpu.State + CpuState.Opmasks, CpuState.Size - CpuState.Opmasks).ToArray();
-
-    /// <summary>XRSTOR of what was saved in this burst. EDX:EAX selects the components; vectors and opmasks go together.</summary>
-    public static void RestoreState(Cpu cpu, Op* op)
+    /// <summary>XSAVE, XSAVEC: remembers the state instead of laying it out in memory, where only XRSTOR looks. EDX:EAX selects the components; vectors and opmasks go together.</summary>
+    public static void SaveState(Cpu cpu, in Op op)
     {
-        const uint X87 = 1, VectorsAndOpmasks = 0xE6;
+        if (!HasVectors(cpu))
+            BranchOps.NotInterpreted(cpu, op);
+        else
+            cpu.SavedStates[cpu.Address(op)] = new SavedState((uint)cpu.Register(CpuState.Rax), *(uint*)(cpu.State + CpuState.Mxcsr), Registers(cpu).ToArray());
+    }
+
+    /// <summary>XRSTOR of what was saved on this path.</summary>
+    public static void RestoreState(Cpu cpu, in Op op)
+    {
+        const uint X87 = 1;
         uint components = (uint)cpu.Register(CpuState.Rax);
-        if (!cpu.SavedStates.TryGetValue(cpu.Address(op), out byte[]? saved) || (components & VectorsAndOpmasks) != VectorsAndOpmasks)
+        if (!HasVectors(cpu) || !cpu.SavedStates.TryGetValue(cpu.Address(op), out SavedState? saved) || (components & X87 & ~saved.Components) != 0)
         {
             BranchOps.NotInterpreted(cpu, op);
             return;
         }
-        int length = ((components & X87) != 0 ? CpuState.Size : CpuState.X87) - CpuState.Opmasks;
-        saved.AsSpan(0, length).CopyTo(new Span<byte>(cpu.State + CpuState.Opmasks, length));
+        Span<byte> registers = Registers(cpu);
+        int length = (components & X87) != 0 ? registers.Length : CpuState.X87 - CpuState.Opmasks;
+        saved.Registers.AsSpan(0, length).CopyTo(registers);
+        *(uint*)(cpu.State + CpuState.Mxcsr) = saved.Mxcsr;
     }
 
-    private static void Divide32<TDivisor>(Cpu cpu, Op* op)
-        where TDivisor : struct, IOperand
+    public static void ReadFsBase(Cpu cpu, in Op op) => cpu.Register(op.Destination) = cpu.Register(CpuState.FsBase);
+
+    /// <summary>Opmasks, vectors, and x87 registers behind them.</summary>
+    private static Span<byte> Registers(Cpu cpu) => new(cpu.State + CpuState.Opmasks, CpuState.PageAddresses - CpuState.Opmasks);
+
+    private static bool HasVectors(Cpu cpu)
     {
-        ulong divisor = TDivisor.Get<Size32>(cpu, op);
-        ulong dividend = (cpu.Register(CpuState.Rdx) << 32) | (uint)cpu.Register(CpuState.Rax);
-        if (divisor == 0 || dividend / divisor > uint.MaxValue)
-        {
-            Trap(cpu, op);
-            return;
-        }
-        cpu.Register(CpuState.Rax) = dividend / divisor;
-        cpu.Register(CpuState.Rdx) = dividend % divisor;
+        const uint VectorsAndOpmasks = 0xE6;
+        return ((uint)cpu.Register(CpuState.Rax) & VectorsAndOpmasks) == VectorsAndOpmasks;
     }
 
-    private static void DivideSigned32<TDivisor>(Cpu cpu, Op* op)
-        where TDivisor : struct, IOperand
+    private static UInt128 Dividend(Cpu cpu, in Op op) =>
+        ((UInt128)Cpu.Truncate(cpu.Register(CpuState.Rdx), op.Size) << (8 * op.Size)) | Cpu.Truncate(cpu.Register(CpuState.Rax), op.Size);
+
+    private static void SetQuotient(Cpu cpu, in Op op, ulong quotient, ulong remainder)
     {
-        long divisor = (int)TDivisor.Get<Size32>(cpu, op);
-        long dividend = (long)((cpu.Register(CpuState.Rdx) << 32) | (uint)cpu.Register(CpuState.Rax));
-        if (divisor == 0 || (divisor == -1 && dividend == long.MinValue) || dividend / divisor is < int.MinValue or > int.MaxValue)
-        {
-            Trap(cpu, op);
-            return;
-        }
-        cpu.Register(CpuState.Rax) = (uint)(dividend / divisor);
-        cpu.Register(CpuState.Rdx) = (uint)(dividend % divisor);
+        cpu.SetRegister(CpuState.Rax, quotient, op.Size);
+        cpu.SetRegister(CpuState.Rdx, remainder, op.Size);
     }
-
-    private static void Divide64<TDivisor>(Cpu cpu, Op* op)
-        where TDivisor : struct, IOperand
-    {
-        ulong divisor = TDivisor.Get<Size64>(cpu, op);
-        ref ulong low = ref cpu.Register(CpuState.Rax);
-        ref ulong high = ref cpu.Register(CpuState.Rdx);
-        if (high >= divisor)
-        {
-            Trap(cpu, op);
-            return;
-        }
-        if (high == 0)
-        {
-            (low, high) = Math.DivRem(low, divisor);
-            return;
-        }
-        (UInt128 quotient, UInt128 remainder) = UInt128.DivRem(new UInt128(high, low), divisor);
-        (low, high) = ((ulong)quotient, (ulong)remainder);
-    }
-
-    private static void DivideSigned64<TDivisor>(Cpu cpu, Op* op)
-        where TDivisor : struct, IOperand
-    {
-        long divisor = (long)TDivisor.Get<Size64>(cpu, op);
-        ref ulong low = ref cpu.Register(CpuState.Rax);
-        ref ulong high = ref cpu.Register(CpuState.Rdx);
-        bool fits = (long)high == (long)low >> 63;
-        if (divisor == 0 || (divisor == -1 && fits && (long)low == long.MinValue))
-        {
-            Trap(cpu, op);
-            return;
-        }
-        if (fits)
-        {
-            (long q, long r) = Math.DivRem((long)low, divisor);
-            (low, high) = ((ulong)q, (ulong)r);
-            return;
-        }
-        Int128 dividend = new(high, low);
-        Int128 quotient = divisor == -1 ? -dividend : dividend / divisor;
-        if (quotient < long.MinValue || quotient > long.MaxValue)
-        {
-            Trap(cpu, op);
-            return;
-        }
-        Int128 remainder = dividend - (quotient * divisor);
-        (low, high) = ((ulong)quotient, (ulong)remainder);
-    }
-
-    /// <summary>
-    /// The bit offset counts from the operand's first byte, over any distance. The immediate says what becomes of the bit: 0 stays,
-    /// 1 set, 2 reset, 3 complemented.
-    /// </summary>
-    private static void TestBit<TSize>(Cpu cpu, Op* op)
-        where TSize : struct, ISize
-    {
-        int unused = 64 - (TSize.Bytes * 8);
-        long index = (long)(TSize.Load(cpu.State + op->Source) << unused) >> unused;
-        int bits = TSize.Bytes * 8;
-        ulong address = cpu.Address(op) + (ulong)((index >> System.Numerics.BitOperations.Log2((uint)bits)) * TSize.Bytes);
-        ulong mask = 1UL << (int)(index & (bits - 1));
-        ulong value = TSize.Read(cpu.Memory, address);
-        cpu.Flags.SetCarry((value & mask) != 0);
-        if (op->Immediate != 0)
-            TSize.Write(cpu.Memory, address, op->Immediate switch { 1 => value | mask, 2 => value & ~mask, _ => value ^ mask });
-    }
-
-    private static void Trap(Cpu cpu, Op* op) => BranchOps.NotInterpreted(cpu, op);
 }
+
+/// <summary>What XSAVE saved.</summary>
+/// <param name="Components">The low half of its mask.</param>
+/// <param name="Registers">Opmasks, vectors, x87 registers.</param>
+internal sealed record SavedState(uint Components, uint Mxcsr, byte[] Registers);

@@ -1,8 +1,8 @@
-using System.Runtime.CompilerServices;
+using Iced.Intel;
 
 namespace Perforator.Recording.Interpreter;
 
-internal enum RepeatPrefix
+internal enum RepeatPrefix : byte
 {
     None,
 
@@ -14,194 +14,138 @@ internal enum RepeatPrefix
 /// <summary>MOVS, STOS, LODS, SCAS and CMPS, with and without a repeat prefix; a repeated one runs to its end, or that of the time for a stop, as one instruction.</summary>
 internal static unsafe class StringOps
 {
-    public static delegate*<Cpu, Op*, void> Move(int bytes, RepeatPrefix repeat) => (bytes, repeat) switch
+    /// <summary>Null where an address is of 32 bits (ESI, EDI).</summary>
+    public static delegate*<Cpu, in Op, void> Select(in Instruction instruction, ref Op op)
     {
-        (1, RepeatPrefix.None) => &MoveOnce<Size8>,
-        (2, RepeatPrefix.None) => &MoveOnce<Size16>,
-        (4, RepeatPrefix.None) => &MoveOnce<Size32>,
-        (8, RepeatPrefix.None) => &MoveOnce<Size64>,
-        (1, _) => &MoveRepeated<Size8>,
-        (2, _) => &MoveRepeated<Size16>,
-        (4, _) => &MoveRepeated<Size32>,
-        (8, _) => &MoveRepeated<Size64>,
-        _ => null,
-    };
-
-    public static delegate*<Cpu, Op*, void> Store(int bytes, RepeatPrefix repeat) => (bytes, repeat) switch
-    {
-        (1, RepeatPrefix.None) => &StoreOnce<Size8>,
-        (2, RepeatPrefix.None) => &StoreOnce<Size16>,
-        (4, RepeatPrefix.None) => &StoreOnce<Size32>,
-        (8, RepeatPrefix.None) => &StoreOnce<Size64>,
-        (1, _) => &StoreRepeated<Size8>,
-        (2, _) => &StoreRepeated<Size16>,
-        (4, _) => &StoreRepeated<Size32>,
-        (8, _) => &StoreRepeated<Size64>,
-        _ => null,
-    };
-
-    public static delegate*<Cpu, Op*, void> Load(int bytes, RepeatPrefix repeat) => (bytes, repeat) switch
-    {
-        (1, RepeatPrefix.None) => &LoadOnce<Size8>,
-        (2, RepeatPrefix.None) => &LoadOnce<Size16>,
-        (4, RepeatPrefix.None) => &LoadOnce<Size32>,
-        (8, RepeatPrefix.None) => &LoadOnce<Size64>,
-        _ => null,
-    };
-
-    public static delegate*<Cpu, Op*, void> Scan(int bytes, RepeatPrefix repeat) => (bytes, repeat) switch
-    {
-        (1, _) => Select<Size8, ScanOne>(repeat),
-        (2, _) => Select<Size16, ScanOne>(repeat),
-        (4, _) => Select<Size32, ScanOne>(repeat),
-        (8, _) => Select<Size64, ScanOne>(repeat),
-        _ => null,
-    };
-
-    public static delegate*<Cpu, Op*, void> Compare(int bytes, RepeatPrefix repeat) => (bytes, repeat) switch
-    {
-        (1, _) => Select<Size8, CompareOne>(repeat),
-        (2, _) => Select<Size16, CompareOne>(repeat),
-        (4, _) => Select<Size32, CompareOne>(repeat),
-        (8, _) => Select<Size64, CompareOne>(repeat),
-        _ => null,
-    };
-
-    private static delegate*<Cpu, Op*, void> Select<TSize, TStep>(RepeatPrefix repeat)
-        where TSize : struct, ISize
-        where TStep : struct, IComparingStep => repeat switch
+        for (int i = 0; i < instruction.OpCount; i++)
+            if (instruction.GetOpKind(i) is OpKind.MemorySegESI or OpKind.MemoryESEDI or OpKind.MemorySegEDI)
+                return null;
+        op.Size = (byte)instruction.MemorySize.GetSize();
+        op.Repeat = instruction.HasRepnePrefix ? RepeatPrefix.WhileNotEqual : instruction.HasRepePrefix ? RepeatPrefix.WhileEqual : RepeatPrefix.None;
+        switch (instruction.Mnemonic)
         {
-            RepeatPrefix.None => &Once<TSize, TStep>,
-            RepeatPrefix.WhileEqual => &While<TSize, TStep, IfEqual>,
-            RepeatPrefix.WhileNotEqual => &While<TSize, TStep, IfNotEqual>,
-            _ => null,
-        };
-
-    private interface IComparingStep
-    {
-        static abstract void Step<TSize>(Cpu cpu, Op* op)
-            where TSize : struct, ISize;
-    }
-
-    private readonly struct ScanOne : IComparingStep
-    {
-        public static void Step<TSize>(Cpu cpu, Op* op)
-            where TSize : struct, ISize
-        {
-            ref ulong destination = ref cpu.Register(CpuState.Rdi);
-            ulong value = TSize.Read(cpu.Memory, destination);
-            Interpreter.Compare.Apply<TSize>(ref cpu.Flags, TSize.Load(cpu.State + CpuState.Rax), value);
-            destination += Stride<TSize>(cpu);
+            case Mnemonic.Movsb or Mnemonic.Movsw or Mnemonic.Movsd or Mnemonic.Movsq:
+                return &Execute<Move>;
+            case Mnemonic.Stosb or Mnemonic.Stosw or Mnemonic.Stosd or Mnemonic.Stosq:
+                return &Execute<Store>;
+            case Mnemonic.Lodsb or Mnemonic.Lodsw or Mnemonic.Lodsd or Mnemonic.Lodsq:
+                return &Execute<Load>;
+            case Mnemonic.Scasb or Mnemonic.Scasw or Mnemonic.Scasd or Mnemonic.Scasq:
+                return &Execute<Scan>;
+            case Mnemonic.Cmpsb or Mnemonic.Cmpsw or Mnemonic.Cmpsd or Mnemonic.Cmpsq:
+                return &Execute<Compare>;
+            default:
+                return null;
         }
     }
 
-    private readonly struct CompareOne : IComparingStep
+    private interface IStep
     {
-        public static void Step<TSize>(Cpu cpu, Op* op)
-            where TSize : struct, ISize
-        {
-            ref ulong source = ref cpu.Register(CpuState.Rsi);
-            ref ulong destination = ref cpu.Register(CpuState.Rdi);
-            ulong value = TSize.Read(cpu.Memory, source + cpu.Register(op->Segment));
-            Interpreter.Compare.Apply<TSize>(ref cpu.Flags, value, TSize.Read(cpu.Memory, destination));
-            source += Stride<TSize>(cpu);
-            destination += Stride<TSize>(cpu);
-        }
+        /// <summary>It ends a repetition by ZF.</summary>
+        static abstract bool Compares { get; }
+
+        /// <summary>Works on some elements, at least one and at most so many.</summary>
+        /// <returns>How many.</returns>
+        static abstract ulong Step(Cpu cpu, in Op op, ulong count);
     }
 
-    private static void Once<TSize, TStep>(Cpu cpu, Op* op)
-        where TSize : struct, ISize
-        where TStep : struct, IComparingStep => TStep.Step<TSize>(cpu, op);
-
-    private static void While<TSize, TStep, TCondition>(Cpu cpu, Op* op)
-        where TSize : struct, ISize
-        where TStep : struct, IComparingStep
-        where TCondition : struct, ICondition
+    private static void Execute<TStep>(Cpu cpu, in Op op)
+        where TStep : IStep
     {
+        if (op.Repeat == RepeatPrefix.None)
+        {
+            _ = TStep.Step(cpu, op, 1);
+            return;
+        }
         ref ulong count = ref cpu.Register(CpuState.Rcx);
         while (count != 0 && !cpu.IsTimeUp(op))
         {
-            TStep.Step<TSize>(cpu, op);
-            count--;
-            if (!TCondition.Holds(cpu.Flags))
+            count -= TStep.Step(cpu, op, count);
+            if (TStep.Compares && cpu.IsZero != (op.Repeat == RepeatPrefix.WhileEqual))
                 break;
         }
     }
 
-    private static void MoveOnce<TSize>(Cpu cpu, Op* op)
-        where TSize : struct, ISize
+    private readonly struct Move : IStep
     {
-        ref ulong source = ref cpu.Register(CpuState.Rsi);
-        ref ulong destination = ref cpu.Register(CpuState.Rdi);
-        TSize.Write(cpu.Memory, destination, TSize.Read(cpu.Memory, source + cpu.Register(op->Segment)));
-        source += Stride<TSize>(cpu);
-        destination += Stride<TSize>(cpu);
-    }
+        public static bool Compares => false;
 
-    private static void MoveRepeated<TSize>(Cpu cpu, Op* op)
-        where TSize : struct, ISize
-    {
-        ref ulong count = ref cpu.Register(CpuState.Rcx);
-        ref ulong source = ref cpu.Register(CpuState.Rsi);
-        ref ulong destination = ref cpu.Register(CpuState.Rdi);
-        while (count != 0 && !cpu.IsTimeUp(op))
+        public static ulong Step(Cpu cpu, in Op op, ulong count)
         {
+            ref ulong source = ref cpu.Register(CpuState.Rsi), destination = ref cpu.Register(CpuState.Rdi);
+            ulong from = source + cpu.Register(op.Segment);
             // Whole runs within a page at a time, unless an earlier element feeds a later one of the same run.
-            ulong from = source + cpu.Register(op->Segment);
-            int run = cpu.Flags.Backwards ? 0 : Math.Min(cpu.Memory.Run(from, out _), cpu.Memory.Run(destination, out _)) / TSize.Bytes;
-            run = (int)Math.Min((ulong)run, count);
-            int length = run * TSize.Bytes;
-            if (run < 2 || destination - from < (ulong)length)
+            ulong elements = cpu.IsBackwards || count == 1 ? 1 : Math.Min(count, (ulong)(Math.Min(cpu.Memory.Run(from, out _), cpu.Memory.Run(destination, out _)) / op.Size));
+            ulong length = elements * op.Size;
+            if (elements < 2 || destination - from < length)
             {
-                MoveOnce<TSize>(cpu, op);
-                count--;
-                continue;
+                cpu.Memory.Write(destination, cpu.Memory.Read(from, op.Size), op.Size);
+                Advance(cpu, op, 1, ref source);
+                return Advance(cpu, op, 1, ref destination);
             }
             cpu.Memory.Run(from, out byte* data);
-            cpu.Memory.Write(destination, new ReadOnlySpan<byte>(data, length));
-            source += (ulong)length;
-            destination += (ulong)length;
-            count -= (ulong)run;
+            cpu.Memory.Write(destination, new ReadOnlySpan<byte>(data, (int)length));
+            Advance(cpu, op, elements, ref source);
+            return Advance(cpu, op, elements, ref destination);
         }
     }
 
-    private static void StoreOnce<TSize>(Cpu cpu, Op* op)
-        where TSize : struct, ISize
+    private readonly struct Store : IStep
     {
-        ref ulong destination = ref cpu.Register(CpuState.Rdi);
-        TSize.Write(cpu.Memory, destination, TSize.Load(cpu.State + CpuState.Rax));
-        destination += Stride<TSize>(cpu);
-    }
+        public static bool Compares => false;
 
-    private static void StoreRepeated<TSize>(Cpu cpu, Op* op)
-        where TSize : struct, ISize
-    {
-        ref ulong count = ref cpu.Register(CpuState.Rcx);
-        ref ulong destination = ref cpu.Register(CpuState.Rdi);
-        while (count != 0 && !cpu.IsTimeUp(op))
+        public static ulong Step(Cpu cpu, in Op op, ulong count)
         {
-            int run = TSize.Bytes > 1 || cpu.Flags.Backwards ? 0 : (int)Math.Min((ulong)cpu.Memory.Run(destination, out _), count);
-            if (run < 2)
-            {
-                StoreOnce<TSize>(cpu, op);
-                count--;
-                continue;
-            }
-            new Span<byte>(cpu.Memory.Contiguous(destination, run, writes: true), run).Fill((byte)cpu.Register(CpuState.Rax));
-            destination += (ulong)run;
-            count -= (ulong)run;
+            ref ulong destination = ref cpu.Register(CpuState.Rdi);
+            ulong elements = op.Size > 1 || cpu.IsBackwards || count == 1 ? 1 : Math.Min(count, (ulong)cpu.Memory.Run(destination, out _));
+            if (elements > 1)
+                new Span<byte>(cpu.Memory.Contiguous(destination, (int)elements, writes: true), (int)elements).Fill((byte)cpu.Register(CpuState.Rax));
+            else
+                cpu.Memory.Write(destination, cpu.Register(CpuState.Rax), op.Size);
+            return Advance(cpu, op, elements, ref destination);
         }
     }
 
-    private static void LoadOnce<TSize>(Cpu cpu, Op* op)
-        where TSize : struct, ISize
+    private readonly struct Load : IStep
     {
-        ref ulong source = ref cpu.Register(CpuState.Rsi);
-        TSize.Store(cpu.State + CpuState.Rax, TSize.Read(cpu.Memory, source + cpu.Register(op->Segment)));
-        source += Stride<TSize>(cpu);
+        public static bool Compares => false;
+
+        public static ulong Step(Cpu cpu, in Op op, ulong count)
+        {
+            ref ulong source = ref cpu.Register(CpuState.Rsi);
+            cpu.SetRegister(CpuState.Rax, cpu.Memory.Read(source + cpu.Register(op.Segment), op.Size), op.Size);
+            return Advance(cpu, op, 1, ref source);
+        }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ulong Stride<TSize>(Cpu cpu)
-        where TSize : struct, ISize => cpu.Flags.Backwards ? (ulong)-TSize.Bytes : (ulong)TSize.Bytes;
+    private readonly struct Scan : IStep
+    {
+        public static bool Compares => true;
+
+        public static ulong Step(Cpu cpu, in Op op, ulong count)
+        {
+            ref ulong destination = ref cpu.Register(CpuState.Rdi);
+            cpu.SetStatus(Flags.OfDifference(Cpu.Truncate(cpu.Register(CpuState.Rax), op.Size), cpu.Memory.Read(destination, op.Size), op.Size));
+            return Advance(cpu, op, 1, ref destination);
+        }
+    }
+
+    private readonly struct Compare : IStep
+    {
+        public static bool Compares => true;
+
+        public static ulong Step(Cpu cpu, in Op op, ulong count)
+        {
+            ref ulong source = ref cpu.Register(CpuState.Rsi), destination = ref cpu.Register(CpuState.Rdi);
+            cpu.SetStatus(Flags.OfDifference(cpu.Memory.Read(source + cpu.Register(op.Segment), op.Size), cpu.Memory.Read(destination, op.Size), op.Size));
+            Advance(cpu, op, 1, ref source);
+            return Advance(cpu, op, 1, ref destination);
+        }
+    }
+
+    private static ulong Advance(Cpu cpu, in Op op, ulong elements, ref ulong pointer)
+    {
+        pointer += cpu.IsBackwards ? 0 - (elements * op.Size) : elements * op.Size;
+        return elements;
+    }
 }

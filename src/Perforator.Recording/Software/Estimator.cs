@@ -24,8 +24,8 @@ internal sealed class Estimator(double usualInterval, int wholePath)
     /// <summary>T of a usual branch, in nanoseconds.</summary>
     private const double UsualBranch = 5;
 
-    /// <summary>Bounds of a weight: no one sample is to decide anything.</summary>
-    private const double Least = 1 / 16.0, Most = 16;
+    /// <summary>No weight is larger, nor smaller than one part in so many: no one sample is to decide anything.</summary>
+    private const double Most = 16;
 
     private double owed;
 
@@ -40,7 +40,7 @@ internal sealed class Estimator(double usualInterval, int wholePath)
         // What the thread itself ended (a call that waits, a spin) is taken as if it had gone on: what is behind is on the paths of other moments. What this recorder cut short counts for the rest too.
         if (path.End is not (StopReason.Done or StopReason.TimeUp))
             time *= Math.Max(1, wholePath / (double)path.Branches);
-        return Math.Clamp(interval / usualInterval * wholePath * UsualBranch / time, Least, Most);
+        return Math.Clamp(interval / usualInterval * wholePath * UsualBranch / time, 1 / Most, Most);
     }
 
     /// <summary>How many times a stack of a path of that weight counts, in whole numbers: what is left over counts with the next.</summary>

@@ -12,9 +12,6 @@ internal sealed unsafe class PathFollower(SoftwareRecorderOptions options) : IDi
     /// <summary>SYSCALL is 0F 05.</summary>
     private const int SystemCallLength = 2;
 
-    /// <summary>Instructions on a path for each of its branches, at most: code without branches is no reason to stand still.</summary>
-    private const int InstructionsPerBranch = 64;
-
     private readonly Cpu cpu = new();
     private readonly byte[] extended = new byte[ExtendedState.BufferSize];
     private readonly BranchEntry[] branches = new BranchEntry[options.BranchesPerPath];
@@ -23,7 +20,7 @@ internal sealed unsafe class PathFollower(SoftwareRecorderOptions options) : IDi
     private bool isUnlearnt;
 
     /// <summary>Shared by the block caches of all processes.</summary>
-    public Lowering Lowering { get; } = new();
+    public Translator Translator { get; } = new();
 
     /// <summary>The system call that the path has come to.</summary>
     public long SystemCall => (long)cpu.Register(CpuState.Rax);
@@ -61,7 +58,7 @@ internal sealed unsafe class PathFollower(SoftwareRecorderOptions options) : IDi
         ExtendedState.Load(cpu.State, extended.AsSpan(0, thread.ReadRegisterSet(NT_X86_XSTATE, extended)));
         cpu.Memory.Begin(of!.Id, of.Code.KernelPages);
         cpu.Begin(branches, path.Branches);
-        StopReason end = cpu.Run(of.Code, branches.Length, ((long)branches.Length * InstructionsPerBranch) - path.Instructions, since + (long)(options.MaxStop.TotalSeconds * Stopwatch.Frequency));
+        StopReason end = cpu.Run(of.Code, branches.Length, long.MaxValue, since + (long)(options.MaxStop.TotalSeconds * Stopwatch.Frequency));
         isUnlearnt = true;
         path = path with { Branches = cpu.BranchCount, Instructions = path.Instructions + cpu.InstructionCount, Misses = path.Misses + cpu.Memory.Misses, End = end };
         return end;
@@ -90,7 +87,7 @@ internal sealed unsafe class PathFollower(SoftwareRecorderOptions options) : IDi
 
     public void Dispose()
     {
-        Lowering.Dispose();
+        Translator.Dispose();
         cpu.Dispose();
     }
 }

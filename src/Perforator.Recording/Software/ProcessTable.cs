@@ -5,7 +5,7 @@ using Perforator.Recording.Processes;
 namespace Perforator.Recording.Software;
 
 /// <summary>The processes that have been met, wanted or not. What never runs is never looked at, but for those that are there at the start.</summary>
-internal sealed class ProcessTable(IRecordingTargets targets, Lowering lowering, IBranchSink sink, long maxCodeBytes) : IProcessWatcher, IDisposable
+internal sealed class ProcessTable(IRecordingTargets targets, Translator translator, IBranchSink sink, long maxCodeBytes) : IProcessWatcher, IDisposable
 {
     /// <summary>Null where it is not wanted.</summary>
     private readonly Dictionary<int, TargetProcess?> processes = [];
@@ -103,7 +103,7 @@ internal sealed class ProcessTable(IRecordingTargets targets, Lowering lowering,
             return process;
         bool isChild = children.Remove(processId);
         if (processId > 0 && ProcessIdentity.WithParent(processId) is (ProcessIdentity identity, int parent) && targets.Wants(processId, isChild))
-            process = new TargetProcess(identity, parent == Environment.ProcessId, lowering);
+            process = new TargetProcess(identity, parent == Environment.ProcessId, translator);
         return processes[processId] = process;
     }
 

@@ -30,7 +30,7 @@ internal static unsafe class Rehearsal
         Prepare();
         using Sampler sampler = new(options, new Audience(), 1);
         sampler.Enter();
-        CallLibrary(sampler.Follower.Cpu, sampler.Follower.Lowering);
+        CallLibrary(sampler.Follower.Cpu, sampler.Follower.Translator);
         SampleChild(sampler);
         sampler.Leave();
     }
@@ -49,7 +49,7 @@ internal static unsafe class Rehearsal
         }
         try
         {
-            using TargetProcess process = new(new ProcessIdentity(child.Id, 0), isOurChild: true, sampler.Follower.Lowering);
+            using TargetProcess process = new(new ProcessIdentity(child.Id, 0), isOurChild: true, sampler.Follower.Translator);
             long begin = Stopwatch.GetTimestamp();
             for (int i = 0; i < ChildSamples && !sampler.HoldsSleeper && Stopwatch.GetElapsedTime(begin) < ChildLimit; i++)
             {
@@ -66,12 +66,12 @@ internal static unsafe class Rehearsal
         }
     }
 
-    private static void CallLibrary(Cpu cpu, Lowering lowering)
+    private static void CallLibrary(Cpu cpu, Translator translator)
     {
         if (!NativeLibrary.TryLoad("libc.so.6", out nint libc))
             return;
         byte* buffer = (byte*)NativeMemory.AllocZeroed(BufferSize);
-        using BlockCache code = new(Environment.ProcessId, lowering);
+        using BlockCache code = new(Environment.ProcessId, translator);
         try
         {
             code.SetMappings(ProcessMap.Load(Environment.ProcessId));
@@ -102,7 +102,7 @@ internal static unsafe class Rehearsal
     {
         const BindingFlags All = BindingFlags.Instance | BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
         foreach (Type type in (Type[])[typeof(Sampler), typeof(PathFollower), typeof(TracedThread), typeof(StopGuard), typeof(QuietSignal), typeof(Estimator), typeof(Pacer), typeof(CpuClock), typeof(ProcessTable), typeof(TargetProcess),
-            typeof(TargetMemory), typeof(MemorySnapshot), typeof(BlockCache), typeof(Cpu), typeof(ExtendedState), typeof(Lowering), typeof(ReplayCompiler), typeof(StubAssembler)])
+            typeof(TargetMemory), typeof(MemorySnapshot), typeof(BlockCache), typeof(Cpu), typeof(ExtendedState), typeof(Lowering), typeof(NativeInstruction), typeof(Translator), typeof(CodeBuilder), typeof(ExecutableMemory)])
         {
             foreach (MethodBase method in type.GetMethods(All).Cast<MethodBase>().Concat(type.GetConstructors(All)))
                 if (!method.IsAbstract && !method.ContainsGenericParameters)

@@ -30,18 +30,16 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
     /// <summary>From when a thread stands still until the recorder sees it, on average; charged for each stop.</summary>
     private static readonly TimeSpan StopLatency = TimeSpan.FromMicroseconds(20);
 
-    /// <summary>How long to wait for a thread that has fallen asleep since its moment: seized, it refuses debuggers.</summary>
-    private static readonly TimeSpan MeetingPatience = TimeSpan.FromMilliseconds(5);
+    /// <summary>
+    /// How long a thread is waited for that has fallen asleep since its moment, as a seized one refuses debuggers; and how long one stands still if this thread does not get round to letting it go.
+    /// That is so rare, and so far beyond what a stop is to take (<see cref="SoftwareRecorderOptions.MaxStop"/>), that both are given up.
+    /// </summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(5);
 
-    /// <summary>A system call that takes longer ends the path.</summary>
-    private static readonly TimeSpan SystemCallPatience = TimeSpan.FromMilliseconds(1);
-
+    /// <summary>CS of 64-bit code, as Linux sets it.</summary>
     private const ulong UserCodeSegment64 = 0x33;
 
-    /// <summary>How much longer than asked for a stop may last, should this thread not get round to ending it.</summary>
-    private static readonly TimeSpan Grace = TimeSpan.FromMilliseconds(4);
-
-    private readonly StopGuard guard = new(options.MaxStop + Grace);
+    private readonly StopGuard guard = new(Patience);
     private readonly PathFollower follower = new(options);
     private readonly Estimator estimator = new(usualInterval, options.BranchesPerPath);
     private readonly CallStack? callers = options.CallStacks ? new() : null;
@@ -144,7 +142,7 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
     /// <returns>Whether there is a path.</returns>
     private bool Follow(TracedThread thread, TargetProcess process)
     {
-        WaitResult met = thread.Meet(MeetingPatience, needsThisCpu);
+        WaitResult met = thread.Meet(Patience, needsThisCpu);
         guard.Stands();
         since = Stopwatch.GetTimestamp();
         if (met != WaitResult.Stopped)
@@ -228,7 +226,7 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
             bool runs = thread.RunToSystemCall();
             if (stop == 0)
                 follower.Learn();
-            if (!runs || thread.Wait(SystemCallPatience, needsThisCpu) != WaitResult.Stopped)
+            if (!runs || thread.Wait(options.MaxStop, needsThisCpu) != WaitResult.Stopped)
             {
                 HoldsSleeper = true;
                 return stop == 0 || isExpected ? Crossing.Ended : Crossing.Diverged;

@@ -55,7 +55,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
         Pacer pacer = new(options.MaxOverhead, options.BranchesPerSecond);
         using CpuClock clock = new(pacer.Interval, LinuxKernel.Instance);
         using Sampler sampler = new(options, sink, pacer.Interval);
-        using ProcessTable processes = new(targets, sampler.Follower.Lowering, sink, options.Budget.CodeBytes);
+        using ProcessTable processes = new(targets, sampler.Follower.Translator, sink, options.Budget.CodeBytes);
         Recording recording = new(this, sink, sampler, processes, clock, pacer, stop);
         // Ctrl-Z: this process stops once it holds nobody.
         using PosixSignalRegistration pause = PosixSignalRegistration.Create((PosixSignal)SIGTSTP, signal =>

@@ -9,7 +9,7 @@ public sealed record SoftwareRecorderOptions
     /// <summary>The longest branch stack handed over; a longer path gives several.</summary>
     public int LongestStack { get; init; } = 256;
 
-    /// <summary>How long a thread may stand still in one go.</summary>
+    /// <summary>How long a thread may stand still in one go, and how long a system call on a path may take: a path that wants more ends.</summary>
     public TimeSpan MaxStop { get; init; } = TimeSpan.FromMilliseconds(1);
 
     /// <summary>The share of its user time that a target may lose to recording; 1 or more lifts every bound.</summary>

@@ -34,7 +34,7 @@ internal sealed unsafe class StopGuard : IDisposable
     public StopGuard(TimeSpan longest)
     {
         this.longest = longest;
-        handler = memory.Add(Handler((ulong)held));
+        handler = memory.Write(0, Handler((ulong)held));
     }
 
     /// <summary>Whether the thread was not let go by the guard.</summary>
@@ -87,7 +87,7 @@ internal sealed unsafe class StopGuard : IDisposable
     }
 
     /// <summary>A thread that stands for a signal of its own gets it; errors, as of a thread that does not stand, are nobody's business.</summary>
-    private byte[] Handler(ulong held)
+    private static byte[] Handler(ulong held)
     {
         Assembler code = new(64);
         Label letGo = code.CreateLabel(), end = code.CreateLabel();
@@ -124,7 +124,7 @@ internal sealed unsafe class StopGuard : IDisposable
         code.Label(ref end);
         code.ret();
         using MemoryStream bytes = new();
-        code.Assemble(new StreamCodeWriter(bytes), memory.NextAddress);
+        code.Assemble(new StreamCodeWriter(bytes), 0);
         return bytes.ToArray();
     }
 }

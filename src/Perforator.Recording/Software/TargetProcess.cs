@@ -5,7 +5,7 @@ using Perforator.Recording.Processes;
 namespace Perforator.Recording.Software;
 
 /// <summary>A process being recorded: its code, and the mappings its sink already knows.</summary>
-internal sealed class TargetProcess(ProcessIdentity identity, bool isOurChild, Lowering lowering) : IDisposable
+internal sealed class TargetProcess(ProcessIdentity identity, bool isOurChild, Translator translator) : IDisposable
 {
     private HashSet<Mapping> reported = [];
     private BlockCache? code;
@@ -22,7 +22,7 @@ internal sealed class TargetProcess(ProcessIdentity identity, bool isOurChild, L
     public long LastMet { get; set; }
 
     /// <summary>Its decoded code.</summary>
-    public BlockCache Code => code ??= new BlockCache(identity.Id, lowering);
+    public BlockCache Code => code ??= new BlockCache(identity.Id, translator);
 
     /// <summary>What that takes, about.</summary>
     public long CodeBytes => code?.Bytes ?? 0;

@@ -10,7 +10,7 @@ using Decoder = Iced.Intel.Decoder;
 namespace Perforator.Tests.Recording.Interpreter;
 
 /// <summary>
-/// Steps a real thread and the interpreter side by side: before each instruction, or each block of them, the interpreter gets the thread's
+/// Steps a real thread and the interpreter side by side: before each instruction, block or path of them the interpreter gets the thread's
 /// state, and after it registers, flags and all memory the interpreter looked at must be equal.
 /// </summary>
 internal sealed unsafe class SideBySide : IDisposable
@@ -20,24 +20,25 @@ internal sealed unsafe class SideBySide : IDisposable
     private readonly TracedThread thread;
     private readonly int processId;
     private readonly Cpu cpu = new(), real = new();
-    private readonly Lowering lowering = new();
+    private readonly Translator translator = new();
     private readonly BlockCache code;
     private readonly byte[] extended = new byte[ExtendedState.BufferSize];
     private readonly byte[] page = new byte[MemorySnapshot.PageSize], data = new byte[MemorySnapshot.PageSize];
     private readonly byte[] bytes = new byte[15];
-    private readonly BranchEntry[] branches = new BranchEntry[4];
+    private readonly BranchEntry[] branches = new BranchEntry[64];
     private readonly List<Instruction> stepped = [];
     private readonly List<ulong> touched = [];
-    private readonly bool natively;
+    private readonly int longestBlock, path;
 
     /// <summary>Stops the only thread of a process started by this one, which must be running.</summary>
-    /// <param name="natively">Whole blocks are compared, translated to native code, instead of instructions.</param>
-    public SideBySide(int processId, bool natively)
+    /// <param name="longestBlock">Instructions in a block at most.</param>
+    /// <param name="path">Instructions to interpret before the states are compared, if blocks are not longer.</param>
+    public SideBySide(int processId, int longestBlock, int path = 1)
     {
         thread = TracedThread.Seize(processId, processId, isOurChild: true, Syscalls.SIGURG, out int error)
             ?? throw new InvalidOperationException($"ptrace: {Marshal.GetPInvokeErrorMessage(error)}");
-        (this.natively, this.processId) = (natively, processId);
-        code = new BlockCache(processId, lowering, longestBlock: natively ? 64 : 1, translateAtOnce: natively);
+        (this.longestBlock, this.path, this.processId) = (longestBlock, path, processId);
+        code = new BlockCache(processId, translator, longestBlock);
         Assert.Equal(WaitResult.Stopped, thread.Meet(TimeSpan.FromSeconds(5), needsThisCpu: false));
     }
 
@@ -48,9 +49,6 @@ internal sealed unsafe class SideBySide : IDisposable
     public SortedDictionary<string, int> NotInterpreted { get; } = new(StringComparer.Ordinal);
 
     public int Compared { get; private set; }
-
-    /// <summary>The share of the instructions that native code of whole runs executed.</summary>
-    public double NativeShare => (double)cpu.NativeCount / Math.Max(Compared, 1);
 
     /// <summary>Compares so many instructions or a few more, or fewer if the thread ends.</summary>
     public void Run(int instructions)
@@ -63,9 +61,9 @@ internal sealed unsafe class SideBySide : IDisposable
             if (!thread.ReadRegisters(out Syscalls.UserRegisters before))
                 return;
             StopReason stop = Interpret(before);
-            if (natively && stop is StopReason.Done or StopReason.SystemCall)
+            if (longestBlock > 1 && stop is StopReason.Done or StopReason.SystemCall)
             {
-                // Once more, with all pages at hand: now native code goes to the block's end.
+                // Once more, with all pages at hand: now native code goes to the block's end in one go.
                 touched.Clear();
                 touched.AddRange(cpu.Memory.PageNumbers);
                 stop = Interpret(before, touched);
@@ -87,15 +85,15 @@ internal sealed unsafe class SideBySide : IDisposable
         // A step ends in a SIGTRAP that must not be delivered.
         _ = Syscalls.ptrace(Syscalls.PTRACE_DETACH, thread.ThreadId, 0, 0);
         code.Dispose();
-        lowering.Dispose();
+        translator.Dispose();
         cpu.Dispose();
         real.Dispose();
     }
 
     private bool IsUnrepeatable(Mnemonic mnemonic) =>
         mnemonic is Mnemonic.Rdtsc or Mnemonic.Rdtscp or Mnemonic.Rdrand or Mnemonic.Rdseed or Mnemonic.Cpuid or Mnemonic.Rdpid
-        // Whole blocks may use what FNSTENV wrote, and XSAVE remembers instead of writing.
-        || (natively && mnemonic is Mnemonic.Fnstenv or Mnemonic.Xsave or Mnemonic.Xsavec or Mnemonic.Xsaveopt or Mnemonic.Xrstor);
+        // Whole blocks may use what FNSTENV wrote.
+        || (longestBlock > 1 && mnemonic is Mnemonic.Fnstenv);
 
     /// <summary>Whether the instruction read a page of the kernel's clock, which cannot be read from outside and changes at any time.</summary>
     private bool ReadClock() => cpu.Memory.PageNumbers.Any(number => TargetMemory.Read(processId, number << MemorySnapshot.PageShift, page) == 0);
@@ -108,7 +106,7 @@ internal sealed unsafe class SideBySide : IDisposable
         foreach (ulong page in pages ?? [])
             cpu.Memory.Read(page << MemorySnapshot.PageShift, this.page);
         cpu.Begin(branches, 0);
-        return cpu.Run(code, branches.Length, 1, long.MaxValue);
+        return cpu.Run(code, branches.Length, path, long.MaxValue);
     }
 
     /// <summary>Lets the real CPU execute so many instructions, and notes which.</summary>
@@ -156,14 +154,17 @@ internal sealed unsafe class SideBySide : IDisposable
         for (int i = 0; i < 16; i++)
             if (cpu.Register(i * 8) != real.Register(i * 8))
                 Differences.Add($"{text}: {Register.RAX + i} 0x{cpu.Register(i * 8):x}, really 0x{real.Register(i * 8):x}");
-        if ((cpu.Flags.Value & flags) != (real.Flags.Value & flags))
-            Differences.Add($"{text}: flags 0x{cpu.Flags.Value & flags:x}, really 0x{real.Flags.Value & flags:x}");
+        if ((cpu.Flags & flags) != (real.Flags & flags))
+            Differences.Add($"{text}: flags 0x{cpu.Flags & flags:x}, really 0x{real.Flags & flags:x}");
         CompareState(text, "opmask", CpuState.Opmasks, 8, 8);
         CompareState(text, "vector", CpuState.Vectors, 64, 32);
         // FCW, FSW and FTW, then the registers; the last instruction and data pointers are not kept.
         CompareState(text, "x87 status", CpuState.X87, 5, 1);
         CompareState(text, "x87", CpuState.X87 + 32, 16, 8);
         CompareState(text, "MXCSR", CpuState.Mxcsr, 4, 1);
+        // XSAVE remembers instead of writing.
+        if (stepped.Exists(s => s.Mnemonic is Mnemonic.Xsave or Mnemonic.Xsavec or Mnemonic.Xsaveopt))
+            return;
         ulong[] unkeptBytes = [.. stepped.Where(s => s.Mnemonic == Mnemonic.Fnstenv).SelectMany(UnkeptBytes)];
         foreach (ulong address in cpu.Memory.PageNumbers.Select(number => number << MemorySnapshot.PageShift).ToArray())
         {
