@@ -29,18 +29,18 @@ public sealed class KubernetesTests
         KubernetesYaml.LoadAllFromString(Helm(["template", "pf", Chart, "--namespace", "prod", "--values", Values(values), .. more]).Succeeded().Output, strict: true);
 
     [SkippableTheory]
-    [InlineData("full")]
-    [InlineData("least")]
-    public void The_chart_makes_manifests_that_helm_kubectl_and_the_schemas_take(string values)
+    [InlineData("full", 16)]
+    [InlineData("least", 14)]
+    public void The_chart_makes_manifests_that_helm_kubectl_and_the_schemas_take(string values, int count)
     {
         Helm("lint", "--strict", Chart, "--values", Values(values)).Succeeded();
-        Assert.Equal(14, Manifests(values).Count);
+        Assert.Equal(count, Manifests(values).Count);
 
         string yaml = Helm("template", "pf", Chart, "--values", Values(values)).Succeeded().Output;
         ToolResult json = Tool.Run(Path.Combine(Tools, "kubectl"), ["label", "--local", "--filename", "-", "--output", "json", "tested=yes"], yaml).Succeeded();
         Tool.Require("node");
         ToolResult checks = Tool.Run("node", [Path.Combine(Tool.RepositoryRoot(), "tests", "Perforator.Tests", "Deploy", "validate-manifests.mjs"), Tools], json.Output);
-        Assert.Equal((0, "14 manifests\n"), (checks.ExitCode, checks.Output));
+        Assert.Equal((0, $"{count} manifests\n"), (checks.ExitCode, checks.Output));
     }
 
     [SkippableFact]
@@ -74,6 +74,29 @@ public sealed class KubernetesTests
             Assert.All(container.Args.Skip(1).Where(static argument => argument.StartsWith("--", StringComparison.Ordinal)),
                 argument => Assert.Contains($"{argument.Split('=')[0]} ", help, StringComparison.Ordinal));
         }
+    }
+
+    /// <summary>What the values say of services and plans is read by a real agent and a real server.</summary>
+    [SkippableFact]
+    public async Task Rules_and_pinned_rates_of_the_values_are_the_agent_s_and_the_server_s()
+    {
+        using TemporaryFolder folder = new();
+        List<object> manifests = Manifests("full");
+        string Content(string key) => Assert.Single(manifests.OfType<V1ConfigMap>(), map => map.Data.ContainsKey(key)).Data[key];
+        V1PodSpec agent = Assert.Single(manifests.OfType<V1DaemonSet>()).Spec.Template.Spec;
+        Assert.Contains("--services=/etc/perforator/services/services.yaml", agent.Containers[0].Args);
+        ToolResult dry = Tool.Cli("agent", "--services", folder.Write("services.yaml", Content("services.yaml")), "--dry-run", "--json").Succeeded();
+        Assert.Contains("\"tier\": \"front\"", dry.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("left out", dry.Error, StringComparison.Ordinal);
+        Assert.Contains("\"service\": null", dry.Output, StringComparison.Ordinal);
+
+        Assert.Single(manifests.OfType<V1Deployment>(), static server => server.Spec.Template.Spec.Containers[0].Args.Contains("--enrol=/etc/perforator/enrol/enrol.yaml"));
+        using ServerProcess server = ServerProcess.Start(folder["data"], 0, "--enrol", folder.Write("enrol.yaml", Content("enrol.yaml")));
+        string plan = await server.Http.GetStringAsync("api/v1/plan?host=node-1&service=batch&service=search-web");
+        Assert.Contains("\"holdSeconds\":7200", plan, StringComparison.Ordinal);
+        Assert.Contains("\"rate\":0.25", plan, StringComparison.Ordinal);
+        Assert.Contains("\"team\":\"search\"", plan, StringComparison.Ordinal);
+        Assert.DoesNotContain("enrol", server.Error, StringComparison.Ordinal);
     }
 
     [SkippableFact]

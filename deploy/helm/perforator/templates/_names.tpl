@@ -87,6 +87,9 @@ spec:
             - --data=/var/lib/perforator/data
             - --listen={{ include "perforator.scheme" $ }}://0.0.0.0:7733
             - --auth=/etc/perforator/access/access.yaml
+            {{- if and $.Values.enrol (eq .role "api") }}
+            - --enrol=/etc/perforator/enrol/enrol.yaml
+            {{- end }}
             - --log-format=json
             {{- if $.Values.tls.secret }}
             - --tls-certificate=/etc/perforator/tls/tls.crt
@@ -119,6 +122,9 @@ spec:
             - { name: data, mountPath: /var/lib/perforator }
             - { name: tmp, mountPath: /tmp }
             - { name: access, mountPath: /etc/perforator/access, readOnly: true }
+            {{- if and $.Values.enrol (eq .role "api") }}
+            - { name: enrol, mountPath: /etc/perforator/enrol, readOnly: true }
+            {{- end }}
             {{- if $.Values.tls.secret }}
             - { name: tls, mountPath: /etc/perforator/tls, readOnly: true }
             {{- end }}
@@ -135,6 +141,10 @@ spec:
           emptyDir: {}
         - name: access
           secret: { secretName: {{ include "perforator.name" $ }}-access }
+        {{- if and $.Values.enrol (eq .role "api") }}
+        - name: enrol
+          configMap: { name: {{ include "perforator.name" $ }}-enrol }
+        {{- end }}
         {{- if $.Values.tls.secret }}
         - name: tls
           secret: { secretName: {{ $.Values.tls.secret }} }
