@@ -13,7 +13,7 @@ internal sealed class TlsCertificate
     private readonly TimeProvider clock;
     private readonly Lock access = new();
     private X509Certificate2 current;
-    private DateTime written;
+    private (FileVersion, FileVersion) written;
     private long looked;
 
     /// <exception cref="UserErrorException">A file cannot be read, or holds no certificate or not its key.</exception>
@@ -57,7 +57,7 @@ internal sealed class TlsCertificate
         }
     }
 
-    private DateTime Written() => File.GetLastWriteTimeUtc(certificateFile) is var one && File.GetLastWriteTimeUtc(keyFile) is var two && one > two ? one : two;
+    private (FileVersion Certificate, FileVersion Key) Written() => (FileVersion.Of(certificateFile), FileVersion.Of(keyFile));
 
     private X509Certificate2 Load() => X509Certificate2.CreateFromPemFile(certificateFile, keyFile);
 }

@@ -10,14 +10,14 @@ internal sealed class EnrolmentFile : BackgroundService
 
     private readonly string? path;
     private Enrolment current;
-    private (DateTime Written, long Length) seen;
+    private FileVersion seen;
 
     /// <exception cref="UserErrorException">The file cannot be used.</exception>
     public EnrolmentFile(string? path)
     {
         this.path = path;
         if (path is not null)
-            seen = Look(path);
+            seen = FileVersion.Of(path);
         current = path is null ? Enrolment.Default : Enrolment.Load(path);
     }
 
@@ -59,17 +59,11 @@ internal sealed class EnrolmentFile : BackgroundService
             {
                 return;
             }
-            (DateTime, long) now = Look(path);
+            FileVersion now = FileVersion.Of(path);
             if (now == seen)
                 continue;
             seen = now;
             Reload();
         }
-    }
-
-    private static (DateTime Written, long Length) Look(string path)
-    {
-        FileInfo file = new(path);
-        return file.Exists ? (file.LastWriteTimeUtc, file.Length) : default;
     }
 }

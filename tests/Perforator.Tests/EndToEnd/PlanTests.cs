@@ -77,7 +77,9 @@ public sealed class PlanTests(TargetProgram program) : IClassFixture<TargetProgr
     [Fact]
     public void A_service_pinned_to_nothing_is_left_alone_until_the_file_changes_and_labels_come_from_the_file()
     {
-        string file = folder.Write("enrol.yaml", Quick + "services:\n- match: quiet\n  rate: 0\n- match: loud\n  rate: 1\n  labels: {team: finders}\n");
+        string file = folder["enrol.yaml"];
+        Mount(Quick + "services:\n- match: quiet\n  rate: 0\n- match: loud\n  rate: 1\n  labels: {team: finders}\n");
+        File.CreateSymbolicLink(file, "data/enrol.yaml");
         using ServerProcess server = ServerProcess.Start(folder["server"], 0, "--enrol", file);
         using RunningTarget quiet = Start("quiet"), loud = Start("loud");
         using AgentProcess agent = new("--server", server.Address.ToString());
@@ -90,10 +92,10 @@ public sealed class PlanTests(TargetProgram program) : IClassFixture<TargetProgr
         ServiceDetail detail = JsonSerializer.Deserialize(server.Cli("services", "loud", "--json").Output, ApiJson.Default.ServiceDetail)!;
         Assert.Equal(["finders"], detail.Labels.Single(static label => label.Name == "team").Values);
 
-        File.WriteAllText(file, "services:\n- match: quiet\n  rates: 1\n");
+        Mount("services:\n- match: quiet\n  rates: 1\n");
         AgentProcess.WaitFor(() => server.Error.Contains("line 3: rates is not known of a service", StringComparison.Ordinal), () => server.Error);
         Assert.Equal((0, "pinned"), (Plan(server, "quiet").Rate, Plan(server, "quiet").State));
-        File.WriteAllText(file, Quick + "services:\n- match: quiet\n  rate: 1\n");
+        Mount(Quick + "services:\n- match: quiet\n  rate: 1\n");
         Tool.Run("/bin/kill", ["-HUP", $"{server.Id}"]).Succeeded();
         AgentProcess.WaitFor(() => server.Error.Contains("was read again", StringComparison.Ordinal), () => server.Error);
         AgentProcess.WaitFor(() => AgentProcess.MainBuild(server, "quiet") is { } now && now.Branches > before, () => agent.Error);
@@ -107,6 +109,14 @@ public sealed class PlanTests(TargetProgram program) : IClassFixture<TargetProgr
             ProcessStartInfo start = new(program.Path) { RedirectStandardInput = true, RedirectStandardOutput = true };
             start.Environment["PERFORATOR_SERVICE"] = service;
             return new RunningTarget(Process.Start(start)!);
+        }
+
+        // As Kubernetes mounts a ConfigMap: what changes is a link to a folder.
+        void Mount(string content)
+        {
+            string version = Directory.CreateDirectory(folder[Path.GetRandomFileName()]).FullName;
+            File.WriteAllText(Path.Combine(version, "enrol.yaml"), content);
+            Tool.Run("ln", ["-sfn", version, folder["data"]]).Succeeded();
         }
     }
 
