@@ -72,6 +72,29 @@ public sealed class PackageTests(DebianPackage package)
         Assert.Equal((completed + "\n", ""), (result.Output, result.Error));
     }
 
+    /// <summary>What an interactive zsh makes of what is typed and a tab, in a terminal of its own.</summary>
+    [SkippableTheory]
+    [InlineData("perforator pg", "perforator pgo")]
+    [InlineData("perforator profile me", "perforator profile merge")]
+    [InlineData("perforator serve --tls-k", "perforator serve --tls-key")]
+    public void Zsh_completes_verbs_and_options(string typed, string completed)
+    {
+        Tool.Require("zsh");
+        const string Script = """
+            zmodload zsh/zpty
+            zpty shell zsh -f -i
+            zpty -w shell "PS1= fpath=($1 \$fpath) path=($2 \$path); autoload -Uz compinit && compinit -D -u
+            show() { print -r -- \"<\${BUFFER% }>\" }; zle -N show; bindkey '^X' show; print -r -- ready:\${_comps[perforator]}"
+            zpty -r -m shell out '*ready:_perforator*'
+            zpty -w -n shell "$3"$'\t\x18'
+            zpty -r -m shell out '*<perf*>*'
+            print -r -- "perf${${out#*<perf}%%>*}"
+            """;
+        ToolResult result = Tool.Run("zsh", ["-f", "-c", Script, "zsh", Path.Combine(package.Content, "usr/share/zsh/vendor-completions"), Path.Combine(package.Content, "usr", "bin"), typed],
+            timeoutSeconds: 60);
+        Assert.Equal((completed + "\n", ""), (result.Output, result.Error));
+    }
+
     [SkippableFact]
     public void Settings_are_kept_on_an_upgrade_and_nothing_is_started_unasked()
     {

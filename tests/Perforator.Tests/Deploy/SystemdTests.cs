@@ -52,6 +52,15 @@ public sealed class SystemdTests(DebianPackage package)
         // CAP_DAC_READ_SEARCH (bit 2), CAP_SYS_PTRACE (19), CAP_PERFMON (38).
         Assert.Equal($"CapPrm:\t{(1L << 2) | (1L << 19) | (1L << 38):x16}\n", Result("capabilities"));
         Assert.Equal("success\nsuccess\n", Result("ends"));
+
+        // Upgraded, removed and purged.
+        Assert.True(Result("active-upgraded") == "active\nactive\ninactive\n", Result("upgrade") + journal);
+        Assert.Equal("PERFORATOR_AGENT_OPTIONS=--interval 5s\n", Result("settings"));
+        Assert.True(Result("removed").StartsWith("inactive\n", StringComparison.Ordinal) && Result("removed").EndsWith("agent.env\nserver.env\n", StringComparison.Ordinal),
+            Result("removed") + Result("removal"));
+        Assert.DoesNotContain("enabled", Result("removed"), StringComparison.Ordinal);
+        Assert.Contains("the server's data stay in /var/lib/private/perforator", Result("purge"), StringComparison.Ordinal);
+        Assert.Equal("/var/lib/private/perforator\n", Result("left"));
         Assert.Equal("", Result("error"));
     }
 }

@@ -15,6 +15,24 @@ echo 'PERFORATOR_AGENT_OPTIONS=--interval 5s' >>/etc/perforator/agent.env
 systemctl start perforator-agent
 wait_for listed
 grep '^CapPrm' "/proc/$(systemctl show -P MainPID perforator-agent)/status" >/results/capabilities
+
+# A later version takes this one's place: what ran goes on, and settings stay.
+dpkg-deb --raw-extract /perforator.deb /next
+sed -i 's/^Version: .*/&.next/' /next/DEBIAN/control
+dpkg-deb -Znone --build /next /next.deb >/dev/null
+before=$(systemctl show -P MainPID perforator-agent)
+dpkg --no-triggers --force-unsafe-io --install /next.deb >/results/upgrade 2>&1
+[ "$before" = "$(systemctl show -P MainPID perforator-agent)" ] && echo "trial: the agent was not started anew" >&2
+systemctl is-active perforator-server perforator-agent perforator-agent-hardware >/results/active-upgraded
+grep '^PERFORATOR_AGENT_OPTIONS=-' /etc/perforator/agent.env >/results/settings
+
 systemctl stop perforator-agent perforator-server
 for unit in perforator-agent perforator-server; do systemctl show -P Result $unit; done >/results/ends
 journalctl --no-pager -u perforator-agent -u perforator-server >/results/journal
+
+# Removed while it runs, it ends and leaves settings; purged, it leaves what the server has collected and no more.
+systemctl enable --quiet --now perforator-agent 2>/dev/null
+dpkg --no-triggers --remove perforator >/results/removal 2>&1
+{ systemctl is-active perforator-agent; systemctl is-enabled perforator-agent 2>/dev/null; ls /etc/perforator; } >/results/removed
+dpkg --no-triggers --purge perforator >/results/purge 2>&1
+ls -d /etc/perforator /usr/lib/perforator /usr/bin/perforator /var/lib/perforator-agent /var/lib/private/perforator* >/results/left 2>/dev/null
