@@ -1,4 +1,5 @@
 using System.Globalization;
+using Perforator.Recording;
 using Perforator.Recording.Prerequisites;
 using Perforator.Recording.Processes;
 using Perforator.Recording.Services;

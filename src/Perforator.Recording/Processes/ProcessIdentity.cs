@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 
 namespace Perforator.Recording.Processes;
 
@@ -17,12 +18,14 @@ public readonly record struct ProcessIdentity(int Id, ulong StartTime)
     public static char? StateOf(int processId) => Fields(processId)?[0][0];
 
     /// <summary>The ids of all processes of this pid namespace, those that have ended and are not waited for included.</summary>
-    public static IEnumerable<int> AllIds()
-    {
-        foreach (string folder in Directory.EnumerateDirectories("/proc"))
-            if (int.TryParse(Path.GetFileName(folder.AsSpan()), NumberStyles.None, CultureInfo.InvariantCulture, out int id))
-                yield return id;
-    }
+    public static IEnumerable<int> AllIds() => All().Select(static process => process.Id);
+
+    /// <summary>The same, each with the inode of its folder in /proc, which a later process of the same id does not have.</summary>
+    internal static IReadOnlyList<(int Id, ulong Inode)> All() => Syscalls.ListNumbered("/proc");
+
+    /// <summary>The inode of a process's folder in /proc; 0 when it has ended.</summary>
+    internal static ulong InodeOf(int processId) =>
+        Syscalls.Statx(Syscalls.AT_FDCWD, $"/proc/{processId}", 0, Syscalls.STATX_BASIC_STATS, out Syscalls.FileStatus status) == 0 ? status.Inode : 0;
 
     /// <summary>The identity of a process that runs, and its parent's id; null when it has ended, zombies included.</summary>
     public static (ProcessIdentity Identity, int Parent)? WithParent(int processId)
@@ -35,16 +38,10 @@ public readonly record struct ProcessIdentity(int Id, ulong StartTime)
     /// <summary>/proc/PID/stat from its third field on; null when there is no such process.</summary>
     private static string[]? Fields(int processId)
     {
-        try
-        {
-            // The second field, the name in parentheses, may itself hold spaces and parentheses.
-            string stat = File.ReadAllText($"/proc/{processId}/stat");
-            string[] fields = stat[(stat.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
-            return fields.Length >= 20 ? fields : null;
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return null;
-        }
+        // The second field, the name in parentheses, may itself hold spaces and parentheses.
+        Span<byte> stat = stackalloc byte[1024];
+        stat = stat[..Math.Max(0, Syscalls.ReadFile($"/proc/{processId}/stat", stat))];
+        string[] fields = Encoding.ASCII.GetString(stat[(stat.LastIndexOf((byte)')') + 1)..]).Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        return fields.Length >= 20 ? fields : null;
     }
 }

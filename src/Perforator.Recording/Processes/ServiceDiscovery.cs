@@ -12,17 +12,35 @@ public sealed class ServiceDiscovery : IRecordingTargets
     /// <summary>How long what was found is taken for true, since looking at every process of a large machine takes its time.</summary>
     private static readonly TimeSpan MaxAge = TimeSpan.FromSeconds(1);
 
-    /// <summary>How much longer the pause between two looks is than a look, so that looking takes little of a CPU on any machine.</summary>
-    private const int PauseFactor = 100;
+    /// <summary>How much longer the pause between two looks is than a look, so that looking takes next to nothing of a CPU on any machine.</summary>
+    private const int PauseFactor = 300;
 
     private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(20);
+
+    /// <summary>
+    /// A process that is known is looked into again by the next looks, as what has just been forked executes another program, and by one look in so many
+    /// after that. Recorders tell what they see of it themselves.
+    /// </summary>
+    private const int FirstLooks = 2, LooksBetween = 16;
+
+    /// <summary>A process that was looked into; neither executable nor service where that may not be done, as with kernel threads.</summary>
+    /// <param name="Inode">Of its folder in /proc; one that gets its id later has another.</param>
+    private sealed record Known(ulong Inode, ulong StartTime, string? Executable, string? Service)
+    {
+        public int Looks { get; set; }
+
+        public long LatestLook { get; set; }
+    }
 
     private readonly ServiceRules rules;
     private readonly HostRoots host = HostRoots.Default;
     private readonly ContainerNames containers = new(HostRoots.Default);
     private readonly Lock gate = new();
-    private Dictionary<ProcessIdentity, (string Executable, string? Service)> known = [];
-    private Dictionary<int, string> services = [];
+    private readonly Dictionary<int, Known> known = [];
+    private readonly Dictionary<int, string> services = [];
+    private HashSet<int>? wanted;
+    private string[]? names;
+    private long looks;
     private long lookedAt;
     private TimeSpan lookTook;
 
@@ -47,7 +65,7 @@ public sealed class ServiceDiscovery : IRecordingTargets
         get
         {
             lock (gate)
-                return services.Values.Distinct().Select(Shares).DefaultIfEmpty(1).Max();
+                return (names ??= [.. services.Values.Distinct()]).Select(Shares).DefaultIfEmpty(1).Max();
         }
     }
 
@@ -65,7 +83,10 @@ public sealed class ServiceDiscovery : IRecordingTargets
     public IReadOnlySet<int>? Refresh()
     {
         lock (gate)
-            return Look().Keys.ToHashSet();
+        {
+            Dictionary<int, string> now = Look();
+            return wanted ??= [.. now.Keys];
+        }
     }
 
     /// <inheritdoc/>
@@ -84,21 +105,15 @@ public sealed class ServiceDiscovery : IRecordingTargets
     /// <summary>The service of a process that has just executed another program; null when it has ended or belongs to none that is wanted.</summary>
     public string? LookAgain(int processId)
     {
-        string? service;
-        if (processId == Environment.ProcessId || ProcessIdentity.Of(processId) is not { } identity)
+        if (processId == Environment.ProcessId)
             return null;
         lock (gate)
         {
-            if (ProcessDescription.Of(identity, host, containers) is not { } description)
+            if (ProcessIdentity.InodeOf(processId) is not (not 0 and var inode) || LookInto(processId, inode) is not { Executable: not null } found)
                 return null;
-            service = rules.ServiceOf(description);
-            known[identity] = (description.Executable, service);
-            if (service is null)
-                services.Remove(processId);
-            else
-                services[processId] = service;
+            Keep(processId, found);
+            return found.Service;
         }
-        return service;
     }
 
     /// <summary>The services that run now, each with how many processes it has.</summary>
@@ -124,21 +139,61 @@ public sealed class ServiceDiscovery : IRecordingTargets
         if (lookedAt != 0 && Stopwatch.GetElapsedTime(lookedAt) is { } age && (age < MaxAge || (age < lookTook * PauseFactor && age < MaxPause)))
             return services;
         long begin = Stopwatch.GetTimestamp();
-        Dictionary<ProcessIdentity, (string Executable, string? Service)> now = [];
-        foreach (int id in ProcessIdentity.AllIds())
+        looks++;
+        foreach ((int id, ulong inode) in ProcessIdentity.All())
         {
-            if (id == Environment.ProcessId || ProcessIdentity.Of(id) is not { } process || ProcessDescription.ExecutableOf(process.Id) is not { } executable)
+            if (id == Environment.ProcessId)
                 continue;
-
+            if (known.TryGetValue(id, out Known? before) && before.Inode == inode && !IsDue(id, before))
+            {
+                before.LatestLook = looks;
+                continue;
+            }
             // The service of a process changes only when it executes another program.
-            if (!known.TryGetValue(process, out (string Executable, string? Service) before) || before.Executable != executable)
-                before = (executable, ProcessDescription.Of(process, host, containers) is { } description ? rules.ServiceOf(description) : null);
-            now.Add(process, before);
+            Known? found = before is not null && IsSame(id, before) ? before with { Inode = inode } : LookInto(id, inode);
+            if (found is null)
+                continue;
+            found.LatestLook = looks;
+            Keep(id, found);
         }
-        known = now;
-        services = now.Where(p => p.Value.Service is not null).ToDictionary(p => p.Key.Id, p => p.Value.Service!);
+        foreach ((int id, Known gone) in known)
+            if (gone.LatestLook != looks)
+                Drop(id);
+        lookTook = looks == 1 ? TimeSpan.Zero : Stopwatch.GetElapsedTime(begin);
         lookedAt = Stopwatch.GetTimestamp();
-        lookTook = Stopwatch.GetElapsedTime(begin, lookedAt);
         return services;
+    }
+
+    private bool IsDue(int id, Known process) => process.Looks++ < FirstLooks || (id + looks) % LooksBetween == 0;
+
+    private static bool IsSame(int id, Known process) =>
+        ProcessIdentity.Of(id) is { } now && now.StartTime == process.StartTime && ProcessDescription.ExecutableOf(id) == process.Executable;
+
+    /// <returns>Null when it has ended.</returns>
+    private Known? LookInto(int id, ulong inode)
+    {
+        if (ProcessIdentity.Of(id) is not { } identity)
+            return null;
+        ProcessDescription? description = ProcessDescription.ExecutableOf(id) is null ? null : ProcessDescription.Of(identity, host, containers);
+        return new(inode, identity.StartTime, description?.Executable, description is null ? null : rules.ServiceOf(description));
+    }
+
+    private void Keep(int id, Known process)
+    {
+        known[id] = process;
+        if (process.Service == services.GetValueOrDefault(id))
+            return;
+        (wanted, names) = (null, null);
+        if (process.Service is null)
+            services.Remove(id);
+        else
+            services[id] = process.Service;
+    }
+
+    private void Drop(int id)
+    {
+        known.Remove(id);
+        if (services.Remove(id))
+            (wanted, names) = (null, null);
     }
 }

@@ -8,12 +8,23 @@ namespace Perforator.Recording.Processes;
 /// </summary>
 public sealed class ServiceProfiles : IBranchSink
 {
+    public const string EndedUnknown = "samples of processes that ended before it was known which service they are";
+
+    /// <summary>A program that has mapped as much without a sample is looked at all the same.</summary>
+    private const int MaxMapped = 4096;
+
     private readonly ServiceDiscovery discovery;
     private readonly IModuleResolver modules;
     private readonly Lock gate = new();
     private readonly Dictionary<int, BranchAggregator> byProcess = [];
     private readonly Dictionary<string, BranchAggregator> byService = new(StringComparer.Ordinal);
     private readonly LossCounts losses = new();
+
+    /// <summary>
+    /// Processes that have executed another program, with what it has mapped: what it is, and what is in its files, is looked at once it gives a sample, as
+    /// most of a host's short-lived processes never do.
+    /// </summary>
+    private readonly Dictionary<int, List<Mapping>> executed = [];
 
     // The kernel's image and modules, by where they begin: they are every service's.
     private readonly SortedDictionary<ulong, Mapping> kernel = [];
@@ -59,7 +70,12 @@ public sealed class ServiceProfiles : IBranchSink
         {
             if (mapping.ProcessId != Mapping.KernelProcess)
             {
-                Find(mapping.ProcessId)?.OnMapping(mapping);
+                if (executed.TryGetValue(mapping.ProcessId, out List<Mapping>? mapped) && mapped.Count == MaxMapped)
+                    Begin(mapping.ProcessId, mapped);
+                if (executed.ContainsKey(mapping.ProcessId))
+                    mapped!.Add(mapping);
+                else
+                    Find(mapping.ProcessId)?.OnMapping(mapping);
                 return;
             }
             kernel[mapping.Start.Value] = mapping;
@@ -72,11 +88,18 @@ public sealed class ServiceProfiles : IBranchSink
     public void OnFork(int processId, int parentProcessId)
     {
         lock (gate)
-            if (Find(parentProcessId) is { } aggregator)
+        {
+            Forget(processId);
+            if (executed.TryGetValue(parentProcessId, out List<Mapping>? mapped))
+            {
+                executed[processId] = [.. mapped.Select(mapping => mapping with { ProcessId = processId })];
+            }
+            else if (Find(parentProcessId) is { } aggregator)
             {
                 byProcess[processId] = aggregator;
                 aggregator.OnFork(processId, parentProcessId);
             }
+        }
     }
 
     /// <inheritdoc/>
@@ -84,12 +107,8 @@ public sealed class ServiceProfiles : IBranchSink
     {
         lock (gate)
         {
-            if (byProcess.Remove(processId, out BranchAggregator? before))
-                before.OnExec(processId);
-
-            // Another program may be another service, or none.
-            if (discovery.LookAgain(processId) is { } service)
-                byProcess[processId] = Of(service);
+            Forget(processId);
+            executed[processId] = [];
         }
     }
 
@@ -97,16 +116,19 @@ public sealed class ServiceProfiles : IBranchSink
     public void OnExit(int processId)
     {
         lock (gate)
-            if (byProcess.Remove(processId, out BranchAggregator? aggregator))
-                aggregator.OnExit(processId);
+            Forget(processId);
     }
 
     /// <inheritdoc/>
     public void OnSample(in BranchSample sample)
     {
         lock (gate)
+        {
+            if (executed.TryGetValue(sample.ProcessId, out List<Mapping>? mapped))
+                Begin(sample.ProcessId, mapped);
             if (byProcess.TryGetValue(sample.ProcessId, out BranchAggregator? aggregator))
                 aggregator.OnSample(sample);
+        }
     }
 
     /// <inheritdoc/>
@@ -114,6 +136,30 @@ public sealed class ServiceProfiles : IBranchSink
     {
         lock (gate)
             losses.Add(reason, count);
+    }
+
+    /// <summary>Another program may be another service, or none.</summary>
+    private void Begin(int processId, List<Mapping> mapped)
+    {
+        string? found = discovery.LookAgain(processId);
+        if (found is null && ProcessIdentity.InodeOf(processId) == 0)
+        {
+            losses.Add(EndedUnknown, 1);
+            return;
+        }
+        executed.Remove(processId);
+        if (found is not { } service)
+            return;
+        byProcess[processId] = Of(service);
+        foreach (Mapping mapping in mapped)
+            byProcess[processId].OnMapping(mapping);
+    }
+
+    private void Forget(int processId)
+    {
+        executed.Remove(processId);
+        if (byProcess.Remove(processId, out BranchAggregator? aggregator))
+            aggregator.OnExit(processId);
     }
 
     private BranchAggregator? Find(int processId)

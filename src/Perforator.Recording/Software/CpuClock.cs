@@ -6,8 +6,9 @@ namespace Perforator.Recording.Software;
 
 /// <summary>A thread was in user mode when a CPU's clock struck.</summary>
 /// <param name="Cpu">The CPU it ran on.</param>
-/// <param name="Interval">Nanoseconds of user time that such a moment stands for, as moments were that far apart on average.</param>
-internal readonly record struct Moment(int ProcessId, int ThreadId, int Cpu, double Interval);
+/// <param name="Interval">Nanoseconds of user time that such a moment would stand for, had none been left out.</param>
+/// <param name="Thinned">As only every so manieth was to be a moment.</param>
+internal readonly record struct Moment(int ProcessId, int ThreadId, int Cpu, double Interval, double Thinned);
 
 /// <summary>
 /// Says which threads are in user mode, in proportion to the time that they are: a software clock on each CPU, of all processes or, where only those of the own user may be seen, of given
@@ -33,8 +34,8 @@ internal sealed class CpuClock : IDisposable
 
         public PerfRing Ring => ring;
 
-        /// <summary>The mean of the period that is set now.</summary>
-        public double Interval { get; set; } = interval;
+        /// <summary>What the period that is set now is drawn by.</summary>
+        public (double Interval, double Thinned) Pace { get; set; } = (interval, 1);
 
         /// <summary>poll has nothing more to wait for: the CPU is gone.</summary>
         public bool HasHungUp { get; set; }
@@ -45,6 +46,7 @@ internal sealed class CpuClock : IDisposable
     private readonly HashSet<int> failed = [];
     private readonly List<(int Cpu, PerfEvent Event)> events = [];
     private readonly List<Moment> moments = [];
+    private (double Interval, double Thinned) pace;
     private readonly PerfEventAttributes attributes;
     private readonly PerfRecordLayout layout;
 
@@ -52,7 +54,7 @@ internal sealed class CpuClock : IDisposable
     public CpuClock(double interval, IKernel kernel)
     {
         this.kernel = kernel;
-        Interval = interval;
+        pace = (interval, 1);
         PerfAttributeFlags records = PerfAttributeFlags.Task | PerfAttributeFlags.Comm | PerfAttributeFlags.CommExec;
         attributes = new PerfEventAttributes
         {
@@ -87,15 +89,23 @@ internal sealed class CpuClock : IDisposable
     /// <summary>Whether all processes are watched; else <see cref="Watch"/> says which.</summary>
     public bool SeesAll { get; }
 
-    /// <summary>Nanoseconds of user time between moments, on average, from the next on.</summary>
-    public double Interval { get; set; }
-
     /// <summary>The CPUs that are online and not watched, as their event cannot be opened.</summary>
     public int MissedCpus => failed.Count;
 
     /// <summary>Takes in CPUs that have come, and lets go of those that are gone.</summary>
     /// <returns>Those that have come: <see cref="Watch"/> the processes on them, unless all are.</returns>
     public IReadOnlyList<int> FollowCpus() => FollowCpus(out _);
+
+    /// <summary>How far apart moments are from the next on, or, where that would be long in coming, from now on.</summary>
+    /// <param name="interval">Nanoseconds of user time, on average.</param>
+    /// <param name="thinned">By how much further apart, as that many less are wanted.</param>
+    public void SetPace(double interval, double thinned)
+    {
+        pace = (interval, thinned);
+        foreach (Cpu cpu in cpus)
+            if (SeesAll && cpu.Pace.Interval * cpu.Pace.Thinned > 2 * interval * thinned)
+                SetAnew(cpu);
+    }
 
     /// <summary>Watches a process that runs, and what it starts.</summary>
     /// <param name="on">The CPUs; null for all.</param>
@@ -231,8 +241,10 @@ internal sealed class CpuClock : IDisposable
         {
             case PerfRecordType.PERF_RECORD_SAMPLE when record.Length >= PerfRecordHeader.ByteCount + (2 * sizeof(int)):
                 (int process, int thread) = (MemoryMarshal.Read<int>(record[PerfRecordHeader.ByteCount..]), MemoryMarshal.Read<int>(record[(PerfRecordHeader.ByteCount + sizeof(int))..]));
-                if (SeesAll || Random.Shared.NextDouble() * Interval < InheritedInterval)
-                    moments.Add(new(process, thread, cpu.Number, SeesAll ? cpu.Interval : Math.Max(Interval, InheritedInterval)));
+                if (SeesAll)
+                    moments.Add(new(process, thread, cpu.Number, cpu.Pace.Interval, cpu.Pace.Thinned));
+                else if (Random.Shared.NextDouble() * pace.Interval * pace.Thinned < InheritedInterval)
+                    moments.Add(new(process, thread, cpu.Number, Math.Max(pace.Interval, InheritedInterval), pace.Thinned));
                 if (SeesAll)
                     SetAnew(cpu);
                 break;
@@ -256,8 +268,8 @@ internal sealed class CpuClock : IDisposable
     /// <summary>The time to the next strike is drawn at random, so that nothing periodic is met in step; no less than half the mean, or an idle CPU's clock would strike in vain all the time.</summary>
     private void SetAnew(Cpu cpu)
     {
-        cpu.Interval = Interval;
-        cpu.Owner.SetPeriod((ulong)(Interval * (0.5 + Random.Shared.NextDouble())));
+        cpu.Pace = pace;
+        cpu.Owner.SetPeriod((ulong)(pace.Interval * pace.Thinned * (0.5 + Random.Shared.NextDouble())));
     }
 }
 

@@ -23,6 +23,9 @@ public sealed class SoftwareRecorder : IBranchRecorder
     /// <summary>How soon a stop is noticed, in milliseconds.</summary>
     private const int Round = 50;
 
+    /// <summary>By how much moments are further apart at most because little is wanted.</summary>
+    private const double MaxThinned = 64;
+
     /// <summary>How long code is got to know in one go, so that a moment does not wait.</summary>
     private static readonly TimeSpan ExploreTime = TimeSpan.FromMicroseconds(200);
 
@@ -118,6 +121,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
     {
         private readonly HashSet<int> watched = [];
         private readonly Seat seat = new(AllowedCpus());
+        private IReadOnlySet<int>? latest;
         private long refreshed;
         private TimeSpan refreshTook;
         private int missedCpus;
@@ -158,7 +162,8 @@ public sealed class SoftwareRecorder : IBranchRecorder
                 }
                 seat.Choose(sampler.HasMetCrowd);
                 sampler.HasMetCrowd = false;
-                clock.Interval = pacer.Interval / recorder.options.Budget.Share / seat.Thinning;
+                clock.SetPace(
+                    pacer.Interval / recorder.options.Budget.Share / seat.Thinning, Math.Clamp(1 / recorder.targets.HighestShare, 1, MaxThinned));
                 clock.Wait(last?.Code.HasUnexplored == true ? 1 : Round);
                 IReadOnlyList<Moment> moments = clock.Read(processes);
                 foreach (Moment moment in moments)
@@ -180,8 +185,8 @@ public sealed class SoftwareRecorder : IBranchRecorder
         {
             // Of a process whose share is known it is decided before anything of it is looked at.
             double? share = recorder.targets.ShareOf(moment.ProcessId);
-            if (stop.IsCancellationRequested || !IsTaken(share) || processes.Find(moment.ProcessId) is not { } process
-                || (share is null && !IsTaken(recorder.targets.ShareOf(moment.ProcessId))))
+            if (stop.IsCancellationRequested || !IsTaken(share * moment.Thinned) || processes.Find(moment.ProcessId) is not { } process
+                || (share is null && !IsTaken(recorder.targets.ShareOf(moment.ProcessId) * moment.Thinned)))
                 return;
             int branches = sampler.Take(moment, process, seat.Cpu is not null, out TimeSpan lost);
             pacer.Charge(lost, branches);
@@ -217,7 +222,10 @@ public sealed class SoftwareRecorder : IBranchRecorder
             long begin = Stopwatch.GetTimestamp();
             FollowCpus();
             IReadOnlySet<int>? wanted = recorder.targets.Refresh();
-            foreach (int id in wanted ?? new HashSet<int>())
+            // The very same set holds the same processes.
+            bool isOther = refreshed == 0 || wanted is null || !ReferenceEquals(wanted, latest);
+            latest = wanted;
+            foreach (int id in isOther && wanted is not null ? wanted : new HashSet<int>())
             {
                 if (!watched.Add(id))
                     continue;
@@ -227,7 +235,8 @@ public sealed class SoftwareRecorder : IBranchRecorder
                 if (refreshed == 0)
                     processes.Announce(id);
             }
-            watched.IntersectWith(wanted ?? new HashSet<int>());
+            if (isOther)
+                watched.IntersectWith(wanted ?? new HashSet<int>());
             refreshTook = refreshed == 0 ? TimeSpan.Zero : Stopwatch.GetElapsedTime(begin);
             refreshed = Stopwatch.GetTimestamp();
             return wanted is not null;

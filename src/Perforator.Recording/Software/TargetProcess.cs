@@ -33,9 +33,6 @@ internal sealed class TargetProcess(ProcessIdentity identity, bool isOurChild, T
     /// <summary>Whether it can be followed: <see cref="ReportMappings"/> was called.</summary>
     public bool IsReady => code is not null;
 
-    /// <summary>Whether the sink knows any of its mappings.</summary>
-    public bool IsReported => reported.Count > 0;
-
     /// <summary>Whether every branch goes to code whose mapping the sink knows.</summary>
     public bool Knows(ReadOnlySpan<BranchEntry> branches)
     {

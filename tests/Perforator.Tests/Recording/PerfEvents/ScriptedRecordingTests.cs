@@ -17,6 +17,10 @@ public sealed class ScriptedRecordingTests : IDisposable
 
         public bool IsSelective { get; init; }
 
+        public double HighestShare { get; set; } = 1;
+
+        public double? ShareOf(int processId) => HighestShare;
+
         public bool Wants(int processId, bool isChildOfWanted) => Ids.Contains(processId);
 
         public IReadOnlySet<int>? Refresh() => Ids.Count == 0 ? null : new HashSet<int>(Ids);
@@ -321,6 +325,42 @@ public sealed class ScriptedRecordingTests : IDisposable
         PerfEventRecorder recorder = new(new Wanted(First), kernel, [Branches], isSystemWide: true, granted);
         recorder.Run(new WeightLog(weights), stop.Token);
         Assert.Equal([1UL, 8, 1], weights);
+        Assert.Null(recorder.Statistics.Notice);
+    }
+
+    [Fact]
+    public void Where_little_is_wanted_events_strike_as_rarely_and_stacks_count_as_before()
+    {
+        List<ulong> weights = [];
+        List<ulong> periods = [];
+        Wanted wanted = new(First);
+        void Sample()
+        {
+            kernel.Then(() =>
+            {
+                periods.Add(Assert.Single(kernel.Open.Select(static e => e.Period).Distinct()));
+                kernel.Sample(First);
+            });
+            // Records are held back for a round.
+            kernel.Then(() => { });
+            kernel.Then(() => { });
+        }
+        kernel.Start(First);
+        Sample();
+        foreach (double share in (double[])[0.25, 0, 1])
+        {
+            kernel.Then(() => wanted.HighestShare = share);
+            kernel.Then(() => { }, after: 2);
+            Sample();
+        }
+        using CancellationTokenSource stop = new();
+        kernel.Then(() => { });
+        kernel.Then(stop.Cancel);
+        PerfEventRecorder recorder = new(wanted, kernel, [Branches], isSystemWide: true);
+        recorder.Run(new WeightLog(weights), stop.Token);
+        // At 0 not one is taken, and the kernel is asked for few.
+        Assert.Equal([1UL, 1, 1], weights);
+        Assert.Equal([1, 4, 64, 1], periods.Select(period => (int)Math.Round(period / (double)periods[0])));
         Assert.Null(recorder.Statistics.Notice);
     }
 

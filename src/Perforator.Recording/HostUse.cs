@@ -1,12 +1,12 @@
 using System.Diagnostics;
 using System.Globalization;
 
-namespace Perforator.Cli.Agent;
+namespace Perforator.Recording;
 
 /// <summary>What this process takes of the host: recorder, aggregation and uploads together.</summary>
 /// <param name="CpuShare">Its CPU time as a share of all CPUs' time.</param>
 /// <param name="MemoryBytes">Its resident memory.</param>
-internal readonly record struct HostUse(double CpuShare, long MemoryBytes)
+public readonly record struct HostUse(double CpuShare, long MemoryBytes)
 {
     /// <summary>Since the process was started.</summary>
     public static HostUse SinceStart()
