@@ -12,6 +12,11 @@ public static class ApiRoutes
     /// <summary>With <see cref="Binaries"/>, <c>?kind=</c> of a package of split DWARF.</summary>
     public const string SplitKind = "split";
 
+    /// <summary>
+    /// Bytes of a part of a larger binary; the last one has what is left. So much of an upload that is cut is sent again at most.
+    /// </summary>
+    public const int BinaryPartBytes = 16 << 20;
+
     public const string Services = "api/v1/services";
     public const string Service = "api/v1/services/{service}";
     public const string Builds = "api/v1/services/{service}/builds";
@@ -72,4 +77,10 @@ public static class ApiHeaders
 {
     /// <summary>With summed branches: how many uploads were added up.</summary>
     public const string TotalProfiles = "Perforator-Total-Profiles";
+
+    /// <summary>With a part of a binary, and with the question for one: the SHA-256 of the whole, as RFC 9530 writes it.</summary>
+    public const string ReprDigest = "Repr-Digest";
+
+    /// <summary>In answers to these: bytes of the binary that are there from its beginning, which is where to go on.</summary>
+    public const string UploadOffset = "Upload-Offset";
 }

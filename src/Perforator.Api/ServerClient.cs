@@ -5,6 +5,7 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
+using Perforator.Api.Uploading;
 using Perforator.Branches;
 using Perforator.Bytes;
 using Polly;
@@ -20,6 +21,9 @@ public sealed class ServerClient : IDisposable
 
     /// <summary>No answer puts a client off for longer.</summary>
     private static readonly TimeSpan LongestRetryAfter = TimeSpan.FromMinutes(10);
+
+    /// <summary>How often a server may lose parts of a binary that it had.</summary>
+    private const int MaxLosses = 3;
 
     private readonly HttpClient http;
     private readonly ResiliencePipeline<HttpResponseMessage> retry;
@@ -74,19 +78,53 @@ public sealed class ServerClient : IDisposable
         return response.IsSuccessStatusCode;
     }
 
-    /// <summary>Uploads a binary or debug file; one the server has already is not sent again.</summary>
+    /// <summary>
+    /// Uploads a binary or debug file; one the server has already is not sent again. A large one goes in parts, and what arrived of it before,
+    /// by whomever, is not sent again either.
+    /// </summary>
     /// <param name="buildId">Its build id, which the server checks.</param>
     /// <param name="path">Where to read it.</param>
     /// <param name="isPackage">Whether it is a package of split DWARF, which the server may lack though it has the binary with its debug info.</param>
     public async Task UploadBinaryAsync(BuildId buildId, string path, CancellationToken stop, bool isPackage = false)
     {
-        using HttpResponseMessage response = await SendAsync(() =>
+        string target = ApiRoutes.To(ApiRoutes.Binaries, [buildId.ToString()], ("kind", isPackage ? ApiRoutes.SplitKind : null));
+        await using FileStream file = OpenBinary(path);
+        long size = file.Length;
+        string digest = $"sha-256=:{Convert.ToBase64String(await SHA256.HashDataAsync(file, stop))}:";
+        long at;
+        using (HttpResponseMessage held = await SendAsync(
+            () => new HttpRequestMessage(HttpMethod.Head, target) { Headers = { { ApiHeaders.ReprDigest, digest } } }, stop, accept: static status => status == HttpStatusCode.NotFound))
         {
-            StreamContent content = new(OpenBinary(path));
-            content.Headers.ContentType = new MediaTypeHeaderValue(ApiMediaTypes.Bytes);
-            // The server says whether it wants the body before it is sent.
-            return new HttpRequestMessage(HttpMethod.Put, isPackage ? $"{BinaryPath(buildId)}?kind={ApiRoutes.SplitKind}" : BinaryPath(buildId)) { Content = content, Headers = { ExpectContinue = true } };
-        }, stop);
+            if (held.IsSuccessStatusCode)
+                return;
+            at = Next(held);
+        }
+        for (int losses = 0; ;)
+        {
+            long length = Math.Min(ApiRoutes.BinaryPartBytes, size - at);
+            using HttpResponseMessage response = await SendAsync(() =>
+            {
+                // A refusal comes before the bytes are sent.
+                HttpRequestMessage put = new(HttpMethod.Put, target) { Content = new FilePart(file, at, length), Headers = { ExpectContinue = true } };
+                if (length < size)
+                {
+                    put.Content.Headers.ContentRange = new ContentRangeHeaderValue(at, at + length - 1, size);
+                    put.Headers.Add(ApiHeaders.ReprDigest, digest);
+                }
+                return put;
+            }, stop);
+            if (response.StatusCode != HttpStatusCode.Accepted)
+                return;
+            long next = Next(response);
+            if (next <= at && ++losses > MaxLosses)
+                throw NotWhole(null);
+            at = next;
+        }
+
+        // The part that an answer asks for.
+        long Next(HttpResponseMessage response) =>
+            response.Headers.TryGetValues(ApiHeaders.UploadOffset, out IEnumerable<string>? values) && long.TryParse(values.First(), out long there) && there > 0
+                ? Math.Min(there, size - 1) / ApiRoutes.BinaryPartBytes * ApiRoutes.BinaryPartBytes : 0;
     }
 
     /// <summary>All services.</summary>

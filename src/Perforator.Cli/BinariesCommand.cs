@@ -19,8 +19,9 @@ internal static class BinariesCommand
         Option<string?> buildId = new("--build-id") { Description = "The build that one package of split DWARF (.dwp) is of; it has no build id itself.", HelpName = "HEX" };
         Command put = new("put",
             """
-            Uploads binaries and debug files, each under its build id. What the server has already is not sent; a file with debug info takes the
-            place of a stripped one. Prints build id and file, a line for each.
+            Uploads binaries and debug files, each under its build id. What the server has already is not sent, nor are parts of a large file
+            that arrived before an upload was cut; a file with debug info takes the place of a stripped one. Prints build id and file, a line
+            for each.
 
             Example: perforator binaries put build/searchd build/searchd.debug
             """)
@@ -42,7 +43,14 @@ internal static class BinariesCommand
         using ServerClient client = new(server, retries: 3);
         foreach ((BuildId id, string path) in uploads)
         {
-            await client.UploadBinaryAsync(id, path, stop, isPackage: buildId is not null);
+            try
+            {
+                await client.UploadBinaryAsync(id, path, stop, isPackage: buildId is not null);
+            }
+            catch (ServerException e) when (e.IsWorthRepeating)
+            {
+                throw new ServerException(e.Failure, $"{path} is not with the server: {e.Message}; run this again: what has arrived is not sent twice", e);
+            }
             Console.Out.WriteLine($"{id} {path}");
         }
         return ExitCodes.Ok;

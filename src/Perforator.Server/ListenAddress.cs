@@ -19,8 +19,8 @@ public sealed record ListenAddress(string Scheme, IPAddress? Address, int Port)
     /// <exception cref="UserErrorException">Its host is neither an address nor localhost, or it has a path.</exception>
     public static ListenAddress Of(Uri url)
     {
-        if (url.AbsolutePath != "/" || url.Query.Length > 0)
-            throw new UserErrorException($"'{url}' (--listen) has a path: a server listens on scheme, address and port alone");
+        if (url.AbsolutePath != "/" || url.Query.Length > 0 || url.UserInfo.Length > 0)
+            throw new UserErrorException($"'{url}' (--listen) has a path or a user: a server listens on scheme, address and port alone");
         if (url.Host == "localhost")
             return new ListenAddress(url.Scheme, null, url.Port);
         return IPAddress.TryParse(url.Host.Trim('[', ']'), out IPAddress? address) && address.AddressFamily is AddressFamily.InterNetwork or AddressFamily.InterNetworkV6

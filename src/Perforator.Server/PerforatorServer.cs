@@ -1,10 +1,10 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Microsoft.OpenApi;
 using Perforator.Api;
 using Perforator.Server.Auth;
 using Perforator.Server.Demand;
@@ -103,13 +103,9 @@ public sealed class PerforatorServer : IAsyncDisposable
             json.SerializerOptions.TypeInfoResolverChain.Insert(1, ServerJson.Default);
         });
         builder.Services.AddProblemDetails();
-        builder.Services.AddOpenApi(static options => options.AddOperationTransformer(static (operation, _, _) =>
-        {
-            // Whatever a route answers besides, errors are alike everywhere.
-            operation.Responses ??= [];
-            operation.Responses.TryAdd("default", new OpenApiResponse { Description = "An error: problem details (RFC 9457), application/problem+json" });
-            return Task.CompletedTask;
-        }));
+        // So that whoever asks is told what of the request cannot be read.
+        builder.Services.Configure<RouteHandlerOptions>(static routes => routes.ThrowOnBadRequest = true);
+        builder.Services.AddOpenApi(static options => options.AddOperationTransformer(DescribedErrors.AddAsync));
         builder.Services
             .AddSingleton(settings)
             .AddSingleton(storage)

@@ -3,9 +3,13 @@ using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text.RegularExpressions;
+using Npgsql;
 using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Elf;
+using Perforator.Server.Storage;
+using Perforator.Server.Storage.Embedded;
+using Perforator.Server.Storage.Fleet;
 
 namespace Perforator.Benchmarks;
 
@@ -90,7 +94,56 @@ internal sealed partial class ServiceMeasurement : IDisposable
         Row($"list of {Services} services then, median of 21, ms", $"{await TimeAsync(21, ApiRoutes.Services):0.0}");
         Row("a service's page then, median of 21, ms", $"{await TimeAsync(21, ApiRoutes.To(ApiRoutes.Service, [Summed])):0.0}");
         await server!.StopAsync();
+        await WeighAsync(uploads);
     }
+
+    /// <summary>What is kept when the server has ended, by class; and what a service of so many hosts that each send a profile a minute adds to it in a day.</summary>
+    private async Task WeighAsync(int uploads)
+    {
+        string folder = Directory.CreateTempSubdirectory("perforator-service-").FullName;
+        try
+        {
+            ScratchFolder scratch = new(Path.Combine(folder, "tmp"));
+            IObjectStore objects = OptionOf("--objects") is { } url
+                ? new S3ObjectStore(ObjectsUrl.Parse(url), scratch, Path.Combine(folder, "cache"), 0)
+                : new FileObjectStore(Path.Combine(OptionOf("--data")!, "blobs"), scratch);
+            (long all, long bytesOfAll) = await SizeAsync("profiles/", "");
+            double day = 1440.0 * HostsOfService, upload = (double)bytesOfAll / all, database = (double)await DatabaseBytesAsync() / all;
+            (long hours, long bytesOfHours) = await SizeAsync("sums/", "-hour");
+            (_, long bytesOfDays) = await SizeAsync("sums/", "-day");
+            Row("bytes of an upload, of its rows in the database, mean", $"{upload:N0}, {database:N0}");
+            Row($"bytes of the sums of {hours} hours, of their day", $"{bytesOfHours:N0}, {bytesOfDays:N0}");
+            Row($"bytes of a service of {HostsOfService} hosts and a day: uploads, hours, day, rows",
+                $"{day * upload:N0}, {day / uploads * bytesOfHours:N0}, {bytesOfDays:N0}, {day * database:N0}");
+            (long results, long bytesOfResults) = await SizeAsync("results/", "");
+            Row("bytes of a generated profile, of the binary", $"{bytesOfResults / results:N0}, {(await SizeAsync("binaries/", "")).Bytes:N0}");
+
+            async Task<(long Count, long Bytes)> SizeAsync(string prefix, string end)
+            {
+                (long count, long bytes) = (0, 0);
+                await foreach (StoredObject one in objects.ListAsync(prefix, CancellationToken.None))
+                    if (one.Key.EndsWith(end, StringComparison.Ordinal))
+                        (count, bytes) = (count + 1, bytes + one.Bytes);
+                return (count, bytes);
+            }
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    private async Task<long> DatabaseBytesAsync()
+    {
+        if (OptionOf("--database") is not { } url)
+            return new FileInfo(Path.Combine(OptionOf("--data")!, "perforator.db")).Length;
+        await using NpgsqlConnection connection = new(DatabaseUrl.Parse(url).ToString());
+        await connection.OpenAsync();
+        await using NpgsqlCommand command = new("SELECT pg_database_size(current_database())", connection);
+        return (long)(await command.ExecuteScalarAsync())!;
+    }
+
+    private string? OptionOf(string name) => Array.IndexOf(options, name) is >= 0 and var at ? options[at + 1] : null;
 
     private sealed record Load(double[] Latencies, double Seconds, double ClientCpu, double ServerCpu);
 

@@ -90,6 +90,8 @@ internal sealed class AccessControl : IDisposable
         null => "",
         Microsoft.IdentityModel.Tokens.SecurityTokenExpiredException => " and the token has expired",
         Microsoft.IdentityModel.Tokens.SecurityTokenInvalidAudienceException => " and the token was made for another service (aud)",
+        Microsoft.IdentityModel.Tokens.SecurityTokenSignatureKeyNotFoundException =>
+            " and no key that this server has of the token's issuer, or can fetch there now, made its signature",
         Microsoft.IdentityModel.Tokens.SecurityTokenException => " and the token cannot be trusted",
         { Message: var message } => $" and {message}",
     };

@@ -1,6 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 
 namespace Perforator.Server.Auth;
 
@@ -44,10 +46,10 @@ internal sealed class AuditLog : IDisposable
         }
         finally
         {
-            output.WriteLine(new JsonObject
+            Write(context, new JsonObject
             {
-                ["time"] = clock.GetUtcNow().ToString("o"),
-                ["caller"] = context.Caller().Name,
+                ["time"] = clock.GetUtcNow().UtcDateTime.ToString("o"),
+                ["caller"] = context.Features.Get<Caller>()?.Name ?? "unknown",
                 ["from"] = context.Connection.RemoteIpAddress?.ToString(),
                 ["method"] = context.Request.Method,
                 ["path"] = context.Request.Path.Value,
@@ -55,6 +57,19 @@ internal sealed class AuditLog : IDisposable
                 ["status"] = context.RequestAborted.IsCancellationRequested ? 499 : context.Response.StatusCode,
                 ["service"] = context.Items.TryGetValue(ServiceItem, out object? service) ? service as string : null,
             }.ToJsonString(JsonSerializerOptions.Web));
+        }
+    }
+
+    /// <summary>What is done is done, and its answer on the way: a log that cannot be written to loses no line either.</summary>
+    private void Write(HttpContext context, string line)
+    {
+        try
+        {
+            output!.WriteLine(line);
+        }
+        catch (IOException e)
+        {
+            context.RequestServices.GetRequiredService<ILogger<AuditLog>>().LogError("the audit log cannot be written to ({Reason}): {Line}", e.Message, line);
         }
     }
 

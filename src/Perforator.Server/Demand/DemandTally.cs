@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Perforator.Api;
 using Perforator.Branches;
+using Perforator.Server.Telemetry;
 
 namespace Perforator.Server.Demand;
 
@@ -103,6 +104,10 @@ internal sealed class DemandTally
                     Interlocked.Add(ref rows, half.Count - before);
                     (build.OnesTotal, build.OthersTotal) = (build.OnesTotal + (isOne ? own : 0), build.OthersTotal + (isOne ? 0 : own));
                 }
+                else
+                {
+                    ServerMetrics.NotCountedForDemand("branches");
+                }
                 build.OwnBranches += own;
                 build.WholeBranches += whole;
                 build.Hosts.Add(StableHash.Of(host));
@@ -166,7 +171,10 @@ internal sealed class DemandTally
         while (true)
         {
             if (pending.Count >= MaxBuilds && !pending.ContainsKey(key))
+            {
+                ServerMetrics.NotCountedForDemand("builds");
                 return;
+            }
             PendingBuild build = pending.GetOrAdd(key, static _ => new PendingBuild());
             lock (build)
                 if (!build.IsTaken)

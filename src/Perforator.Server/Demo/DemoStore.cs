@@ -36,7 +36,7 @@ public static class DemoStore
         await using ServerStorage storage = await EmbeddedStorage.OpenAsync(folder, clock, stop);
         using ProfileIngest profiles = new(storage, settings, clock, new Planner(storage, new EnrolmentFile(null), clock));
         BinaryIngest binaries = new(storage, settings, clock);
-        using DebuginfodSource none = new(new Api.DebuginfodServers([], TimeSpan.Zero), binaries, NullLogger<DebuginfodSource>.Instance);
+        using DebuginfodSource none = new(new Api.DebuginfodServers([], TimeSpan.Zero), binaries, clock, NullLogger<DebuginfodSource>.Instance);
         PgoResults results = new(new ProfileReader(storage), storage, none, clock);
         for (int release = 1; release <= 3; release++)
         {

@@ -1,7 +1,10 @@
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Perforator.Branches;
 using Perforator.Bytes;
+using Perforator.Server.Auth;
+using Perforator.Server.Storage;
 
 namespace Perforator.Server.Http;
 
@@ -17,6 +20,24 @@ internal sealed class ApiException : Exception
     public static ApiException NotFound(string detail) => new(StatusCodes.Status404NotFound, detail);
 }
 
+/// <summary>A service that the server knows nothing of. Its answer names those there are, as far as the caller may see them.</summary>
+internal sealed class UnknownServiceException(string service) : Exception($"service '{service}' is unknown")
+{
+    private const int MaxNames = 100;
+
+    /// <summary>Says so to whoever asked.</summary>
+    public async Task<ApiException> DescribeAsync(HttpContext context)
+    {
+        IReadOnlyList<ServiceTotals> all = await context.RequestServices.GetRequiredService<ServerStorage>().Profiles.ListServicesAsync(context.RequestAborted);
+        string[] known = [.. all.Select(static one => one.Service).Where(name => context.Caller().Gives(Role.Read, name)).Take(MaxNames)];
+        // A slash in a route's value stays escaped.
+        string name = ProfileLabels.Printable(service.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase), ProfileLabels.MaxNameLength);
+        return ApiException.NotFound($"service '{name}' is unknown; " + (all.Count == 0
+            ? "the server has no profiles yet; start an agent, or upload with record --service"
+            : known.Length == 0 ? "the server has none that you may see" : $"known services: {string.Join(", ", known)}"));
+    }
+}
+
 /// <summary>Turns whatever a request dies of into problem details (RFC 9457).</summary>
 internal static class ProblemResponses
 {
@@ -24,13 +45,13 @@ internal static class ProblemResponses
     {
         try
         {
-            await next(context);
+            await ServeAsync(context, next);
             if (context.Response.StatusCode >= 400 && !context.Response.HasStarted && context.Response.ContentLength is null)
                 await Write(context, context.Response.StatusCode, Describe(context));
         }
         catch (Exception e) when (!context.Response.HasStarted && Describe(e) is { } problem)
         {
-            if (e is IOException)
+            if (e is IOException or UnauthorizedAccessException)
                 LogOf(context).LogWarning("{Method} {Path} was answered {Status}: {Detail}", context.Request.Method, context.Request.Path, problem.Status, problem.Detail);
             context.Response.Clear();
             await Write(context, problem.Status, problem.Detail);
@@ -40,6 +61,18 @@ internal static class ProblemResponses
             LogOf(context).LogError(e, "{Method} {Path} failed", context.Request.Method, context.Request.Path);
             context.Response.Clear();
             await Write(context, StatusCodes.Status500InternalServerError, "the server failed at this request; its log on stderr says why");
+        }
+    }
+
+    private static async Task ServeAsync(HttpContext context, RequestDelegate next)
+    {
+        try
+        {
+            await next(context);
+        }
+        catch (UnknownServiceException e)
+        {
+            throw await e.DescribeAsync(context);
         }
     }
 
@@ -60,7 +93,7 @@ internal static class ProblemResponses
         BadHttpRequestException bad => (bad.StatusCode, bad.Message),
         OperationCanceledException => null,
         Storage.StorageAwayException => (StatusCodes.Status503ServiceUnavailable, $"{e.Message}; send this again in a few seconds"),
-        IOException => (StatusCodes.Status507InsufficientStorage, $"the server cannot store or read its data: {e.Message}"),
+        IOException or UnauthorizedAccessException => (StatusCodes.Status507InsufficientStorage, $"the server cannot store or read its data: {e.Message}"),
         _ => null,
     };
 

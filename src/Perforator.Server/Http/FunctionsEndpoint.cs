@@ -17,12 +17,10 @@ internal static class FunctionsEndpoint
     public static void Map(IEndpointRouteBuilder routes)
     {
         routes.MapGet(ApiRoutes.Functions, List)
-            .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status404NotFound)
             .WithSummary("Functions of a kept profile, those with most samples first; q searches names, sort is samples, head or name").Requires(Role.Read);
         routes.MapGet(ApiRoutes.Function, Get)
-            .ProducesProblem(StatusCodes.Status404NotFound).WithSummary("A function of a kept profile: its lines with their source, callers, callees, and who inlines it").Requires(Role.Read);
+            .WithSummary("A function of a kept profile: its lines with their source, callers, callees, and who inlines it").Requires(Role.Read);
         routes.MapGet(ApiRoutes.Tree, Tree)
-            .ProducesProblem(StatusCodes.Status404NotFound)
             .WithSummary("Inlining and calls of a kept profile as a tree, cut off at 5,000 nodes; from names another profile to compare with").Requires(Role.Read);
     }
 

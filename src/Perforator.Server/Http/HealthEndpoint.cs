@@ -12,13 +12,16 @@ internal static class HealthEndpoint
 {
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/healthz", static () => TypedResults.Ok(new Health("ok", PgoResults.Tool))).WithSummary("Whether the server is alive");
-        routes.MapGet("/readyz", Ready)
-            .Produces<Health>().ProducesProblem(StatusCodes.Status503ServiceUnavailable)
-            .WithSummary("Whether all that keeps the data can be written to; 503 says which part cannot, and why");
-        routes.MapGet($"/{ApiRoutes.Health}", Ready)
-            .Produces<Health>().ProducesProblem(StatusCodes.Status503ServiceUnavailable)
-            .WithSummary("As /readyz");
+        Map(routes, "/healthz", static () => TypedResults.Ok(new Health("ok", PgoResults.Tool)), "Whether the server is alive");
+        Map(routes, "/readyz", Ready, "Whether all that keeps the data can be written to; 503 says which part cannot, and why");
+        Map(routes, $"/{ApiRoutes.Health}", Ready, "As /readyz");
+    }
+
+    private static void Map(IEndpointRouteBuilder routes, string path, Delegate handler, string summary)
+    {
+        routes.MapGet(path, handler).Produces<Health>().WithSummary(summary);
+        // Load balancers ask so.
+        routes.MapMethods(path, [HttpMethods.Head], handler).ExcludeFromDescription();
     }
 
     private static async Task<IResult> Ready(HttpContext context, StorageReadiness readiness, CancellationToken stop)

@@ -19,16 +19,15 @@ internal static class HistoryEndpoint
         routes.MapGet(ApiRoutes.History, List).WithSummary("Profiles generated of a service, the latest first").WithEntityTag().Requires(Role.Read);
         routes.MapGet(ApiRoutes.Names, Names).WithSummary("The names that stand for profiles of a service").WithEntityTag().Requires(Role.Read);
         routes.MapGet(ApiRoutes.Name, Name)
-            .ProducesProblem(StatusCodes.Status404NotFound).WithSummary("What a name stands for").Requires(Role.Read);
+            .WithSummary("What a name stands for").Requires(Role.Read);
         routes.MapPut(ApiRoutes.Name, Put)
-            .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status404NotFound)
             .WithSummary("Lets a name stand for a kept profile; the answer says for what it stood before").Requires(Role.Admin);
         routes.MapDelete(ApiRoutes.Name, Delete)
-            .ProducesProblem(StatusCodes.Status404NotFound).WithSummary("Takes a name away; the profile stays").Requires(Role.Admin);
+            .WithSummary("Takes a name away; the profile stays").Requires(Role.Admin);
         routes.MapGet(ApiRoutes.Diff, Diff)
-            .ProducesProblem(StatusCodes.Status404NotFound).WithSummary("What changed from one kept profile to another").Requires(Role.Read);
+            .WithSummary("What changed from one kept profile to another").Requires(Role.Read);
         routes.MapGet(ApiRoutes.Fit, Fit)
-            .ProducesProblem(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status409Conflict)
+            .ProducesProblem(StatusCodes.Status409Conflict)
             .WithSummary("How well a kept profile fits a build's binary in the store").Requires(Role.Read);
     }
 

@@ -20,7 +20,6 @@ internal static class OverviewEndpoint
         routes.MapGet(ApiRoutes.Overview, Overview)
             .WithSummary("All services at a glance: state with its reasons, age, ratio, convergence, hot coverage, trend").Requires(Role.Read);
         routes.MapGet(ApiRoutes.Timeline, Timeline)
-            .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status404NotFound)
             .WithSummary("A service over time: days, builds with their effect, labels, files, losses, generated profiles").Requires(Role.Read);
         routes.MapGet(ApiRoutes.Agents, Agents)
             .WithSummary("The hosts that sent profiles or asked what to record in the last 30 days, with what their agents say of themselves; those seen last first").Requires(Role.Read);
@@ -34,11 +33,11 @@ internal static class OverviewEndpoint
     }
 
     private static async Task<Ok<ServiceTimeline>> Timeline(
-        string service, int? days, ServiceFigures figures, ServerStorage storage, ProfileReader reader, TimeProvider time, CancellationToken stop)
+        string service, int? days, ServiceFigures figures, ServerStorage storage, TimeProvider time, CancellationToken stop)
     {
         if (days is <= 0 or > MaxDays)
             throw ApiException.BadRequest($"days is 1 to {MaxDays}");
-        ServiceOverview overview = await figures.OneAsync(service, stop) ?? throw await reader.UnknownAsync(service, stop);
+        ServiceOverview overview = await figures.OneAsync(service, stop) ?? throw new UnknownServiceException(service);
         IReadOnlyList<BuildDay> all = await storage.Profiles.ListBuildDaysAsync(service, stop);
         ILookup<BuildId, BinaryFile> files = (await storage.Binaries.FindAsync([.. all.Select(static day => day.BuildId).Distinct()], stop))
             .ToLookup(static file => file.BuildId);

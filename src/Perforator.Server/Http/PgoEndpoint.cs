@@ -18,33 +18,34 @@ internal static class PgoEndpoint
     {
         routes.MapGet(ApiRoutes.Pgo, Get)
             .Produces<PgoAnswer>().Produces<PgoJob>(StatusCodes.Status202Accepted)
-            .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status409Conflict)
+            .ProducesProblem(StatusCodes.Status409Conflict)
             .WithSummary("A service's sample profile: its report and the hash of its bytes; 202 with a job when it takes longer").Requires(Role.Read);
         routes.MapGet(ApiRoutes.PgoOfHash, GetKept)
-            .Produces<PgoAnswer>().ProducesProblem(StatusCodes.Status404NotFound)
+            .Produces<PgoAnswer>()
             .WithSummary("A profile that was generated before, by the SHA-256 of its bytes or its first digits").Requires(Role.Read);
         routes.MapGet(ApiRoutes.Jobs, GetJob)
-            .Produces<PgoAnswer>().Produces<PgoJob>(StatusCodes.Status202Accepted).ProducesProblem(StatusCodes.Status404NotFound)
+            .Produces<PgoAnswer>().Produces<PgoJob>(StatusCodes.Status202Accepted)
             .WithSummary("What came of a job; 202 while it goes on").Requires(Role.Read);
         routes.MapGet(ApiRoutes.Results, GetBytes)
-            .Produces<byte[]>(StatusCodes.Status200OK, ApiMediaTypes.Bytes).ProducesProblem(StatusCodes.Status404NotFound)
+            .Produces<byte[]>(StatusCodes.Status200OK, ApiMediaTypes.Bytes)
             .WithSummary("A generated sample profile, by the SHA-256 of its bytes").Requires(Role.Read);
     }
 
     private static async Task<IResult> Get(string service, HttpContext context, PgoResults results, HistoryOfService history)
     {
         context.Response.Headers.CacheControl = "private, no-cache";
-        return await AnswerAsync(context, history, await results.GetAsync(service, RequestOf(context.Request.Query), context.RequestAborted));
+        return await AnswerAsync(context, history, await results.GetAsync(service, RequestOf(context.Request.Query), context.RequestAborted), "../../jobs/");
     }
 
     private static async Task<IResult> GetJob(string id, HttpContext context, PgoResults results, HistoryOfService history)
     {
         if (await results.ServiceOfTaskAsync(id, context.RequestAborted) is { } service)
             AccessControl.Require(context.Caller(), Role.Read, service);
-        return await AnswerAsync(context, history, await results.WaitAsync(id, context.RequestAborted));
+        return await AnswerAsync(context, history, await results.WaitAsync(id, context.RequestAborted), "");
     }
 
-    private static async Task<IResult> AnswerAsync(HttpContext context, HistoryOfService history, (PgoAnswer? Answer, PgoJob? Job) result)
+    /// <param name="jobs">Where jobs are, seen from the request: nobody here knows below which path a proxy passes this on.</param>
+    private static async Task<IResult> AnswerAsync(HttpContext context, HistoryOfService history, (PgoAnswer? Answer, PgoJob? Job) result, string jobs)
     {
         if (result.Answer is { } answer)
         {
@@ -52,7 +53,7 @@ internal static class PgoEndpoint
             return TypedResults.Ok(answer);
         }
         context.Response.Headers.RetryAfter = "1";
-        return TypedResults.Accepted($"/{ApiRoutes.To(ApiRoutes.Jobs, [result.Job!.Id])}", result.Job);
+        return TypedResults.Accepted($"{jobs}{result.Job!.Id}", result.Job);
     }
 
     private static async Task<IResult> GetKept(string service, string hash, HttpContext context, HistoryOfService history, CancellationToken stop)

@@ -21,7 +21,6 @@ internal static class PlanEndpoint
             .WithSummary("What a host is to record of each service named.")
             .Requires(Role.Upload);
         routes.MapPost("/api/v1/plan", Post)
-            .ProducesProblem(StatusCodes.Status400BadRequest)
             .WithSummary("Takes what a host runs and answers what it is to record of it. Services that the caller may not upload for are left out.")
             .Requires(Role.Upload);
     }

@@ -14,9 +14,6 @@ internal static class ProfilesEndpoint
 {
     public static void Map(IEndpointRouteBuilder routes) => routes.MapPost("/api/v1/profiles", Post)
         .Accepts<byte[]>(ApiMediaTypes.Branches)
-        .ProducesProblem(StatusCodes.Status400BadRequest)
-        .ProducesProblem(StatusCodes.Status413PayloadTooLarge)
-        .ProducesProblem(StatusCodes.Status503ServiceUnavailable)
         .WithSummary("Stores a branch profile set; answered once it is on the disk. Sending the same set again changes nothing.")
         .Requires(Role.Upload);
 

@@ -19,21 +19,17 @@ internal static class ServicesEndpoint
     public static void Map(IEndpointRouteBuilder routes)
     {
         routes.MapGet(ApiRoutes.Services, List)
-            .ProducesProblem(StatusCodes.Status400BadRequest)
             .WithSummary("Services with profiles, by name: all of them, or limit of those after a name; Link has the next page").WithEntityTag().Requires(Role.Read);
         routes.MapGet(ApiRoutes.Builds, Builds)
-            .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status404NotFound)
             .WithSummary("A service's builds, those that hosts run now first: all of them, or limit of those after a build id; Link has the next page")
             .WithEntityTag().Requires(Role.Read);
         routes.MapGet(ApiRoutes.Service, Get)
-            .ProducesProblem(StatusCodes.Status404NotFound)
             .WithSummary("One service's builds, those that hosts run now first, and the labels of its profiles").WithEntityTag().Requires(Role.Read);
         routes.MapDelete(ApiRoutes.Service, Delete)
-            .Produces(StatusCodes.Status204NoContent).ProducesProblem(StatusCodes.Status404NotFound)
+            .Produces(StatusCodes.Status204NoContent)
             .WithSummary("Forgets a service with all its profiles").Requires(Role.Admin);
         routes.MapGet(ApiRoutes.Branches, Branches)
             .Produces<byte[]>(StatusCodes.Status200OK, ApiMediaTypes.Branches)
-            .ProducesProblem(StatusCodes.Status404NotFound)
             .WithSummary("The sum of a build's branch profiles, for generating elsewhere").Requires(Role.Read);
     }
 
@@ -46,9 +42,9 @@ internal static class ServicesEndpoint
     }
 
     private static async Task<Ok<IReadOnlyList<BuildSummary>>> Builds(
-        HttpContext context, string service, int? limit, string? after, ServerStorage storage, ProfileReader reader, CancellationToken stop)
+        HttpContext context, string service, int? limit, string? after, ServerStorage storage, CancellationToken stop)
     {
-        IReadOnlyList<BuildSummary> builds = (await Get(service, storage, reader, stop)).Value!.Builds;
+        IReadOnlyList<BuildSummary> builds = (await Get(service, storage, stop)).Value!.Builds;
         IEnumerable<BuildSummary> rest = after is null ? builds : builds.SkipWhile(build => build.BuildId != after).Skip(1);
         return TypedResults.Ok<IReadOnlyList<BuildSummary>>(Page(context, rest, limit, static build => build.BuildId));
     }
@@ -62,15 +58,16 @@ internal static class ServicesEndpoint
         if (limit is not { } size || page.Count <= size)
             return page;
         page.RemoveAt(size);
-        context.Response.Headers.Link = $"<{context.Request.Path}?limit={size}&after={Uri.EscapeDataString(keyOf(page[^1]))}>; rel=\"next\"";
+        // Relative, as nobody here knows below which path a proxy passes this on.
+        context.Response.Headers.Link = $"<?limit={size}&after={Uri.EscapeDataString(keyOf(page[^1]))}>; rel=\"next\"";
         return page;
     }
 
-    private static async Task<Ok<ServiceDetail>> Get(string service, ServerStorage storage, ProfileReader reader, CancellationToken stop)
+    private static async Task<Ok<ServiceDetail>> Get(string service, ServerStorage storage, CancellationToken stop)
     {
         IReadOnlyList<BuildDay> days = await storage.Profiles.ListBuildDaysAsync(service, stop);
         if (days.Count == 0)
-            throw await reader.UnknownAsync(service, stop);
+            throw new UnknownServiceException(service);
         IReadOnlyList<ServiceBuild> builds = ServiceBuilds.Rank(days);
         ILookup<BuildId, BinaryFile> files = (await storage.Binaries.FindAsync([.. builds.Select(static b => b.BuildId)], stop)).ToLookup(static f => f.BuildId);
         return TypedResults.Ok(new ServiceDetail(
@@ -96,8 +93,8 @@ internal static class ServicesEndpoint
         };
     }
 
-    private static async Task<NoContent> Delete(string service, ServerStorage storage, ProfileReader reader, CancellationToken stop) =>
-        await storage.Profiles.ForgetServiceAsync(service, stop) ? TypedResults.NoContent() : throw await reader.UnknownAsync(service, stop);
+    private static async Task<NoContent> Delete(string service, ServerStorage storage, CancellationToken stop) =>
+        await storage.Profiles.ForgetServiceAsync(service, stop) ? TypedResults.NoContent() : throw new UnknownServiceException(service);
 
     private static async Task<IResult> Branches(HttpContext context, string service, ProfileReader reader, PgoResults results, CancellationToken stop)
     {

@@ -70,7 +70,7 @@ internal sealed class ProfileReader
         ServiceSelector selector = SelectorOf(service, request.Selector);
         IReadOnlyList<BuildDay> all = await storage.Profiles.ListBuildDaysAsync(service, stop);
         if (all.Count == 0)
-            throw await UnknownAsync(service, stop);
+            throw new UnknownServiceException(service);
         List<BuildDay> days = [.. all.Where(day => selector.Matches(day.Labels))];
         if (days.Count == 0)
             throw ApiException.NotFound($"service {service} has no profiles that {selector.Conditions} selects; its labels are: {Labels(all)}");
@@ -248,16 +248,6 @@ internal sealed class ProfileReader
             throw ApiException.BadRequest("since is after until");
         DateTimeOffset last = request.Until < newest ? request.Until.Value : newest;
         return new TimeSpanFilter(request.Since ?? BlockPeriod.DayOf(last).Start.AddDays(-days), request.Until);
-    }
-
-    /// <summary>Says that a service is unknown, and which are known.</summary>
-    public async Task<ApiException> UnknownAsync(string service, CancellationToken stop)
-    {
-        IReadOnlyList<ServiceTotals> services = await storage.Profiles.ListServicesAsync(stop);
-        string known = services.Count == 0
-            ? "the server has no profiles yet; start an agent, or upload with record --service"
-            : $"known services: {string.Join(", ", services.Take(100).Select(static s => s.Service))}";
-        return ApiException.NotFound($"service '{ProfileLabels.Printable(service, ProfileLabels.MaxNameLength)}' is unknown; {known}");
     }
 
     private static string Labels(IEnumerable<BuildDay> days) => ProfileLabels.Printable(string.Join(", ", days

@@ -7,13 +7,12 @@ internal static class FolderLock
     private const int EWOULDBLOCK = 11;
 
     /// <summary>Makes a folder at need, open to its user alone, and holds it until the result is closed.</summary>
-    /// <exception cref="UserErrorException">Another server has it.</exception>
+    /// <exception cref="UserErrorException">Another server has it, or it is open to others and cannot be closed.</exception>
     public static FileStream Hold(string folder)
     {
         try
         {
-            if (!Directory.Exists(folder))
-                Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            PrivateFolder.Claim(folder);
             // FileShare.None is flock(2) here: the kernel lets go of it however the process ends.
             FileStream held = new(Path.Combine(folder, "lock"), new FileStreamOptions
             {

@@ -78,7 +78,10 @@ internal static class ObjectKeys
     }
 
     /// <summary>What all keys begin with.</summary>
-    public static readonly IReadOnlyList<string> Prefixes = ["profiles/", "sums/", "binaries/", "results/", "quarantine/"];
+    public static readonly IReadOnlyList<string> Prefixes = ["profiles/", "sums/", "binaries/", Parts, "results/", "quarantine/"];
+
+    /// <summary>What parts of binaries begin with that are not whole yet. Nothing lists them, so that they are collected in time.</summary>
+    public const string Parts = "parts/";
 
     /// <summary>Where a damaged object is moved. Nothing lists it, so that it is collected in time.</summary>
     public static string Quarantined(string key) => $"quarantine/{key}";

@@ -42,7 +42,15 @@ public sealed class ScratchFolder
     public string CreateFile()
     {
         string path = Path.Combine(folder, Path.GetRandomFileName());
-        using FileStream file = new(path, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = PrivateFolder.OfFiles });
-        return path;
+        try
+        {
+            using FileStream file = new(path, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = PrivateFolder.OfFiles });
+            return path;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            StorageMetrics.Failed(StorageMetrics.Objects);
+            throw;
+        }
     }
 }

@@ -33,6 +33,9 @@ internal static class ServerMetrics
     private static readonly Counter<long> ForgottenUploads = Count("perforator.collection.uploads", "Uploads forgotten because of their age.");
     private static readonly Counter<long> CollectedObjects = Count("perforator.collection.objects", "Objects deleted that nothing named any more.");
     private static readonly Counter<long> CollectedBytes = Count("perforator.collection.size", "Bytes of objects deleted.", "By");
+    private static readonly Counter<long> UncountedForDemand = Count(
+        "perforator.demand.uncounted", "Builds of uploads and of hosts that counted for no demand, by what there was too much of: branches or builds.");
+
     private static double compactedAt;
     private static double collectedAt;
 
@@ -54,6 +57,10 @@ internal static class ServerMetrics
 
     /// <summary>A profile was not taken.</summary>
     public static void Refused(string reason) => RefusedUploads.Add(1, new KeyValuePair<string, object?>("reason", reason));
+
+    /// <summary>What came of a build counts for no demand, as too much waits to be added to what is known.</summary>
+    /// <param name="of">What there is too much of.</param>
+    public static void NotCountedForDemand(string of) => UncountedForDemand.Add(1, new KeyValuePair<string, object?>("reason", of));
 
     /// <summary>A caller was turned away.</summary>
     public static void AuthFailed(string reason) => AuthFailures.Add(1, new KeyValuePair<string, object?>("reason", reason));

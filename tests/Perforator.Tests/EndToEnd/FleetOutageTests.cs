@@ -48,6 +48,30 @@ public sealed class FleetOutageTests
         }
     }
 
+    /// <summary>Waits until /readyz tells of one part that cannot be written to, or of none; what /metrics tells, it tells meanwhile as well.</summary>
+    private static async Task UntilReadyAsync(ServerProcess server, string? failing = null)
+    {
+        DateTime end = DateTime.UtcNow + Patience;
+        while (true)
+        {
+            using HttpResponseMessage response = await server.Http.GetAsync("readyz");
+            string body = await response.Content.ReadAsStringAsync();
+            using JsonDocument told = JsonDocument.Parse(body);
+            string[] failures = told.RootElement.TryGetProperty("failures", out JsonElement parts) ? [.. parts.EnumerateObject().Select(static part => part.Name)] : [];
+            Assert.Equal(failures.Length == 0 ? HttpStatusCode.OK : HttpStatusCode.ServiceUnavailable, response.StatusCode);
+            if (failing is null ? failures.Length == 0 : failures is [var only] && only == failing)
+                break;
+            Assert.True(DateTime.UtcNow < end, body);
+            await Task.Delay(100);
+        }
+        string metrics = await server.Http.GetStringAsync("metrics");
+        Assert.Contains("perforator_disk_free_bytes{", metrics, StringComparison.Ordinal);
+        if (failing is not null)
+            Assert.Matches($"perforator_storage_errors_total\\{{[^}}]*part=\"{failing}\"[^}}]*\\}} [1-9]", metrics);
+        if (failing != "database")
+            Assert.Matches("perforator_services\\{[^}]*\\} [1-9]", metrics);
+    }
+
     private async Task CheckAsync(ServerProcess server)
     {
         BranchProfile sum = BranchProfileCodec.Decode(await server.Http.GetByteArrayAsync("api/v1/services/search/branches?windowDays=1000")).Profiles.Values.Single();
@@ -66,12 +90,16 @@ public sealed class FleetOutageTests
         for (int i = 0; i < 10; i++)
             Assert.Null(await UploadAsync(server));
 
+        await UntilReadyAsync(server);
+
         database.Kill(0);
         Assert.Contains("database", await UploadAsync(server), StringComparison.Ordinal);
+        await UntilReadyAsync(server, failing: "database");
         using (HttpResponseMessage response = await server.Http.GetAsync("healthz"))
             Assert.Equal(HttpStatusCode.OK, response.StatusCode);
         database.Promote();
         await UntilAcceptedAsync(server);
+        await UntilReadyAsync(server);
         await CheckAsync(server);
 
         // The one that is left stops and starts.
@@ -102,9 +130,11 @@ public sealed class FleetOutageTests
         {
             proxy.Mode = mode;
             Assert.Contains("s3://", await UploadAsync(server), StringComparison.Ordinal);
+            await UntilReadyAsync(server, failing: "objects");
             Assert.Contains("search", await server.Http.GetStringAsync("api/v1/services"), StringComparison.Ordinal);
             proxy.Mode = ProxyMode.Pass;
             await UntilAcceptedAsync(server);
+            await UntilReadyAsync(server);
         }
         await CheckAsync(server);
 
@@ -114,10 +144,39 @@ public sealed class FleetOutageTests
         for (int i = 0; i < 10; i++)
             Assert.Contains("search", await server.Http.GetStringAsync("api/v1/services"), StringComparison.Ordinal);
         Assert.DoesNotContain(waiting, static upload => upload.IsCompleted);
+        await UntilReadyAsync(server, failing: "objects");
         proxy.Mode = ProxyMode.Pass;
         await Task.WhenAll(waiting);
         await UntilAcceptedAsync(server);
         await CheckAsync(server);
         Assert.Equal(0, server.Terminate());
+    }
+
+    /// <summary>A database that takes connections and says nothing, as one that is stopped or behind a network that drops all.</summary>
+    [Fact]
+    public async Task A_database_that_says_nothing_is_told_and_holds_up_nobody_for_good()
+    {
+        using TemporaryFolder folder = new();
+        UriBuilder database = new(Engines.NewDatabase());
+        using SwitchedProxy proxy = new(database.Uri);
+        database.Port = new Uri(proxy.Address).Port;
+        string[] fleet = ["--database", database.Uri.ToString(), "--objects", Engines.NewObjects()];
+        using ServerProcess server = ServerProcess.Start(folder["api"], 0, [.. fleet, "--role", "api"]), worker = ServerProcess.Start(folder["worker"], 0, [.. fleet, "--role", "worker"]);
+        Assert.Null(await UploadAsync(server));
+        proxy.Mode = ProxyMode.Hang;
+        Task<string?>[] waiting = [.. Enumerable.Range(0, 30).Select(_ => UploadAsync(server))];
+        foreach (ServerProcess one in (ServerProcess[])[server, worker])
+        {
+            await UntilReadyAsync(one, failing: "database");
+            using HttpResponseMessage alive = await one.Http.GetAsync("healthz");
+            Assert.Equal(HttpStatusCode.OK, alive.StatusCode);
+        }
+        proxy.Mode = ProxyMode.Pass;
+        await Task.WhenAll(waiting);
+        await UntilAcceptedAsync(server);
+        foreach (ServerProcess one in (ServerProcess[])[server, worker])
+            await UntilReadyAsync(one);
+        await CheckAsync(server);
+        Assert.Equal((0, 0), (server.Terminate(), worker.Terminate()));
     }
 }

@@ -113,6 +113,13 @@ public class ServerAccessTests
             Assert.Contains("\"search\"", listed, StringComparison.Ordinal);
             Assert.DoesNotContain("\"ads\"", listed, StringComparison.Ordinal);
         }
+        // Nor does a mistyped name tell of others'.
+        using (HttpRequestMessage request = Request(HttpMethod.Get, "api/v1/services/search-2/pgo", "token-of-the-farm"))
+        using (HttpResponseMessage response = await https.SendAsync(request))
+        {
+            string told = await response.Content.ReadAsStringAsync();
+            Assert.Contains("known services: search\"", told, StringComparison.Ordinal);
+        }
         Assert.Equal(HttpStatusCode.OK, await Get("api/v1/services/ads", "token-of-the-operator"));
 
         // Certificates: of the authority and the name meant, of another name, of another authority.
@@ -143,6 +150,8 @@ public class ServerAccessTests
         string audit = File.ReadAllText(folder["audit"]);
         Assert.Matches("\"caller\":\"jwt system:serviceaccount:perforator:agent\".*\"path\":\"/api/v1/profiles\".*\"status\":200,\"service\":\"ads\"", audit);
         Assert.Matches("\"caller\":\"token build farm\".*\"status\":403", audit);
+        Assert.Matches("\"caller\":\"unknown\".*\"status\":401", audit);
+        Assert.DoesNotContain("anybody", audit, StringComparison.Ordinal);
         Assert.DoesNotContain("token-of-the", audit, StringComparison.Ordinal);
     }
 
@@ -190,11 +199,23 @@ public class ServerAccessTests
         Assert.Equal("[]", (await server.Http.GetStringAsync("api/v1/services")).Trim());
     }
 
+    [Fact]
+    public async Task An_audit_line_that_its_file_does_not_take_is_in_the_log()
+    {
+        using TemporaryFolder folder = new();
+        using ServerProcess server = ServerProcess.Start(folder["data"], 0, "--audit-log", "/dev/full");
+        for (int i = 0; i < 3; i++)
+            await server.UploadAsync(Uploads.Set(minute: i));
+        Assert.Equal(0, server.Terminate());
+        Assert.Equal(3, server.Error.Split("the audit log cannot be written to (No space left on device", StringSplitOptions.None).Length - 1);
+        Assert.Contains("\"path\":\"/api/v1/profiles\"", server.Error, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("http://example.com:17744", "not an address of this machine")]
     [InlineData("http://0.0.0.0:17744", "--auth FILE, or --insecure")]
     [InlineData("https://127.0.0.1:0", "--tls-certificate and --tls-key")]
-    [InlineData("http://127.0.0.1:0/path", "has a path")]
+    [InlineData("http://127.0.0.1:0/path", "has a path or a user")]
     public void What_cannot_be_listened_on_is_said_in_one_line(string listen, string reason)
     {
         using TemporaryFolder folder = new();

@@ -122,6 +122,120 @@ public sealed class ServerDiskTests : IDisposable
         Assert.Equal(10UL, await SamplesAsync(again));
     }
 
+    /// <summary>
+    /// A file system that found itself damaged lets nothing be written any more (ext4, errors=remount-ro), also by what a server had open for
+    /// writing, until it is mounted anew. Before that, a folder that another mount makes read-only for a while.
+    /// </summary>
+    [SkippableFact]
+    public async Task A_disk_that_becomes_read_only_under_a_server_is_told_and_what_is_there_goes_on_being_read()
+    {
+        string image = folder["image"], disk = folder["ext4"], data = folder["ext4/data"], loop = "";
+        using (FileStream file = File.Create(image))
+            file.SetLength(48 << 20);
+        Directory.CreateDirectory(disk);
+        Skip.IfNot(
+            Environment.UserName == "root" && Tool.Run("mkfs.ext4", ["-q", image]).ExitCode == 0
+            && (loop = Tool.Run("losetup", ["--find", "--show", image]).Output.Trim()).Length > 0
+            && Tool.Run("mount", ["-o", "errors=remount-ro", loop, disk]).ExitCode == 0,
+            "only root may mount a file system in a file for this test");
+        try
+        {
+            using (ServerProcess server = ServerProcess.Start(data))
+            {
+                for (int i = 0; i < 5; i++)
+                    await server.UploadAsync(Large(i));
+                Tool.Run("mount", ["--bind", data, data]).Succeeded();
+                Tool.Run("mount", ["-o", "remount,bind,ro", data]).Succeeded();
+                await CheckReadOnlyAsync(server, 50);
+                Tool.Run("umount", [data]).Succeeded();
+                await UntilReadyAsync(server);
+                Assert.Equal((HttpStatusCode.OK, ""), await PostAsync(server, Large(5)));
+
+                File.WriteAllText($"/sys/fs/ext4/{Path.GetFileName(loop)}/trigger_fs_error", "1");
+                await CheckReadOnlyAsync(server, 60);
+                server.Terminate();
+            }
+            Tool.Run("umount", [disk]).Succeeded();
+            Tool.Run("mount", [loop, disk]).Succeeded();
+            using ServerProcess again = ServerProcess.Start(data);
+            Assert.Equal(60UL, await SamplesAsync(again));
+            await UntilReadyAsync(again);
+            Assert.Equal((HttpStatusCode.OK, ""), await PostAsync(again, Large(6)));
+        }
+        finally
+        {
+            Tool.Run("umount", ["-l", data]);
+            Tool.Run("umount", ["-l", disk]);
+            Tool.Run("losetup", ["--detach", loop]);
+        }
+    }
+
+    /// <summary>Somebody changes the mode or owner of what a server writes to; nothing of that kind stops root.</summary>
+    [SkippableFact]
+    public async Task A_folder_that_a_server_may_no_longer_write_to_is_told_like_a_disk_and_it_goes_on_afterwards()
+    {
+        string[] nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+        Tool.Run("chmod", ["711", folder.Path]);
+        Skip.IfNot(
+            Environment.UserName == "root" && Tool.Run(nobody[0], [.. nobody[1..], "test", "-x", Tool.Perforator]).ExitCode == 0
+            && Tool.Run("install", ["-d", "-o", "65534", "-g", "65534", "-m", "700", folder["nobody's"]]).ExitCode == 0,
+            "only root may start a server as another user for this test");
+        using ServerProcess server = ServerProcess.Start(nobody, new Dictionary<string, string>(), folder["nobody's"]);
+        await server.UploadAsync(Large(0));
+        foreach (string closed in (string[])["tmp", "profiles"])
+        {
+            Tool.Run("chmod", ["500", folder[$"nobody's/blobs/{closed}"]]).Succeeded();
+            (HttpStatusCode status, string detail) = await PostAsync(server, Large(1));
+            Assert.Equal(HttpStatusCode.InsufficientStorage, status);
+            Assert.Contains("denied", detail, StringComparison.Ordinal);
+            Assert.Equal(10UL, await SamplesAsync(server));
+            if (closed == "tmp")
+                using (HttpResponseMessage response = await server.Http.GetAsync("readyz"))
+                    Assert.Contains("denied", await response.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+            Tool.Run("chmod", ["700", folder[$"nobody's/blobs/{closed}"]]).Succeeded();
+        }
+        await UntilReadyAsync(server);
+        Assert.Equal((HttpStatusCode.OK, ""), await PostAsync(server, Large(1)));
+        Assert.Equal(20UL, await SamplesAsync(server));
+    }
+
+    private static async Task CheckReadOnlyAsync(ServerProcess server, ulong samples)
+    {
+        for (int i = 0; i < 3; i++)
+        {
+            (HttpStatusCode status, string detail) = await PostAsync(server, i == 0 ? Large(100 + i) : Uploads.Set(minute: 100 + i));
+            Assert.Equal(HttpStatusCode.InsufficientStorage, status);
+            Assert.Matches("(?i)read-only", detail);
+        }
+        using (HttpResponseMessage response = await server.PutBinaryAsync("aa01", new byte[1 << 20]))
+            Assert.Equal(HttpStatusCode.InsufficientStorage, response.StatusCode);
+        using (HttpResponseMessage response = await server.Http.GetAsync("readyz"))
+        {
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
+            Assert.Matches("(?i)read-only", await response.Content.ReadAsStringAsync());
+        }
+        using (HttpResponseMessage response = await server.Http.GetAsync("healthz"))
+            Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        // As many at once as need connections of their own to the database.
+        foreach (Task<ulong> read in (Task<ulong>[])[.. Enumerable.Range(0, 8).Select(_ => SamplesAsync(server))])
+            Assert.Equal(samples, await read);
+        Assert.Contains("search", await server.Http.GetStringAsync("api/v1/services"), StringComparison.Ordinal);
+        Assert.Contains("perforator_storage_errors_total", await server.Http.GetStringAsync("metrics"), StringComparison.Ordinal);
+    }
+
+    private static async Task UntilReadyAsync(ServerProcess server)
+    {
+        DateTime end = DateTime.UtcNow + TimeSpan.FromSeconds(60);
+        while (true)
+        {
+            using HttpResponseMessage response = await server.Http.GetAsync("readyz");
+            if (response.StatusCode == HttpStatusCode.OK)
+                return;
+            Assert.True(DateTime.UtcNow < end, await response.Content.ReadAsStringAsync());
+            await Task.Delay(100);
+        }
+    }
+
     public void Dispose()
     {
         if (isMounted)

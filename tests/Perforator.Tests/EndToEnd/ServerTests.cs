@@ -123,6 +123,49 @@ public class ServerTests
     }
 
     [Fact]
+    public async Task A_service_that_is_unknown_is_named_as_it_was_asked_for_beside_those_there_are()
+    {
+        using TemporaryFolder folder = new();
+        using ServerProcess server = ServerProcess.Start(folder["data"]);
+        await server.UploadAsync(Uploads.Set());
+        ToolResult result = server.Cli("services", "team/search & co");
+        Assert.Equal(1, result.ExitCode);
+        Assert.Contains("service 'team/search & co' is unknown; known services: search\n", result.Error, StringComparison.Ordinal);
+    }
+
+    /// <summary>Earlier versions made the folder and the database readable by all.</summary>
+    [Fact]
+    public async Task A_data_folder_that_is_open_to_others_is_closed_or_refused()
+    {
+        using TemporaryFolder folder = new();
+        string data = folder["data"];
+        using (ServerProcess server = ServerProcess.Start(data))
+        {
+            await server.UploadAsync(Uploads.Set());
+            server.Kill();
+        }
+        string[] files = [.. Directory.GetFiles(data)], folders = [data, .. Directory.GetDirectories(data)];
+        Assert.True(files.Length > 2, "what kill -9 leaves is beside the database");
+        Tool.Run("chmod", ["755", .. folders]).Succeeded();
+        Tool.Run("chmod", ["644", .. files]).Succeeded();
+        using (ServerProcess server = ServerProcess.Start(data))
+        {
+            Assert.All(folders, static path => Assert.Equal("700", ModeOf(path)));
+            Assert.All(files, static path => Assert.Equal("600", ModeOf(path)));
+            Assert.Contains("search", await server.Http.GetStringAsync("api/v1/services"), StringComparison.Ordinal);
+            server.Terminate();
+        }
+        File.WriteAllText(folder["data/notes.txt"], "of somebody else");
+        Tool.Run("chmod", ["755", data]).Succeeded();
+        ToolResult result = Tool.Cli("serve", "--data", data, "--port", "0");
+        Assert.Equal((1, ""), (result.ExitCode, result.Output));
+        Assert.Equal($"perforator: {data} is open to others (mode 755) and holds more than a server's data (notes.txt): chmod 700 it, or choose another --data folder\n", result.Error);
+        Assert.Equal("755", ModeOf(data));
+    }
+
+    private static string ModeOf(string path) => Tool.Run("stat", ["-c%a", path]).Succeeded().Output.Trim();
+
+    [Fact]
     public void A_data_folder_serves_one_server_at_a_time()
     {
         using TemporaryFolder folder = new();

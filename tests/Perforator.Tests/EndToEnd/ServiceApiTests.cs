@@ -89,20 +89,33 @@ public sealed class ServiceApiTests : IClassFixture<LoopProgram>, IDisposable
         await FailsAsync(() => client.GetFitAsync("loop", europe.Profile, "bb02", Stop), ServerFailure.Unusable);
     }
 
+    private static async Task<List<string>> NamesByPagesAsync(ServerProcess server, Uri first)
+    {
+        List<string> names = [];
+        for (Uri? at = first; at is not null;)
+        {
+            Assert.StartsWith(first.AbsolutePath, at.AbsolutePath, StringComparison.Ordinal);
+            using HttpResponseMessage page = await server.Http.GetAsync(at);
+            using JsonDocument body = JsonDocument.Parse(await page.Content.ReadAsStringAsync());
+            names.AddRange(body.RootElement.EnumerateArray().Select(static one => one.GetProperty("service").GetString()!));
+            at = page.Headers.TryGetValues("Link", out IEnumerable<string>? link) ? new Uri(at, link.Single().Split('<', '>')[1]) : null;
+        }
+        return names;
+    }
+
     [Fact]
     public async Task Lists_come_by_pages_and_what_a_client_has_is_not_sent_again()
     {
         foreach (string service in (string[])["a", "b", "c"])
             await server.UploadAsync(program.Recorded(rounds: 10, service: service));
-        List<string> names = [];
-        for (string? path = "api/v1/services?limit=2"; path is not null;)
+        Assert.Equal(["a", "b", "c"], await NamesByPagesAsync(server, new Uri(server.Address, "api/v1/services?limit=2")));
+        // Also where a proxy has them below a path of its own.
+        using (ServerProcess below = ServerProcess.Start(folder["below"], 0, "--path-prefix", "/perforator"))
         {
-            using HttpResponseMessage page = await server.Http.GetAsync(path);
-            using JsonDocument body = JsonDocument.Parse(await page.Content.ReadAsStringAsync());
-            names.AddRange(body.RootElement.EnumerateArray().Select(static one => one.GetProperty("service").GetString()!));
-            path = page.Headers.TryGetValues("Link", out IEnumerable<string>? link) ? link.Single().Split('<', '>')[1] : null;
+            foreach (string service in (string[])["a", "b", "c"])
+                await below.UploadAsync(program.Recorded(rounds: 10, service: service));
+            Assert.Equal(["a", "b", "c"], await NamesByPagesAsync(below, new Uri(below.Address, "perforator/api/v1/services?limit=1")));
         }
-        Assert.Equal(["a", "b", "c"], names);
         foreach (string path in (string[])["api/v1/services", "api/v1/services/a", "api/v1/services/a/builds", "api/v1/services/a/history"])
         {
             using HttpResponseMessage first = await server.Http.GetAsync(path);

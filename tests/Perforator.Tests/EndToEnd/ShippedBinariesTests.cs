@@ -105,6 +105,33 @@ public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture
         Assert.Equal(Expected, File.ReadAllText(folder["second"]));
     }
 
+    /// <summary>Whoever builds does not wait each time for a debuginfod that has nothing, or is away.</summary>
+    [Fact]
+    public async Task The_server_asks_debuginfod_once_for_what_it_lacks()
+    {
+        (string binary, string debug) = Split();
+        File.Delete(debug);
+        using HttpListener debuginfod = Listen(out string urls);
+        int asked = 0;
+        Task serving = Task.Run(async () =>
+        {
+            while (true)
+            {
+                HttpListenerContext context = await debuginfod.GetContextAsync();
+                context.Response.StatusCode = Interlocked.Increment(ref asked) == 1 ? 404 : 500;
+                context.Response.Close();
+            }
+        });
+        using ServerProcess server = ServerProcess.Start([], new Dictionary<string, string> { ["DEBUGINFOD_URLS"] = urls }, folder["data"]);
+        Tool.Cli("import", Recording, "--service", "prog", "--binary", binary, "--server", server.Address.ToString()).Succeeded();
+        foreach (string halfLife in (string[])["none", "1", "2"])
+            Assert.Contains("has no debug info", server.Cli("pgo", "prog", "--half-life", halfLife, "-o", folder["none"]).Error, StringComparison.Ordinal);
+        debuginfod.Stop();
+        await Assert.ThrowsAnyAsync<Exception>(() => serving);
+        Assert.Equal(2, asked);
+        Assert.Single(server.Error.Split('\n'), static line => line.Contains("did not give the debug info", StringComparison.Ordinal));
+    }
+
     /// <summary>Fetched once, then from the cache; a server that has another file, or none, is named.</summary>
     [Fact]
     public async Task Debug_info_comes_from_debuginfod()

@@ -28,6 +28,7 @@ internal sealed class SwitchedProxy : IDisposable
     private readonly Lock access = new();
     private readonly List<TcpClient> open = [];
     private ProxyMode mode;
+    private long sent;
 
     public SwitchedProxy(Uri server)
     {
@@ -37,6 +38,12 @@ internal sealed class SwitchedProxy : IDisposable
     }
 
     public string Address => $"http://{listener.LocalEndpoint}";
+
+    /// <summary>Bytes that a connection may send before it is cut.</summary>
+    public long CutAfter { get; init; } = long.MaxValue;
+
+    /// <summary>Bytes that clients have sent.</summary>
+    public long Sent => Interlocked.Read(ref sent);
 
     public ProxyMode Mode
     {
@@ -81,7 +88,7 @@ internal sealed class SwitchedProxy : IDisposable
             {
                 case ProxyMode.Pass:
                     await upstream.ConnectAsync(server.Host, server.Port);
-                    await Task.WhenAny(client.GetStream().CopyToAsync(upstream.GetStream()), upstream.GetStream().CopyToAsync(client.GetStream()));
+                    await Task.WhenAny(PassAsync(client.GetStream(), upstream.GetStream()), upstream.GetStream().CopyToAsync(client.GetStream()));
                     break;
                 case ProxyMode.Hang:
                     await client.GetStream().CopyToAsync(Stream.Null);
@@ -99,6 +106,17 @@ internal sealed class SwitchedProxy : IDisposable
         lock (access)
             open.Remove(client);
         client.Dispose();
+    }
+
+    private async Task PassAsync(NetworkStream from, NetworkStream to)
+    {
+        byte[] buffer = new byte[1 << 16];
+        long passed = 0;
+        for (int n; passed < CutAfter && (n = await from.ReadAsync(buffer)) > 0; passed += n)
+        {
+            Interlocked.Add(ref sent, n);
+            await to.WriteAsync(buffer.AsMemory(0, n));
+        }
     }
 
     public void Dispose() => listener.Dispose();

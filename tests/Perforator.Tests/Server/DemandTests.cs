@@ -103,6 +103,37 @@ public sealed class DemandTests : IAsyncLifetime, IDisposable
     }
 
     [Fact]
+    public void What_counts_for_no_demand_as_too_much_waits_is_counted_itself()
+    {
+        BranchProfileSet set = Uploads.Set();
+        BranchProfile profile = set.Profiles.Values.Single();
+        for (ulong i = 0; i < 500_000; i++)
+            profile.AddBranch(new(0x10000 + (4 * i)), new(0x1000), 1);
+        Dictionary<string, long> uncounted = [];
+        using System.Diagnostics.Metrics.MeterListener listener = new()
+        {
+            InstrumentPublished = static (instrument, own) =>
+            {
+                if (instrument.Name == "perforator.demand.uncounted")
+                    own.EnableMeasurementEvents(instrument);
+            },
+        };
+        // Other tests' servers are other processes.
+        listener.SetMeasurementEventCallback<long>((_, value, tags, _) => uncounted[(string)tags[0].Value!] = uncounted.GetValueOrDefault((string)tags[0].Value!) + value);
+        listener.Start();
+        DemandTally tally = new();
+        tally.Add(set, "00", hosts: 1);
+        Assert.Empty(uncounted);
+        tally.Add(Uploads.Set(service: "other"), "01", hosts: 1);
+        Assert.Equal(new KeyValuePair<string, long>("branches", 1), Assert.Single(uncounted));
+        // Once what waits was added to what is kept, there is room again.
+        Assert.Equal(2, tally.Take(static (_, _) => true).Count);
+        tally.Add(Uploads.Set(service: "other"), "02", hosts: 1);
+        Assert.Single(uncounted);
+        Assert.Equal(1, uncounted["branches"]);
+    }
+
+    [Fact]
     public async Task A_new_build_is_recorded_until_it_is_known_then_trickles_and_a_change_or_another_build_raises_it_again()
     {
         double most = (double)Hosts * PerSecond * 60;

@@ -74,6 +74,38 @@ public sealed class SqliteDemandStoreTests(EmbeddedFolder folder) : DemandStoreC
     private protected override ServerStorage Storage => folder.Storage;
 }
 
+/// <summary>The scripts of a backend's schema, as the server runs them.</summary>
+internal static class SchemaScripts
+{
+    /// <summary>What a server of the schema of 0002 has of one upload, without its object.</summary>
+    public const string OneUpload = """
+        INSERT INTO service(id, name, uploads, samples, last_us) VALUES (1, 'search', 1, 10, 1772359260000000);
+        INSERT INTO label_set(id, hash, json) VALUES (1, 'x', '{"host":"node-1","service":"search"}');
+        INSERT INTO upload(id, hash, service, labels, start_us, end_us, received_us, samples, bytes) VALUES (1, 'aa', 1, 1, 1772359200000000, 1772359260000000, 1772359260000000, 10, 5);
+        """;
+
+    public static (string Name, string Sql)[] Of(string backend) =>
+    [
+        .. typeof(EmbeddedStorage).Assembly.GetManifestResourceNames().Where(name => name.Contains(backend, StringComparison.Ordinal)).Order(StringComparer.Ordinal)
+            .Select(static name => (name, new StreamReader(typeof(EmbeddedStorage).Assembly.GetManifestResourceStream(name)!).ReadToEnd())),
+    ];
+
+    /// <summary>All that came later works on it too.</summary>
+    public static async Task CheckAsync(ServerStorage storage)
+    {
+        CancellationToken stop = CancellationToken.None;
+        ServiceTotals service = Assert.Single(await storage.Profiles.ListServicesAsync(stop));
+        Assert.Equal(("search", 1L, 10UL), (service.Service, service.Uploads, service.Samples));
+        Assert.Equal(UploadState.Kept, await storage.Profiles.FindAsync("aa", stop));
+        Assert.Equal(UploadOutcome.Added, await storage.Profiles.AddAsync(NewUpload.Of("bb", 1, Uploads.Set(minute: 1), Uploads.Start.AddDays(1)), stop));
+        await storage.Agents.PutAsync([new KeptAgent("node-1", Uploads.Start, "{}")], Uploads.Start, stop);
+        Assert.Single(await storage.Agents.ListAsync(Uploads.Start, stop));
+        Assert.Empty(await storage.Demand.ListAsync(Uploads.Start, stop));
+        Assert.Empty(await storage.Results.ListAsync("search", null, 10, stop));
+        Assert.Equal(2, Assert.Single(await storage.Profiles.ListServicesAsync(stop)).Uploads);
+    }
+}
+
 /// <summary>What is particular to the embedded backend: its folder, and folders of earlier versions.</summary>
 public sealed class EmbeddedStorageTests : IDisposable
 {
@@ -186,6 +218,51 @@ public sealed class EmbeddedStorageTests : IDisposable
         Assert.Contains("perforator.db is damaged", error.Message, StringComparison.Ordinal);
         Assert.Contains("restore it from a backup", error.Message, StringComparison.Ordinal);
         Assert.DoesNotContain('\n', error.Message);
+    }
+
+    /// <summary>What the versions between left, each with the scripts there were by then.</summary>
+    [Fact]
+    public async Task Folders_of_every_schema_since_are_brought_up_to_date()
+    {
+        (string Name, string Sql)[] scripts = SchemaScripts.Of("sqlite-");
+        Assert.True(scripts.Length > 3);
+        for (int known = 1; known < scripts.Length; known++)
+        {
+            string name = $"of-{known}";
+            Directory.CreateDirectory(folder[name]);
+            Run("CREATE TABLE SchemaVersions(SchemaVersionID INTEGER CONSTRAINT 'pk' PRIMARY KEY AUTOINCREMENT NOT NULL, ScriptName TEXT NOT NULL, Applied DATETIME NOT NULL)", name);
+            foreach ((string script, string sql) in scripts[..known])
+                Run($"{sql}; INSERT INTO SchemaVersions(ScriptName, Applied) VALUES ('{script}', '2026-01-01')", name);
+            Run($"INSERT INTO SchemaVersions(ScriptName, Applied) VALUES ('sqlite-0003-from-schema-1', '2026-01-01'); PRAGMA user_version=2; {SchemaScripts.OneUpload}", name);
+            await using ServerStorage storage = await OpenAsync(name);
+            await SchemaScripts.CheckAsync(storage);
+        }
+    }
+
+    /// <summary>The same to a server that runs: reads and writes say what is damaged, and which file.</summary>
+    [Fact]
+    public async Task Pages_that_are_destroyed_under_a_server_are_named_by_reads_and_writes()
+    {
+        await using (ServerStorage storage = await OpenAsync())
+            for (int i = 0; i < 200; i++)
+                await storage.Profiles.AddAsync(NewUpload.Of($"{i:x4}", 1, Uploads.Set(minute: i, host: $"node-{i}"), Uploads.Start), Stop);
+        await using ServerStorage running = await OpenAsync();
+        using (FileStream file = new(folder["data/perforator.db"], FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+            for (long page = 1; page < file.Length / 4096; page++)
+            {
+                file.Position = page * 4096;
+                file.Write(new byte[4096]);
+            }
+        foreach (Func<Task> use in (Func<Task>[])
+        [
+            () => running.Profiles.AddAsync(NewUpload.Of("new", 1, Uploads.Set(minute: 500), Uploads.Start), Stop),
+            () => running.Profiles.SelectAsync("search", default, Stop),
+        ])
+        {
+            string message = (await Assert.ThrowsAnyAsync<IOException>(use)).Message;
+            Assert.Contains("perforator.db is damaged", message, StringComparison.Ordinal);
+            Assert.Contains("restore it from a backup", message, StringComparison.Ordinal);
+        }
     }
 
     /// <summary>A folder as the first schema left it: tables, labels in a text, binaries as files, sums by row number.</summary>

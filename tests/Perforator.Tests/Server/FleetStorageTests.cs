@@ -126,6 +126,27 @@ public sealed class FleetStorageTests
     }
 
     [Fact]
+    public async Task Databases_of_every_schema_since_the_first_are_brought_up_to_date()
+    {
+        using TemporaryFolder folder = new();
+        (string Name, string Sql)[] scripts = SchemaScripts.Of("postgres-");
+        Assert.True(scripts.Length > 3);
+        for (int known = 1; known < scripts.Length; known++)
+        {
+            string url = Engines.NewDatabase(), file = folder.Write($"{known}.sql", string.Join("\n",
+            [
+                "CREATE TABLE schemaversions(schemaversionsid serial PRIMARY KEY, scriptname text NOT NULL, applied timestamp NOT NULL);",
+                .. scripts[..known].Select(static script => $"{script.Sql};\nINSERT INTO schemaversions(scriptname, applied) VALUES ('{script.Name}', now());"),
+                SchemaScripts.OneUpload,
+                "SELECT setval(pg_get_serial_sequence(t, 'id'), 1) FROM unnest(ARRAY['service', 'label_set', 'upload']) t;",
+            ]));
+            Tool.Run("psql", [url, "-q", "-v", "ON_ERROR_STOP=1", "-f", file]).Succeeded();
+            await using ServerStorage storage = await FleetStorage.OpenAsync(url, Engines.NewObjects(), folder[$"{known}"], TimeProvider.System, Stop);
+            await SchemaScripts.CheckAsync(storage);
+        }
+    }
+
+    [Fact]
     public async Task A_write_that_others_were_in_the_way_of_is_tried_again()
     {
         await using PostgresDatabase database = await PostgresDatabase.OpenAsync(Engines.NewDatabase(), Stop);

@@ -30,6 +30,9 @@ public static class EmbeddedStorage
             string blobs = Path.Combine(folder, "blobs"), file = Path.Combine(folder, "perforator.db");
             RequireDatabase(file, blobs);
             PrivateFolder.Make(blobs);
+            // Earlier versions made them readable by all; what a server that was killed left is kept as it was.
+            foreach (string part in (string[])["", "-wal", "-shm"])
+                PrivateFolder.Close(file + part);
             ScratchFolder scratch = new(Path.Combine(blobs, ScratchName));
             FileObjectStore objects = new(blobs, scratch);
             bool upgraded = Upgrade(file);

@@ -49,7 +49,7 @@ public sealed class FileObjectStore : IObjectStore
         {
             WholeFile.Commit(file, PathOf(key));
         }
-        catch (IOException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             StorageMetrics.Failed(StorageMetrics.Objects);
             throw;
@@ -96,7 +96,10 @@ public sealed class FileObjectStore : IObjectStore
     public async IAsyncEnumerable<StoredObject> ListAsync(string prefix, [EnumeratorCancellation] CancellationToken stop)
     {
         await Task.CompletedTask;
-        foreach (FileInfo file in new DirectoryInfo(folder).EnumerateFiles("*", new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = 0 }))
+        DirectoryInfo below = new(Path.Combine(folder, prefix[..(prefix.LastIndexOf('/') + 1)]));
+        if (!below.Exists)
+            yield break;
+        foreach (FileInfo file in below.EnumerateFiles("*", new EnumerationOptions { RecurseSubdirectories = true, AttributesToSkip = 0 }))
         {
             stop.ThrowIfCancellationRequested();
             string key = Path.GetRelativePath(folder, file.FullName);

@@ -26,7 +26,8 @@ public sealed class SqliteDatabase : SqlDatabase
         public abstract void Run(SqliteConnection connection, SqliteTransaction transaction);
 
         /// <summary>Tells whoever waits; with an error when the commit failed.</summary>
-        public abstract void End(Exception? failure);
+        /// <param name="describe">Says what an error of SQLite means.</param>
+        public abstract void End(Exception? failure, Func<Exception, Exception> describe);
     }
 
     private sealed class Write<T>(Func<DbConnection, DbTransaction, T> write) : Write
@@ -52,10 +53,10 @@ public sealed class SqliteDatabase : SqlDatabase
             }
         }
 
-        public override void End(Exception? failure)
+        public override void End(Exception? failure, Func<Exception, Exception> describe)
         {
             if ((own ?? failure) is { } e)
-                done.SetException(e);
+                done.SetException(describe(e));
             else
                 done.SetResult(result!);
         }
@@ -125,20 +126,23 @@ public sealed class SqliteDatabase : SqlDatabase
                     write.Run(writer, transaction);
                 transaction.Commit();
             }
-            catch (SqliteException e)
+            catch (Exception e)
             {
+                // Whatever it is, those behind have their turn.
                 failure = Describe(e);
             }
             foreach (Write write in group)
-                write.End(failure);
+                write.End(failure, Describe);
             group.Clear();
         }
     }
 
-    private IOException Describe(SqliteException e)
+    private Exception Describe(Exception e)
     {
+        if (e is not SqliteException sqlite)
+            return e;
         StorageMetrics.Failed(StorageMetrics.Database);
-        return Explain(e);
+        return Explain(sqlite);
     }
 
     private IOException Explain(SqliteException e) => e.SqliteErrorCode switch
