@@ -125,6 +125,25 @@ public sealed class FleetStorageTests
         Assert.Contains("newer perforator (postgres-0999-years-later)", error.Message, StringComparison.Ordinal);
     }
 
+    /// <summary>Ceph takes the checksums of Amazon's SDK from version 19 on: either they work, or it is said what to do.</summary>
+    [Fact]
+    public async Task Checksums_that_the_object_store_does_not_take_are_told_with_the_option_that_leaves_them_out()
+    {
+        using TemporaryFolder folder = new();
+        try
+        {
+            await using ServerStorage storage = await FleetStorage.OpenAsync(Engines.NewDatabase(), Engines.NewObjects() + "&checksums=always", folder["data"], TimeProvider.System, Stop);
+            await storage.Objects.PutAsync("binaries/one", "content"u8.ToArray(), Stop);
+            Assert.Equal("content"u8.ToArray(), await storage.Objects.ReadAsync("binaries/one", 0, 100, Stop));
+        }
+        catch (UserErrorException e)
+        {
+            Assert.Contains("checksums=required", e.Message, StringComparison.Ordinal);
+            Assert.DoesNotContain("--data", e.Message, StringComparison.Ordinal);
+            Assert.DoesNotContain('\n', e.Message);
+        }
+    }
+
     [Fact]
     public async Task Databases_of_every_schema_since_the_first_are_brought_up_to_date()
     {

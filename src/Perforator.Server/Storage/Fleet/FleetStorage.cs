@@ -28,7 +28,7 @@ public static class FleetStorage
             store = new S3ObjectStore(at, scratch, Path.Combine(folder, "cache"), CacheBytes);
             await store.RequireBucketAsync(stop);
             opened = await PostgresDatabase.OpenAsync(database, stop);
-            await StoreIdentity.RequireAsync(opened, store, $"the database {opened.Name}", $"the objects of s3://{at.Bucket}/{at.Prefix}", stop);
+            await RequireIdentityAsync(opened, store, at, stop);
             (PostgresDatabase used, S3ObjectStore kept) = (opened, store);
             return new ServerStorage(
                 store, new SqlProfileIndex(opened), new SqlBinaryCatalog(opened), new SqlResultIndex(opened), new SqlTaskQueue(opened, time), new Garbage(opened), scratch)
@@ -58,6 +58,19 @@ public static class FleetStorage
             if (e is IOException or UnauthorizedAccessException)
                 throw new UserErrorException($"cannot keep files in {folder}: {e.Message}; choose another --data folder", e);
             throw;
+        }
+    }
+
+    private static async Task RequireIdentityAsync(PostgresDatabase database, S3ObjectStore objects, ObjectsUrl at, CancellationToken stop)
+    {
+        try
+        {
+            await StoreIdentity.RequireAsync(database, objects, $"the database {database.Name}", $"the objects of s3://{at.Bucket}/{at.Prefix}", stop);
+        }
+        catch (IOException e)
+        {
+            throw new UserErrorException($"{e.Message}; see --database and --objects"
+                + (at.AlwaysChecksums && at.Endpoint is not null ? ", whose checksums=required leaves out what only Amazon's servers have to take" : ""), e);
         }
     }
 }
