@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Perforator.Branches;
@@ -101,6 +102,6 @@ internal static class ProblemResponses
     {
         if (status is StatusCodes.Status503ServiceUnavailable or StatusCodes.Status507InsufficientStorage && context.Response.Headers.RetryAfter.Count == 0)
             context.Response.Headers.RetryAfter = "5";
-        return TypedResults.Problem(detail, statusCode: status).ExecuteAsync(context);
+        return TypedResults.Problem(detail, statusCode: status, title: ReasonPhrases.GetReasonPhrase(status)).ExecuteAsync(context);
     }
 }

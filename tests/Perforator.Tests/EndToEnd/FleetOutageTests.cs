@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Tests.Infrastructure;
@@ -64,12 +65,16 @@ public sealed class FleetOutageTests
             Assert.True(DateTime.UtcNow < end, body);
             await Task.Delay(100);
         }
-        string metrics = await server.Http.GetStringAsync("metrics");
-        Assert.Contains("perforator_disk_free_bytes{", metrics, StringComparison.Ordinal);
-        if (failing is not null)
-            Assert.Matches($"perforator_storage_errors_total\\{{[^}}]*part=\"{failing}\"[^}}]*\\}} [1-9]", metrics);
-        if (failing != "database")
-            Assert.Matches("perforator_services\\{[^}]*\\} [1-9]", metrics);
+        while (true)
+        {
+            string metrics = await server.Http.GetStringAsync("metrics");
+            if (metrics.Contains("perforator_disk_free_bytes{", StringComparison.Ordinal)
+                && (failing is null || Regex.IsMatch(metrics, $"perforator_storage_errors_total\\{{[^}}]*part=\"{failing}\"[^}}]*\\}} [1-9]"))
+                && (failing == "database" || Regex.IsMatch(metrics, "perforator_services\\{[^}]*\\} [1-9]")))
+                return;
+            Assert.True(DateTime.UtcNow < end, metrics);
+            await Task.Delay(100);
+        }
     }
 
     private async Task CheckAsync(ServerProcess server)

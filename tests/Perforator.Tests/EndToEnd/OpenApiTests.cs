@@ -47,7 +47,7 @@ public sealed partial class OpenApiTests : IDisposable
             Assert.True(HasProblem(described), what);
             Assert.Equal("application/problem+json", response.Content.Headers.ContentType?.MediaType);
             using JsonDocument problem = JsonDocument.Parse(body);
-            foreach (string member in (string[])["type", "title", "status", "detail"])
+            foreach (string member in (string[])["title", "status", "detail"])
             {
                 JsonElement value = problem.RootElement.GetProperty(member);
                 Assert.Contains(value.ValueKind == JsonValueKind.Number ? "integer" : "string", types[member], StringComparison.Ordinal);
@@ -100,9 +100,11 @@ public sealed partial class OpenApiTests : IDisposable
             }
         }
 
-        // Whatever names a thing is answered 404 where there is none.
+        // Whatever names a thing is answered 404 where there is none; a list may be empty.
         foreach ((string template, string method, _) in document.Operations.Where(static one => one.Path.Contains('{', StringComparison.Ordinal) && one.Method is "GET" or "DELETE"))
         {
+            if (template.EndsWith("/history", StringComparison.Ordinal) || template.EndsWith("/names", StringComparison.Ordinal))
+                continue;
             string path = Filled(template) + (template.EndsWith("/diff", StringComparison.Ordinal) ? "?from=00000000&to=00000000" : "")
                 + (template.EndsWith("/fit", StringComparison.Ordinal) ? "?hash=00000000" : "");
             await Fails(HttpStatusCode.NotFound, Request(method, path), template);

@@ -139,7 +139,8 @@ public sealed class FleetStorageTests
         catch (UserErrorException e)
         {
             Assert.Contains("checksums=required", e.Message, StringComparison.Ordinal);
-            Assert.DoesNotContain("--data", e.Message, StringComparison.Ordinal);
+            Assert.Matches("cannot be used: [^;]", e.Message);
+            Assert.DoesNotContain("--data folder", e.Message, StringComparison.Ordinal);
             Assert.DoesNotContain('\n', e.Message);
         }
     }

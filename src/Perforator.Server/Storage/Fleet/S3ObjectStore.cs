@@ -231,7 +231,9 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         catch (AmazonServiceException e)
         {
             StorageMetrics.Failed(StorageMetrics.Objects);
-            string message = $"s3://{at.Bucket}/{at.Prefix}{key} at {Place} cannot be used: {e.Message}";
+            // Some servers say no more than a status.
+            string reason = e.Message.Length > 0 ? e.Message : $"it answered {(int)e.StatusCode} {e.ErrorCode ?? e.StatusCode.ToString()}".TrimEnd();
+            string message = $"s3://{at.Bucket}/{at.Prefix}{key} at {Place} cannot be used: {reason}";
             throw e.StatusCode is HttpStatusCode.Forbidden or HttpStatusCode.Unauthorized or HttpStatusCode.BadRequest ? new IOException(message, e) : new StorageAwayException(message, e);
         }
         catch (Exception e) when (IsAway(e, stop))
