@@ -1,14 +1,29 @@
-# Sourced by eng/bench gain: the six programs, how each is built, what it does when it is recorded and timed. "$bench" is the bench's folder.
-# build_NAME COMPILER OUTPUT FLAG…: at one place each, as compilers know counts by the paths of objects. run_NAME BINARY [RECORDER…]: some
-# seconds of work, under a recorder if one is given.
+# Sourced by eng/bench gain and recorder: programs from Debian's sources and the sample, how each is built, and what gain has it do. "$bench" is the
+# bench's folder. build_NAME COMPILER OUTPUT FLAG…, run_NAME BINARY [RECORDER…]: some seconds of work, under a recorder if one is given.
 source "$(dirname "${BASH_SOURCE[0]}")/sources.sh"
 cxx_of() { case $1 in clang-*) echo "clang++${1#clang}" ;; gcc*) echo "g++${1#gcc}" ;; esac; }
+
+# build PROGRAM COMPILER OUTPUT FLAG…: at one place for each program, as compilers know counts by the paths of objects.
+build() {
+  echo "eng/bench: building $(basename "$3")" >&2
+  local place="$bench/$1.objects"
+  rm -rf "$place" && mkdir -p "$place"
+  "build_$1" "${@:2}" -w >"$3.log" 2>&1 || { tail -n 20 "$3.log" >&2; exit 1; }
+  rm -rf "$place"
+}
+# text BYTES: sets $text, a file of so many: SQLite's source, over and over with changes.
+text() {
+  text="$bench/text.$1"
+  [ ! -e "$text" ] || return 0
+  fetch sqlite3
+  { for i in $(seq 50); do cat "$sources"/sqlite3/src/*.c | sed "s/e/$i/3"; done || true; } 2>/dev/null | head -c "$1" >"$text"
+}
 
 build_lua() {
   fetch lua5.4
   (cd "$place" && "$1" "${@:3}" -DLUA_USE_POSIX $(ls "$sources"/lua5.4/src/*.c | grep -v /luac.c) -o program -lm) && cp "$place/program" "$2"
 }
-run_lua() { "${@:2}" "$1" "$root/eng/bench.d/work.lua" 8; }
+run_lua() { "${@:2}" "$1" "$root/eng/bench.d/work.lua" 24; }
 
 build_speedtest1() {
   fetch sqlite3
@@ -24,9 +39,14 @@ build_zstd() {
     -o program -pthread) && cp "$place/program" "$2"
 }
 run_zstd() {
-  local text="$bench/text"
-  [ -e "$text" ] || { fetch sqlite3; { for i in $(seq 50); do cat "$sources"/sqlite3/src/*.c | sed "s/e/$i/3"; done || true; } 2>/dev/null | head -c 50000000 >"$text"; }
+  local text
+  text 50000000
   "${@:2}" "$1" -9 -T1 -c "$text"
+}
+
+build_lzip() { # of eng/bench recorder alone
+  fetch lzip
+  (cd "$place" && "$(cxx_of "$1")" "${@:3}" -DPROGVERSION='"bench"' "$sources"/lzip/*.cc -o program) && cp "$place/program" "$2"
 }
 
 build_logquery() {

@@ -109,7 +109,6 @@ internal sealed class RecordingFile : IBranchSink, IDisposable
     {
         writer.Complete();
         file.Flush(flushToDisk: true);
-        file.Dispose();
         File.Move(partial, path, overwrite: true);
     }
 

@@ -84,7 +84,7 @@ public sealed class PerfScriptWriter : IRecordingWriter
     public void OnLost(string reason, ulong count) => Losses.Add(reason, count);
 
     /// <inheritdoc/>
-    public void Complete() => output.Dispose();
+    public void Complete() => output.Flush();
 
     /// <inheritdoc/>
     public void Dispose() => output.Dispose();

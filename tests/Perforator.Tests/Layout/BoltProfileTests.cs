@@ -79,6 +79,33 @@ public sealed class BoltProfileTests : IClassFixture<LayoutProgram>, IClassFixtu
         Assert.True(LayoutProgram.ConditionalBranches(second).Taken * 1.2 < takenBefore);
     }
 
+    /// <summary>The next release is laid out by the last one's counts: functions whose code changed are matched by what their blocks look like.</summary>
+    [SkippableTheory]
+    [InlineData(19)]
+    [InlineData(22)]
+    public void Another_build_is_laid_out_by_matching_its_functions(int version)
+    {
+        string bolt = Bolt(version, "llvm-bolt"), perf2bolt = Bolt(version, "perf2bolt");
+        Tool.Require("valgrind");
+        string profile = Generate(program.Binary, program.Recording, $"stale-{version}.pa"), yaml = profile + ".yaml";
+        Tool.Run(perf2bolt, ["-pa", "-p", profile, "-w", yaml, "-o", profile + ".fdata", program.Binary]).Succeeded();
+        string changed = program.Folder.Write("changed.cpp", LayoutProgram.Source
+            .Replace("int s = 0;\n", "int s = 0; if (x < 0) { s = sink / x; puts(\"negative\"); }\n", StringComparison.Ordinal)
+            .Replace("static volatile int sink;", "static volatile int sink; __attribute__((noinline, used)) int added(int x) { return sink % x; }",
+                StringComparison.Ordinal));
+        string newer = program.Folder[$"newer-{version}"], laidOut = newer + ".bolt";
+        LayoutProgram.CompileFrom(changed, newer);
+        string report = Tool.Run(bolt,
+            [
+                newer, "-data", yaml, "-infer-stale-profile", "-o", laidOut, "-reorder-blocks=ext-tsp", "-reorder-functions=hfsort", "-split-functions",
+            ]).Succeeded().Output;
+        Assert.Contains("BOLT-INFO: inferred profile for ", report);
+        Assert.Equal(LayoutProgram.Output(newer), LayoutProgram.Output(laidOut));
+        (long taken, _) = LayoutProgram.ConditionalBranches(laidOut);
+        (long takenBefore, _) = LayoutProgram.ConditionalBranches(newer);
+        Assert.True(taken * 1.2 < takenBefore, $"{taken} conditional branches are taken, before it {takenBefore}");
+    }
+
     [Fact]
     public void Ranges_without_their_branch_are_split_by_the_branches_to_where_they_begin()
     {

@@ -78,9 +78,13 @@ public sealed partial class LayoutProgram : IDisposable
     /// <summary>Compiles the program, with flags besides those it always has.</summary>
     public string Compile(string name, params string[] flags)
     {
-        Tool.Run("clang++-19", [.. Flags, .. flags, SourceFile, "-o", Folder[name]]).Succeeded();
+        CompileFrom(SourceFile, Folder[name], flags);
         return Folder[name];
     }
+
+    /// <summary>Compiles another source as the program is.</summary>
+    public static void CompileFrom(string source, string output, params string[] flags) =>
+        Tool.Run("clang++-19", [.. Flags, .. flags, source, "-o", output]).Succeeded();
 
     /// <summary>Records a build of the program.</summary>
     public string Record(string binary)
