@@ -115,10 +115,11 @@ internal sealed class ProfileReader
         (T Sum, long Found, long Lost)[] runs = await Task.WhenAll(pieces.Chunk(share).Select(run => Task.Run(() => SumRunAsync(run, begin(), add, stop), stop)));
         if (runs.Sum(static run => run.Found) is > 0 and long found)
             throw new DamageFoundException($"{found} stored profiles of {selected.Service} are damaged; ask again for what is whole");
+        T total = runs.Length > 0 ? runs[0].Sum : begin();
         foreach ((T sum, _, _) in runs.Skip(1))
-            merge(runs[0].Sum, sum);
+            merge(total, sum);
         long damaged = selected.Profiles.Uploads.LongCount(static upload => upload.IsDamaged);
-        return (runs[0].Sum, damaged + runs.Sum(static run => run.Lost));
+        return (total, damaged + runs.Sum(static run => run.Lost));
     }
 
     private async Task<(T Sum, long Found, long Lost)> SumRunAsync<T>(SelectedPiece[] run, T sum, Action<T, ReadProfiles> add, CancellationToken stop)

@@ -83,6 +83,23 @@ public sealed class ServerDamageTests(LoopProgram program) : IClassFixture<LoopP
         Assert.Contains($"binaries/{damaged} is damaged", server.Error, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_service_whose_every_profile_is_damaged_says_so_and_heals()
+    {
+        using ServerProcess server = ServerProcess.Start(folder["data"]);
+        (await server.PutBinaryAsync(program.BuildId.ToString(), await File.ReadAllBytesAsync(program.Binary))).Dispose();
+        await server.UploadAsync(program.Recorded(rounds: 1000));
+        Damage("profiles");
+        for (int time = 0; time < 2; time++)
+            using (HttpResponseMessage response = await server.Http.GetAsync("api/v1/services/loop/pgo?format=text"))
+            {
+                Assert.Equal(HttpStatusCode.Conflict, response.StatusCode);
+                Assert.Contains("loop", await response.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+            }
+        Assert.False((await server.UploadAsync(program.Recorded(rounds: 1000))).Duplicate);
+        await PgoAsync(server);
+    }
+
     private static bool Tells(PgoAnswer answer, string loss) => answer.Report.ToString().Contains(loss, StringComparison.Ordinal);
 
     public void Dispose() => folder.Dispose();
