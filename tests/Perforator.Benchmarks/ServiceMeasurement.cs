@@ -23,6 +23,9 @@ internal sealed partial class ServiceMeasurement : IDisposable
 
     private const string Summed = "summed";
 
+    /// <summary>How often a sum is timed, after one more upload each.</summary>
+    private const int Sums = 3;
+
     private readonly string cli;
     private readonly string[] options;
     private readonly byte[][] templates;
@@ -88,7 +91,8 @@ internal sealed partial class ServiceMeasurement : IDisposable
         await server!.StopAsync();
 
         await StartAsync("--compact-every", "1");
-        await WaitForBlocksAsync(uploads);
+        // Those that were sent before each sum are of this hour, which is not over.
+        await WaitForBlocksAsync(uploads - Sums);
         Row("the same after they were added up, s", $"{await SumAsync():0.00}");
         Row("… and 'perforator pgo', s", $"{Pgo():0.00}");
         Row($"list of {Services} services then, median of 21, ms", $"{await TimeAsync(21, ApiRoutes.Services):0.0}");
@@ -259,7 +263,7 @@ internal sealed partial class ServiceMeasurement : IDisposable
     private async Task<double> SumAsync()
     {
         List<double> took = [];
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < Sums; i++)
         {
             await SendAsync(Bodies(1, static _ => (Summed, "host-00", DateTimeOffset.UtcNow)), TimeSpan.FromMinutes(1), null);
             long begin = Stopwatch.GetTimestamp();
@@ -269,7 +273,7 @@ internal sealed partial class ServiceMeasurement : IDisposable
             await response.Content.ReadAsByteArrayAsync();
             took.Add(Stopwatch.GetElapsedTime(begin).TotalSeconds);
         }
-        return took.Order().ElementAt(1);
+        return took.Order().ElementAt(Sums / 2);
     }
 
     private double Pgo()
