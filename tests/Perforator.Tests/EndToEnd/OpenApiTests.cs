@@ -4,6 +4,7 @@ using System.Text.Json;
 using System.Text.RegularExpressions;
 using Perforator.Api;
 using Perforator.Branches;
+using Perforator.Tests.Branches;
 using Perforator.Tests.Infrastructure;
 using Perforator.Tests.Server;
 
@@ -112,9 +113,7 @@ public sealed partial class OpenApiTests : IDisposable
         const string Profiles = "/api/v1/profiles", Binary = "/api/v1/binaries/{buildId}", Service = "/api/v1/services/{service}", Pgo = $"{Service}/pgo";
         await Fails(HttpStatusCode.BadRequest, Request("POST", Profiles, ApiMediaTypes.Branches, new byte[100]), Profiles);
         await Fails(HttpStatusCode.UnsupportedMediaType, Request("POST", Profiles, "text/plain", new byte[100]), Profiles);
-        byte[] claim = BranchProfileCodec.Encode(Uploads.Set());
-        BitConverter.GetBytes(1UL << 40).CopyTo(claim, 24);
-        await Fails(HttpStatusCode.RequestEntityTooLarge, Request("POST", Profiles, ApiMediaTypes.Branches, claim), Profiles);
+        await Fails(HttpStatusCode.RequestEntityTooLarge, Request("POST", Profiles, ApiMediaTypes.Branches, BranchProfileCodecTests.Bomb(22_000_000)), Profiles);
         await Fails(HttpStatusCode.BadRequest, Request("PUT", "/api/v1/binaries/xyz", ApiMediaTypes.Bytes, new byte[100]), Binary);
         await Fails(HttpStatusCode.BadRequest, Request("PUT", "/api/v1/binaries/aa01", ApiMediaTypes.Bytes, new byte[100]), Binary);
         await Fails(HttpStatusCode.UnsupportedMediaType, Request("PUT", "/api/v1/binaries/aa01", "text/plain", new byte[100]), Binary);
@@ -137,7 +136,7 @@ public sealed partial class OpenApiTests : IDisposable
         HttpRequestMessage foreign = Request("GET", "/api/v1/services");
         foreign.Headers.Host = "evil.example";
         await Fails(HttpStatusCode.MisdirectedRequest, foreign, "/api/v1/services");
-        foreign = Request("POST", Profiles, ApiMediaTypes.Branches, claim);
+        foreign = Request("POST", Profiles, ApiMediaTypes.Branches, BranchProfileCodec.Encode(Uploads.Set(minute: 1)));
         foreign.Headers.Add("Sec-Fetch-Site", "cross-site");
         await Fails(HttpStatusCode.Forbidden, foreign, Profiles);
         foreach (string broken in (string[])["results", "tmp"])
