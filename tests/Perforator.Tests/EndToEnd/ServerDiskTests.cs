@@ -191,8 +191,7 @@ public sealed class ServerDiskTests : IDisposable
             Assert.Contains("denied", detail, StringComparison.Ordinal);
             Assert.Equal(10UL, await SamplesAsync(server));
             if (closed == "tmp")
-                using (HttpResponseMessage response = await server.Http.GetAsync("readyz"))
-                    Assert.Contains("denied", await response.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+                Assert.Contains("denied", await UntilReadyAsync(server, HttpStatusCode.ServiceUnavailable), StringComparison.Ordinal);
             Tool.Run("chmod", ["700", folder[$"nobody's/blobs/{closed}"]]).Succeeded();
         }
         await UntilReadyAsync(server);
@@ -210,11 +209,7 @@ public sealed class ServerDiskTests : IDisposable
         }
         using (HttpResponseMessage response = await server.PutBinaryAsync("aa01", new byte[1 << 20]))
             Assert.Equal(HttpStatusCode.InsufficientStorage, response.StatusCode);
-        using (HttpResponseMessage response = await server.Http.GetAsync("readyz"))
-        {
-            Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
-            Assert.Matches("(?i)read-only", await response.Content.ReadAsStringAsync());
-        }
+        Assert.Matches("(?i)read-only", await UntilReadyAsync(server, HttpStatusCode.ServiceUnavailable));
         using (HttpResponseMessage response = await server.Http.GetAsync("healthz"))
             Assert.Equal(HttpStatusCode.OK, response.StatusCode);
         // As many at once as need connections of their own to the database.
@@ -224,15 +219,17 @@ public sealed class ServerDiskTests : IDisposable
         Assert.Contains("perforator_storage_errors_total", await server.Http.GetStringAsync("metrics"), StringComparison.Ordinal);
     }
 
-    private static async Task UntilReadyAsync(ServerProcess server)
+    /// <summary>Waits until /readyz answers with a status, which it does for a second after it has last looked; gives the answer.</summary>
+    private static async Task<string> UntilReadyAsync(ServerProcess server, HttpStatusCode status = HttpStatusCode.OK)
     {
         DateTime end = DateTime.UtcNow + TimeSpan.FromSeconds(60);
         while (true)
         {
             using HttpResponseMessage response = await server.Http.GetAsync("readyz");
-            if (response.StatusCode == HttpStatusCode.OK)
-                return;
-            Assert.True(DateTime.UtcNow < end, await response.Content.ReadAsStringAsync());
+            string body = await response.Content.ReadAsStringAsync();
+            if (response.StatusCode == status)
+                return body;
+            Assert.True(DateTime.UtcNow < end, body);
             await Task.Delay(100);
         }
     }
