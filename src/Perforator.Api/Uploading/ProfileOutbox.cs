@@ -333,7 +333,8 @@ public sealed class ProfileOutbox : IDisposable
         if (known is not null)
         {
             DroppedSamples += known.Samples;
-            losses[known.Service] = losses.GetValueOrDefault(known.Service) + known.Samples;
+            // What it would have told is not told with it.
+            losses[known.Service] = losses.GetValueOrDefault(known.Service) + known.Samples + known.ToldLost;
         }
         if (line is not null)
             say(line);

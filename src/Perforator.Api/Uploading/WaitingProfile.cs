@@ -41,10 +41,12 @@ internal sealed class WaitingProfile
 
     /// <summary>What has to be known of a profile to send it.</summary>
     /// <param name="Samples">Branch stacks in it.</param>
+    /// <param name="ToldLost">Branch stacks of others that it tells were dropped.</param>
     /// <param name="Span">How long it was recorded.</param>
-    public sealed record Details(string Service, IReadOnlyList<BuildId> Builds, ulong Samples, TimeSpan Span)
+    public sealed record Details(string Service, IReadOnlyList<BuildId> Builds, ulong Samples, ulong ToldLost, TimeSpan Span)
     {
-        public static Details Of(BranchProfileSet set) => new(set.Service ?? "", [.. set.Profiles.Keys], set.TotalSamples, set.End - set.Start);
+        public static Details Of(BranchProfileSet set) =>
+            new(set.Service ?? "", [.. set.Profiles.Keys], set.TotalSamples, set.Losses[ProfileOutbox.Dropped], set.End - set.Start);
     }
 
     /// <summary>A profile that has just been recorded.</summary>

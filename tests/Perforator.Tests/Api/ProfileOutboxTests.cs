@@ -110,6 +110,28 @@ public sealed class ProfileOutboxTests : IDisposable
     }
 
     [Fact]
+    public async Task What_a_dropped_profile_would_have_told_of_others_is_told_by_a_later_one()
+    {
+        Receiver server = new();
+        long size;
+        using (ProfileOutbox first = Open())
+        {
+            first.Add(Uploads.Set(minute: 0));
+            size = new FileInfo(Files[0]).Length;
+        }
+        using ProfileOutbox outbox = Open(Limits with { SpoolBytes = size * 3 / 2 });
+        for (int minute = 1; minute < 5; minute++)
+            outbox.Add(Uploads.Set(minute: minute));
+        Assert.Equal((4, 40UL, 1), (outbox.DroppedProfiles, outbox.DroppedSamples, outbox.Waiting.Profiles));
+        // That of minute 0, which minute 2's would have told, and minute 2's own; those of minutes 1 and 3 are told by the next.
+        Assert.Null(await outbox.SendAsync(server, CancellationToken.None));
+        Assert.Equal(20UL, Assert.Single(server.Received.Values).Losses[ProfileOutbox.Dropped]);
+        outbox.Add(Uploads.Set(minute: 5));
+        Assert.Null(await outbox.SendAsync(server, CancellationToken.None));
+        Assert.Equal(40UL, server.Received.Values.Aggregate(0UL, static (sum, set) => sum + set.Losses[ProfileOutbox.Dropped]));
+    }
+
+    [Fact]
     public async Task A_damaged_file_is_noticed_at_the_start_and_costs_only_itself()
     {
         using (ProfileOutbox outbox = Open())

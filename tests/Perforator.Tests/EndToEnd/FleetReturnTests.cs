@@ -153,7 +153,7 @@ public sealed class FleetReturnTests : IDisposable
         long one = BranchProfileCodec.Encode(Interval(1, 1, 1)).Length;
         OutboxLimits all = new() { Age = TimeSpan.FromDays(100_000) };
         ProfileOutbox[] hosts = [.. Enumerable.Range(0, Hosts).Select(host => new ProfileOutbox(
-            new Spool(folder[$"spool/{host}"]), IsShort(host) ? all with { SpoolBytes = one * Services * 5 / 4 } : all, static _ => { }))];
+            new Spool(folder[$"spool/{host}"]), IsShort(host) ? all with { SpoolBytes = one * Services * 3 / 4 } : all, static _ => { }))];
         ServerClient[] clients = [.. hosts.Select(_ => new ServerClient(balancer.Address, retries: int.MaxValue))];
         try
         {
