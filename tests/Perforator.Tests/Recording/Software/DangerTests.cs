@@ -131,15 +131,5 @@ public sealed class DangerTests : IClassFixture<DangerTests.Binary>
         Assert.Equal("ok\n", target.Finish());
     }
 
-    [Fact]
-    public void Sixty_busy_threads_are_recorded_alike()
-    {
-        using Target target = new(binary.Path, "throng");
-        RecordedBranches recorded = RecordedBranches.Record(target.Id, r => r.Threads.Count >= 40);
-
-        Assert.True(recorded.Threads.Count >= 40, $"{recorded.Threads.Count} threads, {recorded.Samples} samples");
-        Assert.Equal("ok\n", target.Finish());
-    }
-
     private static void RequireRoot(string what) => Skip.If(Syscalls.geteuid() != 0, $"{what} takes root");
 }
