@@ -41,24 +41,4 @@ internal static partial class Syscalls
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial int prctl(int option, ulong first, ulong second, ulong third, ulong fourth);
-
-    private const int MaskWords = 128;
-
-    /// <summary>The CPUs that the calling thread may run on.</summary>
-    public static unsafe IReadOnlyList<int> AllowedCpus()
-    {
-        ulong* mask = stackalloc ulong[MaskWords];
-        int bytes = sched_getaffinity(0, MaskWords * sizeof(ulong), mask) == 0 ? MaskWords * sizeof(ulong) : 0;
-        return [.. new ReadOnlySpan<ulong>(mask, bytes / sizeof(ulong)).ToArray().SelectMany(static (word, i) => Enumerable.Range(0, 64).Where(bit => (word >> bit & 1) != 0).Select(bit => (64 * i) + bit))];
-    }
-
-    /// <summary>Lets the calling thread run on these CPUs only, those beyond the mask's length left out.</summary>
-    public static unsafe void RunOn(IReadOnlyList<int> cpus)
-    {
-        ulong* mask = stackalloc ulong[MaskWords];
-        new Span<ulong>(mask, MaskWords).Clear();
-        foreach (int cpu in cpus)
-            mask[cpu / 64] |= 1UL << (cpu % 64);
-        _ = sched_setaffinity(0, MaskWords * sizeof(ulong), mask);
-    }
 }

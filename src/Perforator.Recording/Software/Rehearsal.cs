@@ -54,7 +54,7 @@ internal static unsafe class Rehearsal
             for (int i = 0; i < ChildSamples && !sampler.HoldsSleeper && Stopwatch.GetElapsedTime(begin) < ChildLimit; i++)
             {
                 _ = process.ReportMappings(new Audience());
-                _ = sampler.Take(new Moment(child.Id, child.Id, -1, 1, 1), process, isCrowded: false, out _);
+                _ = sampler.Take(new Moment(child.Id, child.Id, -1, 1, 1), process, out _);
                 for (int block = 0; block < 20 && process.Code.HasUnexplored; block++)
                     process.Code.Explore();
             }

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Globalization;
 using Perforator.Branches;
 using Perforator.Recording.Interpreter;
-using Perforator.Recording.Processes;
 using static Perforator.Recording.Syscalls;
 
 namespace Perforator.Recording.Software;
@@ -56,21 +55,17 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
     /// </summary>
     public bool HoldsSleeper { get; private set; }
 
-    /// <summary>Whether a thread could not be met as it waited for a CPU, since this was last set to false.</summary>
-    public bool HasMetCrowd { get; set; }
-
     /// <summary>What was recorded until now.</summary>
     public RecorderStatistics Statistics { get; private set; } = new(0, 0, TimeSpan.Zero);
 
     /// <summary>Takes a sample, if the thread can be met.</summary>
-    /// <param name="isCrowded">Whether more threads want to run than there are CPUs.</param>
     /// <param name="lost">The time that its thread stood still for it.</param>
     /// <returns>Branches recorded.</returns>
-    public int Take(in Moment moment, TargetProcess process, bool isCrowded, out TimeSpan lost)
+    public int Take(in Moment moment, TargetProcess process, out TimeSpan lost)
     {
         int recorded = 0;
         stopped = TimeSpan.Zero;
-        if (Seize(moment, process, isCrowded) is { } thread)
+        if (Seize(moment, process) is { } thread)
         {
             bool isFollowed;
             using (thread)
@@ -105,7 +100,7 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
         follower.Dispose();
     }
 
-    private TracedThread? Seize(in Moment moment, TargetProcess process, bool isCrowded)
+    private TracedThread? Seize(in Moment moment, TargetProcess process)
     {
         ReadOnlySpan<byte> read = ReadStatus(moment);
         int signal = QuietSignal.Of(read);
@@ -120,8 +115,7 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
             _ = guard.Release();
         if (thread is null && error == EPERM)
             sink.OnLost(AlreadyTraced, 1);
-        // On a CPU that many want, a thread that sleeps is back sooner than one that yields.
-        needsThisCpu = isCrowded || sched_getcpu() == moment.Cpu;
+        needsThisCpu = sched_getcpu() == moment.Cpu;
         return thread;
     }
 
@@ -149,10 +143,7 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
         {
             _ = guard.Release();
             if (met == WaitResult.StillRunning)
-            {
                 sink.OnLost(NotMet, 1);
-                HasMetCrowd |= ProcessIdentity.StateOf(thread.ThreadId) == 'R';
-            }
             HoldsSleeper = met == WaitResult.StillRunning;
             return false;
         }

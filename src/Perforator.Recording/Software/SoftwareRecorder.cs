@@ -120,7 +120,6 @@ public sealed class SoftwareRecorder : IBranchRecorder
     private sealed class Recording(SoftwareRecorder recorder, IBranchSink sink, Sampler sampler, ProcessTable processes, CpuClock clock, Pacer pacer, CancellationToken stop)
     {
         private readonly HashSet<int> watched = [];
-        private readonly Seat seat = new(AllowedCpus());
         private IReadOnlySet<int>? latest;
         private long refreshed;
         private TimeSpan refreshTook;
@@ -137,7 +136,6 @@ public sealed class SoftwareRecorder : IBranchRecorder
         public void Continue()
         {
             Urgency.Ask();
-            seat.Enter();
             sampler.Enter();
             try
             {
@@ -160,17 +158,12 @@ public sealed class SoftwareRecorder : IBranchRecorder
                     // What ran meanwhile is not what runs now.
                     _ = clock.Read(processes);
                 }
-                seat.Choose(sampler.HasMetCrowd);
-                sampler.HasMetCrowd = false;
-                clock.SetPace(
-                    pacer.Interval / recorder.options.Budget.Share / seat.Thinning, Math.Clamp(1 / recorder.targets.HighestShare, 1, MaxThinned));
+                clock.SetPace(pacer.Interval / recorder.options.Budget.Share, Math.Clamp(1 / recorder.targets.HighestShare, 1, MaxThinned));
                 clock.Wait(last?.Code.HasUnexplored == true ? 1 : Round);
                 IReadOnlyList<Moment> moments = clock.Read(processes);
                 foreach (Moment moment in moments)
                 {
-                    if (moment.Cpu == seat.Cpu)
-                        continue;
-                    Take(moment with { Interval = moment.Interval * seat.Thinning });
+                    Take(moment);
                     if (sampler.HoldsSleeper)
                         return;
                 }
@@ -188,7 +181,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
             if (stop.IsCancellationRequested || !IsTaken(share * moment.Thinned) || processes.Find(moment.ProcessId) is not { } process
                 || (share is null && !IsTaken(recorder.targets.ShareOf(moment.ProcessId) * moment.Thinned)))
                 return;
-            int branches = sampler.Take(moment, process, seat.Cpu is not null, out TimeSpan lost);
+            int branches = sampler.Take(moment, process, out TimeSpan lost);
             pacer.Charge(lost, branches);
             last = process;
             Volatile.Write(ref recorder.statistics, sampler.Statistics);

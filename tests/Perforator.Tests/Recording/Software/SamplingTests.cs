@@ -103,29 +103,6 @@ public sealed class SamplingTests
         Assert.Equal(0, QuietSignal.Of([]));
     }
 
-    /// <summary>Of two CPUs the one that the recorder sits on gives no moments, so those of the other count twice; one CPU alone is not given up.</summary>
-    [Fact]
-    public void In_a_crowd_the_recorder_keeps_to_one_cpu_whose_moments_are_left_out()
-    {
-        IReadOnlyList<int> allowed = Syscalls.AllowedCpus();
-        List<int?> seats = [];
-        Thread thread = new(() =>
-        {
-            Seat alone = new([allowed[0]]), seat = new([.. allowed.Take(2)]);
-            alone.Choose(isCrowded: true);
-            seats.AddRange([alone.Cpu, seat.Cpu]);
-            seat.Choose(isCrowded: true);
-            seats.AddRange([seat.Cpu, Syscalls.sched_getcpu(), (int)seat.Thinning]);
-            seat.Enter();
-            seats.Add(seat.Cpu);
-        });
-        thread.Start();
-        thread.Join();
-        int?[] expected = allowed.Count > 1 ? [null, null, seats[2], seats[2], 2, null] : [null, null, null, seats[3], 1, null];
-        Assert.Equal(expected, seats);
-        Assert.True(allowed.Count == 1 || seats[2] is not null);
-    }
-
     [Fact]
     public void A_page_is_cold_that_the_last_eight_paths_have_not_touched()
     {
