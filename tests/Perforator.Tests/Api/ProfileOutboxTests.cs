@@ -119,7 +119,7 @@ public sealed class ProfileOutboxTests : IDisposable
             first.Add(Uploads.Set(minute: 0));
             size = new FileInfo(Files[0]).Length;
         }
-        using ProfileOutbox outbox = Open(Limits with { SpoolBytes = size * 3 / 2 });
+        using ProfileOutbox outbox = Open(Limits with { SpoolBytes = size * 15 / 8 });
         for (int minute = 1; minute < 5; minute++)
             outbox.Add(Uploads.Set(minute: minute));
         Assert.Equal((4, 40UL, 1), (outbox.DroppedProfiles, outbox.DroppedSamples, outbox.Waiting.Profiles));

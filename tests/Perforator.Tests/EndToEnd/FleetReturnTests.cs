@@ -121,7 +121,8 @@ public sealed class FleetReturnTests : IDisposable
                 if (Interlocked.Increment(ref forwarded) % 11 == 0)
                 {
                     Interlocked.Increment(ref swallowed);
-                    context.Response.Abort();
+                    context.Response.StatusCode = (int)HttpStatusCode.GatewayTimeout;
+                    context.Response.Close();
                     return;
                 }
                 byte[] bytes = await answer.Content.ReadAsByteArrayAsync();
@@ -132,7 +133,8 @@ public sealed class FleetReturnTests : IDisposable
             catch (HttpRequestException)
             {
                 Interlocked.Increment(ref failed);
-                context.Response.Abort();
+                context.Response.StatusCode = (int)HttpStatusCode.BadGateway;
+                context.Response.Close();
             }
             finally
             {
