@@ -55,4 +55,7 @@ internal static partial class Syscalls
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial int kill(int process, int signal);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int tgkill(int process, int thread, int signal);
 }

@@ -154,7 +154,8 @@ public sealed class SoftwareRecorder : IBranchRecorder
                 if (IsToPause)
                 {
                     IsToPause = false;
-                    _ = kill(Environment.ProcessId, SIGSTOP);
+                    // All threads stop with this one; of another, this one would go on until it is told, and might hold somebody by then.
+                    _ = tgkill(Environment.ProcessId, gettid(), SIGSTOP);
                     // What ran meanwhile is not what runs now.
                     _ = clock.Read(processes);
                 }
