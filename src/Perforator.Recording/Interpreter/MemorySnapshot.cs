@@ -153,7 +153,7 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         int run = Math.Min(PageSize - OffsetInPage(address), buffer.Length);
         if (!leniently || TryPage(address) is not null)
             Read(address, buffer[..run]);
-        if (!leniently || TryPage(address + (ulong)run) is not null)
+        if (run < buffer.Length && (!leniently || TryPage(address + (ulong)run) is not null))
             Read(address + (ulong)run, buffer[run..]);
     }
 
@@ -163,7 +163,7 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         int run = Math.Min(PageSize - OffsetInPage(address), bytes.Length);
         if (!leniently || TryPage(address) is not null)
             Write(address, bytes[..run]);
-        if (!leniently || TryPage(address + (ulong)run) is not null)
+        if (run < bytes.Length && (!leniently || TryPage(address + (ulong)run) is not null))
             Write(address + (ulong)run, bytes[run..]);
     }
 

@@ -34,6 +34,10 @@ internal readonly record struct ReadProfiles(
 /// <summary>An upload, or a part of a block: what is read as one.</summary>
 internal readonly record struct SelectedPiece(SelectedUpload? Upload, SelectedPart? Part)
 {
+    /// <summary>Uploads, and parts behind them.</summary>
+    public static SelectedPiece[] AllOf(IEnumerable<SelectedUpload> uploads, IEnumerable<SelectedPart> parts) =>
+        [.. uploads.Select(static upload => new SelectedPiece(upload, null)), .. parts.Select(static part => new SelectedPiece(null, part))];
+
     /// <summary>Its labels.</summary>
     public IReadOnlyDictionary<string, string> Labels => Part?.Labels ?? Upload!.Labels;
 
@@ -56,6 +60,12 @@ internal sealed class DamageFoundException(string message) : IOException(message
 /// <summary>Selects profiles and reads them, whether they lie alone or in sums.</summary>
 internal sealed class ProfileReader
 {
+    /// <summary>How many objects are fetched at once for one sum and CPU: a store far away answers each in some milliseconds, whatever its size.</summary>
+    private const int MaxAhead = 16;
+
+    /// <summary>How many bytes of them lie in memory.</summary>
+    private const long MaxBytesAhead = 8 << 20;
+
     /// <summary>Counted as often as an upload cannot be read.</summary>
     public const string Unreadable = "stored profile that can no longer be read";
 
@@ -106,11 +116,7 @@ internal sealed class ProfileReader
     public async Task<(T Sum, long Lost)> SumAsync<T>(
         SelectedProfiles selected, Func<T> begin, Action<T, ReadProfiles> add, Action<T, T> merge, CancellationToken stop)
     {
-        SelectedPiece[] pieces =
-        [
-            .. selected.Profiles.Uploads.Where(static upload => !upload.IsDamaged).Select(static upload => new SelectedPiece(upload, null)),
-            .. selected.Profiles.Parts.Select(static part => new SelectedPiece(null, part)),
-        ];
+        SelectedPiece[] pieces = SelectedPiece.AllOf(selected.Profiles.Uploads.Where(static upload => !upload.IsDamaged), selected.Profiles.Parts);
         int share = (pieces.Length / Environment.ProcessorCount) + 1;
         (T Sum, long Found, long Lost)[] runs = await Task.WhenAll(pieces.Chunk(share).Select(run => Task.Run(() => SumRunAsync(run, begin(), add, stop), stop)));
         if (runs.Sum(static run => run.Found) is > 0 and long found)
@@ -159,12 +165,6 @@ internal sealed class ProfileReader
             yield return (piece, piece.Part is { } part ? await OpenAsync(part, content) : await OpenAsync(piece.Upload!.Hash, content, stop));
         }
     }
-
-    /// <summary>How many objects are fetched at once for one sum and CPU: a store far away answers each in some milliseconds, whatever its size.</summary>
-    private const int MaxAhead = 16;
-
-    /// <summary>How many bytes of them lie in memory.</summary>
-    private const long MaxBytesAhead = 8 << 20;
 
     private Task<byte[]?> FetchAsync(SelectedPiece piece, CancellationToken stop) => piece.Part is { } part
         ? storage.Objects.ReadAsync(part.Object, part.Offset, part.Length, stop)

@@ -66,11 +66,7 @@ internal sealed class BlockBuilder
         ProfileSelection selection = await storage.Profiles.SelectPeriodAsync(service, period, stop);
         SortedDictionary<string, Sum> sums = new(StringComparer.Ordinal);
         List<string> uploads = [];
-        SelectedPiece[] pieces =
-        [
-            .. selection.Uploads.Select(static upload => new SelectedPiece(upload, null)), .. selection.Parts.Select(static part => new SelectedPiece(null, part)),
-        ];
-        await foreach ((SelectedPiece piece, BranchProfileSet? set) in reader.LoadAsync(pieces, stop))
+        await foreach ((SelectedPiece piece, BranchProfileSet? set) in reader.LoadAsync(SelectedPiece.AllOf(selection.Uploads, selection.Parts), stop))
         {
             if (set is null && piece.Part is { } damaged)
             {

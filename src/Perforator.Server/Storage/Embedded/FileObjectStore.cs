@@ -35,7 +35,7 @@ public sealed class FileObjectStore : IObjectStore
         }
         catch (Exception e)
         {
-            if (e is IOException)
+            if (e is IOException or UnauthorizedAccessException)
                 StorageMetrics.Failed(StorageMetrics.Objects);
             File.Delete(partial);
             throw;
