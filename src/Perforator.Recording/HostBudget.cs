@@ -69,10 +69,10 @@ public sealed class HostBudget : IAsyncDisposable
     /// <summary>What is left for the recorder.</summary>
     public RecordingBudget Recording { get; }
 
-    /// <summary>Asked once memory runs short: has what was counted leave it.</summary>
+    /// <summary>Asked once memory runs short that is not garbage: has what was counted leave it.</summary>
     public Action? MakeRoom { get; set; }
 
-    /// <summary>How often memory ran short.</summary>
+    /// <summary>How often memory ran short, and <see cref="MakeRoom"/> was asked.</summary>
     public int Shortages { get; private set; }
 
     /// <summary>In one line what is taken, of what may be, and what came of that.</summary>
@@ -103,15 +103,19 @@ public sealed class HostBudget : IAsyncDisposable
         Recording.Share = owed > TimeSpan.Zero && used > granted * 0.9 ? Math.Max(LeastShare, Recording.Share * 0.7) : Math.Min(1, Recording.Share * 1.1);
     }
 
-    /// <summary>Has room made where memory runs short.</summary>
+    /// <summary>Collects garbage where memory runs short, and has room made where that is not enough.</summary>
     internal void WatchMemory()
     {
         if (!IsShortOfMemory || (roomMade is { } made && time.GetElapsedTime(made) < roomInterval))
             return;
         roomMade = time.GetTimestamp();
-        Shortages++;
-        MakeRoom?.Invoke();
+        // Mostly it is garbage that nothing has asked the runtime to collect yet.
         own.Collect();
+        if (IsShortOfMemory)
+        {
+            Shortages++;
+            MakeRoom?.Invoke();
+        }
         TimeSpan longer = 2 * roomInterval < LongestRoomInterval ? 2 * roomInterval : LongestRoomInterval;
         roomInterval = IsShortOfMemory ? longer : RoomInterval;
     }
