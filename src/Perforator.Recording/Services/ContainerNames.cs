@@ -15,7 +15,7 @@ public sealed record ContainerDescription(string? Name, string? Image, string? N
 
 /// <summary>
 /// Finds the names of containers in what a node shows without asking anybody: the kubelet's folder of logs, the state that the runtimes keep in files,
-/// and what a process of the container sees itself. What was found is remembered by the container's id.
+/// what their watchers were started with, and what a process of the container sees itself. What was found is remembered by the container's id.
 /// </summary>
 public sealed partial class ContainerNames(HostRoots host)
 {
@@ -23,6 +23,9 @@ public sealed partial class ContainerNames(HostRoots host)
     private const int MaxRemembered = 4096;
 
     private const long LargestFile = 4 << 20;
+
+    /// <summary>More processes than stand one below the other in any container.</summary>
+    private const int MaxAncestors = 100;
 
     private readonly Dictionary<string, ContainerDescription> known = new(StringComparer.Ordinal);
 
@@ -33,12 +36,17 @@ public sealed partial class ContainerNames(HostRoots host)
             return cgroup.PodUid is null ? null : FromProcess(processId, new(null, null, null, null, null));
         if (known.TryGetValue(id, out ContainerDescription? found))
             return found;
-        found = FromDocker(id) ?? FromBundle(id) ?? new(null, null, null, null, null);
+        string? name = null, bundle = null;
+        found = FromDocker(id);
+        if (found is null)
+            (name, bundle) = FromWatcher(processId, id);
+        found ??= FromBundle(id, bundle) ?? new(null, null, null, null, null);
         found = FromLogs(id, found);
         if (found.Pod is null && (cgroup.PodUid is not null || found.Name is null))
             found = FromProcess(processId, found);
-        if (found.Name is null && found.PodContainer is null)
-            found = found with { Name = FromPodman(id) };
+        // CRI-O's names are made up of a pod's; that its pod is not known of yet makes none of them a container's own.
+        if (found.Name is null && found.PodContainer is null && cgroup.PodUid is null)
+            found = found with { Name = name };
         if (known.Count == MaxRemembered)
             known.Clear();
         // What nothing is known of yet may be about to be written.
@@ -80,10 +88,15 @@ public sealed partial class ContainerNames(HostRoots host)
     }
 
     /// <summary>The bundle that runc or crun was started with (config.json of the OCI runtime specification), by containerd or by CRI-O and Podman.</summary>
-    private ContainerDescription? FromBundle(string id)
+    private ContainerDescription? FromBundle(string id, string? watched)
     {
         const string Containerd = "/run/containerd/io.containerd.runtime.v2.task";
-        List<string> bundles = [$"/run/containers/storage/overlay-containers/{id}/userdata/config.json", $"/var/lib/containers/storage/overlay-containers/{id}/userdata/config.json"];
+        List<string> bundles =
+        [
+            .. watched is null ? (string[])[] : [$"{watched}/config.json"],
+            $"/run/containers/storage/overlay-containers/{id}/userdata/config.json",
+            $"/var/lib/containers/storage/overlay-containers/{id}/userdata/config.json",
+        ];
         try
         {
             bundles.AddRange(Directory.GetDirectories(host.File(Containerd)).Select(space => $"{Containerd}/{Path.GetFileName(space)}/{id}/config.json"));
@@ -108,16 +121,30 @@ public sealed partial class ContainerNames(HostRoots host)
         return null;
     }
 
-    private string? FromPodman(string id)
+    /// <summary>
+    /// What conmon was told, which starts and watches each container of Podman and CRI-O from outside of it: the container's name and its bundle, wherever
+    /// that is kept, by which driver and for which user.
+    /// </summary>
+    private (string? Name, string? Bundle) FromWatcher(int processId, string id)
     {
-        if (ReadJson("/var/lib/containers/storage/overlay-containers/containers.json") is not { } all)
-            return null;
-        using (all)
-            if (all.RootElement.ValueKind == JsonValueKind.Array)
-                foreach (JsonElement one in all.RootElement.EnumerateArray())
-                    if (Text(one, "id") == id && Property(one, "names") is { ValueKind: JsonValueKind.Array } names && names.GetArrayLength() != 0)
-                        return names[0].GetString();
-        return null;
+        // The first ancestor that is not of the container.
+        int watcher = processId;
+        for (int i = 0; i < MaxAncestors && ContainerOf(watcher) == id; i++)
+            watcher = ParentOf(watcher);
+        if (Read(host.Process(watcher, "cmdline"))?.Split('\0') is not { } arguments || Path.GetFileName(arguments[0]) != "conmon" || Argument("-c") != id)
+            return default;
+        return (Argument("-n"), Argument("-b"));
+
+        string? Argument(string option) => Array.IndexOf(arguments, option) is >= 0 and var at && at + 1 < arguments.Length ? arguments[at + 1] : null;
+    }
+
+    private string? ContainerOf(int processId) => Read(host.Process(processId, "cgroup")) is { } lines ? CgroupPath.Parse(lines.Split('\n')).ContainerId : null;
+
+    /// <summary>The fourth field of /proc/PID/stat; the second, the name in parentheses, may hold anything. 0 when it has ended.</summary>
+    private int ParentOf(int processId)
+    {
+        string? stat = Read(host.Process(processId, "stat"));
+        return stat is not null && stat[(stat.LastIndexOf(')') + 1)..].Split(' ') is [_, _, var parent, ..] ? int.Parse(parent, CultureInfo.InvariantCulture) : 0;
     }
 
     /// <summary>

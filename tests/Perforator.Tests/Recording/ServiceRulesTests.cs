@@ -10,6 +10,9 @@ public sealed class ServiceRulesTests : IDisposable
     private const string Id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     private const string Uid = "3d5f1f2e-9c0b-4a6e-8c1d-5b0f6a7c8d9e";
 
+    private const string BackupOfCrio =
+        """{"annotations":{"io.kubernetes.container.name":"app","io.kubernetes.pod.name":"backup-28912345-k7b2c","io.kubernetes.pod.namespace":"shop"}}""";
+
     private readonly TemporaryFolder folder = new();
     private readonly HostRoots host;
     private int next = 100;
@@ -38,8 +41,18 @@ public sealed class ServiceRulesTests : IDisposable
             Directory.CreateDirectory(Path.GetDirectoryName(process + "/root" + path)!);
             File.WriteAllText(process + "/root" + path, content);
         }
-        return ProcessDescription.Of(new ProcessIdentity(next, 1), host, new ContainerNames(host))!;
+        return Describe(next);
     }
+
+    private int Start(string cgroup, int parent, string arguments)
+    {
+        _ = Run(cgroup);
+        File.WriteAllText(host.Process(next, "stat"), $"{next} (a) S b) S {parent} 1 1 0");
+        File.WriteAllText(host.Process(next, "cmdline"), arguments.Replace('|', '\0'));
+        return next;
+    }
+
+    private ProcessDescription Describe(int id) => ProcessDescription.Of(new ProcessIdentity(id, 1), host, new ContainerNames(host))!;
 
     private string NameOf(string cgroup) => ServiceRules.DefaultName(Run(cgroup));
 
@@ -71,9 +84,18 @@ public sealed class ServiceRulesTests : IDisposable
     [InlineData($"1:name=systemd:/libpod_parent/libpod-{Id}\n0::/")]
     public void A_container_of_Podman_goes_by_its_name_and_its_watcher_is_none(string cgroup)
     {
-        Write("/var/lib/containers/storage/overlay-containers/containers.json", $$"""[{"id":"00"},{"id":"{{Id}}","names":["db"]}]""");
-        Assert.Equal("db", NameOf(cgroup));
-        Assert.Null(Run($"0::/machine.slice/libpod-conmon-{Id}.scope").Container);
+        // Of a user without rights: neither its storage nor its runtime's folder is the system's.
+        const string Bundle = "/home/ada/.local/share/containers/storage/vfs-containers/0123/userdata";
+        int watcher = Start($"0::/machine.slice/libpod-conmon-{Id}.scope", 1, $"/usr/bin/conmon|--api-version|1|-c|{Id}|-b|{Bundle}|-n|db|--exit-command-arg|-n|");
+        int entry = Start(cgroup, watcher, "/bin/sh|"), worker = Start(cgroup, entry, "/app/server|");
+        Assert.Null(Describe(watcher).Container);
+        Assert.Equal(["db", "db"], [ServiceRules.DefaultName(Describe(entry)), ServiceRules.DefaultName(Describe(worker))]);
+        // What runs in a container is no watcher of it, whatever it calls itself, nor is what watches another.
+        Assert.Equal("server", ServiceRules.DefaultName(Describe(Start(cgroup, Start(cgroup, 1, $"/usr/bin/conmon|-c|{Id}|-n|false|"), ""))));
+        Assert.Equal("server", ServiceRules.DefaultName(Describe(Start(cgroup, Start("0::/", 1, $"/usr/bin/conmon|-c|{Id[..^1]}|-n|false|"), ""))));
+        // CRI-O's.
+        Write($"{Bundle}/config.json", BackupOfCrio);
+        Assert.Equal("shop.backup.app", ServiceRules.DefaultName(Describe(worker)));
     }
 
     [Theory]
@@ -105,8 +127,7 @@ public sealed class ServiceRulesTests : IDisposable
             """{"annotations":{"io.kubernetes.cri.container-name":"app","io.kubernetes.cri.sandbox-name":"ledger-0","io.kubernetes.cri.sandbox-namespace":"shop"}}""");
         Assert.Equal("shop.ledger.app", NameOf(cgroup));
         Directory.Delete(host.Files, recursive: true);
-        Write($"/run/containers/storage/overlay-containers/{Id}/userdata/config.json",
-            """{"annotations":{"io.kubernetes.container.name":"app","io.kubernetes.pod.name":"backup-28912345-k7b2c","io.kubernetes.pod.namespace":"shop"}}""");
+        Write($"/run/containers/storage/overlay-containers/{Id}/userdata/config.json", BackupOfCrio);
         Assert.Equal("shop.backup.app", NameOf(cgroup));
         Directory.Delete(host.Files, recursive: true);
         Write($"/var/log/containers/node-exporter-9xk2p_monitoring_exporter-{Id}.log", "");
