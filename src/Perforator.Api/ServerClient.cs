@@ -301,7 +301,7 @@ public sealed class ServerClient : IDisposable
         HttpStatusCode.Conflict => ServerFailure.Unusable,
         HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden => ServerFailure.Forbidden,
         HttpStatusCode.MethodNotAllowed or HttpStatusCode.NotAcceptable or HttpStatusCode.UnsupportedMediaType or HttpStatusCode.UpgradeRequired
-            or HttpStatusCode.NotImplemented => ServerFailure.Unreadable,
+            or HttpStatusCode.Gone or HttpStatusCode.NotImplemented => ServerFailure.Unreadable,
         HttpStatusCode.TooManyRequests or HttpStatusCode.RequestTimeout or >= HttpStatusCode.InternalServerError => ServerFailure.Unavailable,
         _ => ServerFailure.Refused,
     };

@@ -90,6 +90,8 @@ internal static class ProblemResponses
     {
         ApiException api => (api.Status, api.Message),
         MalformedInputException { IsTooLarge: true } => (StatusCodes.Status413PayloadTooLarge, e.Message),
+        // To be kept and sent to a newer server, and not, like what is damaged, to be thrown away.
+        MalformedInputException { IsOtherVersion: true } => (StatusCodes.Status415UnsupportedMediaType, e.Message),
         MalformedInputException or UserErrorException => (StatusCodes.Status400BadRequest, e.Message),
         BadHttpRequestException bad => (bad.StatusCode, bad.Message),
         OperationCanceledException => null,

@@ -35,7 +35,7 @@ public readonly record struct BranchProfileEnvelope(ulong CompressedLength, ulon
         reader.Skip(8);
         uint version = reader.ReadU32();
         if (version != Version)
-            throw reader.Malformed($"version {version} is not known; a newer perforator may have written it");
+            throw new MalformedInputException($"version {version} is not known; a newer perforator may have written it", Where, 8) { IsOtherVersion = true };
         uint compression = reader.ReadU32();
         if (compression != CompressionZlib)
             throw reader.Malformed($"compression {compression} is not known");

@@ -28,4 +28,7 @@ public sealed class MalformedInputException : Exception
 
     /// <summary>Whether it is larger than the caller accepts, and perhaps sound apart from that.</summary>
     public bool IsTooLarge { get; init; }
+
+    /// <summary>Whether it says itself that it is of a version that is not known here, and is perhaps sound.</summary>
+    public bool IsOtherVersion { get; init; }
 }

@@ -113,6 +113,9 @@ public sealed partial class OpenApiTests : IDisposable
         const string Profiles = "/api/v1/profiles", Binary = "/api/v1/binaries/{buildId}", Service = "/api/v1/services/{service}", Pgo = $"{Service}/pgo";
         await Fails(HttpStatusCode.BadRequest, Request("POST", Profiles, ApiMediaTypes.Branches, new byte[100]), Profiles);
         await Fails(HttpStatusCode.UnsupportedMediaType, Request("POST", Profiles, "text/plain", new byte[100]), Profiles);
+        byte[] ofNewer = BranchProfileCodec.Encode(Uploads.Set());
+        ofNewer[8]++;
+        await Fails(HttpStatusCode.UnsupportedMediaType, Request("POST", Profiles, ApiMediaTypes.Branches, ofNewer), Profiles);
         await Fails(HttpStatusCode.RequestEntityTooLarge, Request("POST", Profiles, ApiMediaTypes.Branches, BranchProfileCodecTests.Bomb(22_000_000)), Profiles);
         await Fails(HttpStatusCode.BadRequest, Request("PUT", "/api/v1/binaries/xyz", ApiMediaTypes.Bytes, new byte[100]), Binary);
         await Fails(HttpStatusCode.BadRequest, Request("PUT", "/api/v1/binaries/aa01", ApiMediaTypes.Bytes, new byte[100]), Binary);

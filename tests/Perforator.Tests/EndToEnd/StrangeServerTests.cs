@@ -33,6 +33,8 @@ public sealed class StrangeServerTests(TargetProgram program) : IClassFixture<Ta
 
         public volatile string Receipt = """{"id":"x","duplicate":false,"wantedBinaries":[]}""";
 
+        public volatile int ReceiptStatus = 200;
+
         /// <summary>Uploads that it has answered.</summary>
         public int Uploads => Volatile.Read(ref uploads);
 
@@ -44,7 +46,7 @@ public sealed class StrangeServerTests(TargetProgram program) : IClassFixture<Ta
                 {
                     HttpListenerContext context = await listener.GetContextAsync();
                     string path = context.Request.Url!.AbsolutePath.TrimStart('/');
-                    (int status, string body) = path == ApiRoutes.Plan ? (PlanStatus, Plan) : path == ApiRoutes.Profiles ? (200, Receipt) : (404, "");
+                    (int status, string body) = path == ApiRoutes.Plan ? (PlanStatus, Plan) : path == ApiRoutes.Profiles ? (ReceiptStatus, Receipt) : (404, "");
                     await context.Request.InputStream.CopyToAsync(Stream.Null);
                     (context.Response.StatusCode, context.Response.ContentType) = (status, "application/json");
                     await context.Response.OutputStream.WriteAsync(Encoding.UTF8.GetBytes(body));
@@ -84,6 +86,26 @@ public sealed class StrangeServerTests(TargetProgram program) : IClassFixture<Ta
         AgentProcess.WaitFor(() => server.Uploads >= 3, () => $"{server.Uploads} uploads\n{agent.Error}");
         agent.End();
         Assert.Equal(1, agent.Error.Split("no plan, so").Length - 1);
+    }
+
+    /// <summary>An upgrade of the server, before or after its agents, loses nothing.</summary>
+    [Theory]
+    [InlineData(415, """{"detail":"version 1 is not known"}""", "version 1 is not known")]
+    [InlineData(404, "", "answered 404 Not Found; is it a Perforator server?")]
+    [InlineData(410, """{"detail":"profiles go to /api/v2"}""", "profiles go to /api/v2")]
+    public void Profiles_that_a_server_of_another_version_does_not_take_wait_for_one_that_does(int status, string answer, string told)
+    {
+        using Stub server = new() { PlanStatus = 404, ReceiptStatus = status, Receipt = answer };
+        using RunningTarget target = program.Start();
+        using AgentProcess agent = new("--server", server.Address, "--service", $"target=pid:{target.Id}");
+        agent.WaitFor(told);
+        AgentProcess.WaitFor(() => server.Uploads >= 3, () => $"{server.Uploads} uploads\n{agent.Error}");
+        server.Receipt = """{"id":"x","duplicate":false,"wantedBinaries":[]}""";
+        server.ReceiptStatus = 200;
+        agent.WaitFor("the server takes profiles again");
+        agent.End();
+        Assert.Equal((1, 1), (agent.Error.Split(told).Length - 1, agent.Error.Split("makes no plans").Length - 1));
+        Assert.DoesNotContain("dropped", agent.Error, StringComparison.Ordinal);
     }
 
     [Theory]
