@@ -31,6 +31,26 @@ public sealed class HazardTests : IClassFixture<HazardTests.Binary>
         public void Dispose() => folder.Dispose();
     }
 
+    /// <summary>A <c>perforator record</c> of a target, as dense as can be, of which nothing is left at the end of a test, however that ends.</summary>
+    private sealed class Recorder(Target target, string output) : IDisposable
+    {
+        private readonly LaunchedProcess process = LaunchedProcess.Start(
+            ["sh", "-c", "exec \"$@\" >/dev/null 2>&1", "sh", Tool.Perforator, "record", "--source", "software", "--max-overhead", "100%", "-p",
+                target.Id.ToString(CultureInfo.InvariantCulture), "-o", output]);
+
+        public int Id => process.Id;
+
+        public void Signal(int signal) => process.Signal(signal);
+
+        public int? WaitForExit(int seconds) => process.WaitForExit(TimeSpan.FromSeconds(seconds));
+
+        public void Dispose()
+        {
+            Signal(SIGKILL);
+            _ = WaitForExit(10);
+        }
+    }
+
     [Theory]
     [InlineData("threads")]
     [InlineData("forks")]
@@ -165,9 +185,7 @@ public sealed class HazardTests : IClassFixture<HazardTests.Binary>
         using TemporaryFolder folder = new();
         for (int i = 0; i < kills; i++)
         {
-            LaunchedProcess recorder = LaunchedProcess.Start(
-                ["sh", "-c", "exec \"$@\" >/dev/null 2>&1", "sh", Tool.Perforator, "record", "--source", "software", "--max-overhead", "100%", "-p",
-                    target.Id.ToString(CultureInfo.InvariantCulture), "-o", folder["branches"]]);
+            using Recorder recorder = new(target, folder["branches"]);
             // Once it traces, at a random moment.
             int tracer = 0;
             for (long begin = Stopwatch.GetTimestamp(); tracer == 0 && Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(20);)
@@ -175,7 +193,7 @@ public sealed class HazardTests : IClassFixture<HazardTests.Binary>
             caughtRecording += tracer != 0 ? 1 : 0;
             Thread.Sleep(random.Next(0, 20));
             recorder.Signal(SIGKILL);
-            Assert.Equal(128 + SIGKILL, recorder.WaitForExit(TimeSpan.FromSeconds(10)));
+            Assert.Equal(128 + SIGKILL, recorder.WaitForExit(10));
         }
 
         Assert.True(caughtRecording > 0, "no recorder was killed at work");
@@ -190,9 +208,7 @@ public sealed class HazardTests : IClassFixture<HazardTests.Binary>
     {
         using Target target = new(program, "plain");
         using TemporaryFolder folder = new();
-        LaunchedProcess recorder = LaunchedProcess.Start(
-            ["sh", "-c", "exec \"$@\" >/dev/null 2>&1", "sh", Tool.Perforator, "record", "--source", "software", "--max-overhead", "100%", "-p",
-                target.Id.ToString(CultureInfo.InvariantCulture), "-o", folder["branches"]]);
+        using Recorder recorder = new(target, folder["branches"]);
         for (long begin = Stopwatch.GetTimestamp(); target.TracerPid() == 0 && Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(20);)
         {
         }
@@ -212,7 +228,7 @@ public sealed class HazardTests : IClassFixture<HazardTests.Binary>
             Thread.Sleep(10);
         }
         recorder.Signal(SIGTERM);
-        Assert.Equal(0, recorder.WaitForExit(TimeSpan.FromSeconds(20)));
+        Assert.Equal(0, recorder.WaitForExit(20));
         Assert.True(heldStopped < 20, "each stop of the recorder met one of its target");
         Assert.Equal(0, target.TracerPid());
         Assert.StartsWith("ok", target.Finish(), StringComparison.Ordinal);
