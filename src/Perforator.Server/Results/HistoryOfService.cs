@@ -66,9 +66,12 @@ internal sealed class HistoryOfService
     }
 
     /// <summary>The kept profiles, the latest first.</summary>
+    /// <exception cref="UnknownServiceException">There is no such service.</exception>
     public async Task<HistoryPage> ListAsync(string service, int limit, long? before, CancellationToken stop)
     {
         IReadOnlyList<KeptResult> results = await storage.Results.ListAsync(service, before, limit + 1, stop);
+        if (results.Count == 0)
+            await RequireServiceAsync(service, stop);
         ILookup<string, string> names = (await storage.Results.ListNamesAsync(service, stop)).ToLookup(static name => name.Profile, static name => name.Name);
         ILookup<string, KeptAsked> asked = (await storage.Results.ListAskedAsync(service, [.. results.Take(limit).Select(static kept => kept.Profile).Distinct()], stop))
             .ToLookup(static one => one.Profile);
@@ -84,8 +87,20 @@ internal sealed class HistoryOfService
     }
 
     /// <summary>The names.</summary>
-    public async Task<IReadOnlyList<NamedProfile>> NamesAsync(string service, CancellationToken stop) =>
-        [.. (await storage.Results.ListNamesAsync(service, stop)).Select(Message)];
+    /// <exception cref="UnknownServiceException">There is no such service.</exception>
+    public async Task<IReadOnlyList<NamedProfile>> NamesAsync(string service, CancellationToken stop)
+    {
+        IReadOnlyList<KeptName> names = await storage.Results.ListNamesAsync(service, stop);
+        if (names.Count == 0)
+            await RequireServiceAsync(service, stop);
+        return [.. names.Select(Message)];
+    }
+
+    private async Task RequireServiceAsync(string service, CancellationToken stop)
+    {
+        if ((await storage.Profiles.ListBuildDaysAsync(service, stop)).Count == 0)
+            throw new UnknownServiceException(service);
+    }
 
     /// <summary>What a name stands for.</summary>
     public async Task<NamedProfile> NameAsync(string service, string name, CancellationToken stop)
