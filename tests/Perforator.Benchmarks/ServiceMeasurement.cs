@@ -34,7 +34,7 @@ internal sealed partial class ServiceMeasurement : IDisposable
     private readonly string binaryPath;
     private readonly Random random = new(7);
     private LoopbackServer? server;
-    private int sentAgain;
+    private int sentAgain, acknowledged;
 
     private ServiceMeasurement(string cli, string binaryPath, string[] options)
     {
@@ -111,8 +111,9 @@ internal sealed partial class ServiceMeasurement : IDisposable
             IObjectStore objects = OptionOf("--objects") is { } url
                 ? new S3ObjectStore(ObjectsUrl.Parse(url), scratch, Path.Combine(folder, "cache"), 0)
                 : new FileObjectStore(Path.Combine(OptionOf("--data")!, "blobs"), scratch);
-            (long all, long bytesOfAll) = await SizeAsync("profiles/", "");
-            double day = 1440.0 * HostsOfService, upload = (double)bytesOfAll / all, database = (double)await DatabaseBytesAsync() / all;
+            (long packs, long bytesOfAll) = await SizeAsync(ObjectKeys.Packs, "");
+            double day = 1440.0 * HostsOfService, upload = (double)bytesOfAll / acknowledged, database = (double)await DatabaseBytesAsync() / acknowledged;
+            Row("uploads in an object, mean", $"{(double)acknowledged / packs:0.0}");
             (long hours, long bytesOfHours) = await SizeAsync("sums/", "-hour");
             (_, long bytesOfDays) = await SizeAsync("sums/", "-day");
             Row("bytes of an upload, of its rows in the database, mean", $"{upload:N0}, {database:N0}");
@@ -190,7 +191,10 @@ internal sealed partial class ServiceMeasurement : IDisposable
             Interlocked.Increment(ref sentAgain);
             return false;
         }
-        return response.IsSuccessStatusCode ? true : throw new InvalidOperationException($"an upload was refused: {await response.Content.ReadAsStringAsync()}");
+        if (!response.IsSuccessStatusCode)
+            throw new InvalidOperationException($"an upload was refused: {await response.Content.ReadAsStringAsync()}");
+        Interlocked.Increment(ref acknowledged);
+        return true;
     }
 
     private async Task WatchAsync(List<double> memory, CancellationToken stop)

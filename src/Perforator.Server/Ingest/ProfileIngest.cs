@@ -16,6 +16,7 @@ internal sealed class ProfileIngest : IDisposable
     private readonly ServerSettings settings;
     private readonly TimeProvider time;
     private readonly Planner planner;
+    private readonly UploadPacks packs;
 
     /// <summary>A decoded upload may take many times its size; no more of them at once than there are processors.</summary>
     private readonly SemaphoreSlim decoding = new(Environment.ProcessorCount);
@@ -26,6 +27,7 @@ internal sealed class ProfileIngest : IDisposable
         this.settings = settings;
         this.time = time;
         this.planner = planner;
+        packs = new UploadPacks(storage.Objects);
     }
 
     /// <summary>Stores an encoded <see cref="BranchProfileSet"/>.</summary>
@@ -78,23 +80,23 @@ internal sealed class ProfileIngest : IDisposable
     /// <summary>False when it was there and whole.</summary>
     private async Task<bool> StoreAsync(NewUpload upload, byte[] encoded)
     {
-        string key = ObjectKeys.Upload(upload.Hash);
-        switch (await storage.Profiles.FindAsync(upload.Hash, CancellationToken.None))
+        (UploadState state, ObjectSlice place) = await storage.Profiles.FindAsync(upload.Hash, CancellationToken.None);
+        switch (state)
         {
             case UploadState.Forgotten:
                 return false;
             case UploadState.Kept:
-                if (await storage.Objects.ReadAsync(key, 0, int.MaxValue, CancellationToken.None) is { } kept
+                if (await storage.Objects.ReadAsync(place, CancellationToken.None) is { } kept
                     && (kept.AsSpan().SequenceEqual(encoded) || ProfileReader.IsWhole(kept, upload.Hash)))
                     return false;
                 // It vanished or is damaged: what is sent again heals it.
-                await storage.Profiles.MarkDamagedAsync(upload.Hash, CancellationToken.None);
+                await storage.Profiles.MarkDamagedAsync(upload.Hash, place, CancellationToken.None);
                 break;
         }
         while (true)
         {
-            await storage.Objects.PutAsync(key, encoded, CancellationToken.None);
-            UploadOutcome outcome = await storage.Profiles.AddAsync(upload, CancellationToken.None);
+            place = await packs.PutAsync(encoded);
+            UploadOutcome outcome = await storage.Profiles.AddAsync(upload with { Object = place.Object, StartAt = place.Start }, CancellationToken.None);
             if (outcome != UploadOutcome.Collecting)
                 return outcome != UploadOutcome.Duplicate;
             await Task.Delay(TimeSpan.FromMilliseconds(100));

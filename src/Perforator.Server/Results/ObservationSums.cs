@@ -35,7 +35,7 @@ internal sealed class ObservationSums
                 continue;
             double branches = inHalves ? profile.TotalBranches : 0;
             if (sums.TryGetValue((profile.BuildId, read.Day, key), out Sum? sum))
-                sum.Branches.Merge(profile);
+                sum.Add(profile);
             else
                 sums.Add((profile.BuildId, read.Day, key), sum = new Sum(profile, labels, read.Start, read.End));
             sum.Uploads += read.Uploads;
@@ -81,7 +81,7 @@ internal sealed class ObservationSums
 
     private sealed class Sum(BranchProfile branches, IReadOnlyDictionary<string, string> labels, DateTimeOffset start, DateTimeOffset end)
     {
-        public BranchProfile Branches { get; } = branches;
+        public BranchProfile Branches { get; private set; } = branches;
 
         public IReadOnlyDictionary<string, string> Labels { get; } = labels;
 
@@ -93,9 +93,17 @@ internal sealed class ObservationSums
 
         public SortedDictionary<(string Name, string Value), double> ByLabel { get; } = [];
 
+        /// <summary>Of several files of the build the sum names the first by name, whatever order they were read in.</summary>
+        public void Add(BranchProfile other)
+        {
+            if (string.CompareOrdinal(other.Path, Branches.Path) < 0)
+                (Branches, other) = (other, Branches);
+            Branches.Merge(other);
+        }
+
         public void Add(Sum other)
         {
-            Branches.Merge(other.Branches);
+            Add(other.Branches);
             Uploads += other.Uploads;
             Start = other.Start < Start ? other.Start : Start;
             End = other.End > End ? other.End : End;

@@ -50,8 +50,8 @@ internal readonly record struct SelectedPiece(SelectedUpload? Upload, SelectedPa
     /// <summary>End of the latest.</summary>
     public DateTimeOffset End => Part?.End ?? Upload!.End;
 
-    /// <summary>How many bytes it has.</summary>
-    public long Bytes => Part?.Length ?? Upload!.Bytes;
+    /// <summary>Where its bytes are.</summary>
+    public ObjectSlice Place => Part is { } part ? new ObjectSlice(part.Object, part.Offset, part.Length) : Upload!.Place;
 }
 
 /// <summary>Some of what was selected turned out to be damaged, and is noted as such: whoever selects again gets what is whole.</summary>
@@ -60,11 +60,17 @@ internal sealed class DamageFoundException(string message) : IOException(message
 /// <summary>Selects profiles and reads them, whether they lie alone or in sums.</summary>
 internal sealed class ProfileReader
 {
-    /// <summary>How many objects are fetched at once for one sum and CPU: a store far away answers each in some milliseconds, whatever its size.</summary>
+    /// <summary>How many fetches are under way at once for one sum and CPU: a store far away answers each in some milliseconds, whatever its size.</summary>
     private const int MaxAhead = 16;
 
     /// <summary>How many bytes of them lie in memory.</summary>
     private const long MaxBytesAhead = 8 << 20;
+
+    /// <summary>How many bytes one fetch has, but for a piece that has more by itself.</summary>
+    private const long MaxBytesAtOnce = 1 << 20;
+
+    /// <summary>How many bytes between two pieces of an object are fetched with them, as they cost no more than one fetch more.</summary>
+    private const long MaxBytesBetween = 1 << 17;
 
     /// <summary>Counted as often as an upload cannot be read.</summary>
     public const string Unreadable = "stored profile that can no longer be read";
@@ -105,8 +111,7 @@ internal sealed class ProfileReader
     }
 
     /// <summary>
-    /// Adds up everything selected: each CPU a run of it, in order, and then the runs in order, so that a sum names the file of the first,
-    /// always the same. What cannot be read is counted, and its upload counts again once it is sent again.
+    /// Adds up everything selected: each CPU a run of it, in order, and then the runs in order. What cannot be read is counted, and its upload counts again once it is sent again.
     /// </summary>
     /// <param name="begin">Makes a sum of nothing.</param>
     /// <param name="add">Adds to a sum; may change what it is given.</param>
@@ -144,31 +149,61 @@ internal sealed class ProfileReader
     }
 
     /// <summary>
-    /// Loads pieces in order, and fetches the next ones meanwhile, as far as their bytes may lie in memory. Null stands for one that cannot be
-    /// read: an upload is marked as damaged then.
+    /// Loads pieces in order, and fetches the next ones meanwhile, as far as their bytes may lie in memory; pieces that lie close together in one
+    /// object are fetched at once. Null stands for one that cannot be read: an upload is marked as damaged then.
     /// </summary>
     public async IAsyncEnumerable<(SelectedPiece Piece, BranchProfileSet? Set)> LoadAsync(
         IReadOnlyList<SelectedPiece> pieces, [EnumeratorCancellation] CancellationToken stop)
     {
-        Queue<Task<byte[]?>> ahead = [];
+        Queue<(int End, ObjectSlice Slice, Task<byte[]?> Content)> ahead = [];
         long bytes = 0;
-        int next = 0;
-        foreach (SelectedPiece piece in pieces)
+        for (int at = 0, next = 0; at < pieces.Count;)
         {
-            for (; next < pieces.Count && (ahead.Count == 0 || (ahead.Count < MaxAhead && bytes + pieces[next].Bytes <= MaxBytesAhead)); next++)
+            while (next < pieces.Count && ahead.Count < MaxAhead)
             {
-                bytes += pieces[next].Bytes;
-                ahead.Enqueue(FetchAsync(pieces[next], stop));
+                (int until, ObjectSlice slice) = Neighbours(pieces, next);
+                if (ahead.Count != 0 && bytes + slice.Length > MaxBytesAhead)
+                    break;
+                bytes += slice.Length;
+                ahead.Enqueue((until, slice, storage.Objects.ReadAsync(slice, stop)));
+                next = until;
             }
-            byte[]? content = await ahead.Dequeue();
-            bytes -= piece.Bytes;
-            yield return (piece, piece.Part is { } part ? await OpenAsync(part, content) : await OpenAsync(piece.Upload!.Hash, content, stop));
+            (int end, ObjectSlice fetched, Task<byte[]?> fetch) = ahead.Dequeue();
+            byte[]? content = await fetch;
+            for (; at < end; at++)
+            {
+                SelectedPiece piece = pieces[at];
+                ReadOnlyMemory<byte>? own = content is null ? null : PartOf(content, piece.Place, fetched);
+                yield return (piece, piece.Part is { } part ? await OpenAsync(part, own) : await OpenAsync(piece.Upload!, own, stop));
+            }
+            bytes -= fetched.Length;
         }
     }
 
-    private Task<byte[]?> FetchAsync(SelectedPiece piece, CancellationToken stop) => piece.Part is { } part
-        ? storage.Objects.ReadAsync(part.Object, part.Offset, part.Length, stop)
-        : storage.Objects.ReadAsync(ObjectKeys.Upload(piece.Upload!.Hash), 0, int.MaxValue, stop);
+    /// <summary>How far pieces lie so close together that they are fetched at once, and all that is fetched.</summary>
+    private static (int End, ObjectSlice Slice) Neighbours(IReadOnlyList<SelectedPiece> pieces, int first)
+    {
+        ObjectSlice all = pieces[first].Place;
+        int end = first + 1;
+        for (; end < pieces.Count && all.Length > 0; end++)
+        {
+            ObjectSlice next = pieces[end].Place;
+            long between = next.Start - (all.Start + all.Length), length = next.Start + next.Length - all.Start;
+            if (next.Object != all.Object || next.Length == 0 || between is < 0 or > MaxBytesBetween || length > MaxBytesAtOnce)
+                break;
+            all = all with { Length = length };
+        }
+        return (end, all);
+    }
+
+    /// <summary>What of fetched bytes a piece has, as far as there are so many.</summary>
+    private static ReadOnlyMemory<byte> PartOf(byte[] content, ObjectSlice place, ObjectSlice fetched)
+    {
+        if (place == fetched)
+            return content;
+        int start = (int)Math.Min(place.Start - fetched.Start, content.Length);
+        return content.AsMemory(start, (int)Math.Min(place.Length, content.Length - start));
+    }
 
     /// <summary>Selects and reads again when damage was found on the way.</summary>
     public static async Task<T> WithoutDamageAsync<T>(Func<Task<T>> action)
@@ -186,33 +221,33 @@ internal sealed class ProfileReader
         }
     }
 
-    private async Task<BranchProfileSet?> OpenAsync(string hash, byte[]? bytes, CancellationToken stop)
+    private async Task<BranchProfileSet?> OpenAsync(SelectedUpload upload, ReadOnlyMemory<byte>? bytes, CancellationToken stop)
     {
-        if (bytes is not null && IsUpload(bytes, hash) && TryDecode(bytes) is { } set)
+        if (bytes is { } some && IsUpload(some.Span, upload.Hash) && TryDecode(some.Span) is { } set)
             return set;
-        await storage.Profiles.MarkDamagedAsync(hash, stop);
-        if (bytes is not null)
-            await storage.SetAsideAsync(ObjectKeys.Upload(hash), "its profile counts again once it is sent again");
+        await storage.Profiles.MarkDamagedAsync(upload.Hash, upload.Place, stop);
+        if (bytes is { } damaged)
+            await storage.SetAsideAsync(upload.Hash, upload.Place, damaged);
         return null;
     }
 
-    private async Task<BranchProfileSet?> OpenAsync(SelectedPart part, byte[]? bytes)
+    private async Task<BranchProfileSet?> OpenAsync(SelectedPart part, ReadOnlyMemory<byte>? bytes)
     {
-        if (bytes is null)
+        if (bytes is not { } some)
             return null;
-        if (TryDecode(bytes) is { } set && part.Labels.All(label => set.Labels.GetValueOrDefault(label.Key) == label.Value))
+        if (TryDecode(some.Span) is { } set && part.Labels.All(label => set.Labels.GetValueOrDefault(label.Key) == label.Value))
             return set;
         await storage.SetAsideAsync(part.Object, "it is made again of its uploads, as far as they are kept");
         return null;
     }
 
     /// <summary>Whether bytes are those of an upload, as far as they say so themselves.</summary>
-    private static bool IsUpload(byte[] bytes, string hash) => bytes.Length >= BranchProfileEnvelope.Length && BranchProfileCodec.ContentHash(bytes) == hash;
+    private static bool IsUpload(ReadOnlySpan<byte> bytes, string hash) => bytes.Length >= BranchProfileEnvelope.Length && BranchProfileCodec.ContentHash(bytes) == hash;
 
     /// <summary>Whether bytes are those of an upload, and whole.</summary>
-    public static bool IsWhole(byte[] bytes, string hash) => IsUpload(bytes, hash) && TryDecode(bytes) is not null;
+    public static bool IsWhole(ReadOnlySpan<byte> bytes, string hash) => IsUpload(bytes, hash) && TryDecode(bytes) is not null;
 
-    private static BranchProfileSet? TryDecode(byte[] bytes)
+    private static BranchProfileSet? TryDecode(ReadOnlySpan<byte> bytes)
     {
         try
         {

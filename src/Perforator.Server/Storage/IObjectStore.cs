@@ -6,6 +6,12 @@ namespace Perforator.Server.Storage;
 /// <param name="Modified">When it was last put, by the store's clock.</param>
 public sealed record StoredObject(string Key, long Bytes, DateTimeOffset Modified);
 
+/// <summary>Where bytes lie: all of an object, or a part of it.</summary>
+/// <param name="Object">The object's key.</param>
+/// <param name="Start">Where in the object they begin, in bytes.</param>
+/// <param name="Length">How many bytes they are; 0 for all that follow, where it was not noted.</param>
+public readonly record struct ObjectSlice(string Object, long Start, long Length);
+
 /// <summary>A file on this machine with an object's bytes, to be read and not changed. It stays until this is disposed.</summary>
 public abstract class LocalObject : IDisposable
 {
@@ -44,6 +50,10 @@ public interface IObjectStore
     /// <summary>Part of an object's content; null when there is no such object. Fewer bytes when it ends earlier.</summary>
     Task<byte[]?> ReadAsync(string key, long offset, int length, CancellationToken stop);
 
+    /// <summary>The bytes of a slice; null when there is no such object. Fewer when it ends earlier.</summary>
+    Task<byte[]?> ReadAsync(ObjectSlice slice, CancellationToken stop) =>
+        ReadAsync(slice.Object, slice.Start, slice.Length is > 0 and < int.MaxValue ? (int)slice.Length : int.MaxValue, stop);
+
     /// <summary>
     /// The object as a file of this machine, fetched at need and at most once for any number of callers; null when there is no such object.
     /// </summary>
@@ -78,7 +88,13 @@ internal static class ObjectKeys
     }
 
     /// <summary>What all keys begin with.</summary>
-    public static readonly IReadOnlyList<string> Prefixes = ["profiles/", "sums/", "binaries/", Parts, "results/", "quarantine/"];
+    public static readonly IReadOnlyList<string> Prefixes = [Packs, Profiles, "sums/", "binaries/", Parts, "results/", "quarantine/"];
+
+    /// <summary>What packs of uploads begin with.</summary>
+    public const string Packs = "packs/";
+
+    /// <summary>What uploads begin with that have an object of their own.</summary>
+    public const string Profiles = "profiles/";
 
     /// <summary>What parts of binaries begin with that are not whole yet. Nothing lists them, so that they are collected in time.</summary>
     public const string Parts = "parts/";
@@ -86,8 +102,13 @@ internal static class ObjectKeys
     /// <summary>Where a damaged object is moved. Nothing lists it, so that it is collected in time.</summary>
     public static string Quarantined(string key) => $"quarantine/{key}";
 
-    /// <summary>An upload as it came.</summary>
-    public static string Upload(string hash) => $"profiles/{hash}{Branches.BranchProfileCodec.FileExtension}";
+    /// <summary>Uploads that came together, as they came, one behind the other; by the hash of all their bytes.</summary>
+    public static string Pack(string hash) => $"{Packs}{hash}";
+
+    /// <summary>
+    /// An upload by itself, as it came: one that was stored before there were packs, or was damaged (<see cref="Quarantined"/>).
+    /// </summary>
+    public static string Upload(string hash) => $"{Profiles}{hash}{Branches.BranchProfileCodec.FileExtension}";
 
     /// <summary>A sum of uploads.</summary>
     public static string Block(string hash) => $"sums/{hash}";

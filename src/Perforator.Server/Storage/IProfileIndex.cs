@@ -16,6 +16,12 @@ public sealed record NewUpload(
     string Hash, string Service, IReadOnlyDictionary<string, string> Labels, DateTimeOffset Start, DateTimeOffset End, DateTimeOffset Received,
     ulong Samples, long Bytes, IReadOnlyList<UploadedBuild> Builds)
 {
+    /// <summary>Key of the object that it is a part of; null for one of its own, <see cref="ObjectKeys.Upload"/>.</summary>
+    public string? Object { get; init; }
+
+    /// <summary>Where in that object it begins, in bytes.</summary>
+    public long StartAt { get; init; }
+
     /// <summary>Files a decoded set.</summary>
     public static NewUpload Of(string hash, long bytes, BranchProfileSet set, DateTimeOffset received)
     {
@@ -38,13 +44,13 @@ public sealed record UploadedBuild(BuildId BuildId, string Path, ulong Samples, 
 /// <summary>What the index knows of an upload.</summary>
 public enum UploadState
 {
-    /// <summary>It counts, and its object is kept.</summary>
+    /// <summary>It counts, and its bytes are kept.</summary>
     Kept = 0,
 
-    /// <summary>Its object could not be read: it counts as lost until it is sent again.</summary>
+    /// <summary>Its bytes could not be read: it counts as lost until it is sent again.</summary>
     Damaged = 1,
 
-    /// <summary>It counts, as a part of a block; its own object is no longer kept.</summary>
+    /// <summary>It counts, as a part of a block; its own bytes are no longer kept.</summary>
     Forgotten = 2,
 
     /// <summary>Nothing.</summary>
@@ -57,13 +63,13 @@ public enum UploadOutcome
     /// <summary>It is new and counts from now on.</summary>
     Added,
 
-    /// <summary>It was there; nothing has changed.</summary>
+    /// <summary>It was there; nothing has changed but the place where its bytes are read.</summary>
     Duplicate,
 
-    /// <summary>It was there with its object damaged; now that it was put anew it counts again.</summary>
+    /// <summary>It was there with its bytes damaged; now that they were put anew it counts again.</summary>
     Healed,
 
-    /// <summary>An object of the same key is just being collected: put the object again, then ask again.</summary>
+    /// <summary>An object of the same key is just being collected: put the bytes again, then ask again.</summary>
     Collecting,
 }
 
@@ -94,10 +100,10 @@ public sealed record BuildDay(
 /// <param name="Labels">Its labels.</param>
 /// <param name="Start">When it began.</param>
 /// <param name="End">When it ended.</param>
-/// <param name="IsDamaged">Its object could not be read before; it counts as lost until it is sent again.</param>
-/// <param name="Bytes">How many bytes it has; 0 if it was stored by a version that did not note them.</param>
+/// <param name="IsDamaged">Its bytes could not be read before; it counts as lost until it is sent again.</param>
+/// <param name="Place">Where its bytes are.</param>
 public sealed record SelectedUpload(
-    string Hash, IReadOnlyDictionary<string, string> Labels, DateTimeOffset Start, DateTimeOffset End, bool IsDamaged, long Bytes);
+    string Hash, IReadOnlyDictionary<string, string> Labels, DateTimeOffset Start, DateTimeOffset End, bool IsDamaged, ObjectSlice Place);
 
 /// <summary>A part of a block: the sum of all of one service's uploads that one set of labels has in one hour or day.</summary>
 /// <param name="Object">Key of the block's object.</param>
@@ -111,8 +117,8 @@ public sealed record SelectedPart(
     string Object, long Offset, int Length, IReadOnlyDictionary<string, string> Labels, UploadSetHash Set, DateTimeOffset Start, DateTimeOffset End);
 
 /// <summary>All that has to be added up, each upload in exactly one place.</summary>
-/// <param name="Uploads">Those that are read one by one.</param>
-/// <param name="Parts">Those that were added up before.</param>
+/// <param name="Uploads">Those that are read one by one, in the order of their places, so that neighbours are read together.</param>
+/// <param name="Parts">Those that were added up before, in the same order.</param>
 public sealed record ProfileSelection(IReadOnlyList<SelectedUpload> Uploads, IReadOnlyList<SelectedPart> Parts);
 
 /// <summary>A new block: uploads of one service in one period, added up.</summary>
@@ -164,17 +170,21 @@ public sealed record OpenPeriod(string Service, BlockPeriod Period, long Pieces,
 /// </remarks>
 public interface IProfileIndex
 {
-    /// <summary>What is known of an upload.</summary>
-    Task<UploadState> FindAsync(string hash, CancellationToken stop);
+    /// <summary>What is known of an upload, and where its bytes are if they are kept or damaged.</summary>
+    Task<(UploadState State, ObjectSlice Place)> FindAsync(string hash, CancellationToken stop);
 
-    /// <summary>Counts an upload whose object (<see cref="ObjectKeys.Upload"/>) has been put. Whatever order and however often, each content counts once.</summary>
+    /// <summary>
+    /// Counts an upload whose object has been put. Whatever order and however often, each content counts once; it is read where it was put last,
+    /// as that is known to be whole.
+    /// </summary>
     Task<UploadOutcome> AddAsync(NewUpload upload, CancellationToken stop);
 
     /// <summary>
-    /// Takes an upload whose object cannot be read out of all that follows, until it is sent again (<see cref="UploadOutcome.Healed"/>).
-    /// One that is part of a block stays as it is: the block has it.
+    /// Takes an upload whose bytes cannot be read out of all that follows, until it is sent again (<see cref="UploadOutcome.Healed"/>).
+    /// One that is part of a block stays as it is, as the block has it; so does one that has come to lie elsewhere meanwhile.
     /// </summary>
-    Task MarkDamagedAsync(string hash, CancellationToken stop);
+    /// <param name="place">Where they cannot be read.</param>
+    Task MarkDamagedAsync(string hash, ObjectSlice place, CancellationToken stop);
 
     /// <summary>All services in ordinal order. Costs as much as there are services and builds, however many uploads.</summary>
     Task<IReadOnlyList<ServiceTotals>> ListServicesAsync(CancellationToken stop);
@@ -209,7 +219,7 @@ public interface IProfileIndex
     /// </summary>
     Task<bool> DissolveAsync(string blockObject, CancellationToken stop);
 
-    /// <summary>Forgets the single uploads' objects behind blocks that ended before a time; the blocks and the uploads' identity stay.</summary>
+    /// <summary>Forgets the single uploads' bytes behind blocks that ended before a time; the blocks and the uploads' identity stay.</summary>
     /// <returns>How many were forgotten, at most <paramref name="limit"/>.</returns>
     Task<long> ForgetUploadsAsync(string service, DateTimeOffset endedBefore, int limit, CancellationToken stop);
 

@@ -51,6 +51,33 @@ public sealed record ServerStorage(
         Log.LogError("{Object} is damaged, and was moved to {Where}; {Remedy}", key, where, remedy);
     }
 
+    /// <summary>
+    /// Names a damaged upload in the log, and sets it aside: moves its object, or, where others lie in the same, copies what of it is its own. A
+    /// disk that takes no copy is no reason to fail.
+    /// </summary>
+    /// <param name="hash">The upload.</param>
+    /// <param name="place">Where it lies.</param>
+    /// <param name="bytes">What is there.</param>
+    public async Task SetAsideAsync(string hash, ObjectSlice place, ReadOnlyMemory<byte> bytes)
+    {
+        const string Remedy = "its profile counts again once it is sent again";
+        string own = ObjectKeys.Upload(hash), where = ObjectKeys.Quarantined(own);
+        if (place.Object == own)
+        {
+            await SetAsideAsync(own, Remedy);
+            return;
+        }
+        try
+        {
+            await Objects.PutAsync(where, bytes, CancellationToken.None);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            where = $"nowhere: {e.Message}";
+        }
+        Log.LogError("profile {Hash} in {Object} is damaged, and was copied to {Where}; {Remedy}", hash, place.Object, where, Remedy);
+    }
+
     /// <summary>A generated profile's bytes; null when there are none, or not those that its hash tells.</summary>
     public async Task<byte[]?> ReadResultAsync(string hash, CancellationToken stop)
     {

@@ -51,7 +51,7 @@ public static class BranchProfileCodec
     /// The bytes are not a branch profile file, are truncated or damaged, are larger than allowed, or are not what <see cref="Encode"/>
     /// or a newer version writes for any set.
     /// </exception>
-    public static BranchProfileSet Decode(byte[] encoded, int maxMessageLength = DefaultMaxMessageLength, long maxRows = DefaultMaxRows)
+    public static BranchProfileSet Decode(ReadOnlySpan<byte> encoded, int maxMessageLength = DefaultMaxMessageLength, long maxRows = DefaultMaxRows)
     {
         BranchProfileEnvelope envelope = BranchProfileEnvelope.Parse(encoded);
         ulong length = (ulong)(encoded.Length - BranchProfileEnvelope.Length);
@@ -62,7 +62,7 @@ public static class BranchProfileCodec
         envelope.RequireAtMost(maxMessageLength);
 
         byte[] message = Decompress(encoded, (int)envelope.MessageLength);
-        if (!SHA256.HashData(message).AsSpan().SequenceEqual(encoded.AsSpan(32, 32)))
+        if (!SHA256.HashData(message).AsSpan().SequenceEqual(encoded.Slice(32, 32)))
             throw new MalformedInputException("damaged: the checksum does not match", Where, 32);
         return BranchProfileMessage.Decode(message, maxRows);
     }
@@ -96,9 +96,9 @@ public static class BranchProfileCodec
     /// <summary>Writes a branch profile file: the whole file appears under its name at once, or not at all.</summary>
     public static void Write(string path, BranchProfileSet set) => WholeFile.Write(path, Encode(set));
 
-    private static byte[] Decompress(byte[] encoded, int messageLength)
+    private static byte[] Decompress(ReadOnlySpan<byte> encoded, int messageLength)
     {
-        byte[] message = Zlib.Decompress(encoded.AsSpan(BranchProfileEnvelope.Length), messageLength, Where);
+        byte[] message = Zlib.Decompress(encoded[BranchProfileEnvelope.Length..], messageLength, Where);
         return message.Length == messageLength
             ? message
             : throw new MalformedInputException($"the message is not of {messageLength} bytes, as declared", Where, 24);

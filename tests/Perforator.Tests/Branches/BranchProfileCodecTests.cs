@@ -109,7 +109,7 @@ public class BranchProfileCodecTests
     {
         byte[] encoded = BranchProfileCodec.Encode(Sample(branches: 20));
         for (int length = 0; length < encoded.Length; length++)
-            Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode(encoded[..length]));
+            Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode(encoded.AsSpan(0, length)));
         Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode([.. encoded, 0]));
     }
 

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.Json;
 using Perforator.Api;
+using Perforator.Branches;
 using Perforator.Tests.Infrastructure;
 using Perforator.Tests.Server;
 
@@ -51,14 +52,15 @@ public sealed class ServerDamageTests(LoopProgram program) : IClassFixture<LoopP
         Assert.Equal(HttpStatusCode.OK, (await server.Http.GetAsync($"api/v1/results/{hash}")).StatusCode);
 
         // A profile that is sent again heals though nobody has read it in between, and one that was read.
-        damaged = Damage("profiles");
+        Damage("packs");
         Assert.False((await server.UploadAsync(program.Recorded(rounds: 1000))).Duplicate);
         Assert.True((await server.UploadAsync(program.Recorded(rounds: 1000))).Duplicate);
+        string pack = Assert.Single(Directory.GetFiles(folder["data/blobs/packs"]));
         await server.UploadAsync(program.Recorded(rounds: 7, minute: 1));
-        File.WriteAllText(folder[$"data/blobs/profiles/{damaged}"], "nothing of the kind");
+        File.WriteAllText(pack, "nothing of the kind");
         PgoAnswer less = await PgoAsync(server);
         Assert.True(Tells(less, "stored profile that can no longer be read"));
-        Assert.True(IsAside("profiles", damaged));
+        Assert.True(IsAside("profiles", $"{BranchProfileCodec.ContentHash(BranchProfileCodec.Encode(program.Recorded(rounds: 1000)))}.branches"));
         Assert.False((await server.UploadAsync(program.Recorded(rounds: 1000))).Duplicate);
         PgoAnswer all = await PgoAsync(server);
         Assert.False(Tells(all, "stored profile that can no longer be read"));
@@ -89,7 +91,7 @@ public sealed class ServerDamageTests(LoopProgram program) : IClassFixture<LoopP
         using ServerProcess server = ServerProcess.Start(folder["data"]);
         (await server.PutBinaryAsync(program.BuildId.ToString(), await File.ReadAllBytesAsync(program.Binary))).Dispose();
         await server.UploadAsync(program.Recorded(rounds: 1000));
-        Damage("profiles");
+        Damage("packs");
         for (int time = 0; time < 2; time++)
             using (HttpResponseMessage response = await server.Http.GetAsync("api/v1/services/loop/pgo?format=text"))
             {

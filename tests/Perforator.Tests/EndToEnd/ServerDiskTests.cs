@@ -183,7 +183,7 @@ public sealed class ServerDiskTests : IDisposable
             "only root may start a server as another user for this test");
         using ServerProcess server = ServerProcess.Start(nobody, new Dictionary<string, string>(), folder["nobody's"]);
         await server.UploadAsync(Large(0));
-        foreach (string closed in (string[])["tmp", "profiles"])
+        foreach (string closed in (string[])["tmp", "packs"])
         {
             Tool.Run("chmod", ["500", folder[$"nobody's/blobs/{closed}"]]).Succeeded();
             (HttpStatusCode status, string detail) = await PostAsync(server, Large(1));

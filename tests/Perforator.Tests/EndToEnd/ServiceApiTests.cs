@@ -179,7 +179,7 @@ public sealed class ServiceApiTests : IClassFixture<LoopProgram>, IDisposable
         await UploadAsync(1000, 0, "eu-1");
         await client.UploadBinaryAsync(program.BuildId, program.Binary, Stop);
         string profile = (await PgoAsync()).Profile;
-        foreach (string kind in (string[])["results", "profiles", "binaries"])
+        foreach (string kind in (string[])["results", "packs", "binaries"])
             Directory.Delete(folder[$"data/blobs/{kind}"], recursive: true);
         await FailsAsync(() => PgoAsync(), ServerFailure.Unusable);
         await UploadAsync(1000, 0, "eu-1");

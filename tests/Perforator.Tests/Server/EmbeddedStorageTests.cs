@@ -96,7 +96,7 @@ internal static class SchemaScripts
         CancellationToken stop = CancellationToken.None;
         ServiceTotals service = Assert.Single(await storage.Profiles.ListServicesAsync(stop));
         Assert.Equal(("search", 1L, 10UL), (service.Service, service.Uploads, service.Samples));
-        Assert.Equal(UploadState.Kept, await storage.Profiles.FindAsync("aa", stop));
+        Assert.Equal(UploadState.Kept, (await storage.Profiles.FindAsync("aa", stop)).State);
         Assert.Equal(UploadOutcome.Added, await storage.Profiles.AddAsync(NewUpload.Of("bb", 1, Uploads.Set(minute: 1), Uploads.Start.AddDays(1)), stop));
         await storage.Agents.PutAsync([new KeptAgent("node-1", Uploads.Start, "{}")], Uploads.Start, stop);
         Assert.Single(await storage.Agents.ListAsync(Uploads.Start, stop));
@@ -140,7 +140,7 @@ public sealed class EmbeddedStorageTests : IDisposable
         // A server that has ended leaves all in the one file.
         Assert.Equal(["perforator.db"], Directory.GetFiles(folder["data"], "perforator.db*").Select(Path.GetFileName));
         await using ServerStorage reopened = await OpenAsync();
-        Assert.Equal(UploadState.Kept, await reopened.Profiles.FindAsync("aa", Stop));
+        Assert.Equal(UploadState.Kept, (await reopened.Profiles.FindAsync("aa", Stop)).State);
         Assert.Equal(encoded, await reopened.Objects.ReadAsync(ObjectKeys.Upload("aa"), 0, int.MaxValue, Stop));
         Assert.Equal("700\n600\n600\n700\n600\n", Tool.Run("stat",
             ["-c%a", folder["data"], folder["data/perforator.db"], folder["data/lock"], folder["data/blobs"], folder[$"data/blobs/{ObjectKeys.Upload("aa")}"]]).Output);
@@ -157,7 +157,7 @@ public sealed class EmbeddedStorageTests : IDisposable
         Assert.Contains("sqlite-0999-years-later", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync())).Message, StringComparison.Ordinal);
 
         Directory.CreateDirectory(folder["other"]);
-        Directory.CreateDirectory(folder["empty/blobs/profiles"]);
+        Directory.CreateDirectory(folder["empty/blobs/packs"]);
         folder.Write("other/perforator.db", "this is not a database, only a text of some length");
         Assert.Contains("cannot be used", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("other"))).Message, StringComparison.Ordinal);
 
@@ -173,7 +173,7 @@ public sealed class EmbeddedStorageTests : IDisposable
         Run("DELETE FROM store", "first");
         Assert.Contains("is empty, but", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("first"))).Message, StringComparison.Ordinal);
 
-        folder.Write("empty/blobs/profiles/aa.branches", "a profile");
+        folder.Write("empty/blobs/packs/aa", "a profile");
         Assert.Contains("is missing or empty, but", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("empty"))).Message, StringComparison.Ordinal);
     }
 

@@ -35,6 +35,16 @@ public abstract class ObjectStoreContract
         Assert.Equal("", await GetAsync("results/empty"));
     }
 
+    /// <summary>As a pack is: a part of a larger buffer that is used again.</summary>
+    [Fact]
+    public async Task What_is_put_may_be_a_part_of_a_buffer_that_is_used_again()
+    {
+        byte[] buffer = "[content]"u8.ToArray();
+        await Store.PutAsync("packs/aa", buffer.AsMemory(1, 7), Stop);
+        buffer.AsSpan().Clear();
+        Assert.Equal("content", await GetAsync("packs/aa"));
+    }
+
     [Fact]
     public async Task A_scratch_file_becomes_an_object_and_is_gone()
     {
@@ -54,6 +64,8 @@ public abstract class ObjectStoreContract
         byte[] part = "345"u8.ToArray();
         Assert.Equal(part, await Store.ReadAsync("sums/cc", 3, 3, Stop));
         Assert.Equal("89"u8.ToArray(), await Store.ReadAsync("sums/cc", 8, 100, Stop));
+        Assert.Equal("34567"u8.ToArray(), await Store.ReadAsync(new ObjectSlice("sums/cc", 3, 5), Stop));
+        Assert.Equal("3456789"u8.ToArray(), await Store.ReadAsync(new ObjectSlice("sums/cc", 3, 0), Stop));
         Assert.Equal("0123456789"u8.ToArray(), await Store.ReadAsync("sums/cc", 0, int.MaxValue, Stop));
         Assert.Empty((await Store.ReadAsync("sums/cc", 20, 5, Stop))!);
         Assert.Null(await Store.ReadAsync("sums/none", 0, 1, Stop));

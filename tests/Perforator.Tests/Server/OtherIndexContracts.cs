@@ -66,6 +66,44 @@ public abstract class BinaryCatalogContract
         Assert.True(await Storage.Binaries.AddAsync(File("cc03", "e3"), replace: false, Stop));
         Assert.Equal(UploadOutcome.Added, await Storage.Profiles.AddAsync(upload, Stop));
     }
+
+    [Fact]
+    public async Task A_pack_is_kept_as_long_as_one_upload_is_read_there()
+    {
+        IObjectCollection collection = Storage.Collection;
+        string[] keys = [ObjectKeys.Pack("f1"), ObjectKeys.Pack("f2"), ObjectKeys.Upload("f3")];
+        NewUpload[] uploads =
+        [
+            .. Enumerable.Range(0, 2).Select(day => NewUpload.Of($"f{day + 3}", 5, Uploads.Set("packed", minute: day * 24 * 60), Uploads.Start.AddDays(30))
+                with { Object = keys[0], StartAt = day * 5 }),
+        ];
+        foreach (NewUpload upload in uploads)
+            await Storage.Profiles.AddAsync(upload, Stop);
+        Assert.Equal(keys[1..], await collection.UnlistedAsync(keys, Stop));
+
+        // One is sent again and lies elsewhere from now on, the other is forgotten behind a block.
+        await Storage.Profiles.AddAsync(uploads[1] with { Object = keys[1], StartAt = 0 }, Stop);
+        Assert.Equal(keys[2..], await collection.UnlistedAsync(keys, Stop));
+        UploadSetHash set = new();
+        set.Add(uploads[0].Hash);
+        Assert.True(await Storage.Profiles.ReplaceAsync(
+            new NewBlock(
+                "packed", BlockPeriod.DayOf(uploads[0].End), $"{set}", 1, [new NewPart(uploads[0].Labels, 0, 1, set, uploads[0].Start, uploads[0].End)],
+                [uploads[0].Hash], []), Stop));
+        Assert.Equal(keys[2..], await collection.UnlistedAsync(keys, Stop));
+        Assert.Equal(1, await Storage.Profiles.ForgetUploadsAsync("packed", Uploads.Start.AddDays(1), 10, Stop));
+        Assert.Equal([keys[0], keys[2]], await collection.UnlistedAsync(keys, Stop));
+
+        // While it is collected no upload is listed in it.
+        await collection.NoteAsync([keys[0]], Uploads.Start, Stop);
+        string[] collecting = [.. (await collection.BeginAsync(Uploads.Start.AddDays(1), 100, Stop)).Intersect(keys)];
+        Assert.Equal(keys[..1], collecting);
+        NewUpload other = NewUpload.Of("f5", 5, Uploads.Set("packed", minute: 7), Uploads.Start.AddDays(30)) with { Object = keys[0] };
+        Assert.Equal(UploadOutcome.Collecting, await Storage.Profiles.AddAsync(other, Stop));
+        await collection.EndAsync(collecting, Stop);
+        Assert.Equal(UploadOutcome.Added, await Storage.Profiles.AddAsync(other, Stop));
+        Assert.Equal(keys[2..], await collection.UnlistedAsync(keys, Stop));
+    }
 }
 
 /// <summary>What every <see cref="IResultIndex"/> does; a backend's tests derive from it.</summary>

@@ -65,7 +65,7 @@ public abstract class ProfileIndexContract
     [Fact]
     public async Task An_unknown_service_has_nothing()
     {
-        Assert.Equal(UploadState.Unknown, await Index.FindAsync("00", Stop));
+        Assert.Equal(UploadState.Unknown, (await Index.FindAsync("00", Stop)).State);
         Assert.DoesNotContain(await Index.ListServicesAsync(Stop), static s => s.Service == "none");
         Assert.Empty(await Index.ListBuildDaysAsync("none", Stop));
         Assert.Empty(await SelectedAsync("none"));
@@ -99,7 +99,7 @@ public abstract class ProfileIndexContract
     {
         UploadOutcome[] outcomes = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() => AddAsync(Uploads.Set("once")))));
         Assert.Equal((1, 7), (outcomes.Count(static o => o == UploadOutcome.Added), outcomes.Count(static o => o == UploadOutcome.Duplicate)));
-        Assert.Equal(UploadState.Kept, await Index.FindAsync(New(Uploads.Set("once")).Hash, Stop));
+        Assert.Equal(UploadState.Kept, (await Index.FindAsync(New(Uploads.Set("once")).Hash, Stop)).State);
         Assert.Equal(1, Assert.Single(await Index.ListBuildDaysAsync("once", Stop)).Uploads);
     }
 
@@ -137,12 +137,45 @@ public abstract class ProfileIndexContract
     {
         NewUpload upload = New(Uploads.Set("damaged"));
         await Index.AddAsync(upload, Stop);
-        await Index.MarkDamagedAsync(upload.Hash, Stop);
-        Assert.Equal(UploadState.Damaged, await Index.FindAsync(upload.Hash, Stop));
+        ObjectSlice place = new(ObjectKeys.Upload(upload.Hash), 0, upload.Bytes);
+        await Index.MarkDamagedAsync(upload.Hash, place with { Start = 1 }, Stop);
+        Assert.Equal((UploadState.Kept, place), await Index.FindAsync(upload.Hash, Stop));
+        await Index.MarkDamagedAsync(upload.Hash, place, Stop);
+        Assert.Equal(UploadState.Damaged, (await Index.FindAsync(upload.Hash, Stop)).State);
         Assert.True(Assert.Single((await Index.SelectAsync("damaged", default, Stop)).Uploads).IsDamaged);
         Assert.Equal(UploadOutcome.Healed, await Index.AddAsync(upload, Stop));
         Assert.False(Assert.Single((await Index.SelectAsync("damaged", default, Stop)).Uploads).IsDamaged);
         Assert.Equal(1, Assert.Single(await Index.ListBuildDaysAsync("damaged", Stop)).Uploads);
+    }
+
+    [Fact]
+    public async Task An_upload_is_read_where_it_was_put_last_and_uploads_are_told_in_the_order_of_their_places()
+    {
+        NewUpload[] uploads = [.. Enumerable.Range(0, 4).Select(static minute => New(Uploads.Set("places", minute: minute)))];
+        await Index.AddAsync(uploads[0], Stop);
+        await Index.AddAsync(uploads[1] with { Object = "packs/b1", StartAt = 7 }, Stop);
+        await Index.AddAsync(uploads[2] with { Object = "packs/b1" }, Stop);
+        await Index.AddAsync(uploads[3] with { Object = "packs/a1", StartAt = 100 }, Stop);
+        Assert.Equal(
+            [
+                new ObjectSlice("packs/a1", 100, uploads[3].Bytes), new("packs/b1", 0, uploads[2].Bytes), new("packs/b1", 7, uploads[1].Bytes),
+                new(ObjectKeys.Upload(uploads[0].Hash), 0, uploads[0].Bytes),
+            ], await PlacesAsync());
+
+        // The same message, compressed otherwise, is the same upload.
+        NewUpload again = uploads[1] with { Object = "packs/c1", StartAt = 3, Bytes = uploads[1].Bytes + 9 };
+        Assert.Equal(UploadOutcome.Duplicate, await Index.AddAsync(again, Stop));
+        ObjectSlice moved = new("packs/c1", 3, again.Bytes);
+        Assert.Equal((UploadState.Kept, moved), await Index.FindAsync(again.Hash, Stop));
+        await Index.MarkDamagedAsync(again.Hash, new ObjectSlice("packs/b1", 7, uploads[1].Bytes), Stop);
+        Assert.Equal((UploadState.Kept, moved), await Index.FindAsync(again.Hash, Stop));
+        await Index.MarkDamagedAsync(again.Hash, moved, Stop);
+        Assert.Equal((UploadState.Damaged, moved), await Index.FindAsync(again.Hash, Stop));
+        Assert.Equal(UploadOutcome.Healed, await Index.AddAsync(uploads[1] with { Object = "packs/d1" }, Stop));
+        Assert.Equal((UploadState.Kept, new ObjectSlice("packs/d1", 0, uploads[1].Bytes)), await Index.FindAsync(again.Hash, Stop));
+        Assert.Equal(4, (await PlacesAsync()).Length);
+
+        async Task<ObjectSlice[]> PlacesAsync() => [.. (await Index.SelectAsync("places", default, Stop)).Uploads.Select(static upload => upload.Place)];
     }
 
     [Fact]
@@ -191,7 +224,7 @@ public abstract class ProfileIndexContract
         NewUpload first = New(Uploads.Set("old", buildId: "a0"));
         Assert.Equal(1, await Index.ForgetUploadsAsync("old", Uploads.Start.AddDays(1), 100, Stop));
         Assert.Equal(0, await Index.ForgetUploadsAsync("old", Uploads.Start.AddDays(1), 100, Stop));
-        Assert.Equal(UploadState.Forgotten, await Index.FindAsync(first.Hash, Stop));
+        Assert.Equal(UploadState.Forgotten, (await Index.FindAsync(first.Hash, Stop)).State);
         Assert.Equal(UploadOutcome.Duplicate, await Index.AddAsync(first, Stop));
         Assert.Equal(inputs, await InputsAsync(Index, "old"));
         // The block can no longer be taken apart, so a span that cuts it has it whole.
@@ -200,7 +233,7 @@ public abstract class ProfileIndexContract
         Assert.False(await Index.DissolveAsync(cut.Parts.First(p => p.Start == Uploads.Start).Object, Stop));
 
         Assert.Equal(1, await Index.ForgetPeriodsAsync("old", Uploads.Start.AddDays(1), Stop));
-        Assert.Equal(UploadState.Unknown, await Index.FindAsync(first.Hash, Stop));
+        Assert.Equal(UploadState.Unknown, (await Index.FindAsync(first.Hash, Stop)).State);
         Assert.Equal(["a1", "a2"], (await Index.ListBuildDaysAsync("old", Stop)).Select(static d => d.BuildId.ToString()).Order());
         ServiceTotals totals = (await Index.ListServicesAsync(Stop)).Single(static s => s.Service == "old");
         Assert.Equal((2L, 2L, 20UL), (totals.Builds, totals.Uploads, totals.Samples));

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Server;
@@ -42,14 +43,32 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
         collector = new Collector(storage, settings, time);
     }
 
-    private async Task<string> UploadAsync(BranchProfileSet set)
+    /// <summary>Stores uploads in one pack.</summary>
+    private async Task UploadAsync(params BranchProfileSet[] sets)
+    {
+        byte[][] encoded = [.. sets.Select(BranchProfileCodec.Encode)];
+        byte[] pack = [.. encoded.SelectMany(static bytes => bytes)];
+        string key = ObjectKeys.Pack(Convert.ToHexStringLower(SHA256.HashData(pack)));
+        await storage.Objects.PutAsync(key, pack, Stop);
+        for (int i = 0, start = 0; i < sets.Length; start += encoded[i++].Length)
+            await storage.Profiles.AddAsync(New(sets[i], encoded[i]) with { Object = key, StartAt = start }, Stop);
+    }
+
+    private NewUpload New(BranchProfileSet set, byte[] encoded) =>
+        NewUpload.Of(BranchProfileCodec.ContentHash(encoded), encoded.Length, set, time.Now > set.End ? time.Now : set.End);
+
+    /// <summary>Stores an upload as it was before there were packs.</summary>
+    private async Task UploadAloneAsync(BranchProfileSet set)
     {
         byte[] encoded = BranchProfileCodec.Encode(set);
-        string hash = BranchProfileCodec.ContentHash(encoded);
-        await storage.Objects.PutAsync(ObjectKeys.Upload(hash), encoded, Stop);
-        await storage.Profiles.AddAsync(NewUpload.Of(hash, encoded.Length, set, time.Now > set.End ? time.Now : set.End), Stop);
-        return hash;
+        NewUpload upload = New(set, encoded);
+        await storage.Objects.PutAsync(ObjectKeys.Upload(upload.Hash), encoded, Stop);
+        await storage.Profiles.AddAsync(upload, Stop);
     }
+
+    private static string HashOf(BranchProfileSet set) => BranchProfileCodec.ContentHash(BranchProfileCodec.Encode(set));
+
+    private int Packs => Directory.GetFiles(folder["data/blobs/packs"]).Length;
 
     /// <summary>All that an answer is made of, and what is lost in it.</summary>
     private Task<(string Uploads, string Sums, long Lost)> AnswerAsync(string? selector = null) =>
@@ -94,12 +113,12 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
         Assert.Equal((0, 4), (selected.Profiles.Uploads.Count, selected.Profiles.Parts.Select(static part => part.Object).Distinct().Count()));
 
         // Old uploads go, a while after they were unlisted, and the sums stay.
-        int files = Directory.GetFiles(folder["data/blobs/profiles"]).Length;
+        int files = Packs;
         await collector.RunAsync(Stop);
-        Assert.Equal(files, Directory.GetFiles(folder["data/blobs/profiles"]).Length);
+        Assert.Equal(files, Packs);
         time.Now = time.Now.AddHours(2);
         await collector.RunAsync(Stop);
-        Assert.InRange(Directory.GetFiles(folder["data/blobs/profiles"]).Length, 1, files - 1);
+        Assert.InRange(Packs, 1, files - 1);
         Assert.Equal(4, Directory.GetFiles(folder["data/blobs/sums"]).Length);
         Assert.Equal((all, one), (await AnswerAsync(), await AnswerAsync("{host=\"node-1\"}")));
 
@@ -116,8 +135,8 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
     public async Task A_damaged_sum_is_made_again_and_a_damaged_upload_costs_only_itself_until_it_is_sent_again()
     {
         BranchProfileSet first = Uploads.Set(), second = Uploads.Set(minute: 1);
-        string hash = await UploadAsync(first);
-        await UploadAsync(second);
+        await UploadAsync(first, second);
+        string pack = Assert.Single(Directory.GetFiles(folder["data/blobs/packs"]));
         (string, string, long) whole = await AnswerAsync();
         time.Now = Uploads.Start.AddDays(2);
         Assert.Equal(2, await blocks.RunAsync(Stop));
@@ -126,12 +145,57 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
         Assert.Equal(whole, await AnswerAsync());
         Assert.True(File.Exists(sum.Replace("/sums/", "/quarantine/sums/", StringComparison.Ordinal)));
 
-        File.WriteAllText(folder[$"data/blobs/{ObjectKeys.Upload(hash)}"], "damaged");
+        byte[] damaged = File.ReadAllBytes(pack);
+        damaged[BranchProfileCodec.Encode(first).Length / 2] ^= 1;
+        File.WriteAllBytes(pack, damaged);
         Assert.Equal(1, (await AnswerAsync()).Lost);
+        Assert.Equal(damaged, File.ReadAllBytes(pack));
+        Assert.Equal(
+            damaged[..BranchProfileCodec.Encode(first).Length], File.ReadAllBytes(folder[$"data/blobs/{ObjectKeys.Quarantined(ObjectKeys.Upload(HashOf(first)))}"]));
         Assert.Equal(2, await blocks.RunAsync(Stop));
         Assert.Equal(1, (await AnswerAsync()).Lost);
         await UploadAsync(first);
         Assert.Equal(whole, await AnswerAsync());
+    }
+
+    [Fact]
+    public async Task A_pack_that_is_cut_off_or_vanished_costs_what_was_in_it_until_that_is_sent_again()
+    {
+        BranchProfileSet[] sets = [.. Enumerable.Range(0, 6).Select(static i => Uploads.Set(count: (ulong)i + 1, minute: i))];
+        await UploadAsync(sets[..3]);
+        string pack = Assert.Single(Directory.GetFiles(folder["data/blobs/packs"]));
+        await UploadAsync(sets[3..5]);
+        await UploadAloneAsync(sets[5]);
+        (string, string, long) whole = await AnswerAsync();
+        File.WriteAllBytes(pack, File.ReadAllBytes(pack)[..^3]);
+        Assert.Equal(1, (await AnswerAsync()).Lost);
+        File.Delete(pack);
+        Assert.Equal(3, (await AnswerAsync()).Lost);
+        File.WriteAllText(folder[$"data/blobs/{ObjectKeys.Upload(HashOf(sets[5]))}"], "damaged");
+        Assert.Equal(4, (await AnswerAsync()).Lost);
+        Assert.False(File.Exists(folder[$"data/blobs/{ObjectKeys.Upload(HashOf(sets[5]))}"]));
+        await UploadAsync(sets[5], sets[1]);
+        Assert.Equal(2, (await AnswerAsync()).Lost);
+        await UploadAsync(sets[0], sets[2]);
+        Assert.Equal(whole, await AnswerAsync());
+    }
+
+    /// <summary>Uploads of two services alternate in packs; what lies close together is fetched at once, and each gets what is its own.</summary>
+    [Fact]
+    public async Task Neighbours_in_a_pack_are_fetched_at_once()
+    {
+        const int Count = 60;
+        await UploadAsync([.. Enumerable.Range(0, Count).Select(static i => Uploads.Set(i % 2 == 0 ? "search" : "other", count: (ulong)i + 1, minute: i))]);
+        RecordingStore counting = new(storage.Objects);
+        reader = new ProfileReader(storage with { Objects = counting });
+        (_, string sums, long lost) = await AnswerAsync();
+        Assert.Equal(0, lost);
+        Assert.Equal((ulong)Enumerable.Range(0, Count).Where(static i => i % 2 == 0).Sum(static i => i + 1), sums.Split('\n')
+            .Where(static line => line.Contains("1040", StringComparison.Ordinal)).Aggregate(0UL, static (sum, line) => sum + CountOf(line)));
+        // Each CPU has a run of it.
+        Assert.InRange(counting.Reads, 1, Environment.ProcessorCount);
+
+        static ulong CountOf(string line) => ulong.Parse(line.Split(',')[^1].Trim(' ', ']'), System.Globalization.CultureInfo.InvariantCulture);
     }
 
     /// <summary>A database of yesterday over the objects of today, which were added up further since.</summary>

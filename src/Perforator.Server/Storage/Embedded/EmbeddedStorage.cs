@@ -71,10 +71,12 @@ public static class EmbeddedStorage
     /// <summary>A folder of profiles whose database has gone would otherwise seem empty, and be filled anew.</summary>
     private static void RequireDatabase(string file, string blobs)
     {
-        string profiles = Path.Combine(blobs, "profiles");
-        if ((!File.Exists(file) || new FileInfo(file).Length == 0) && Directory.Exists(profiles) && Directory.EnumerateFiles(profiles).Any())
-            throw new UserErrorException(
-                $"{file} is missing or empty, but {profiles} holds profiles: restore the database from a backup, or move {blobs} away to begin anew");
+        if (File.Exists(file) && new FileInfo(file).Length != 0)
+            return;
+        foreach (string prefix in (string[])[ObjectKeys.Packs, ObjectKeys.Profiles])
+            if (Path.Combine(blobs, prefix.TrimEnd('/')) is var profiles && Directory.Exists(profiles) && Directory.EnumerateFiles(profiles).Any())
+                throw new UserErrorException(
+                    $"{file} is missing or empty, but {profiles} holds profiles: restore the database from a backup, or move {blobs} away to begin anew");
     }
 
     /// <summary>Runs what of the schema's scripts the database has not seen. True when it was of the first schema, which had other tables.</summary>

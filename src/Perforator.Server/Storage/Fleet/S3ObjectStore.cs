@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Amazon;
 using Amazon.Runtime;
 using Amazon.S3;
@@ -91,7 +92,9 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
     /// <inheritdoc/>
     public Task PutAsync(string key, ReadOnlyMemory<byte> content, CancellationToken stop) => CallAsync(key, async name =>
     {
-        using MemoryStream stream = new(content.ToArray(), writable: false);
+        using MemoryStream stream = MemoryMarshal.TryGetArray(content, out ArraySegment<byte> bytes)
+            ? new(bytes.Array!, bytes.Offset, bytes.Count, writable: false)
+            : new(content.ToArray(), writable: false);
         await client.PutObjectAsync(
             new PutObjectRequest { BucketName = at.Bucket, Key = name, InputStream = stream, DisablePayloadSigning = false, UseChunkEncoding = false }, stop);
         cache.Forget(key);

@@ -26,7 +26,9 @@ public sealed class Garbage : IObjectCollection
     private IEnumerable<string> Unlisted(DbConnection connection, DbTransaction? transaction, IReadOnlyCollection<string> keys)
     {
         HashSet<string> listed = [];
-        Find("profiles/", $"SELECT hash FROM upload WHERE hash {database.In("@names")} AND state <> {(long)UploadState.Forgotten}",
+        // What was forgotten names no pack any more.
+        Find(ObjectKeys.Packs, $"SELECT DISTINCT object FROM upload WHERE object {database.In("@names")}", static key => key, static key => key);
+        Find(ObjectKeys.Profiles, $"SELECT hash FROM upload WHERE hash {database.In("@names")} AND object IS NULL AND state <> {(long)UploadState.Forgotten}",
             static key => Path.GetFileNameWithoutExtension(key), ObjectKeys.Upload);
         Find("sums/", $"SELECT object FROM block WHERE object {database.In("@names")}", static key => key, static key => key);
         Find("binaries/", $"SELECT object FROM binary_file WHERE object {database.In("@names")}", static key => key, static key => key);

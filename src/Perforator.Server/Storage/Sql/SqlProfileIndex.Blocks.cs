@@ -140,7 +140,7 @@ public sealed partial class SqlProfileIndex
             connection.Execute($"UPDATE block SET uploads_kept = 0 WHERE uploads_kept = 1 AND id IN ({Blocks})", bounds, transaction);
             return connection.Execute(
                 $"""
-                UPDATE upload SET state = {Forgotten} WHERE id IN
+                UPDATE upload SET state = {Forgotten}, object = NULL, start_at = 0 WHERE id IN
                     (SELECT id FROM upload WHERE service = @id AND state = {Kept} AND end_us < @before AND block IN ({Blocks}) LIMIT @limit)
                 """, bounds, transaction);
         }, stop);

@@ -26,9 +26,14 @@ public sealed partial class SqlProfileIndex : IProfileIndex
     public SqlProfileIndex(SqlDatabase database) => this.database = database;
 
     /// <inheritdoc/>
-    public Task<UploadState> FindAsync(string hash, CancellationToken stop) => database.ReadAsync(
-        connection => connection.ExecuteScalar<long?>("SELECT state FROM upload WHERE hash = @hash", new { hash }) is { } state ? (UploadState)state : UploadState.Unknown,
-        stop);
+    public Task<(UploadState State, ObjectSlice Place)> FindAsync(string hash, CancellationToken stop) => database.ReadAsync(
+        connection => connection.QueryFirstOrDefault<PlaceRow>("SELECT state AS State, object AS Object, start_at AS StartAt, bytes AS Bytes FROM upload WHERE hash = @hash", new { hash })
+            is { } row ? ((UploadState)row.State, PlaceOf(hash, row.Object, row.StartAt, row.Bytes)) : (UploadState.Unknown, default), stop);
+
+    private sealed record PlaceRow(long State, string? Object, long StartAt, long Bytes);
+
+    /// <summary>Uploads of before there were packs have an object of their own.</summary>
+    private static ObjectSlice PlaceOf(string hash, string? pack, long start, long bytes) => new(pack ?? ObjectKeys.Upload(hash), start, bytes);
 
     /// <inheritdoc/>
     public Task<UploadOutcome> AddAsync(NewUpload upload, CancellationToken stop)
@@ -39,8 +44,7 @@ public sealed partial class SqlProfileIndex : IProfileIndex
 
     private static UploadOutcome Add(DbConnection connection, DbTransaction transaction, NewUpload upload, string labels)
     {
-        string key = ObjectKeys.Upload(upload.Hash);
-        if (!Garbage.Rescue(connection, transaction, key))
+        if (!Garbage.Rescue(connection, transaction, upload.Object ?? ObjectKeys.Upload(upload.Hash)))
             return UploadOutcome.Collecting;
         long service = connection.ExecuteScalar<long>(
             "INSERT INTO service(name) VALUES (@name) ON CONFLICT(name) DO UPDATE SET name = excluded.name RETURNING id",
@@ -51,14 +55,29 @@ public sealed partial class SqlProfileIndex : IProfileIndex
         long start = UnixMicros.Of(upload.Start), end = UnixMicros.Of(upload.End), samples = Integer(upload.Samples);
         long? id = connection.ExecuteScalar<long?>(
             """
-            INSERT INTO upload(hash, service, labels, start_us, end_us, received_us, samples, bytes)
-            VALUES (@hash, @service, @set, @start, @end, @received, @samples, @bytes) ON CONFLICT(hash) DO NOTHING RETURNING id
+            INSERT INTO upload(hash, service, labels, start_us, end_us, received_us, samples, bytes, object, start_at)
+            VALUES (@hash, @service, @set, @start, @end, @received, @samples, @bytes, @pack, @at) ON CONFLICT(hash) DO NOTHING RETURNING id
             """,
-            new { hash = upload.Hash, service, set, start, end, received = UnixMicros.Of(upload.Received), samples, bytes = upload.Bytes }, transaction);
+            new
+            {
+                hash = upload.Hash,
+                service,
+                set,
+                start,
+                end,
+                received = UnixMicros.Of(upload.Received),
+                samples,
+                bytes = upload.Bytes,
+                pack = upload.Object,
+                at = upload.StartAt,
+            }, transaction);
         if (id is null)
-            return connection.Execute($"UPDATE upload SET state = {Kept} WHERE hash = @hash AND state = {Damaged}", new { hash = upload.Hash }, transaction) == 1
-                ? UploadOutcome.Healed
-                : UploadOutcome.Duplicate;
+        {
+            if (Moved(Damaged))
+                return UploadOutcome.Healed;
+            Moved(Kept);
+            return UploadOutcome.Duplicate;
+        }
         // In one order, so that two uploads of the same builds do not wait for each other.
         foreach (UploadedBuild build in upload.Builds.OrderBy(static build => build.BuildId))
         {
@@ -94,11 +113,19 @@ public sealed partial class SqlProfileIndex : IProfileIndex
             $"UPDATE service SET uploads = uploads + 1, samples = {Sum("samples", "@samples")}, last_us = {Greatest("last_us", "@end")} WHERE id = @service",
             new { service, samples, end }, transaction);
         return UploadOutcome.Added;
+
+        bool Moved(long state) => connection.Execute(
+            $"UPDATE upload SET state = {Kept}, object = @pack, start_at = @at, bytes = @bytes WHERE hash = @hash AND state = {state}",
+            new { hash = upload.Hash, pack = upload.Object, at = upload.StartAt, bytes = upload.Bytes }, transaction) == 1;
     }
 
     /// <inheritdoc/>
-    public Task MarkDamagedAsync(string hash, CancellationToken stop) => database.WriteAsync((connection, transaction) =>
-        connection.Execute($"UPDATE upload SET state = {Damaged} WHERE hash = @hash AND state = {Kept} AND block IS NULL", new { hash }, transaction), stop);
+    public Task MarkDamagedAsync(string hash, ObjectSlice place, CancellationToken stop) => database.WriteAsync((connection, transaction) =>
+        connection.Execute(
+            $"""
+            UPDATE upload SET state = {Damaged}
+            WHERE hash = @hash AND state = {Kept} AND block IS NULL AND COALESCE(object, @own) = @place AND start_at = @start
+            """, new { hash, own = ObjectKeys.Upload(hash), place = place.Object, start = place.Start }, transaction), stop);
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<ServiceTotals>> ListServicesAsync(CancellationToken stop) => database.ReadAsync<IReadOnlyList<ServiceTotals>>(
@@ -133,11 +160,13 @@ public sealed partial class SqlProfileIndex : IProfileIndex
         ];
     }, stop);
 
-    private sealed record UploadRow(string Hash, long Labels, long Start, long End, long State, long Bytes);
+    private sealed record UploadRow(string Hash, long Labels, long Start, long End, long State, long Bytes, string? Object, long StartAt);
 
     private sealed record PartRow(long Block, string Object, long Offset, long Length, long Labels, byte[] SetHash, long Uploads, long Start, long End);
 
-    private const string UploadColumns = "hash AS Hash, labels AS Labels, start_us AS Start, end_us AS \"End\", state AS State, bytes AS Bytes";
+    private const string UploadColumns = """
+        hash AS Hash, labels AS Labels, start_us AS Start, end_us AS "End", state AS State, bytes AS Bytes, object AS Object, start_at AS StartAt
+        """;
 
     private const string PartColumns = """
         p.block AS Block, b.object AS Object, p.start_at AS "Offset", p.length AS Length, p.labels AS Labels, p.set_hash AS SetHash,
@@ -173,12 +202,17 @@ public sealed partial class SqlProfileIndex : IProfileIndex
     {
         Func<long, IReadOnlyDictionary<string, string>> labels = LabelSets(
             connection, uploads.Select(static row => row.Labels).Concat(parts.Select(static row => row.Labels)));
-        // In order of content, whatever order they came in.
-        uploads.Sort(static (a, b) => string.CompareOrdinal(a.Hash, b.Hash));
+        // In the order of their places; those that have objects of their own, whose keys are of their hashes, last.
+        uploads.Sort(static (a, b) =>
+            (a.Object is null).CompareTo(b.Object is null) is not 0 and int kind ? kind
+            : string.CompareOrdinal(a.Object, b.Object) is not 0 and int order ? order
+            : a.StartAt.CompareTo(b.StartAt) is not 0 and int at ? at
+            : string.CompareOrdinal(a.Hash, b.Hash));
         parts.Sort(static (a, b) => string.CompareOrdinal(a.Object, b.Object) is not 0 and int order ? order : a.Offset.CompareTo(b.Offset));
         return new ProfileSelection(
             [.. uploads.Select(row => new SelectedUpload(
-                row.Hash, labels(row.Labels), UnixMicros.ToTime(row.Start), UnixMicros.ToTime(row.End), row.State == Damaged, row.Bytes))],
+                row.Hash, labels(row.Labels), UnixMicros.ToTime(row.Start), UnixMicros.ToTime(row.End), row.State == Damaged,
+                PlaceOf(row.Hash, row.Object, row.StartAt, row.Bytes)))],
             [.. parts.Select(row => new SelectedPart(
                 row.Object, row.Offset, (int)row.Length, labels(row.Labels), SetOf(row.SetHash, row.Uploads), UnixMicros.ToTime(row.Start),
                 UnixMicros.ToTime(row.End)))]);

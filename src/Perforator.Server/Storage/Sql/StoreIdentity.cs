@@ -46,8 +46,9 @@ internal static class StoreIdentity
 
     private static async Task<bool> HasProfilesAsync(IObjectStore objects, CancellationToken stop)
     {
-        await foreach (StoredObject _ in objects.ListAsync("profiles/", stop))
-            return true;
+        foreach (string prefix in (string[])[ObjectKeys.Packs, ObjectKeys.Profiles])
+            await foreach (StoredObject _ in objects.ListAsync(prefix, stop))
+                return true;
         return false;
     }
 }
