@@ -3,7 +3,6 @@ using Perforator.Api;
 using Perforator.Branches;
 using Perforator.Server.Demand;
 using Perforator.Server.Http;
-using Perforator.Server.Results;
 using Perforator.Server.Storage;
 using Perforator.Server.Telemetry;
 
@@ -27,7 +26,7 @@ internal sealed class ProfileIngest : IDisposable
         this.settings = settings;
         this.time = time;
         this.planner = planner;
-        packs = new UploadPacks(storage.Objects);
+        packs = new UploadPacks(storage.Objects, storage.Profiles);
     }
 
     /// <summary>Stores an encoded <see cref="BranchProfileSet"/>.</summary>
@@ -39,7 +38,7 @@ internal sealed class ProfileIngest : IDisposable
         using Activity? activity = ServerMetrics.Activities.StartActivity("ingest");
         (NewUpload upload, BranchProfileSet set) = await CheckAsync(encoded, authorise, stop);
         // Once storing has begun it is carried through, even if the client goes away.
-        bool added = await StoreAsync(upload, encoded);
+        bool added = await packs.StoreAsync(upload, encoded);
         activity?.SetTag("perforator.service", upload.Service).SetTag("perforator.duplicate", !added).SetTag("perforator.bytes", encoded.Length);
         BuildId[] builds = [.. upload.Builds.Select(static build => build.BuildId)];
         HashSet<BuildId> wanted = [.. builds];
@@ -76,32 +75,6 @@ internal sealed class ProfileIngest : IDisposable
 
     private async Task<DateTimeOffset?> NewestAsync(string service, CancellationToken stop) =>
         (await storage.Profiles.ListServicesAsync(stop)).FirstOrDefault(one => one.Service == service)?.LastSeen;
-
-    /// <summary>False when it was there and whole.</summary>
-    private async Task<bool> StoreAsync(NewUpload upload, byte[] encoded)
-    {
-        (UploadState state, ObjectSlice place) = await storage.Profiles.FindAsync(upload.Hash, CancellationToken.None);
-        switch (state)
-        {
-            case UploadState.Forgotten:
-                return false;
-            case UploadState.Kept:
-                if (await storage.Objects.ReadAsync(place, CancellationToken.None) is { } kept
-                    && (kept.AsSpan().SequenceEqual(encoded) || ProfileReader.IsWhole(kept, upload.Hash)))
-                    return false;
-                // It vanished or is damaged: what is sent again heals it.
-                await storage.Profiles.MarkDamagedAsync(upload.Hash, place, CancellationToken.None);
-                break;
-        }
-        while (true)
-        {
-            place = await packs.PutAsync(encoded);
-            UploadOutcome outcome = await storage.Profiles.AddAsync(upload with { Object = place.Object, StartAt = place.Start }, CancellationToken.None);
-            if (outcome != UploadOutcome.Collecting)
-                return outcome != UploadOutcome.Duplicate;
-            await Task.Delay(TimeSpan.FromMilliseconds(100));
-        }
-    }
 
     public void Dispose() => decoding.Dispose();
 }

@@ -102,16 +102,6 @@ public static partial class WholeFile
     /// </summary>
     public static void Commit(string partial, string path)
     {
-        Place(partial, path);
-        FlushFolder(Path.GetDirectoryName(Path.GetFullPath(path))!);
-    }
-
-    /// <summary>
-    /// As <see cref="Commit"/>, but for the last step, which whoever places several files takes once for all of them: what was placed stays
-    /// there when a <see cref="FlushFolder"/> that began after this has ended.
-    /// </summary>
-    public static void Place(string partial, string path)
-    {
         string folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
         if (!Directory.Exists(folder))
         {
@@ -121,6 +111,7 @@ public static partial class WholeFile
         using (FileStream file = new(partial, FileMode.Open, FileAccess.ReadWrite))
             file.Flush(flushToDisk: true);
         File.Move(partial, path, overwrite: true);
+        FlushFolder(folder);
     }
 
     /// <summary>Has the disk know which files are in a folder: after this, what was deleted there does not come back.</summary>

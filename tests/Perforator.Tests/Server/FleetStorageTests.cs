@@ -172,7 +172,7 @@ public sealed class FleetStorageTests
         await using PostgresDatabase database = await PostgresDatabase.OpenAsync(Engines.NewDatabase(), Stop);
         Perforator.Server.Storage.Sql.SqlProfileIndex profiles = new(database);
         await Task.WhenAll(Enumerable.Range(0, 200).Select(i => profiles.AddAsync(
-            NewUpload.Of($"{i:x4}", 1, Uploads.Set(service: $"s{i % 3}", minute: i, host: $"h{i % 7}"), Uploads.Start.AddDays(1)), Stop)));
+            [NewUpload.Of($"{i:x4}", 1, Uploads.Set(service: $"s{i % 3}", minute: i, host: $"h{i % 7}"), Uploads.Start.AddDays(1))], Stop)));
         IReadOnlyList<ServiceTotals> totals = await profiles.ListServicesAsync(Stop);
         Assert.Equal(200, totals.Sum(static service => service.Uploads));
         Assert.Equal(2000UL, totals.Aggregate(0UL, static (sum, service) => sum + service.Samples));

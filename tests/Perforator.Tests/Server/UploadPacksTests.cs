@@ -1,6 +1,9 @@
 using System.Collections.Concurrent;
-using System.Text;
+using Perforator.Branches;
+using Perforator.Server.Ingest;
 using Perforator.Server.Storage;
+using Perforator.Server.Storage.Embedded;
+using Perforator.Tests.Infrastructure;
 
 namespace Perforator.Tests.Server;
 
@@ -30,7 +33,9 @@ internal sealed class RecordingStore(IObjectStore? inner) : IObjectStore
     public Task<byte[]?> ReadAsync(string key, long offset, int length, CancellationToken stop)
     {
         Interlocked.Increment(ref reads);
-        return inner!.ReadAsync(key, offset, length, stop);
+        return inner is null
+            ? Task.FromResult(Objects.TryGetValue(key, out byte[]? bytes) ? bytes.AsSpan((int)offset, Math.Min(length, bytes.Length - (int)offset)).ToArray() : null)
+            : inner.ReadAsync(key, offset, length, stop);
     }
 
     public Task PutFileAsync(string key, string file, CancellationToken stop) => throw new NotSupportedException();
@@ -49,62 +54,117 @@ internal sealed class RecordingStore(IObjectStore? inner) : IObjectStore
 }
 
 /// <summary>Uploads that come together share an object; one that comes alone waits for nobody.</summary>
-public sealed class UploadPacksTests
+public sealed class UploadPacksTests : IAsyncLifetime, IDisposable
 {
+    private readonly TemporaryFolder folder = new();
     private readonly RecordingStore store = new(null);
+    private ServerStorage storage = null!;
+    private UploadPacks packs = null!;
 
-    private static byte[] Upload(int number) => Encoding.ASCII.GetBytes($"upload {number};");
-
-    private async Task CheckAsync(int number, Task<ObjectSlice> put)
+    public async Task InitializeAsync()
     {
-        ObjectSlice place = await put;
-        Assert.Equal(Upload(number), store.Objects[place.Object].AsSpan((int)place.Start, (int)place.Length).ToArray());
+        storage = await EmbeddedStorage.OpenAsync(folder["data"], TimeProvider.System, CancellationToken.None);
+        packs = new UploadPacks(store, storage.Profiles);
+    }
+
+    private static byte[] Encoded(int number) => BranchProfileCodec.Encode(Uploads.Set(minute: number));
+
+    private Task<bool> StoreAsync(int number) => StoreAsync(Uploads.Set(minute: number), Encoded(number));
+
+    private Task<bool> StoreAsync(BranchProfileSet set, byte[] encoded) =>
+        packs.StoreAsync(NewUpload.Of(BranchProfileCodec.ContentHash(encoded), encoded.Length, set, Uploads.Start.AddDays(1)), encoded);
+
+    private async Task<byte[]> StoredAsync(byte[] encoded)
+    {
+        (UploadState state, ObjectSlice place) = await storage.Profiles.FindAsync(BranchProfileCodec.ContentHash(encoded), CancellationToken.None);
+        Assert.Equal(UploadState.Kept, state);
+        return store.Objects[place.Object].AsSpan((int)place.Start, (int)place.Length).ToArray();
+    }
+
+    /// <summary>Begins to store uploads, and waits until two packs, the first uploads in them, are held up in the store.</summary>
+    private async Task<Task<bool>[]> BeginAsync(int count)
+    {
+        Task<bool>[] begun = [.. Enumerable.Range(0, count).Select(StoreAsync)];
+        for (int i = 0; i < 60_000 && store.Puts < 2; i++)
+            await Task.Delay(1);
+        Assert.DoesNotContain(begun, static one => one.IsCompleted);
+        return begun;
     }
 
     [Fact]
-    public async Task What_comes_while_others_are_put_goes_into_few_objects_and_each_is_found_where_it_is_told()
+    public async Task What_comes_while_others_are_put_goes_into_few_objects_and_each_is_found_where_the_index_tells()
     {
-        UploadPacks packs = new(store);
-        Task<ObjectSlice>[] puts = [.. Enumerable.Range(0, 200).Select(i => packs.PutAsync(Upload(i)))];
-        Assert.DoesNotContain(puts, static put => put.IsCompleted);
+        Task<bool>[] begun = await BeginAsync(200);
         store.Gate.SetResult();
-        for (int i = 0; i < puts.Length; i++)
-            await CheckAsync(i, puts[i]);
+        Assert.All(await Task.WhenAll(begun), Assert.True);
         // Two were put at once, of one upload or of more; the others by 64.
         Assert.InRange(store.Objects.Count, 4, 6);
         Assert.All(store.Objects.Keys, static key => Assert.StartsWith("packs/", key, StringComparison.Ordinal));
-        await CheckAsync(1000, packs.PutAsync(Upload(1000)));
-        Assert.Equal(Upload(1000), store.Objects[(await packs.PutAsync(Upload(1000))).Object]);
+        Assert.True(await StoreAsync(1000));
+        foreach (int number in (int[])[.. Enumerable.Range(0, 200), 1000])
+            Assert.Equal(Encoded(number), await StoredAsync(Encoded(number)));
+        Assert.Equal(Encoded(1000), store.Objects[(await storage.Profiles.FindAsync(BranchProfileCodec.ContentHash(Encoded(1000)), CancellationToken.None)).Place.Object]);
     }
 
     [Fact]
     public async Task What_has_many_bytes_goes_by_itself()
     {
-        UploadPacks packs = new(store);
-        Task<ObjectSlice>[] puts = [.. Enumerable.Range(1, 20).Select(i => packs.PutAsync(Enumerable.Repeat((byte)i, 600_000).ToArray())), packs.PutAsync(new byte[5_000_000])];
+        // Whoever reads them finds them damaged; they are stored as they come.
+        byte[][] large = [.. Enumerable.Range(0, 20).Select(static i => (byte[])[.. Encoded(i), .. new byte[i == 19 ? 5_000_000 : 600_000]])];
+        Task<bool>[] begun = [.. large.Select((bytes, i) => StoreAsync(Uploads.Set(minute: i), bytes))];
         store.Gate.SetResult();
-        ObjectSlice[] places = await Task.WhenAll(puts);
-        Assert.Equal(new ObjectSlice(places[^1].Object, 0, 5_000_000), places[^1]);
-        Assert.All(store.Objects.Values, static pack => Assert.InRange(pack.Length, 600_000, 5_000_000));
-        Assert.All(places, place => Assert.Single(store.Objects[place.Object].AsSpan((int)place.Start, (int)place.Length).ToArray().Distinct()));
+        Assert.All(await Task.WhenAll(begun), Assert.True);
+        foreach (byte[] bytes in large)
+            Assert.Equal(bytes, await StoredAsync(bytes));
+        Assert.Contains(store.Objects.Values, pack => pack.Length == large[19].Length);
+        Assert.All(store.Objects.Values, pack => Assert.True(pack.Length <= 2 << 20 || pack.Length == large[19].Length));
     }
 
     [Fact]
-    public async Task Each_upload_of_a_pack_that_could_not_be_put_is_told_and_those_behind_a_store_that_is_away_too()
+    public async Task Those_that_wait_behind_a_store_that_is_away_are_told_with_it_and_later_ones_are_stored()
     {
-        UploadPacks packs = new(store);
-        Task<ObjectSlice>[] puts = [.. Enumerable.Range(0, 200).Select(i => packs.PutAsync(Upload(i)))];
-        for (int i = 0; i < 60_000 && store.Puts < 2; i++)
-            await Task.Delay(1);
+        Task<bool>[] begun = await BeginAsync(200);
         TaskCompletionSource first = store.Gate;
         store.Gate = new();
         first.SetException(new StorageAwayException("s3://here does not answer", new IOException()));
-        foreach (Task<ObjectSlice> put in puts)
-            await Assert.ThrowsAsync<StorageAwayException>(() => put.WaitAsync(TimeSpan.FromMinutes(1)));
+        foreach (Task<bool> one in begun)
+            await Assert.ThrowsAsync<StorageAwayException>(() => one.WaitAsync(TimeSpan.FromMinutes(1)));
+        Assert.Empty(await storage.Profiles.ListServicesAsync(CancellationToken.None));
         store.Gate.SetResult();
-        await CheckAsync(7, packs.PutAsync(Upload(7)));
+        Assert.True(await StoreAsync(7));
         store.Gate = new();
         store.Gate.SetException(new IOException("the disk is full"));
-        Assert.Contains("full", (await Assert.ThrowsAsync<IOException>(() => packs.PutAsync(Upload(8)))).Message, StringComparison.Ordinal);
+        Task<bool>[] full = [.. Enumerable.Range(8, 20).Select(StoreAsync)];
+        foreach (Task<bool> one in full)
+            Assert.Contains("full", (await Assert.ThrowsAsync<IOException>(() => one)).Message, StringComparison.Ordinal);
     }
+
+    /// <summary>A name that a database does not take is refused earlier; were it not, it would fail alone.</summary>
+    [Fact]
+    public async Task What_cannot_be_stored_keeps_the_others_from_nothing()
+    {
+        byte[] bad = Encoded(500);
+        NewUpload unnamed = NewUpload.Of("bad", bad.Length, Uploads.Set(minute: 500), Uploads.Start.AddDays(1)) with { Hash = null! };
+        Task<bool>[] begun = await BeginAsync(20);
+        Task<bool> refused = packs.StoreAsync(unnamed, bad);
+        Task<bool>[] behind = [.. Enumerable.Range(20, 20).Select(StoreAsync)];
+        store.Gate.SetResult();
+        await Assert.ThrowsAnyAsync<Exception>(() => refused);
+        Assert.All(await Task.WhenAll([.. begun, .. behind]), Assert.True);
+        Assert.Equal(40, Assert.Single(await storage.Profiles.ListServicesAsync(CancellationToken.None)).Uploads);
+    }
+
+    [Fact]
+    public async Task The_same_upload_at_the_same_time_counts_once()
+    {
+        Task<bool>[] begun = [.. Enumerable.Range(0, 50).Select(_ => StoreAsync(1))];
+        store.Gate.SetResult();
+        Assert.Single(await Task.WhenAll(begun), static added => added);
+        Assert.Equal(1, Assert.Single(await storage.Profiles.ListServicesAsync(CancellationToken.None)).Uploads);
+        Assert.Equal(Encoded(1), await StoredAsync(Encoded(1)));
+    }
+
+    public async Task DisposeAsync() => await storage.DisposeAsync();
+
+    public void Dispose() => folder.Dispose();
 }

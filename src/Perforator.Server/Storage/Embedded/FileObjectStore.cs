@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using Perforator.Bytes;
 
@@ -10,9 +9,6 @@ public sealed class FileObjectStore : IObjectStore
     private readonly string folder;
     private readonly ScratchFolder scratch;
 
-    /// <summary>For the few folders that bytes are put into.</summary>
-    private readonly ConcurrentDictionary<string, FolderFlushes> flushes = new(StringComparer.Ordinal);
-
     /// <param name="folder">Where the objects are; made when missing.</param>
     /// <param name="scratch">A folder on the same disk.</param>
     public FileObjectStore(string folder, ScratchFolder scratch)
@@ -23,23 +19,23 @@ public sealed class FileObjectStore : IObjectStore
     }
 
     /// <inheritdoc/>
-    public async Task PutAsync(string key, ReadOnlyMemory<byte> content, CancellationToken stop)
+    public Task PutAsync(string key, ReadOnlyMemory<byte> content, CancellationToken stop)
     {
-        string path = PathOf(key), partial = scratch.CreateFile();
+        stop.ThrowIfCancellationRequested();
+        ObjectKeys.Check(key);
+        string file = scratch.CreateFile();
         try
         {
-            stop.ThrowIfCancellationRequested();
-            File.WriteAllBytes(partial, content.Span);
-            WholeFile.Place(partial, path);
-            await flushes.GetOrAdd(Path.GetDirectoryName(path)!, static folder => new FolderFlushes(folder)).FlushAsync();
+            File.WriteAllBytes(file, content.Span);
         }
         catch (Exception e)
         {
             if (e is IOException or UnauthorizedAccessException)
                 StorageMetrics.Failed(StorageMetrics.Objects);
-            File.Delete(partial);
+            File.Delete(file);
             throw;
         }
+        return PutFileAsync(key, file, stop);
     }
 
     /// <inheritdoc/>

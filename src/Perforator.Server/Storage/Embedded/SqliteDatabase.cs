@@ -81,6 +81,9 @@ public sealed class SqliteDatabase : SqlDatabase
     public override string ForUpdateSkipLocked => "";
 
     /// <inheritdoc/>
+    public override string ForUpdate => "";
+
+    /// <inheritdoc/>
     public override string In(string parameter) => $"IN {parameter}";
 
     /// <inheritdoc/>

@@ -73,6 +73,9 @@ public sealed class PostgresDatabase : SqlDatabase
     public override string ForUpdateSkipLocked => "FOR UPDATE SKIP LOCKED";
 
     /// <inheritdoc/>
+    public override string ForUpdate => "FOR UPDATE";
+
+    /// <inheritdoc/>
     public override string In(string parameter) => $"= ANY({parameter})";
 
     /// <inheritdoc/>

@@ -12,6 +12,9 @@ public abstract class SqlDatabase : IAsyncDisposable
     /// <summary>What stands behind a <c>SELECT</c> that picks rows for itself, past those that others have picked.</summary>
     public abstract string ForUpdateSkipLocked { get; }
 
+    /// <summary>What stands behind a <c>SELECT</c> whose rows nobody else is to change until the transaction ends.</summary>
+    public abstract string ForUpdate { get; }
+
     /// <summary>Expression of an array parameter's membership: SQLite knows <c>IN @list</c>, PostgreSQL <c>= ANY(@list)</c>.</summary>
     /// <param name="parameter">The parameter with its @.</param>
     public abstract string In(string parameter);

@@ -26,100 +26,6 @@ public sealed partial class SqlProfileIndex : IProfileIndex
     public SqlProfileIndex(SqlDatabase database) => this.database = database;
 
     /// <inheritdoc/>
-    public Task<(UploadState State, ObjectSlice Place)> FindAsync(string hash, CancellationToken stop) => database.ReadAsync(
-        connection => connection.QueryFirstOrDefault<PlaceRow>("SELECT state AS State, object AS Object, start_at AS StartAt, bytes AS Bytes FROM upload WHERE hash = @hash", new { hash })
-            is { } row ? ((UploadState)row.State, PlaceOf(hash, row.Object, row.StartAt, row.Bytes)) : (UploadState.Unknown, default), stop);
-
-    private sealed record PlaceRow(long State, string? Object, long StartAt, long Bytes);
-
-    /// <summary>Uploads of before there were packs have an object of their own.</summary>
-    private static ObjectSlice PlaceOf(string hash, string? pack, long start, long bytes) => new(pack ?? ObjectKeys.Upload(hash), start, bytes);
-
-    /// <inheritdoc/>
-    public Task<UploadOutcome> AddAsync(NewUpload upload, CancellationToken stop)
-    {
-        string json = Json(upload.Labels);
-        return database.WriteAsync((connection, transaction) => Add(connection, transaction, upload, json), stop);
-    }
-
-    private static UploadOutcome Add(DbConnection connection, DbTransaction transaction, NewUpload upload, string labels)
-    {
-        if (!Garbage.Rescue(connection, transaction, upload.Object ?? ObjectKeys.Upload(upload.Hash)))
-            return UploadOutcome.Collecting;
-        long service = connection.ExecuteScalar<long>(
-            "INSERT INTO service(name) VALUES (@name) ON CONFLICT(name) DO UPDATE SET name = excluded.name RETURNING id",
-            new { name = upload.Service }, transaction);
-        long set = connection.ExecuteScalar<long>(
-            "INSERT INTO label_set(hash, json) VALUES (@hash, @json) ON CONFLICT(hash) DO UPDATE SET hash = excluded.hash RETURNING id",
-            new { hash = HashOf(labels), json = labels }, transaction);
-        long start = UnixMicros.Of(upload.Start), end = UnixMicros.Of(upload.End), samples = Integer(upload.Samples);
-        long? id = connection.ExecuteScalar<long?>(
-            """
-            INSERT INTO upload(hash, service, labels, start_us, end_us, received_us, samples, bytes, object, start_at)
-            VALUES (@hash, @service, @set, @start, @end, @received, @samples, @bytes, @pack, @at) ON CONFLICT(hash) DO NOTHING RETURNING id
-            """,
-            new
-            {
-                hash = upload.Hash,
-                service,
-                set,
-                start,
-                end,
-                received = UnixMicros.Of(upload.Received),
-                samples,
-                bytes = upload.Bytes,
-                pack = upload.Object,
-                at = upload.StartAt,
-            }, transaction);
-        if (id is null)
-        {
-            if (Moved(Damaged))
-                return UploadOutcome.Healed;
-            Moved(Kept);
-            return UploadOutcome.Duplicate;
-        }
-        // In one order, so that two uploads of the same builds do not wait for each other.
-        foreach (UploadedBuild build in upload.Builds.OrderBy(static build => build.BuildId))
-        {
-            connection.Execute(
-                $"""
-                INSERT INTO build_day(service, build_id, labels, day, path, uploads, samples, branches, first_us, last_us)
-                VALUES (@service, @build, @set, @day, @path, 1, @samples, @branches, @start, @end)
-                ON CONFLICT(service, build_id, labels, day) DO UPDATE SET
-                    path = CASE WHEN excluded.last_us >= build_day.last_us THEN excluded.path ELSE build_day.path END,
-                    uploads = build_day.uploads + 1,
-                    samples = {Sum("build_day.samples", "excluded.samples")},
-                    branches = {Sum("build_day.branches", "excluded.branches")},
-                    first_us = {Least("build_day.first_us", "excluded.first_us")},
-                    last_us = {Greatest("build_day.last_us", "excluded.last_us")}
-                """,
-                new
-                {
-                    service,
-                    build = build.BuildId.ToString(),
-                    set,
-                    day = Day(end),
-                    path = build.Path,
-                    samples = Integer(build.Samples),
-                    branches = Integer(build.Branches),
-                    start,
-                    end,
-                }, transaction);
-            connection.Execute(
-                "INSERT INTO service_build(service, build_id) VALUES (@service, @build) ON CONFLICT DO NOTHING",
-                new { service, build = build.BuildId.ToString() }, transaction);
-        }
-        connection.Execute(
-            $"UPDATE service SET uploads = uploads + 1, samples = {Sum("samples", "@samples")}, last_us = {Greatest("last_us", "@end")} WHERE id = @service",
-            new { service, samples, end }, transaction);
-        return UploadOutcome.Added;
-
-        bool Moved(long state) => connection.Execute(
-            $"UPDATE upload SET state = {Kept}, object = @pack, start_at = @at, bytes = @bytes WHERE hash = @hash AND state = {state}",
-            new { hash = upload.Hash, pack = upload.Object, at = upload.StartAt, bytes = upload.Bytes }, transaction) == 1;
-    }
-
-    /// <inheritdoc/>
     public Task MarkDamagedAsync(string hash, ObjectSlice place, CancellationToken stop) => database.WriteAsync((connection, transaction) =>
         connection.Execute(
             $"""
@@ -159,6 +65,9 @@ public sealed partial class SqlProfileIndex : IProfileIndex
                 (ulong)row.Branches, UnixMicros.ToTime(row.First), UnixMicros.ToTime(row.Last))),
         ];
     }, stop);
+
+    /// <summary>Uploads of before there were packs have an object of their own.</summary>
+    private static ObjectSlice PlaceOf(string hash, string? pack, long start, long bytes) => new(pack ?? ObjectKeys.Upload(hash), start, bytes);
 
     private sealed record UploadRow(string Hash, long Labels, long Start, long End, long State, long Bytes, string? Object, long StartAt);
 
