@@ -20,7 +20,13 @@ public sealed class HostBudget : IAsyncDisposable
     private static readonly TimeSpan Step = TimeSpan.FromSeconds(1);
 
     /// <summary>The runtime's start and the recorder's rehearsal are work of once: so many steps of CPU time are not counted.</summary>
-    private const int StepsOfStart = 10;
+    private const int StepsOfStart = 3;
+
+    /// <summary>
+    /// Where sampling begins: all code is new then, and decoding it costs several times what a later sample does. What is taken in excess would have
+    /// to be paid back for minutes.
+    /// </summary>
+    internal const double FirstShare = 0.25;
 
     /// <summary>Between two attempts to make room in memory: at first, and at most while they do not help, as each costs CPU time.</summary>
     internal static readonly TimeSpan RoomInterval = TimeSpan.FromSeconds(10), LongestRoomInterval = TimeSpan.FromMinutes(10);
@@ -39,6 +45,7 @@ public sealed class HostBudget : IAsyncDisposable
     private TimeSpan cpuTime, owed;
     private TimeSpan roomInterval = RoomInterval;
     private long moment;
+    private int steps;
     private long? roomMade;
     private double recent;
 
@@ -56,8 +63,8 @@ public sealed class HostBudget : IAsyncDisposable
         this.own = own;
         this.time = time;
         keeping = Task.CompletedTask;
-        Recording = new RecordingBudget { CpuShare = cpuShare * 0.8, CodeBytes = memoryBytes / CodePart };
-        Begin();
+        Recording = new RecordingBudget { CpuShare = cpuShare * 0.8, CodeBytes = memoryBytes / CodePart, Share = FirstShare };
+        (moment, cpuTime) = (time.GetTimestamp(), own.CpuTime());
     }
 
     /// <summary>What may be taken.</summary>
@@ -95,6 +102,8 @@ public sealed class HostBudget : IAsyncDisposable
         if (all <= TimeSpan.Zero)
             return;
         (moment, cpuTime) = (time.GetTimestamp(), cpuTime + used);
+        if (steps++ < StepsOfStart)
+            return;
         TimeSpan granted = all * cpuShare, most = Savings * own.Cpus * cpuShare;
         Volatile.Write(ref recent, recent + (((used / all) - recent) * Math.Min(1, elapsed / TimeSpan.FromSeconds(15))));
         owed += used - granted;
@@ -122,20 +131,15 @@ public sealed class HostBudget : IAsyncDisposable
 
     private bool IsShortOfMemory => own.MemoryBytes() > memoryBytes * ShortOfMemory;
 
-    private void Begin() => (moment, cpuTime) = (time.GetTimestamp(), own.CpuTime());
-
     private async Task KeepAsync()
     {
         try
         {
-            for (int step = 0; ; step++)
+            while (true)
             {
                 await Task.Delay(Step, ending.Token);
                 WatchMemory();
-                if (step < StepsOfStart)
-                    Begin();
-                else
-                    Account();
+                Account();
             }
         }
         catch (OperationCanceledException)

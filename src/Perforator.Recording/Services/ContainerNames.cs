@@ -178,8 +178,8 @@ public sealed partial class ContainerNames(HostRoots host)
     {
         try
         {
-            FileInfo file = new(path);
-            return file.Exists && file.Length <= LargestFile ? File.ReadAllText(path, Encoding.UTF8) : null;
+            return Syscalls.Statx(Syscalls.AT_FDCWD, path, 0, Syscalls.STATX_BASIC_STATS, out Syscalls.FileStatus file) == 0 && file.IsRegular
+                && file.Size <= LargestFile ? File.ReadAllText(path, Encoding.UTF8) : null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

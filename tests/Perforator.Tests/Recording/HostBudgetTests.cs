@@ -101,12 +101,22 @@ public class HostBudgetTests
         Assert.StartsWith("1.55 % of the host's CPU time of 1 %, 80 MB of 150 MB; to stay within, sampling is 1000.0 times as rare", host.Budget.ToString(), StringComparison.Ordinal);
     }
 
+    /// <summary>Of a recorder that would take 10 % of the host while all code is new to it.</summary>
+    [Fact]
+    public void A_start_takes_little_more_than_is_granted_and_leaves_no_debt_of_minutes()
+    {
+        Host host = new() { Recorder = 0.1, Fixed = 0.003 };
+        Assert.InRange(host.Pass(30), Share, Share * 1.7);
+        Assert.InRange(host.Pass(30), Share * 0.5, Share * 1.1);
+        Assert.InRange(host.Budget.Recording.Share, 0.03, 0.1);
+    }
+
     [Fact]
     public void A_clock_that_stands_still_changes_nothing()
     {
         Host host = new() { Recorder = 1 };
         host.Budget.Account();
-        Assert.Equal((1, 0), (host.Budget.Recording.Share, host.Budget.Taken.CpuShare));
+        Assert.Equal((HostBudget.FirstShare, 0), (host.Budget.Recording.Share, host.Budget.Taken.CpuShare));
     }
 
     [Fact]
