@@ -6,8 +6,8 @@ using Perforator.Server.Storage;
 namespace Perforator.Server.Ingest;
 
 /// <summary>
-/// Stores uploads: the bytes, then the index. Those that come together share an object, a pack, and a transaction: either costs as much for one
-/// as for dozens. A few packs are under way at most; what comes meanwhile goes into the next one, and what comes alone is stored at once.
+/// Stores uploads: the bytes, then the index. Those that come together share an object, a pack, and a transaction: either costs as much for
+/// one as for dozens. A few packs are under way at most; what comes meanwhile goes into the next one, and what comes alone is stored at once.
 /// </summary>
 internal sealed class UploadPacks
 {

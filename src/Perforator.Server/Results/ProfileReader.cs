@@ -111,7 +111,8 @@ internal sealed class ProfileReader
     }
 
     /// <summary>
-    /// Adds up everything selected: each CPU a run of it, in order, and then the runs in order. What cannot be read is counted, and its upload counts again once it is sent again.
+    /// Adds up everything selected: each CPU a run of it, in order, and then the runs in order. What cannot be read is counted, and its upload
+    /// counts again once it is sent again.
     /// </summary>
     /// <param name="begin">Makes a sum of nothing.</param>
     /// <param name="add">Adds to a sum; may change what it is given.</param>
@@ -149,8 +150,8 @@ internal sealed class ProfileReader
     }
 
     /// <summary>
-    /// Loads pieces in order, and fetches the next ones meanwhile, as far as their bytes may lie in memory; pieces that lie close together in one
-    /// object are fetched at once. Null stands for one that cannot be read: an upload is marked as damaged then.
+    /// Loads pieces in order, and fetches the next ones meanwhile, as far as their bytes may lie in memory; pieces that lie close together in
+    /// one object are fetched at once. Null stands for one that cannot be read: an upload is marked as damaged then.
     /// </summary>
     public async IAsyncEnumerable<(SelectedPiece Piece, BranchProfileSet? Set)> LoadAsync(
         IReadOnlyList<SelectedPiece> pieces, [EnumeratorCancellation] CancellationToken stop)

@@ -177,8 +177,8 @@ public interface IProfileIndex
     async Task<(UploadState State, ObjectSlice Place)> FindAsync(string hash, CancellationToken stop) => (await FindAsync([hash], stop))[0];
 
     /// <summary>
-    /// Counts uploads whose objects have been put, all or, when it fails, none. Whatever order and however often, each content counts once; it is
-    /// read where it was put last, as that is known to be whole.
+    /// Counts uploads whose objects have been put, all or, when it fails, none. Whatever order and however often, each content counts once; it
+    /// is read where it was put last, as that is known to be whole.
     /// </summary>
     /// <returns>What became of each, in their order.</returns>
     Task<IReadOnlyList<UploadOutcome>> AddAsync(IReadOnlyList<NewUpload> uploads, CancellationToken stop);

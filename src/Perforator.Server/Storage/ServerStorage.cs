@@ -52,8 +52,8 @@ public sealed record ServerStorage(
     }
 
     /// <summary>
-    /// Names a damaged upload in the log, and sets it aside: moves its object, or, where others lie in the same, copies what of it is its own. A
-    /// disk that takes no copy is no reason to fail.
+    /// Names a damaged upload in the log, and sets it aside: moves its object, or, where others lie in the same, copies what of it is its own.
+    /// A disk that takes no copy is no reason to fail.
     /// </summary>
     /// <param name="hash">The upload.</param>
     /// <param name="place">Where it lies.</param>
