@@ -2,7 +2,9 @@ using System.Text;
 
 namespace Perforator.Api;
 
-/// <summary>Where the API's parts are, relative to the server's address: templates as the server maps them, and paths as a client asks for them.</summary>
+/// <summary>
+/// Where the API's parts are, relative to the server's address: templates as the server maps them, and paths as a client asks for them.
+/// </summary>
 public static class ApiRoutes
 {
     public const string Profiles = "api/v1/profiles";

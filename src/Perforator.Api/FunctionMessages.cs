@@ -23,7 +23,8 @@ public sealed record FunctionSummary(string Id, string Name, double Samples, dou
 /// <param name="Callers">Functions that call it, likewise.</param>
 /// <param name="Callees">Functions it calls, likewise.</param>
 public sealed record FunctionDetail(
-    FunctionSummary Function, IReadOnlyList<FunctionLine> Lines, IReadOnlyList<RelatedFunction> InlinedInto, IReadOnlyList<RelatedFunction> Callers,
+    FunctionSummary Function, IReadOnlyList<FunctionLine> Lines, IReadOnlyList<RelatedFunction> InlinedInto,
+    IReadOnlyList<RelatedFunction> Callers,
     IReadOnlyList<RelatedFunction> Callees)
 {
     /// <summary>Whether lines are numbers of pseudo probes rather than of lines.</summary>
@@ -42,12 +43,14 @@ public sealed record LineSource(string File, uint Line, string? Text, string? Ur
 
 /// <summary>A line of a function.</summary>
 /// <param name="Depth">How deep the inlined copy is that it lies in; 0 for the function's own lines.</param>
-/// <param name="Line">Lines behind the line where the function (or the inlined one) begins; in a profile by pseudo probes, the probe's number.</param>
+/// <param name="Line">Lines behind the line where the function (or the inlined one) begins; in a profile by pseudo probes, the probe's
+/// number.</param>
 /// <param name="Discriminator">The discriminator.</param>
 /// <param name="Samples">How often it ran; of an inlined copy, all of its samples.</param>
 /// <param name="Inlined">The function inlined here; null for a line.</param>
 /// <param name="Calls">Functions called from here.</param>
-public sealed record FunctionLine(int Depth, uint Line, uint Discriminator, double Samples, string? Inlined, IReadOnlyList<RelatedFunction> Calls)
+public sealed record FunctionLine(
+    int Depth, uint Line, uint Discriminator, double Samples, string? Inlined, IReadOnlyList<RelatedFunction> Calls)
 {
     /// <summary>Where that is in source; null when no binary of the profile tells.</summary>
     public LineSource? Source { get; init; }
@@ -64,8 +67,10 @@ public sealed record RelatedFunction(string Id, string Name, double Samples);
 /// calls are, which gives each path its likely part.
 /// </summary>
 /// <param name="Names">The functions' names.</param>
-/// <param name="Nodes">The nodes, parents before children: parent (-1 for a root), name, kind (0 called, 1 inlined), samples with all below, samples of the other profile.</param>
+/// <param name="Nodes">The nodes, parents before children: parent (-1 for a root), name, kind (0 called, 1 inlined), samples with all
+/// below, samples of the other profile.</param>
 /// <param name="TotalSamples">Samples of the whole profile.</param>
 /// <param name="OtherSamples">Samples of the whole other profile; 0 where none was asked for.</param>
 /// <param name="CutOff">Samples that are in no node, as their paths are too small.</param>
-public sealed record ProfileTree(IReadOnlyList<string> Names, IReadOnlyList<IReadOnlyList<double>> Nodes, double TotalSamples, double OtherSamples, double CutOff);
+public sealed record ProfileTree(
+    IReadOnlyList<string> Names, IReadOnlyList<IReadOnlyList<double>> Nodes, double TotalSamples, double OtherSamples, double CutOff);

@@ -27,7 +27,8 @@ public static class ServiceState
 /// <param name="TrendEnds">The day of the last number of each <see cref="ServiceOverview.Trend"/>.</param>
 /// <param name="Counts">How many services are in each <see cref="ServiceState"/>.</param>
 /// <param name="Services">The services in ordinal order.</param>
-public sealed record FleetOverview(DateTimeOffset Made, DateOnly TrendEnds, IReadOnlyDictionary<string, int> Counts, IReadOnlyList<ServiceOverview> Services);
+public sealed record FleetOverview(
+    DateTimeOffset Made, DateOnly TrendEnds, IReadOnlyDictionary<string, int> Counts, IReadOnlyList<ServiceOverview> Services);
 
 /// <summary>A service at a glance, from what is known without generating: of the 14 days before its newest profile.</summary>
 /// <param name="Service">Its name.</param>
@@ -42,7 +43,8 @@ public sealed record FleetOverview(DateTimeOffset Made, DateOnly TrendEnds, IRea
 /// <param name="Uploads">Uploads there are.</param>
 /// <param name="Trend">Taken branches of each day, for 30 days.</param>
 public sealed record ServiceOverview(
-    string Service, string State, IReadOnlyList<string> Reasons, DateTimeOffset LastSeen, double? Ratio, double RatioThreshold, double UsableShare,
+    string Service, string State, IReadOnlyList<string> Reasons, DateTimeOffset LastSeen, double? Ratio, double RatioThreshold,
+    double UsableShare,
     long Builds, long Hosts, long Uploads, IReadOnlyList<double> Trend)
 {
     /// <summary>The overlap of two halves of the data of the latest generated profile; null when none tells.</summary>
@@ -107,7 +109,8 @@ public sealed record TimelineBuild(
 /// <param name="CallsPer1000Instructions">Calls for each 1,000 executed instructions; fewer is better.</param>
 /// <param name="MispredictedShare">The share of taken branches mispredicted, from 0 to 1; null where the source does not tell.</param>
 public sealed record BuildEffect(
-    double InstructionsPerTakenBranch, double BytesOf90Percent, double BytesOf99Percent, double CallsPer1000Instructions, double? MispredictedShare);
+    double InstructionsPerTakenBranch, double BytesOf90Percent, double BytesOf99Percent, double CallsPer1000Instructions,
+    double? MispredictedShare);
 
 /// <summary>A label's values by their share of the branches of the 14 days before the newest profile.</summary>
 /// <param name="Name">The label.</param>
@@ -140,7 +143,8 @@ public sealed record LossShare(string Reason, ulong Count);
 /// <param name="UsableShare">The share of all branches that it rests on.</param>
 /// <param name="Hosts">Hosts in it.</param>
 public sealed record ProfileFigures(
-    string Profile, DateTimeOffset Generated, DateTimeOffset DataUntil, double Ratio, double? Convergence, double HotCoverage, double UsableShare, int Hosts);
+    string Profile, DateTimeOffset Generated, DateTimeOffset DataUntil, double Ratio, double? Convergence, double HotCoverage,
+    double UsableShare, int Hosts);
 
 /// <summary>How an agent does, in a word.</summary>
 public static class AgentState
@@ -186,4 +190,5 @@ public static class AgentState
 /// <param name="Services">The services it sent or runs, at most a hundred, in ordinal order.</param>
 /// <param name="Report">What the agent last said of itself; null for one of an earlier version.</param>
 public sealed record AgentSummary(
-    string Host, string State, string? Source, string? Cpu, DateTimeOffset LastSeen, double Samples, IReadOnlyList<string> Services, AgentReport? Report);
+    string Host, string State, string? Source, string? Cpu, DateTimeOffset LastSeen, double Samples, IReadOnlyList<string> Services,
+    AgentReport? Report);

@@ -19,8 +19,8 @@ public sealed record PgoRequest
     public DateTimeOffset? Until { get; init; }
 
     /// <summary>
-    /// How far back, in days before the newest profile that the selector finds: the data's time and not the clock's, so that equal data give
-    /// equal profiles. Ignored where <see cref="Since"/> is given. Null: <see cref="DefaultWindowDays"/>.
+    /// How far back, in days before the newest profile that the selector finds: the data's time and not the clock's, so that equal data
+    /// give equal profiles. Ignored where <see cref="Since"/> is given. Null: <see cref="DefaultWindowDays"/>.
     /// </summary>
     public double? WindowDays { get; init; }
 
@@ -36,7 +36,9 @@ public sealed record PgoRequest
     /// <summary>The profile's format: <c>extbinary</c> (null) or <c>text</c> for clang, <c>gcc</c>, or <c>go</c>.</summary>
     public string? Format { get; init; }
 
-    /// <summary>Major version of the GCC that is to read a profile in the format <c>gcc</c>; null for 12 to 15, which read one form.</summary>
+    /// <summary>
+    /// Major version of the GCC that is to read a profile in the format <c>gcc</c>; null for 12 to 15, which read one form.
+    /// </summary>
     public int? GccVersion { get; init; }
 
     /// <summary>Whether the names of all functions of the binaries are in the profile.</summary>
@@ -47,10 +49,13 @@ public sealed record PgoRequest
     public string PathOf(string service, PgoGates? gates = null) => ApiRoutes.To(
         ApiRoutes.Pgo, [service],
         [
-            ("selector", Selector), ("buildId", BuildId), ("since", Since?.ToString("O", CultureInfo.InvariantCulture)), ("until", Until?.ToString("O", CultureInfo.InvariantCulture)),
-            ("windowDays", WindowDays?.ToString("R", CultureInfo.InvariantCulture)), ("halfLife", HalfLifeDays?.ToString("R", CultureInfo.InvariantCulture)),
+            ("selector", Selector), ("buildId", BuildId), ("since", Since?.ToString("O", CultureInfo.InvariantCulture)),
+            ("until", Until?.ToString("O", CultureInfo.InvariantCulture)),
+            ("windowDays", WindowDays?.ToString("R", CultureInfo.InvariantCulture)),
+            ("halfLife", HalfLifeDays?.ToString("R", CultureInfo.InvariantCulture)),
             .. Only.Select(static only => ("only", (string?)only)),
-            ("format", Format), ("symbolList", SymbolList ? "true" : null), ("gccVersion", GccVersion?.ToString(CultureInfo.InvariantCulture)),
+            ("format", Format), ("symbolList", SymbolList ? "true" : null),
+            ("gccVersion", GccVersion?.ToString(CultureInfo.InvariantCulture)),
             .. PgoGates.QueryOf(gates),
         ]);
 }
@@ -68,7 +73,8 @@ public sealed record PgoGates(double? MinRatio, double? MinCoverage, double? Min
     /// <summary>Names and values of a query that says so.</summary>
     internal static (string Name, string? Value)[] QueryOf(PgoGates? gates) =>
     [
-        ("minRatio", Text(gates?.MinRatio)), ("minCoverage", Text(gates?.MinCoverage)), ("minOverlap", Text(gates?.MinOverlap)), ("maxAge", Text(gates?.MaxAge)),
+        ("minRatio", Text(gates?.MinRatio)), ("minCoverage", Text(gates?.MinCoverage)), ("minOverlap", Text(gates?.MinOverlap)),
+        ("maxAge", Text(gates?.MaxAge)),
         ("minHosts", Text(gates?.MinHosts)),
     ];
 

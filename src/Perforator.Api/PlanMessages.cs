@@ -1,6 +1,8 @@
 namespace Perforator.Api;
 
-/// <summary>What a host runs, and what it recorded since it last asked: by this the server knows how many hosts run a build, and what one can bring.</summary>
+/// <summary>
+/// What a host runs, and what it recorded since it last asked: by this the server knows how many hosts run a build, and what one can bring.
+/// </summary>
 /// <param name="Host">The host's name, as in its profiles' label.</param>
 /// <param name="Services">The services that it runs.</param>
 public sealed record PlanRequest(string Host, IReadOnlyList<RunningService> Services)
@@ -23,7 +25,8 @@ public sealed record PlanRequest(string Host, IReadOnlyList<RunningService> Serv
 /// <param name="DroppedSamples">Branch stacks in them.</param>
 /// <param name="Notice">What keeps it from recording as it should; null for nothing.</param>
 public sealed record AgentReport(
-    string Version, string Source, double CpuShare, double CpuBudget, long MemoryBytes, long MemoryBudget, double Sampling, long WaitingProfiles,
+    string Version, string Source, double CpuShare, double CpuBudget, long MemoryBytes, long MemoryBudget, double Sampling,
+    long WaitingProfiles,
     long WaitingBytes, long DroppedProfiles, double DroppedSamples, string? Notice);
 
 /// <summary>A service that a host runs.</summary>

@@ -4,8 +4,8 @@ using Perforator.Bytes;
 namespace Perforator.Api;
 
 /// <summary>
-/// What the server wants recorded of each service. The last plan holds for as long as it says, also over a restart where there is a spool; after that,
-/// and before there is any, every service has the fallback rate. May be used from any thread.
+/// What the server wants recorded of each service. The last plan holds for as long as it says, also over a restart where there is a spool;
+/// after that, and before there is any, every service has the fallback rate. May be used from any thread.
 /// </summary>
 public sealed class RecordingPlan
 {
@@ -20,9 +20,11 @@ public sealed class RecordingPlan
 
     private sealed record Held(PlanAnswer Plan, DateTimeOffset Received)
     {
-        public Dictionary<string, ServicePlan> Services { get; } = Plan.Services.ToDictionary(static one => one.Service, StringComparer.Ordinal);
+        public Dictionary<string, ServicePlan> Services { get; } =
+        Plan.Services.ToDictionary(static one => one.Service, StringComparer.Ordinal);
 
-        public bool HoldsAt(DateTimeOffset now) => now - Received < TimeSpan.FromSeconds(Math.Clamp(Plan.HoldSeconds, 0, 1e7)) && now >= Received - TimeSpan.FromHours(1);
+        public bool HoldsAt(DateTimeOffset now) =>
+            now - Received < TimeSpan.FromSeconds(Math.Clamp(Plan.HoldSeconds, 0, 1e7)) && now >= Received - TimeSpan.FromHours(1);
     }
 
     /// <summary>The rate of a service over a time.</summary>
@@ -65,7 +67,8 @@ public sealed class RecordingPlan
             return 1;
         if (Volatile.Read(ref held) is not { } now)
             return UsualFallbackRate;
-        double rate = now.HoldsAt(time.GetUtcNow()) && now.Services.TryGetValue(service, out ServicePlan? plan) ? plan.Rate : now.Plan.FallbackRate;
+        double rate =
+            now.HoldsAt(time.GetUtcNow()) && now.Services.TryGetValue(service, out ServicePlan? plan) ? plan.Rate : now.Plan.FallbackRate;
         return double.IsNaN(rate) ? 0 : Math.Clamp(rate, 0, 1);
     }
 
@@ -75,7 +78,8 @@ public sealed class RecordingPlan
 
     /// <summary>The labels that the server wants a service's profiles to have.</summary>
     public IReadOnlyDictionary<string, string> LabelsOf(string service) =>
-        Volatile.Read(ref held)?.Services.TryGetValue(service, out ServicePlan? plan) == true ? plan.Labels : new Dictionary<string, string>();
+        Volatile.Read(ref held)?.Services.TryGetValue(service, out ServicePlan? plan) == true
+            ? plan.Labels : new Dictionary<string, string>();
 
     /// <summary>The mean rate of a service since <see cref="RestartMeans"/>, or since it was first asked for.</summary>
     public double MeanRateOf(string service)
@@ -103,7 +107,8 @@ public sealed class RecordingPlan
 
     /// <summary>Whether an answer can be taken over.</summary>
     internal static bool IsWhole(PlanAnswer plan) =>
-        plan.Services is { } services && services.All(ServicePlan.IsWhole) && services.DistinctBy(static one => one.Service).Count() == services.Count;
+        plan.Services is { } services && services.All(ServicePlan.IsWhole)
+            && services.DistinctBy(static one => one.Service).Count() == services.Count;
 
     /// <summary>Takes over a plan that the server has just made.</summary>
     public void Take(PlanAnswer plan)

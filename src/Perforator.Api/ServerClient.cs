@@ -13,7 +13,9 @@ using Polly.Retry;
 
 namespace Perforator.Api;
 
-/// <summary>The server's HTTP API. Every failure is a <see cref="ServerException"/> that names the server. May be used from any thread.</summary>
+/// <summary>
+/// The server's HTTP API. Every failure is a <see cref="ServerException"/> that names the server. May be used from any thread.
+/// </summary>
 public sealed class ServerClient : IDisposable
 {
     /// <summary>Between attempts: the first time, and at most. A fleet whose server was away comes back over a minute.</summary>
@@ -46,7 +48,8 @@ public sealed class ServerClient : IDisposable
     public Uri Address { get; }
 
     /// <summary>Uploads a profile; when this returns the server has it on its disk.</summary>
-    public Task<UploadReceipt> UploadProfileAsync(BranchProfileSet set, CancellationToken stop) => UploadProfileAsync(BranchProfileCodec.Encode(set), stop);
+    public Task<UploadReceipt> UploadProfileAsync(BranchProfileSet set, CancellationToken stop) =>
+        UploadProfileAsync(BranchProfileCodec.Encode(set), stop);
 
     /// <summary>Uploads a profile that <see cref="BranchProfileCodec"/> has encoded.</summary>
     public async Task<UploadReceipt> UploadProfileAsync(byte[] encoded, CancellationToken stop)
@@ -58,7 +61,8 @@ public sealed class ServerClient : IDisposable
             return new HttpRequestMessage(HttpMethod.Post, ApiRoutes.Profiles) { Content = content };
         }, stop);
         UploadReceipt receipt = await ReadAsync(response, ApiJson.Default.UploadReceipt, stop);
-        return receipt is { Id: not null, WantedBinaries: not null } && (receipt.Plan is null || ServicePlan.IsWhole(receipt.Plan)) ? receipt : throw NotWhole(null);
+        return receipt is { Id: not null, WantedBinaries: not null } && (receipt.Plan is null || ServicePlan.IsWhole(receipt.Plan))
+            ? receipt : throw NotWhole(null);
     }
 
     /// <summary>Tells the server what this host runs, and asks what to record of it.</summary>
@@ -74,17 +78,19 @@ public sealed class ServerClient : IDisposable
     public async Task<bool> HasBinaryAsync(BuildId buildId, CancellationToken stop)
     {
         using HttpResponseMessage response = await SendAsync(
-            () => new HttpRequestMessage(HttpMethod.Head, BinaryPath(buildId)), stop, accept: static status => status == HttpStatusCode.NotFound);
+            () => new HttpRequestMessage(HttpMethod.Head, BinaryPath(buildId)), stop,
+            accept: static status => status == HttpStatusCode.NotFound);
         return response.IsSuccessStatusCode;
     }
 
     /// <summary>
-    /// Uploads a binary or debug file; one the server has already is not sent again. A large one goes in parts, and what arrived of it before,
-    /// by whomever, is not sent again either.
+    /// Uploads a binary or debug file; one the server has already is not sent again. A large one goes in parts, and what arrived of it
+    /// before, by whomever, is not sent again either.
     /// </summary>
     /// <param name="buildId">Its build id, which the server checks.</param>
     /// <param name="path">Where to read it.</param>
-    /// <param name="isPackage">Whether it is a package of split DWARF, which the server may lack though it has the binary with its debug info.</param>
+    /// <param name="isPackage">Whether it is a package of split DWARF, which the server may lack though it has the binary with its debug
+    /// info.</param>
     public async Task UploadBinaryAsync(BuildId buildId, string path, CancellationToken stop, bool isPackage = false)
     {
         string target = ApiRoutes.To(ApiRoutes.Binaries, [buildId.ToString()], ("kind", isPackage ? ApiRoutes.SplitKind : null));
@@ -93,7 +99,8 @@ public sealed class ServerClient : IDisposable
         string digest = $"sha-256=:{Convert.ToBase64String(await SHA256.HashDataAsync(file, stop))}:";
         long at;
         using (HttpResponseMessage held = await SendAsync(
-            () => new HttpRequestMessage(HttpMethod.Head, target) { Headers = { { ApiHeaders.ReprDigest, digest } } }, stop, accept: static status => status == HttpStatusCode.NotFound))
+            () => new HttpRequestMessage(HttpMethod.Head, target) { Headers = { { ApiHeaders.ReprDigest, digest } } }, stop,
+            accept: static status => status == HttpStatusCode.NotFound))
         {
             if (held.IsSuccessStatusCode)
                 return;
@@ -105,7 +112,8 @@ public sealed class ServerClient : IDisposable
             using HttpResponseMessage response = await SendAsync(() =>
             {
                 // A refusal comes before the bytes are sent.
-                HttpRequestMessage put = new(HttpMethod.Put, target) { Content = new FilePart(file, at, length), Headers = { ExpectContinue = true } };
+                HttpRequestMessage put =
+                    new(HttpMethod.Put, target) { Content = new FilePart(file, at, length), Headers = { ExpectContinue = true } };
                 if (length < size)
                 {
                     put.Content.Headers.ContentRange = new ContentRangeHeaderValue(at, at + length - 1, size);
@@ -123,7 +131,8 @@ public sealed class ServerClient : IDisposable
 
         // The part that an answer asks for.
         long Next(HttpResponseMessage response) =>
-            response.Headers.TryGetValues(ApiHeaders.UploadOffset, out IEnumerable<string>? values) && long.TryParse(values.First(), out long there) && there > 0
+            response.Headers.TryGetValues(ApiHeaders.UploadOffset, out IEnumerable<string>? values)
+                && long.TryParse(values.First(), out long there) && there > 0
                 ? Math.Min(there, size - 1) / ApiRoutes.BinaryPartBytes * ApiRoutes.BinaryPartBytes : 0;
     }
 
@@ -132,10 +141,12 @@ public sealed class ServerClient : IDisposable
         GetAsync(ApiRoutes.Services, ApiJson.Default.IReadOnlyListServiceSummary, stop);
 
     /// <summary>All services at a glance: whether their profiles are fit to build with.</summary>
-    public Task<FleetOverview> GetOverviewAsync(CancellationToken stop) => GetAsync(ApiRoutes.Overview, ApiJson.Default.FleetOverview, stop);
+    public Task<FleetOverview> GetOverviewAsync(CancellationToken stop) =>
+        GetAsync(ApiRoutes.Overview, ApiJson.Default.FleetOverview, stop);
 
     /// <summary>The hosts that have an agent, those heard of last first.</summary>
-    public Task<IReadOnlyList<AgentSummary>> ListAgentsAsync(CancellationToken stop) => GetAsync(ApiRoutes.Agents, ApiJson.Default.IReadOnlyListAgentSummary, stop);
+    public Task<IReadOnlyList<AgentSummary>> ListAgentsAsync(CancellationToken stop) =>
+        GetAsync(ApiRoutes.Agents, ApiJson.Default.IReadOnlyListAgentSummary, stop);
 
     /// <summary>A service over time.</summary>
     public Task<ServiceTimeline> GetTimelineAsync(string service, CancellationToken stop) =>
@@ -145,7 +156,9 @@ public sealed class ServerClient : IDisposable
     public Task<ServiceDetail> GetServiceAsync(string service, CancellationToken stop) =>
         GetAsync(ApiRoutes.To(ApiRoutes.Service, [service]), ApiJson.Default.ServiceDetail, stop);
 
-    /// <summary>Has the server generate a service's sample profile, or give the one it has of the same inputs; waits until it is there.</summary>
+    /// <summary>
+    /// Has the server generate a service's sample profile, or give the one it has of the same inputs; waits until it is there.
+    /// </summary>
     /// <param name="gates">What it will have to be like, for the history to tell.</param>
     public async Task<PgoAnswer> GetPgoAsync(string service, PgoRequest request, CancellationToken stop, PgoGates? gates = null)
     {
@@ -171,7 +184,8 @@ public sealed class ServerClient : IDisposable
     /// <param name="hash">SHA-256 of the profile's bytes, or at least the first 8 digits of it.</param>
     /// <param name="search">Only those with this in their name; null for all.</param>
     public Task<FunctionPage> ListFunctionsAsync(string service, string hash, string? search, int limit, CancellationToken stop) =>
-        GetAsync(ApiRoutes.To(ApiRoutes.Functions, [service, hash], ("q", search), ("limit", $"{limit}")), ApiJson.Default.FunctionPage, stop);
+        GetAsync(ApiRoutes.To(
+            ApiRoutes.Functions, [service, hash], ("q", search), ("limit", $"{limit}")), ApiJson.Default.FunctionPage, stop);
 
     /// <summary>One of them in full.</summary>
     /// <param name="id">Its <see cref="FunctionSummary.Id"/>.</param>
@@ -187,7 +201,8 @@ public sealed class ServerClient : IDisposable
     /// <param name="hash">All of its SHA-256.</param>
     public async Task<byte[]> GetResultAsync(string hash, CancellationToken stop)
     {
-        using HttpResponseMessage response = await SendAsync(() => new HttpRequestMessage(HttpMethod.Get, ApiRoutes.To(ApiRoutes.Results, [hash])), stop);
+        using HttpResponseMessage response =
+            await SendAsync(() => new HttpRequestMessage(HttpMethod.Get, ApiRoutes.To(ApiRoutes.Results, [hash])), stop);
         byte[] bytes = await ReadBytesAsync(response, stop);
         return Convert.ToHexStringLower(SHA256.HashData(bytes)) == hash
             ? bytes
@@ -221,7 +236,8 @@ public sealed class ServerClient : IDisposable
     /// <summary>Takes a name away; the profile stays.</summary>
     public async Task DeleteNameAsync(string service, string name, CancellationToken stop)
     {
-        using HttpResponseMessage response = await SendAsync(() => new HttpRequestMessage(HttpMethod.Delete, ApiRoutes.To(ApiRoutes.Name, [service, name])), stop);
+        using HttpResponseMessage response =
+            await SendAsync(() => new HttpRequestMessage(HttpMethod.Delete, ApiRoutes.To(ApiRoutes.Name, [service, name])), stop);
     }
 
     /// <summary>What changed from one kept profile to another.</summary>
@@ -234,12 +250,14 @@ public sealed class ServerClient : IDisposable
 
     /// <summary>The sum of a build's branch profiles, and how many there were.</summary>
     /// <param name="request">Which profiles; <see cref="PgoRequest.BuildId"/> names the build.</param>
-    public async Task<(BranchProfileSet Set, long TotalProfiles)> GetBranchesAsync(string service, PgoRequest request, CancellationToken stop)
+    public async Task<(BranchProfileSet Set, long TotalProfiles)> GetBranchesAsync(
+        string service, PgoRequest request, CancellationToken stop)
     {
         string path = request.PathOf(service).Replace("/pgo", "/branches", StringComparison.Ordinal);
         using HttpResponseMessage response = await SendAsync(() => new HttpRequestMessage(HttpMethod.Get, path), stop);
         byte[] bytes = await ReadBytesAsync(response, stop);
-        if (!response.Headers.TryGetValues(ApiHeaders.TotalProfiles, out IEnumerable<string>? total) || !long.TryParse(total.First(), out long profiles))
+        if (!response.Headers.TryGetValues(ApiHeaders.TotalProfiles, out IEnumerable<string>? total)
+            || !long.TryParse(total.First(), out long profiles))
             profiles = 0;
         try
         {
@@ -287,7 +305,8 @@ public sealed class ServerClient : IDisposable
         }
         catch (TaskCanceledException e) when (!stop.IsCancellationRequested)
         {
-            throw new ServerException(ServerFailure.Unreachable, $"the server {Address} did not answer in {http.Timeout.TotalMinutes:0} minutes", e);
+            throw new ServerException(
+                ServerFailure.Unreachable, $"the server {Address} did not answer in {http.Timeout.TotalMinutes:0} minutes", e);
         }
         if (response.IsSuccessStatusCode || accept?.Invoke(response.StatusCode) == true)
             return response;
@@ -300,9 +319,11 @@ public sealed class ServerClient : IDisposable
         HttpStatusCode.NotFound => ServerFailure.NotFound,
         HttpStatusCode.Conflict => ServerFailure.Unusable,
         HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden => ServerFailure.Forbidden,
-        HttpStatusCode.MethodNotAllowed or HttpStatusCode.NotAcceptable or HttpStatusCode.UnsupportedMediaType or HttpStatusCode.UpgradeRequired
+        HttpStatusCode.MethodNotAllowed or HttpStatusCode.NotAcceptable or HttpStatusCode.UnsupportedMediaType
+            or HttpStatusCode.UpgradeRequired
             or HttpStatusCode.Gone or HttpStatusCode.NotImplemented => ServerFailure.Unreadable,
-        HttpStatusCode.TooManyRequests or HttpStatusCode.RequestTimeout or >= HttpStatusCode.InternalServerError => ServerFailure.Unavailable,
+        HttpStatusCode.TooManyRequests or HttpStatusCode.RequestTimeout or >= HttpStatusCode.InternalServerError =>
+            ServerFailure.Unavailable,
         _ => ServerFailure.Refused,
     };
 
@@ -372,10 +393,12 @@ public sealed class ServerClient : IDisposable
         : new ResiliencePipelineBuilder<HttpResponseMessage>().AddRetry(new RetryStrategyOptions<HttpResponseMessage>
         {
             MaxRetryAttempts = retries,
-            DelayGenerator = static attempt => ValueTask.FromResult<TimeSpan?>(PauseBefore(attempt.AttemptNumber, attempt.Outcome.Result?.Headers.RetryAfter)),
+            DelayGenerator = static attempt =>
+                ValueTask.FromResult<TimeSpan?>(PauseBefore(attempt.AttemptNumber, attempt.Outcome.Result?.Headers.RetryAfter)),
             ShouldHandle = static attempt => ValueTask.FromResult(
                 attempt.Outcome.Exception is HttpRequestException
-                || attempt.Outcome.Result?.StatusCode is HttpStatusCode.ServiceUnavailable or HttpStatusCode.TooManyRequests or HttpStatusCode.BadGateway
+                || attempt.Outcome.Result?.StatusCode is HttpStatusCode.ServiceUnavailable or HttpStatusCode.TooManyRequests
+                    or HttpStatusCode.BadGateway
                     or HttpStatusCode.GatewayTimeout),
             OnRetry = attempt =>
             {
@@ -386,8 +409,8 @@ public sealed class ServerClient : IDisposable
         }).Build();
 
     /// <summary>
-    /// Twice as long each time, and as long as the server says; a random part of it, so that those whom one failure has sent away do not come
-    /// back at one moment.
+    /// Twice as long each time, and as long as the server says; a random part of it, so that those whom one failure has sent away do not
+    /// come back at one moment.
     /// </summary>
     internal static TimeSpan PauseBefore(int attempt, RetryConditionHeaderValue? retryAfter)
     {

@@ -39,11 +39,14 @@ public sealed class LabelMatcher
         try
         {
             // Whatever the expression, matching takes time linear in the value: it comes from strangers.
-            expression = new Regex($"^(?:{value})\\z", RegexOptions.NonBacktracking | RegexOptions.CultureInvariant | RegexOptions.Singleline | RegexOptions.ExplicitCapture);
+            expression = new Regex(
+                $"^(?:{value})\\z",
+                RegexOptions.NonBacktracking | RegexOptions.CultureInvariant | RegexOptions.Singleline | RegexOptions.ExplicitCapture);
         }
         catch (Exception e) when (e is ArgumentException or NotSupportedException)
         {
-            throw new UserErrorException($"{name}: '{ProfileLabels.Printable(value, 60)}' cannot be matched: {ProfileLabels.Printable(e.Message, 200)}", e);
+            throw new UserErrorException(
+                $"{name}: '{ProfileLabels.Printable(value, 60)}' cannot be matched: {ProfileLabels.Printable(e.Message, 200)}", e);
         }
     }
 
@@ -68,7 +71,8 @@ public sealed class LabelMatcher
     /// <summary>The condition as it is written.</summary>
     public override string ToString()
     {
-        string comparison = Comparison switch { LabelComparison.Equal => "=", LabelComparison.NotEqual => "!=", LabelComparison.Match => "=~", _ => "!~" };
+        string comparison =
+            Comparison switch { LabelComparison.Equal => "=", LabelComparison.NotEqual => "!=", LabelComparison.Match => "=~", _ => "!~" };
         return $"{Name}{comparison}\"{Value.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal)}\"";
     }
 }
@@ -134,7 +138,8 @@ public sealed class ServiceSelector
             throw reader.Error("a service's name or '{' is expected");
         }
         reader.ExpectEnd();
-        return new ServiceSelector(service, [.. matchers.DistinctBy(static m => m.ToString()).OrderBy(static m => m.ToString(), StringComparer.Ordinal)]);
+        return new ServiceSelector(
+            service, [.. matchers.DistinctBy(static m => m.ToString()).OrderBy(static m => m.ToString(), StringComparer.Ordinal)]);
     }
 
     private ref struct Reader(string text)
@@ -171,7 +176,8 @@ public sealed class ServiceSelector
             if (!ProfileLabels.IsName(name))
                 throw Error("a label's name is expected");
             LabelComparison comparison =
-                TryTake('!') ? Take('~') ? LabelComparison.NoMatch : Take('=') ? LabelComparison.NotEqual : throw Error("'!=' or '!~' is expected")
+                TryTake('!')
+                    ? Take('~') ? LabelComparison.NoMatch : Take('=') ? LabelComparison.NotEqual : throw Error("'!=' or '!~' is expected")
                 : TryTake('=') ? Take('~') ? LabelComparison.Match : LabelComparison.Equal
                 : throw Error("=, !=, =~ or !~ is expected");
             string value = ReadQuoted();

@@ -27,13 +27,16 @@ internal sealed record AcquiredProfile(byte[] Bytes, string? Kept, JsonObject Re
     /// <exception cref="UserErrorException">It cannot be had; the message says why.</exception>
     public static async Task<AcquiredProfile> GetAsync(ServerClient client, ProfileChoice choice, PgoGates? gates, CancellationToken stop)
     {
-        AcquiredProfile profile = choice.Binary is null ? await AskAsync(client, choice, gates, stop) : await GenerateHereAsync(client, choice, choice.Binary, stop);
+        AcquiredProfile profile =
+            choice.Binary is null
+                ? await AskAsync(client, choice, gates, stop) : await GenerateHereAsync(client, choice, choice.Binary, stop);
         if (choice.Target != TargetCompiler.Clang)
             return profile;
         // A profile without counts is worse than none: the compiler takes all code for cold.
         SampleProfile samples = SampleProfileReader.Parse(profile.Bytes);
         if (samples.Functions.Count == 0)
-            throw new UserErrorException($"the profile of {choice.Selector} is empty: none of its branches are in functions with debug info; see 'perforator services {choice.Selector.Service}'");
+            throw new UserErrorException(
+                $"the profile of {choice.Selector} is empty: none of its branches are in functions with debug info; see 'perforator services {choice.Selector.Service}'");
         if (!choice.LateInlining)
             return profile;
         int left = LateInlining.Apply(samples);
@@ -44,23 +47,29 @@ internal sealed record AcquiredProfile(byte[] Bytes, string? Kept, JsonObject Re
     {
         string service = choice.Selector.Service;
         string? hash = choice.Name is null ? choice.At : (await client.GetNameAsync(service, choice.Name, stop)).Profile;
-        PgoAnswer answer = hash is null ? await client.GetPgoAsync(service, choice.Request, stop, gates) : await client.GetPgoAsync(service, hash, stop, gates);
+        PgoAnswer answer =
+            hash is null
+                ? await client.GetPgoAsync(service, choice.Request, stop, gates) : await client.GetPgoAsync(service, hash, stop, gates);
         byte[] bytes = await client.GetResultAsync(answer.Profile, stop);
         JsonObject report = JsonObject.Create(answer.Report) ?? [];
-        string line = answer.ReportLine.Length > 0 ? answer.ReportLine : FormattableString.Invariant($"{service}: ratio {answer.Ratio:0.###}");
+        string line =
+            answer.ReportLine.Length > 0 ? answer.ReportLine : FormattableString.Invariant($"{service}: ratio {answer.Ratio:0.###}");
         return new AcquiredProfile(bytes, answer.Profile, report, answer.ReportText, line) { Tool = answer.Tool };
     }
 
     /// <summary>Takes the server's branches and the user's own binary, whose build id decides which branches.</summary>
-    private static async Task<AcquiredProfile> GenerateHereAsync(ServerClient client, ProfileChoice choice, string binary, CancellationToken stop)
+    private static async Task<AcquiredProfile> GenerateHereAsync(
+        ServerClient client, ProfileChoice choice, string binary, CancellationToken stop)
     {
         string buildId;
         using (ElfFile elf = ElfFile.Load(binary))
             buildId = elf.BuildId.ToString();
         if (choice.Request.BuildId is { } wanted && !buildId.StartsWith(wanted, StringComparison.OrdinalIgnoreCase))
-            throw new UserErrorException($"{binary} has build id {buildId}, not {wanted}; give the binary of that build, or leave --build-id out");
+            throw new UserErrorException(
+                $"{binary} has build id {buildId}, not {wanted}; give the binary of that build, or leave --build-id out");
         string service = choice.Selector.Service;
-        (BranchProfileSet set, long totalProfiles) = await client.GetBranchesAsync(service, choice.Request with { BuildId = buildId, Format = null, GccVersion = null, SymbolList = false }, stop);
+        (BranchProfileSet set, long totalProfiles) = await client.GetBranchesAsync(
+            service, choice.Request with { BuildId = buildId, Format = null, GccVersion = null, SymbolList = false }, stop);
         ProfileForm form = new(choice.Request.Format switch
         {
             "text" => SampleProfileFormat.Text,
@@ -68,7 +77,9 @@ internal sealed record AcquiredProfile(byte[] Bytes, string? Kept, JsonObject Re
             "go" => SampleProfileFormat.Go,
             _ => SampleProfileFormat.ExtBinary,
         }, choice.Request.SymbolList, choice.Request.GccVersion ?? ProfileForm.DefaultGccVersion);
-        GeneratedProfile generated = GeneratedProfile.Generate(set.Profiles.Values.Single(), totalProfiles, set.Losses, binary, LocalDebugFiles.Found, service, form);
+        GeneratedProfile generated =
+            GeneratedProfile.Generate(
+                set.Profiles.Values.Single(), totalProfiles, set.Losses, binary, LocalDebugFiles.Found, service, form);
         GenerationReport report = generated.Report;
         string line = FormattableString.Invariant(
             $"{service}: {report.TotalBranches} branches of {report.TotalProfiles} profiles, ratio {report.TakenBranchesToExecutableBytesRatio:0.###}, {report.Functions} functions");

@@ -110,7 +110,8 @@ internal static class AgentCommand
             (ServiceRules named, IReadOnlyList<(string, string)> all) = files.Load();
             AgentSettings settings = new(
                 ServerOption.Resolve(parsed.GetValue(server)), named, parsed.GetValue(source), parsed.GetValue(kernel),
-                RecordingOptions.Recorder(parsed.GetValue(maxOverhead)) with { Budget = budget.Recording }, parsed.GetValue(interval), parsed.GetValue(spool),
+                RecordingOptions.Recorder(parsed.GetValue(maxOverhead)) with { Budget = budget.Recording }, parsed.GetValue(interval),
+                parsed.GetValue(spool),
                 limits with { SpoolBytes = parsed.GetValue(spoolSize), Age = parsed.GetValue(spoolAge) }, budget, all);
             if (parsed.GetValue(dryRun))
             {
@@ -130,7 +131,9 @@ internal static class AgentCommand
         return await OneInterval.RunAsync(settings, choice, json, signals.Token);
     }
 
-    /// <summary>Runs until it is told to end; on SIGHUP, goes on with what the files say now, or as before where they make no sense.</summary>
+    /// <summary>
+    /// Runs until it is told to end; on SIGHUP, goes on with what the files say now, or as before where they make no sense.
+    /// </summary>
     private static async Task<int> RunAsync(AgentSettings settings, AgentFiles files)
     {
         AgentSettings? next = null;
@@ -149,7 +152,8 @@ internal static class AgentCommand
         {
             settings = Interlocked.Exchange(ref next, null) ?? settings;
             Volatile.Write(ref changed, new CancellationTokenSource());
-            AgentStatus.Say($"server: {settings.Server}; {(settings.Rules.RecordsOthers ? "all services" : $"services: {string.Join(", ", settings.Rules.FixedNames)}")}");
+            AgentStatus.Say(
+                $"server: {settings.Server}; {(settings.Rules.RecordsOthers ? "all services" : $"services: {string.Join(", ", settings.Rules.FixedNames)}")}");
             using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(signals.Token, changed.Token);
             using AgentRun run = new(settings, choice, outbox);
             await run.RunAsync(() => signals.Token.IsCancellationRequested || !changed.IsCancellationRequested, ending.Token);

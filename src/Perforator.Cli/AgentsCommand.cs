@@ -32,14 +32,19 @@ internal static class AgentsCommand
             Console.Out.WriteLine(JsonSerializer.Serialize(agents, ApiJson.Default.IReadOnlyListAgentSummary));
             return ExitCodes.Ok;
         }
-        TextTable table = new("Host", "State", "Last seen (UTC)", "Version", "Source", "CPU time", "Memory", "Waiting", "Dropped", "Services", "Notice");
+        TextTable table =
+            new("Host", "State", "Last seen (UTC)", "Version", "Source", "CPU time", "Memory", "Waiting", "Dropped", "Services", "Notice");
         foreach (AgentSummary agent in agents)
         {
             AgentReport? report = agent.Report;
             table.Add(
                 agent.Host, agent.State, TextTable.Time(agent.LastSeen), report?.Version.Split('+')[0] ?? "", agent.Source ?? "",
-                report is null ? "" : string.Create(CultureInfo.InvariantCulture, $"{100 * report.CpuShare:0.00} % of {100 * report.CpuBudget:0.##} %"),
-                report is null ? "" : string.Create(CultureInfo.InvariantCulture, $"{report.MemoryBytes / 1e6:0} MB of {report.MemoryBudget / 1e6:0} MB"),
+                report is null
+                    ? ""
+                    : string.Create(CultureInfo.InvariantCulture, $"{100 * report.CpuShare:0.00} % of {100 * report.CpuBudget:0.##} %"),
+                report is null
+                    ? ""
+                    : string.Create(CultureInfo.InvariantCulture, $"{report.MemoryBytes / 1e6:0} MB of {report.MemoryBudget / 1e6:0} MB"),
                 $"{report?.WaitingProfiles}", $"{report?.DroppedProfiles}", $"{agent.Services.Count}", report?.Notice ?? "");
         }
         table.Write();

@@ -5,7 +5,9 @@ using Perforator.Elf;
 
 namespace Perforator.Cli;
 
-/// <summary><c>perforator binaries put FILE…</c>: gives the server binaries and debug files, as a build does before its release runs.</summary>
+/// <summary>
+/// <c>perforator binaries put FILE…</c>: gives the server binaries and debug files, as a build does before its release runs.
+/// </summary>
 internal static class BinariesCommand
 {
     public static Command Create()
@@ -16,7 +18,8 @@ internal static class BinariesCommand
             Arity = ArgumentArity.OneOrMore,
         };
         Option<string?> server = ServerOption.Create();
-        Option<string?> buildId = new("--build-id") { Description = "The build that one package of split DWARF (.dwp) is of; it has no build id itself.", HelpName = "HEX" };
+        Option<string?> buildId =
+            new("--build-id") { Description = "The build that one package of split DWARF (.dwp) is of; it has no build id itself.", HelpName = "HEX" };
         Command put = new("put",
             """
             Uploads binaries and debug files, each under its build id. What the server has already is not sent, nor are parts of a large file
@@ -26,7 +29,9 @@ internal static class BinariesCommand
             Example: perforator binaries put build/searchd build/searchd.debug
             """)
         { files, server, buildId };
-        put.SetAction((parsed, stop) => PutAsync(parsed.GetValue(files)!, ServerOption.Resolve(parsed.GetValue(server)), parsed.GetValue(buildId), stop));
+        put.SetAction(
+            (parsed, stop) =>
+                PutAsync(parsed.GetValue(files)!, ServerOption.Resolve(parsed.GetValue(server)), parsed.GetValue(buildId), stop));
         return new Command("binaries",
             """
             Gives the server binaries and debug files from a build, before a release runs.
@@ -49,7 +54,8 @@ internal static class BinariesCommand
             }
             catch (ServerException e) when (e.IsWorthRepeating)
             {
-                throw new ServerException(e.Failure, $"{path} is not with the server: {e.Message}; run this again: what has arrived is not sent twice", e);
+                throw new ServerException(
+                    e.Failure, $"{path} is not with the server: {e.Message}; run this again: what has arrived is not sent twice", e);
             }
             Console.Out.WriteLine($"{id} {path}");
         }

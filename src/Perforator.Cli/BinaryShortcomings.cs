@@ -7,7 +7,10 @@ using Perforator.Symbolize;
 
 namespace Perforator.Cli;
 
-/// <summary>What recorded binaries lack for a profile to be made of them, which is told where they are recorded and can be mended. Safe for use by several threads.</summary>
+/// <summary>
+/// What recorded binaries lack for a profile to be made of them, which is told where they are recorded and can be mended. Safe for use by
+/// several threads.
+/// </summary>
 internal sealed class BinaryShortcomings(LiveModules modules)
 {
     private readonly ConcurrentDictionary<BuildId, string?> known = [];
@@ -25,7 +28,8 @@ internal sealed class BinaryShortcomings(LiveModules modules)
         {
             if (!known.ContainsKey(profile.BuildId) && modules.TryGetFile(profile.BuildId, out string? file))
                 known.TryAdd(profile.BuildId, Of(file, profile.Path));
-            if (set.Service is { } service && Of(profile.BuildId) is not null && profile.BranchEntries >= all * WorthWarning && told.TryAdd(profile.BuildId, true))
+            if (set.Service is { } service && Of(profile.BuildId) is not null && profile.BranchEntries >= all * WorthWarning
+                && told.TryAdd(profile.BuildId, true))
                 services.TryAdd(service, true);
         }
     }

@@ -6,7 +6,9 @@ using Perforator.Bytes;
 
 namespace Perforator.Cli;
 
-/// <summary>A compiler on this machine: which switches it takes is tried with an empty source and remembered for as long as it is the same compiler.</summary>
+/// <summary>
+/// A compiler on this machine: which switches it takes is tried with an empty source and remembered for as long as it is the same compiler.
+/// </summary>
 internal sealed class Compiler
 {
     /// <summary>What stands before a compiler in CC and CXX without being one.</summary>
@@ -20,7 +22,9 @@ internal sealed class Compiler
 
     private Compiler(string command, bool isRust)
     {
-        string[] words = [.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries).SkipWhile(static word => Launchers.Contains(Path.GetFileName(word)))];
+        string[] words =
+            [.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries)
+                .SkipWhile(static word => Launchers.Contains(Path.GetFileName(word)))];
         if (words.Length == 0)
             throw new UserErrorException($"'{command}' names no compiler; give one with --compiler, such as clang++-19");
         (program, arguments, this.isRust) = (words[0], words[1..], isRust);
@@ -32,12 +36,14 @@ internal sealed class Compiler
     /// <summary>The clang that is meant: what was given, else what the environment names, else the one on PATH.</summary>
     public static Compiler Clang(string? given) =>
         new(given ?? Variable("CXX") ?? Variable("CC") ?? OnPath("clang++") ?? OnPath("clang")
-            ?? throw new UserErrorException("neither --compiler, CXX nor CC names a compiler, and there is no clang++ on PATH; give --compiler clang++-19"), isRust: false);
+            ?? throw new UserErrorException(
+                "neither --compiler, CXX nor CC names a compiler, and there is no clang++ on PATH; give --compiler clang++-19"), isRust: false);
 
     /// <summary>The GCC that is meant: what was given, else what the environment names, else the one on PATH.</summary>
     public static Compiler Gcc(string? given) =>
         new(given ?? Variable("CXX") ?? Variable("CC") ?? OnPath("g++") ?? OnPath("gcc")
-            ?? throw new UserErrorException("neither --compiler, CXX nor CC names a compiler, and there is no g++ on PATH; give --compiler g++-12"), isRust: false);
+            ?? throw new UserErrorException(
+                "neither --compiler, CXX nor CC names a compiler, and there is no g++ on PATH; give --compiler g++-12"), isRust: false);
 
     /// <summary>The major version that GCC says it is of.</summary>
     /// <exception cref="UserErrorException">It does not say.</exception>
@@ -55,8 +61,11 @@ internal sealed class Compiler
     /// <exception cref="UserErrorException">It does not take what is needed.</exception>
     public (IReadOnlyList<string> Taken, IReadOnlyList<string> LeftOut) Select(CompilerSwitches switches, bool links, string profile)
     {
-        string key = string.Join('\n', [Identity(), $"{links}", .. switches.Needed.Concat(switches.Useful).Select(s => s.Replace(profile, "PROFILE", StringComparison.Ordinal))]);
-        string file = Path.Combine(ProfileCache.Folder, "compilers", Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)))[..32]);
+        string key =
+            string.Join('\n', [Identity(), $"{links}", .. switches.Needed.Concat(switches.Useful)
+                .Select(s => s.Replace(profile, "PROFILE", StringComparison.Ordinal))]);
+        string file =
+            Path.Combine(ProfileCache.Folder, "compilers", Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)))[..32]);
         IReadOnlyList<string>? taken = ReadKnown(file);
         if (taken is null)
         {
@@ -74,10 +83,14 @@ internal sealed class Compiler
             throw new UserErrorException(
                 $"{program} does not take {string.Join(' ', switches.Needed)}: {error}"
                 + (isRust ? "; rustc takes profiles in nightly builds, or with RUSTC_BOOTSTRAP=1" : "; it has to be clang 14 or later, or with --for gcc GCC 12 or later; name it with --compiler"));
-        return switches.Useful.Select(one => Forms(one).FirstOrDefault(form => Runs([.. switches.Needed, form], links, out _))).OfType<string>();
+        return switches.Useful.Select(one => Forms(one).FirstOrDefault(form => Runs([.. switches.Needed, form], links, out _)))
+            .OfType<string>();
     }
 
-    /// <summary>The ways to write a switch, the best first: clang takes "-mllvm=x" from version 15 on, and "-mllvm x" always; profi it has had as an option of LLVM's before.</summary>
+    /// <summary>
+    /// The ways to write a switch, the best first: clang takes "-mllvm=x" from version 15 on, and "-mllvm x" always; profi it has had as an
+    /// option of LLVM's before.
+    /// </summary>
     private static string[] Forms(string one) =>
         one.StartsWith("-mllvm=", StringComparison.Ordinal) ? [one, $"-mllvm {one["-mllvm=".Length..]}"]
         : one == "-fsample-profile-use-profi" ? [one, "-mllvm -sample-profile-use-profi"]
@@ -93,7 +106,9 @@ internal sealed class Compiler
             string[] form = isRust
                 ? ["--crate-type=lib", "--crate-name=empty", "--emit=obj", "-Copt-level=2", "-o", output, "-"]
                 : [.. links ? (string[])[] : ["-c"], "-Werror", "-O2", "-x", "c", "-", "-o", output];
-            (int exitCode, string text) = Run([.. arguments, .. switches.SelectMany(static one => one.Split(' ')), .. form], isRust ? "#![no_std]\n" : "int main(void) { return 0; }\n");
+            (int exitCode, string text) = Run(
+                [.. arguments, .. switches.SelectMany(static one => one.Split(' ')), .. form],
+                isRust ? "#![no_std]\n" : "int main(void) { return 0; }\n");
             error = text.Split('\n').FirstOrDefault(static line => line.Contains("error", StringComparison.OrdinalIgnoreCase))?.Trim()
                 ?? text.Split('\n').FirstOrDefault(static line => line.Trim().Length > 0)?.Trim() ?? $"exit code {exitCode}";
             return exitCode == 0;
@@ -104,13 +119,16 @@ internal sealed class Compiler
         }
     }
 
-    /// <summary>What it says of itself: the file alone does not tell, as rustup's and wrappers' stay while what they start changes.</summary>
+    /// <summary>
+    /// What it says of itself: the file alone does not tell, as rustup's and wrappers' stay while what they start changes.
+    /// </summary>
     private string Identity() =>
         $"{OnPath(program) ?? program}\n{string.Join(' ', arguments)}\n{Run([.. arguments, isRust ? "-vV" : "--version"], "").Output}\n{(isRust ? Variable("RUSTC_BOOTSTRAP") : "")}";
 
     private (int ExitCode, string Output) Run(IEnumerable<string> all, string input)
     {
-        ProcessStartInfo start = new(program, all) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        ProcessStartInfo start =
+            new(program, all) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         // Messages are read.
         start.Environment["LC_ALL"] = "C";
         try

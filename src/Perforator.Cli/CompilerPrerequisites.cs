@@ -33,7 +33,8 @@ internal static partial class CompilerPrerequisites
         }
     }
 
-    private static Prerequisite Check(string name, string? program, string success, string[] arguments) => Check(name, program, success, program, arguments);
+    private static Prerequisite Check(string name, string? program, string success, string[] arguments) =>
+        Check(name, program, success, program, arguments);
 
     /// <param name="program">What is looked for.</param>
     /// <param name="driver">What is run to try it.</param>
@@ -49,13 +50,15 @@ internal static partial class CompilerPrerequisites
             : new(name, false, $"{program} fails: {output.Split('\n').FirstOrDefault(l => l.Length != 0) ?? $"exit code {exitCode}"}", Setup);
     }
 
-    private static string VersionOf(string program) => Version().Match(Run(program, ["--version"]).Output) is { Success: true } match ? $" {match.Value}" : "";
+    private static string VersionOf(string program) =>
+        Version().Match(Run(program, ["--version"]).Output) is { Success: true } match ? $" {match.Value}" : "";
 
     private static (int ExitCode, string Output) Run(string program, string[] arguments)
     {
         try
         {
-            using Process process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+            using Process process =
+                Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
             Task<string> output = process.StandardOutput.ReadToEndAsync();
             Task<string> error = process.StandardError.ReadToEndAsync();
             if (!process.WaitForExit(Patience))

@@ -5,8 +5,8 @@ using Perforator.Symbolize;
 namespace Perforator.Cli;
 
 /// <summary>
-/// Debug files from the servers that DEBUGINFOD_URLS names, after those that are here. They are kept where elfutils' client keeps them, so that
-/// each is fetched once for all tools.
+/// Debug files from the servers that DEBUGINFOD_URLS names, after those that are here. They are kept where elfutils' client keeps them, so
+/// that each is fetched once for all tools.
 /// </summary>
 internal sealed class Debuginfod : IDebugFiles
 {
@@ -14,7 +14,8 @@ internal sealed class Debuginfod : IDebugFiles
     private readonly DebuginfodServers servers;
     private readonly string cache;
 
-    private Debuginfod(IDebugFiles local, DebuginfodServers servers, string cache) => (this.local, this.servers, this.cache) = (local, servers, cache);
+    private Debuginfod(IDebugFiles local, DebuginfodServers servers, string cache) =>
+        (this.local, this.servers, this.cache) = (local, servers, cache);
 
     /// <summary>Asks the servers where others have nothing; where the environment names no server, just the others.</summary>
     public static IDebugFiles Behind(IDebugFiles local)
@@ -23,7 +24,8 @@ internal sealed class Debuginfod : IDebugFiles
         if (servers.Urls.Count == 0)
             return local;
         string cache = Environment.GetEnvironmentVariable("DEBUGINFOD_CACHE_PATH") ?? Path.Combine(
-            Environment.GetEnvironmentVariable("XDG_CACHE_HOME") ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache"), "debuginfod_client");
+            Environment.GetEnvironmentVariable("XDG_CACHE_HOME")
+                ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache"), "debuginfod_client");
         return new Debuginfod(local, servers, cache);
     }
 

@@ -39,8 +39,15 @@ internal static partial class DoctorCommand
     private static async Task<int> RunAsync(string? server, bool json, CancellationToken stop)
     {
         RecordingPrerequisites recording = RecordingPrerequisites.Try();
-        Prerequisite[] all = [.. recording.All, .. Agent.AgentOutlook.Tell(), .. CompilerPrerequisites.Try(), await TryServerAsync(server, stop)];
-        Diagnosis diagnosis = new(recording.Source switch { BranchSource.Lbr => "lbr", BranchSource.Software => "software", _ => null }, Describe(recording.Source), all);
+        Prerequisite[] all =
+            [.. recording.All, .. Agent.AgentOutlook.Tell(), .. CompilerPrerequisites.Try(), await TryServerAsync(server, stop)];
+        Diagnosis diagnosis =
+            new(recording.Source switch
+            {
+                BranchSource.Lbr => "lbr",
+                BranchSource.Software => "software",
+                _ => null
+            }, Describe(recording.Source), all);
         if (json)
             Console.Out.WriteLine(JsonSerializer.Serialize(diagnosis, DoctorJson.Default.Diagnosis));
         else

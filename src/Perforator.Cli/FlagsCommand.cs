@@ -12,15 +12,18 @@ internal static partial class FlagsCommand
     public static Command Create()
     {
         ProfileDelivery delivery = new(ArgumentArity.ZeroOrOne);
-        Option<string?> profile = new("--profile") { Description = "Take this profile, rather than ask a server for a service's.", HelpName = "FILE" };
+        Option<string?> profile =
+            new("--profile") { Description = "Take this profile, rather than ask a server for a service's.", HelpName = "FILE" };
         Option<string?> compiler = new("--compiler")
         {
             Description = "The compiler, which is tried for each switch. Default: $CXX, $CC, clang++ or clang on PATH (--for gcc: g++ or gcc); with --rustc $RUSTC or rustc.",
             HelpName = "COMMAND",
         };
         Option<bool> rustc = new("--rustc") { Description = "Switches of rustc, for RUSTFLAGS, instead of clang's." };
-        Option<bool> lto = new("--lto") { Description = "For a build with (thin) link-time optimisation: with its switch, and with --ldflags all that lld is to be told." };
-        Option<bool> ldflags = new("--ldflags") { Description = "The switches of the line that links, instead of those that compile: none but with --lto." };
+        Option<bool> lto =
+            new("--lto") { Description = "For a build with (thin) link-time optimisation: with its switch, and with --ldflags all that lld is to be told." };
+        Option<bool> ldflags =
+            new("--ldflags") { Description = "The switches of the line that links, instead of those that compile: none but with --lto." };
         Command command = new("flags",
             """
             Gives all that the compiler, clang unless --for says otherwise, is to be given to use a service's profile: the profile and the switches that make most of it, each only if the compiler takes it. The report goes to standard error.
@@ -46,7 +49,8 @@ internal static partial class FlagsCommand
             if (OptimiserOption.TargetOf(optimiser.Of(result)) != TargetCompiler.Clang)
                 foreach (Option option in (Option[])[rustc, lto, ldflags])
                     if (result.GetResult(option) is { Implicit: false })
-                        result.AddError($"{option.Name} is not for --for {result.GetValue(optimiser.Option)}, whose switches are for the line that compiles.");
+                        result.AddError(
+                            $"{option.Name} is not for --for {result.GetValue(optimiser.Option)}, whose switches are for the line that compiles.");
             if (optimiser.Of(result) == Optimiser.Go && result.GetResult(compiler) is not null)
                 result.AddError("go build takes the profile as it is: leave --compiler out.");
         });
@@ -54,10 +58,13 @@ internal static partial class FlagsCommand
         {
             if (LayoutOutput.Consumer(optimiser.Of(parsed)) is { } consumer)
             {
-                Console.Out.WriteLine(string.Join(' ', LayoutSwitches.Of(consumer, parsed.GetValue(profile), parsed.GetValue(ldflags), parsed.GetValue(lto))));
+                Console.Out.WriteLine(
+                    string.Join(
+                        ' ', LayoutSwitches.Of(consumer, parsed.GetValue(profile), parsed.GetValue(ldflags), parsed.GetValue(lto))));
                 return ExitCodes.Ok;
             }
-            Wanted wanted = new(optimiser.Of(parsed), parsed.GetValue(compiler), parsed.GetValue(rustc), parsed.GetValue(lto), parsed.GetValue(ldflags));
+            Wanted wanted =
+                new(optimiser.Of(parsed), parsed.GetValue(compiler), parsed.GetValue(rustc), parsed.GetValue(lto), parsed.GetValue(ldflags));
             try
             {
                 if (parsed.GetValue(profile) is { } file)
@@ -67,7 +74,9 @@ internal static partial class FlagsCommand
                     : delivery.Choice.GccVersion.IsGiven(parsed.CommandResult) ? choice
                     : choice with { Request = choice.Request with { GccVersion = Compiler.Gcc(wanted.Compiler).MajorVersion() } };
                 using ServerClient client = new(choice.Server);
-                ProfileDelivery.Result result = await delivery.RunAsync(parsed, client, choice, static _ => Task.FromResult<IReadOnlyList<ProfileDelivery.Finding>>([]), stop);
+                ProfileDelivery.Result result =
+                    await delivery.RunAsync(
+                        parsed, client, choice, static _ => Task.FromResult<IReadOnlyList<ProfileDelivery.Finding>>([]), stop);
                 return Print(result.ExitCode, result.Path is null ? null : Flags(wanted, result.Path), report: !delivery.IsJson(parsed));
             }
             catch (UserErrorException e) when (delivery.IsOrLast(parsed))
@@ -81,7 +90,8 @@ internal static partial class FlagsCommand
 
     private sealed record Wanted(Optimiser For, string? Compiler, bool Rustc, bool Lto, bool Links);
 
-    private static int Print(int exitCode, (IReadOnlyList<string> Taken, IReadOnlyList<string> LeftOut, string Compiler)? flags, bool report)
+    private static int Print(
+        int exitCode, (IReadOnlyList<string> Taken, IReadOnlyList<string> LeftOut, string Compiler)? flags, bool report)
     {
         if (flags is not { } all)
             return exitCode;
@@ -95,7 +105,8 @@ internal static partial class FlagsCommand
     {
         // A shell splits what $(…) gives at spaces and takes no quotes out of it.
         if (!PlainPath().IsMatch(profile))
-            throw new UserErrorException($"the path {profile} has characters that a shell or a build system would not leave alone; choose another folder with -o, or XDG_CACHE_HOME");
+            throw new UserErrorException(
+                $"the path {profile} has characters that a shell or a build system would not leave alone; choose another folder with -o, or XDG_CACHE_HOME");
         if (wanted.For == Optimiser.Go)
             return ([$"-pgo={profile}"], [], "go");
         if (wanted.For == Optimiser.Gcc)
@@ -106,7 +117,8 @@ internal static partial class FlagsCommand
         }
         bool hasProbes = Load(profile).IsProbeBased;
         if (wanted.Rustc && hasProbes)
-            throw new UserErrorException($"{profile} counts pseudo probes, which rustc does not have; it takes profiles of binaries without them");
+            throw new UserErrorException(
+                $"{profile} counts pseudo probes, which rustc does not have; it takes profiles of binaries without them");
         Compiler compiler = wanted.Rustc ? Compiler.Rustc(wanted.Compiler) : Compiler.Clang(wanted.Compiler);
         if (wanted.Links && !wanted.Lto)
             return ([], [], compiler.Name);

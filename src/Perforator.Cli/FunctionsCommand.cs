@@ -15,9 +15,11 @@ internal static class FunctionsCommand
     public static Command Create()
     {
         Argument<string> service = new("service") { Description = "The service." };
-        Argument<string?> function = new("function") { Description = "Show this function in full: its linkage name.", Arity = ArgumentArity.ZeroOrOne };
+        Argument<string?> function =
+            new("function") { Description = "Show this function in full: its linkage name.", Arity = ArgumentArity.ZeroOrOne };
         Option<string?> server = ServerOption.Create();
-        Option<string?> at = new("--at") { Description = "The profile with this hash, or its first 8 digits or more. Default: the current one.", HelpName = "HASH" };
+        Option<string?> at =
+            new("--at") { Description = "The profile with this hash, or its first 8 digits or more. Default: the current one.", HelpName = "HASH" };
         Option<string?> search = new("--search") { Description = "Only functions with this in their name.", HelpName = "TEXT" };
         Option<int?> limit = new("--limit") { Description = "How many, those with most samples first. Default: 50.", HelpName = "N" };
         Option<bool> tree = new("--tree") { Description = "Show inlining and calls as a tree." };
@@ -51,7 +53,8 @@ internal static class FunctionsCommand
             if (parsed.GetValue(tree))
                 Print(await client.GetTreeAsync(name, hash, parsed.GetValue(from), stop), asJson);
             else if (parsed.GetValue(function) is { } one)
-                Print(await client.GetFunctionAsync(name, hash, FunctionNameHash.Of(one).ToString(CultureInfo.InvariantCulture), stop), asJson);
+                Print(await client.GetFunctionAsync(
+                    name, hash, FunctionNameHash.Of(one).ToString(CultureInfo.InvariantCulture), stop), asJson);
             else
                 Print(await client.ListFunctionsAsync(name, hash, parsed.GetValue(search), parsed.GetValue(limit) ?? 50, stop), asJson);
             return ExitCodes.Ok;
@@ -69,7 +72,8 @@ internal static class FunctionsCommand
         TextTable table = new("Samples", "Share", "Head samples", "Inlined into", "Call targets", "Function");
         foreach (FunctionSummary function in page.Functions)
             table.Add(
-                $"{function.Samples:N0}", Percent(function.Samples, page.TotalSamples), $"{function.HeadSamples:N0}", $"{function.InlinedInto}", $"{function.CallTargets}",
+                $"{function.Samples:N0}", Percent(function.Samples, page.TotalSamples), $"{function.HeadSamples:N0}",
+                $"{function.InlinedInto}", $"{function.CallTargets}",
                 function.Name);
         table.Write();
         if (page.Matched > page.Functions.Count)
@@ -86,9 +90,12 @@ internal static class FunctionsCommand
         TextTable lines = new(detail.ByProbes ? "Probe" : "Line", "Samples", "In", "Source", "What");
         foreach (FunctionLine line in detail.Lines)
             lines.Add(
-                new string(' ', 2 * line.Depth) + (detail.ByProbes ? "" : "+") + line.Line + (line.Discriminator == 0 ? "" : $".{line.Discriminator}"), $"{line.Samples:N0}",
+                new string(' ', 2 * line.Depth) + (detail.ByProbes ? "" : "+") + line.Line
+                    + (line.Discriminator == 0 ? "" : $".{line.Discriminator}"), $"{line.Samples:N0}",
                 line.Source is { } source ? $"{Path.GetFileName(source.File)}:{source.Line}" : "", line.Source?.Text?.Trim() ?? "",
-                line.Inlined is { } inlined ? $"inlined: {inlined}" : string.Join(' ', line.Calls.Select(static call => $"calls {call.Name} {call.Samples:N0} times")));
+                line.Inlined is { } inlined
+                    ? $"inlined: {inlined}"
+                    : string.Join(' ', line.Calls.Select(static call => $"calls {call.Name} {call.Samples:N0} times")));
         lines.Write();
         foreach ((string title, IReadOnlyList<RelatedFunction> related) in ((string, IReadOnlyList<RelatedFunction>)[])
             [("Inlined into", detail.InlinedInto), ("Callers", detail.Callers), ("Call targets", detail.Callees)])
@@ -122,7 +129,8 @@ internal static class FunctionsCommand
             {
                 if (tree.Nodes[i][3] < LeastShare * tree.TotalSamples)
                     continue;
-                string name = new string(' ', 2 * depth) + tree.Names[(int)tree.Nodes[i][1]] + (tree.Nodes[i][2] == 1 ? " (inlined)" : ""), share = Percent(tree.Nodes[i][3], tree.TotalSamples);
+                string name = new string(' ', 2 * depth) + tree.Names[(int)tree.Nodes[i][1]]
+                    + (tree.Nodes[i][2] == 1 ? " (inlined)" : ""), share = Percent(tree.Nodes[i][3], tree.TotalSamples);
                 if (hasOther)
                     table.Add(share, Percent(tree.Nodes[i][4], tree.OtherSamples), name);
                 else
@@ -132,5 +140,6 @@ internal static class FunctionsCommand
         }
     }
 
-    private static string Percent(double part, double whole) => string.Create(CultureInfo.InvariantCulture, $"{(whole > 0 ? 100 * part / whole : 0):0.0} %");
+    private static string Percent(double part, double whole) =>
+        string.Create(CultureInfo.InvariantCulture, $"{(whole > 0 ? 100 * part / whole : 0):0.0} %");
 }

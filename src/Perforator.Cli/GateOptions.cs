@@ -72,7 +72,8 @@ internal sealed class GateOptions
         if (result.GetResult(choice.Binary) is not null)
             foreach (Option option in (Option[])[minOverlap, maxAge, minHosts])
                 if (result.GetResult(option) is not null)
-                    result.AddError($"--binary generates of sums, which do not tell hosts and times; leave {option.Name} out, or --binary.");
+                    result.AddError(
+                        $"--binary generates of sums, which do not tell hosts and times; leave {option.Name} out, or --binary.");
         if (result.GetValue(maxAge) is { } oldest && result.GetValue(choice.Until) is { } until && until <= oldest)
             result.AddError("--until asks for data older than --max-age allows: no profile can be given.");
         if (result.GetValue(minHosts) > 1 && result.GetValue(choice.Service) is { } service && NamesOneHost(service))

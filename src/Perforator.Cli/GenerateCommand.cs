@@ -20,26 +20,30 @@ internal static class GenerateCommand
     public static Command Create()
     {
         Option<string> binary = new("--binary") { Description = "The binary that ran.", HelpName = "FILE", Required = true };
-        Option<string?> debugFile = new("--debug-file") { Description = "A separate file with the binary's debug info, or a folder that has it by build id or name.", HelpName = "PATH" };
+        Option<string?> debugFile =
+            new("--debug-file") { Description = "A separate file with the binary's debug info, or a folder that has it by build id or name.", HelpName = "PATH" };
         Option<string[]> perfScripts = new("--perf-script")
         {
             Description = "Text from 'perf script -F ip,brstack --show-mmap-events'. May be given several times.",
             HelpName = "FILE",
         };
-        Option<string[]> branches = new("--branches") { Description = "A file from 'perforator record'. May be given several times.", HelpName = "FILE" };
+        Option<string[]> branches =
+            new("--branches") { Description = "A file from 'perforator record'. May be given several times.", HelpName = "FILE" };
         Option<string[]> perfData = new("--perf-data")
         {
             Description = "A file from 'perf record'; best with branch stacks (-j any,u). May be given several times.",
             HelpName = "FILE",
         };
-        Option<string[]> pprofs = new("--pprof") { Description = "A pprof profile of sample type lbr/stacks. May be given several times.", HelpName = "FILE" };
+        Option<string[]> pprofs =
+            new("--pprof") { Description = "A pprof profile of sample type lbr/stacks. May be given several times.", HelpName = "FILE" };
         OptimiserOption optimiser = new();
         Option<string?> recordedAs = RecordingInputOptions.RecordedAs();
         Option<string?> perfEvent = RecordingInputOptions.Event();
         GccVersionOption gccVersion = new();
         Option<string> format = new("--format") { Description = "Format of the profile.", DefaultValueFactory = _ => "extbinary" };
         format.AcceptOnlyFromAmong("extbinary", "text", "binary");
-        Option<string?> output = new("--output", "-o") { Description = "Where to write the profile; standard output when not given, or '-'.", HelpName = "FILE" };
+        Option<string?> output =
+            new("--output", "-o") { Description = "Where to write the profile; standard output when not given, or '-'.", HelpName = "FILE" };
         Option<bool> md5 = new("--use-md5") { Description = "Store hashes instead of names (extbinary only)." };
         Option<bool> symbols = SymbolListOption.Create();
         LateInliningOption late = new();
@@ -99,7 +103,8 @@ internal static class GenerateCommand
             FlowChecks checks = new();
             SampleProfile profile = ProfileGenerator.Generate(inputs.Branches, opened, checks);
             if (profile.Functions.Count == 0)
-                throw new UserErrorException($"none of the {inputs.Branches.Branches.Total} branches recorded of {opened.Path} fall into functions with debug info, so that the profile would be empty: {WhyEmpty(checks)}");
+                throw new UserErrorException(
+                    $"none of the {inputs.Branches.Branches.Total} branches recorded of {opened.Path} fall into functions with debug info, so that the profile would be empty: {WhyEmpty(checks)}");
             if (parsed.GetValue(symbols))
                 profile.Symbols.UnionWith(opened.FunctionNames());
             late.Apply(parsed, profile);
@@ -112,7 +117,9 @@ internal static class GenerateCommand
             SampleProfileWriteOptions options = new() { Md5Names = parsed.GetValue(md5), GccVersion = gccVersion.Of(parsed) };
             Write(profile, encoding, options, parsed.GetValue(output), inputs.Losses);
             inputs.Notes.AddRange(ConsumerNotes.Of(new ProfileForm(encoding, GccVersion: options.GccVersion), profile));
-            GenerationReport report = GenerationReport.Create(inputs.Branches, opened, profile, checks, inputs.Profiles, inputs.Losses, notes: inputs.Notes, compilers: compilers);
+            GenerationReport report =
+                GenerationReport.Create(
+                    inputs.Branches, opened, profile, checks, inputs.Profiles, inputs.Losses, notes: inputs.Notes, compilers: compilers);
             Console.Error.Write(parsed.GetValue(json) ? report.ToJson() + "\n" : report.ToText());
         });
         return command;
@@ -125,7 +132,8 @@ internal static class GenerateCommand
             ulong profiles = 0;
             foreach ((Option<string[]> option, InputKind kind) in new[]
             {
-                (perfScripts, InputKind.PerfScript), (branches, InputKind.Branches), (perfData, InputKind.PerfData), (pprofs, InputKind.Pprof),
+                (perfScripts, InputKind.PerfScript), (branches, InputKind.Branches), (perfData, InputKind.PerfData),
+                (pprofs, InputKind.Pprof),
             })
             {
                 foreach (string path in parsed.GetValue(option) ?? [])
@@ -185,7 +193,8 @@ internal static class GenerateCommand
         _ => SampleProfileFormat.ExtBinary,
     };
 
-    private static void Write(SampleProfile profile, SampleProfileFormat format, SampleProfileWriteOptions options, string? path, LossCounts losses)
+    private static void Write(
+        SampleProfile profile, SampleProfileFormat format, SampleProfileWriteOptions options, string? path, LossCounts losses)
     {
         if (path is not (null or "-"))
         {

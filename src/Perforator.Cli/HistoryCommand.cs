@@ -12,7 +12,8 @@ internal static class HistoryCommand
         Argument<string> service = new("service") { Description = "The service." };
         Option<string?> server = ServerOption.Create();
         Option<int?> limit = new("--limit") { Description = "How many, the latest first. Default: 20.", HelpName = "N" };
-        Option<string?> before = new("--before") { Description = "Go on behind this: a page's last line, or \"before\" in JSON, names it.", HelpName = "MARK" };
+        Option<string?> before =
+            new("--before") { Description = "Go on behind this: a page's last line, or \"before\" in JSON, names it.", HelpName = "MARK" };
         Option<bool> json = new("--json") { Description = "Print JSON as the API gives it." };
         Command command = new("history",
             """
@@ -27,7 +28,8 @@ internal static class HistoryCommand
                 result.AddError("--limit is 1 to 1000.");
         });
         command.SetAction((parsed, stop) => RunAsync(
-            parsed.GetValue(service)!, ServerOption.Resolve(parsed.GetValue(server)), parsed.GetValue(limit) ?? 20, parsed.GetValue(before), parsed.GetValue(json), stop));
+            parsed.GetValue(service)!, ServerOption.Resolve(parsed.GetValue(server)), parsed.GetValue(limit) ?? 20, parsed.GetValue(before),
+            parsed.GetValue(json), stop));
         return command;
     }
 
@@ -40,12 +42,15 @@ internal static class HistoryCommand
             Console.Out.WriteLine(JsonSerializer.Serialize(page, ApiJson.Default.HistoryPage));
             return ExitCodes.Ok;
         }
-        TextTable table = new("Profile", "Generated (UTC)", "Ratio", "Uploads", "Builds", "Names", "Asked by", "Gates", "Selector", "Version");
+        TextTable table =
+            new("Profile", "Generated (UTC)", "Ratio", "Uploads", "Builds", "Names", "Asked by", "Gates", "Selector", "Version");
         foreach (HistoryEntry entry in page.Entries)
         {
-            ProfileAsked? asked = entry.Asked is [var latest, ..] ? latest : null, gated = entry.Asked.FirstOrDefault(static one => one.Gates.Length > 0);
+            ProfileAsked? asked = entry.Asked is [var latest, ..]
+                ? latest : null, gated = entry.Asked.FirstOrDefault(static one => one.Gates.Length > 0);
             table.Add(
-                entry.Profile[..16], TextTable.Time(entry.Generated), $"{entry.Ratio:0.00}", $"{entry.Uploads}", $"{entry.Builds.Count}", string.Join(' ', entry.Names),
+                entry.Profile[..16], TextTable.Time(entry.Generated), $"{entry.Ratio:0.00}", $"{entry.Uploads}", $"{entry.Builds.Count}",
+                string.Join(' ', entry.Names),
                 asked is null ? "" : entry.Asked.Count == 1 ? asked.Who : $"{asked.Who} and {entry.Asked.Count - 1} more",
                 gated is null ? "" : gated.Unmet.Count == 0 ? "passed" : $"{gated.Unmet.Count} not met", entry.Selector, entry.Tool);
         }

@@ -45,12 +45,14 @@ internal static class ImportCommand
                 result.AddError("--recorded-as says of one file what recordings have it as: give that one with --binary.");
         });
         verb.SetAction((parsed, stop) => RunAsync(
-            parsed.GetValue(files)!, parsed.GetValue(service)!, new FileModules(parsed.GetValue(binaries) ?? [], parsed.GetValue(recordedAs)),
+            parsed.GetValue(files)!, parsed.GetValue(service)!,
+            new FileModules(parsed.GetValue(binaries) ?? [], parsed.GetValue(recordedAs)),
             new InputOptions { Event = parsed.GetValue(perfEvent) }, ServerOption.Resolve(parsed.GetValue(server)), stop));
         return verb;
     }
 
-    private static async Task<int> RunAsync(string[] files, string service, FileModules modules, InputOptions options, Uri server, CancellationToken stop)
+    private static async Task<int> RunAsync(
+        string[] files, string service, FileModules modules, InputOptions options, Uri server, CancellationToken stop)
     {
         // All are read before any is sent: a bad file imports nothing.
         List<RecordedInput> recordings = [];
@@ -82,7 +84,8 @@ internal static class ImportCommand
         return ExitCodes.Ok;
     }
 
-    private static async Task SendAsync(ServerClient client, RecordedInput recording, FileModules modules, HashSet<BuildId> sent, CancellationToken stop)
+    private static async Task SendAsync(
+        ServerClient client, RecordedInput recording, FileModules modules, HashSet<BuildId> sent, CancellationToken stop)
     {
         UploadReceipt receipt = await client.UploadProfileAsync(recording.Set, stop);
         Report(recording.Name, recording.Set, receipt);
@@ -111,11 +114,13 @@ internal static class ImportCommand
         UInt128 branches = 0;
         foreach (BranchProfile profile in set.Profiles.Values)
             branches += profile.BranchEntries;
-        Console.Error.WriteLine($"perforator: {file}: {set.TotalSamples:N0} samples, {branches:N0} branches in {set.Profiles.Count} binaries"
+        Console.Error.WriteLine(
+            $"perforator: {file}: {set.TotalSamples:N0} samples, {branches:N0} branches in {set.Profiles.Count} binaries"
             + (receipt.Duplicate ? "; the server had it already" : ""));
         foreach ((string reason, ulong count) in set.Losses.ByReason)
             Console.Error.WriteLine($"perforator: {file}: lost {count:N0}: {reason}");
         if (branches == 0)
-            Console.Error.WriteLine($"perforator: {file} has no branch stacks: profiles made of sampled addresses are of lower quality; perforator record needs no special CPU");
+            Console.Error.WriteLine(
+                $"perforator: {file} has no branch stacks: profiles made of sampled addresses are of lower quality; perforator record needs no special CPU");
     }
 }

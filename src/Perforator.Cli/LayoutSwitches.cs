@@ -2,11 +2,14 @@ using Perforator.Layout;
 
 namespace Perforator.Cli;
 
-/// <summary>What clang and the linker are to be given for BOLT and Propeller: for the build that is recorded, and for the one that is laid out.</summary>
+/// <summary>
+/// What clang and the linker are to be given for BOLT and Propeller: for the build that is recorded, and for the one that is laid out.
+/// </summary>
 internal static class LayoutSwitches
 {
     /// <summary>The switches of one build step.</summary>
-    /// <param name="layout">What the files of the layout are called (<c>pgo --for propeller -o</c>); null for the build that is recorded first.</param>
+    /// <param name="layout">What the files of the layout are called (<c>pgo --for propeller -o</c>); null for the build that is recorded
+    /// first.</param>
     /// <param name="links">For the line that links rather than those that compile.</param>
     /// <param name="lto">For a build with link-time optimisation, where the linker places the blocks.</param>
     public static IReadOnlyList<string> Of(LayoutConsumer consumer, string? layout, bool links, bool lto)

@@ -27,7 +27,8 @@ internal sealed class OptimiserOption
 {
     private static readonly (string Name, Optimiser Value)[] Names =
     [
-        ("clang", Optimiser.Clang), ("gcc", Optimiser.Gcc), ("go", Optimiser.Go), ("bolt", Optimiser.Bolt), ("propeller", Optimiser.Propeller),
+        ("clang", Optimiser.Clang), ("gcc", Optimiser.Gcc), ("go", Optimiser.Go), ("bolt", Optimiser.Bolt),
+        ("propeller", Optimiser.Propeller),
     ];
 
     public OptimiserOption() => Option.AcceptOnlyFromAmong([.. Names.Select(static name => name.Name)]);

@@ -73,7 +73,8 @@ internal static class PgoCommand
         return command;
     }
 
-    private static async Task<ProfileDelivery.Finding> FitAsync(ServerClient client, ProfileChoice choice, AcquiredProfile acquired, string build, CancellationToken stop)
+    private static async Task<ProfileDelivery.Finding> FitAsync(
+        ServerClient client, ProfileChoice choice, AcquiredProfile acquired, string build, CancellationToken stop)
     {
         if (!File.Exists(build) && acquired.Kept is not null && BuildId.TryParse(build, out BuildId id))
         {
@@ -92,11 +93,14 @@ internal static class PgoCommand
             ["share"] = fit.Share,
             ["fittingSamples"] = fit.FittingSamples,
             ["totalSamples"] = fit.TotalSamples,
-            ["losses"] = new JsonArray([.. fit.Losses.Select(static loss => new JsonObject { ["function"] = loss.Function, ["samples"] = loss.Samples, ["reason"] = loss.Reason })]),
+            ["losses"] = new JsonArray(
+                [.. fit.Losses.Select(
+                    static loss => new JsonObject { ["function"] = loss.Function, ["samples"] = loss.Samples, ["reason"] = loss.Reason })]),
         }, WasAskedFor: true);
     }
 
-    private static async Task<ProfileDelivery.Finding> DiffAsync(ServerClient client, ProfileChoice choice, AcquiredProfile acquired, string? from, CancellationToken stop)
+    private static async Task<ProfileDelivery.Finding> DiffAsync(
+        ServerClient client, ProfileChoice choice, AcquiredProfile acquired, string? from, CancellationToken stop)
     {
         string service = choice.Selector.Service;
         from ??= (await client.GetHistoryAsync(service, HistorySearched, null, stop)).Entries

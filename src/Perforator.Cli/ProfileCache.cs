@@ -41,7 +41,9 @@ internal static class ProfileCache
 
     private static string LastFolder => Path.Combine(Folder, "last");
 
-    /// <summary>Writes a profile and returns its full path. A file that holds the very bytes already is left as it is, its time of change included.</summary>
+    /// <summary>
+    /// Writes a profile and returns its full path. A file that holds the very bytes already is left as it is, its time of change included.
+    /// </summary>
     /// <param name="output">A file; or a folder to put it in under its content-addressed name; or null for the cache.</param>
     /// <param name="service">The service.</param>
     /// <param name="bytes">The profile.</param>
@@ -103,7 +105,9 @@ internal static class ProfileCache
         }
     }
 
-    /// <summary>Deletes the files of a folder that were used longest ago until it holds no more than it may; what is in use stays.</summary>
+    /// <summary>
+    /// Deletes the files of a folder that were used longest ago until it holds no more than it may; what is in use stays.
+    /// </summary>
     /// <param name="now">The time, UTC.</param>
     internal static void Trim(string folder, long maxBytes, int maxFiles, DateTime now)
     {
@@ -124,7 +128,9 @@ internal static class ProfileCache
         }
     }
 
-    /// <summary>The time of access is set, as mounts that do not keep it are common; the time of change is what make looks at, and stays.</summary>
+    /// <summary>
+    /// The time of access is set, as mounts that do not keep it are common; the time of change is what make looks at, and stays.
+    /// </summary>
     private static void MarkUsed(string path)
     {
         try

@@ -36,7 +36,9 @@ internal sealed record ProfileChoice
     public bool IsPinned => At is not null || Name is not null || Request.Until is not null;
 
     /// <summary>Equal for equal choices.</summary>
-    public string Question => string.Join('\n', Server, Request.PathOf(Selector.Service), At, Name, Binary is null ? null : Path.GetFullPath(Binary), LateInlining);
+    public string Question =>
+        string.Join(
+            '\n', Server, Request.PathOf(Selector.Service), At, Name, Binary is null ? null : Path.GetFullPath(Binary), LateInlining);
 }
 
 /// <summary>The argument and the options that say which profile is wanted: the same for all verbs that give one.</summary>
@@ -75,7 +77,8 @@ internal sealed class ProfileChoiceOptions
         HelpName = "TIME",
     };
 
-    public Option<DateTimeOffset?> Until { get; } = TimeOption.Create("--until", "Only profiles that start before this, which keeps later ones out of the next call");
+    public Option<DateTimeOffset?> Until { get; } =
+    TimeOption.Create("--until", "Only profiles that start before this, which keeps later ones out of the next call");
 
     public Option<string?> HalfLife { get; } = new("--half-life")
     {
@@ -97,7 +100,8 @@ internal sealed class ProfileChoiceOptions
         HelpName = "FILE",
     };
 
-    public Option<string> Format { get; } = new("--format") { Description = "Format of the profile.", DefaultValueFactory = static _ => "extbinary" };
+    public Option<string> Format { get; } =
+    new("--format") { Description = "Format of the profile.", DefaultValueFactory = static _ => "extbinary" };
 
     public Option<bool> SymbolList { get; } = SymbolListOption.Create();
 
@@ -136,13 +140,15 @@ internal sealed class ProfileChoiceOptions
         foreach (Option option in (Option[])[Since, Until, HalfLife, Only, BuildId, Binary])
             if (kept is not null && result.GetResult(option) is not null)
                 result.AddError($"{kept} takes a profile as it was generated; {option.Name} has no say in that, leave one of them out.");
-        if (kept is not null && (result.GetValue(SymbolList) || (result.GetResult(Format) is not null && result.GetValue(Format) == "text")))
+        if (kept is not null
+            && (result.GetValue(SymbolList) || (result.GetResult(Format) is not null && result.GetValue(Format) == "text")))
             result.AddError($"{kept} takes a profile as it was generated; --symbol-list and --format have no say in that, leave them out.");
         foreach (Option option in (Option[])[HalfLife, Only])
             if (result.GetResult(Binary) is not null && result.GetResult(option) is not null)
                 result.AddError($"--binary takes one build, of which all counts weigh the same; leave {option.Name} out.");
         if (result.GetValue(At) is { } at && (at.Length is < 8 or > 64 || !at.All(char.IsAsciiHexDigit)))
-            result.AddError($"--at '{at}' is not a hash: at least its first 8 hexadecimal digits are needed; 'perforator history' lists them.");
+            result.AddError(
+                $"--at '{at}' is not a hash: at least its first 8 hexadecimal digits are needed; 'perforator history' lists them.");
         if (result.GetValue(Service) is { } service && TryParseSelector(service, out string? fault) is null)
             result.AddError(fault!);
         else if (kept is not null && result.GetValue(Service)?.Contains('{', StringComparison.Ordinal) == true)
@@ -179,7 +185,8 @@ internal sealed class ProfileChoiceOptions
             {
                 Selector = selector.Conditions,
                 BuildId = parsed.GetValue(BuildId),
-                Since = since is not null && window is null && TimeOption.TryParse(since, DateTimeOffset.UtcNow, out DateTimeOffset time) ? time : null,
+                Since = since is not null && window is null && TimeOption.TryParse(since, DateTimeOffset.UtcNow, out DateTimeOffset time)
+                    ? time : null,
                 Until = parsed.GetValue(Until),
                 WindowDays = window,
                 HalfLifeDays = parsed.GetValue(HalfLife) is { } halfLife ? ParseHalfLife(halfLife) : null,
@@ -217,12 +224,14 @@ internal sealed class ProfileChoiceOptions
     private static double? ParseWindow(string since)
     {
         DateTimeOffset now = DateTimeOffset.UtcNow;
-        return since is [.., 's' or 'm' or 'h' or 'd'] && TimeOption.TryParse(since, now, out DateTimeOffset time) ? (now - time).TotalDays : null;
+        return since is [.., 's' or 'm' or 'h' or 'd'] && TimeOption.TryParse(since, now, out DateTimeOffset time)
+            ? (now - time).TotalDays : null;
     }
 
     /// <summary>Days, 0 for none; null when the text is neither.</summary>
     private static double? ParseHalfLife(string text) =>
         text == "none" ? 0
-        : double.TryParse(text.EndsWith('d') ? text[..^1] : text, NumberStyles.Float, CultureInfo.InvariantCulture, out double days) && days > 0 && double.IsFinite(days) ? days
+        : double.TryParse(text.EndsWith('d') ? text[..^1] : text, NumberStyles.Float, CultureInfo.InvariantCulture, out double days)
+            && days > 0 && double.IsFinite(days) ? days
         : null;
 }

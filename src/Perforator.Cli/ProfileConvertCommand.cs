@@ -6,8 +6,10 @@ namespace Perforator.Cli;
 /// <summary><c>perforator profile convert</c>: another format, the same samples.</summary>
 internal static class ProfileConvertCommand
 {
-    private static readonly Argument<string> File = new("profile") { Description = "A sample profile in any format; '-' is standard input." };
-    private static readonly Option<bool> Flatten = new("--flatten") { Description = "Count what was inlined for the inlined function itself." };
+    private static readonly Argument<string> File =
+        new("profile") { Description = "A sample profile in any format; '-' is standard input." };
+    private static readonly Option<bool> Flatten =
+        new("--flatten") { Description = "Count what was inlined for the inlined function itself." };
     private static readonly LateInliningOption Late = new();
     private static readonly ProfileOutput Output = new();
 

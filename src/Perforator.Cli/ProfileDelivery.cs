@@ -8,7 +8,9 @@ using Perforator.Bytes;
 
 namespace Perforator.Cli;
 
-/// <summary>What <c>pgo</c> and <c>flags</c> have in common: a profile is asked for, judged, put where compilers find it, and reported on stderr.</summary>
+/// <summary>
+/// What <c>pgo</c> and <c>flags</c> have in common: a profile is asked for, judged, put where compilers find it, and reported on stderr.
+/// </summary>
 internal sealed class ProfileDelivery
 {
     private readonly Option<string?> output = new("--output", "-o")
@@ -82,7 +84,9 @@ internal sealed class ProfileDelivery
     /// <summary>Gets, judges, writes and reports.</summary>
     /// <param name="choice">The profile.</param>
     /// <param name="addition">More for the JSON report and, line by line, for the text; called once the profile is there.</param>
-    public async Task<Result> RunAsync(ParseResult parsed, ServerClient client, ProfileChoice choice, Func<AcquiredProfile, Task<IReadOnlyList<Finding>>> addition, CancellationToken stop)
+    public async Task<Result> RunAsync(
+        ParseResult parsed, ServerClient client, ProfileChoice choice, Func<AcquiredProfile, Task<IReadOnlyList<Finding>>> addition,
+        CancellationToken stop)
     {
         try
         {
@@ -96,7 +100,8 @@ internal sealed class ProfileDelivery
             ProfileCache.Remember(choice.Question, new LastProfile(path, ProfileLabels.Printable(acquired.ReportLine)));
             return new Result(ExitCodes.Ok, path, acquired);
         }
-        catch (Exception e) when (e is UserErrorException or MalformedInputException or IOException or UnauthorizedAccessException && IsOrLast(parsed))
+        catch (Exception e)
+            when (e is UserErrorException or MalformedInputException or IOException or UnauthorizedAccessException && IsOrLast(parsed))
         {
             return UseLast(parsed, choice, [e.Message])!;
         }

@@ -6,7 +6,8 @@ namespace Perforator.Cli;
 /// <summary><c>perforator profile merge</c>: adds profiles up.</summary>
 internal static class ProfileMergeCommand
 {
-    private static readonly Argument<string[]> Files = new("profiles") { Description = "Sample profiles in any format.", Arity = ArgumentArity.ZeroOrMore };
+    private static readonly Argument<string[]> Files =
+        new("profiles") { Description = "Sample profiles in any format.", Arity = ArgumentArity.ZeroOrMore };
 
     private static readonly Option<string[]> Weighted = new("--weight", "--weighted-input")
     {

@@ -22,9 +22,12 @@ internal sealed class ProfileOutput
 
     private readonly GccVersionOption gccVersion = new();
     private readonly Option<bool> md5 = new("--md5", "--use-md5") { Description = "Store MD5 hashes instead of names (extbinary only)." };
-    private readonly Option<bool> compress = new("--compress", "--compress-all-sections") { Description = "Compress all sections (extbinary only)." };
-    private readonly Option<bool> split = new("--split-layout") { Description = "Put functions without inlined callees into sections of their own (extbinary only)." };
-    private readonly Option<bool> partial = new("--partial", "--gen-partial-profile") { Description = "Mark the profile as one of shared code, gathered from other programs (extbinary only)." };
+    private readonly Option<bool> compress =
+        new("--compress", "--compress-all-sections") { Description = "Compress all sections (extbinary only)." };
+    private readonly Option<bool> split =
+        new("--split-layout") { Description = "Put functions without inlined callees into sections of their own (extbinary only)." };
+    private readonly Option<bool> partial =
+        new("--partial", "--gen-partial-profile") { Description = "Mark the profile as one of shared code, gathered from other programs (extbinary only)." };
 
     private readonly Option<string?> symbols = new("--symbols", "--prof-sym-list")
     {
@@ -57,7 +60,8 @@ internal sealed class ProfileOutput
             AddSymbols(profile, file);
         SampleProfileFormat chosen = Format(parsed);
         if (chosen != SampleProfileFormat.ExtBinary && (profile.IsPartial || profile.IsFlowSensitive || profile.Symbols.Count != 0))
-            Console.Error.WriteLine($"perforator: {chosen.ToString().ToLowerInvariant()} cannot hold the profile's flags and symbol list; extbinary can");
+            Console.Error.WriteLine(
+                $"perforator: {chosen.ToString().ToLowerInvariant()} cannot hold the profile's flags and symbol list; extbinary can");
         string path = parsed.GetValue(output)!;
         LossCounts losses = new();
         if (path != "-")

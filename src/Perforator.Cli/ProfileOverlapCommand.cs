@@ -7,8 +7,10 @@ namespace Perforator.Cli;
 internal static class ProfileOverlapCommand
 {
     private static readonly Argument<string> Base = new("base") { Description = "The profile to compare with." };
-    private static readonly Argument<string[]> Tests = new("test") { Description = "The profiles to compare.", Arity = ArgumentArity.OneOrMore };
-    private static readonly Option<string?> Function = new("--function") { Description = "Also compare functions whose name contains this.", HelpName = "NAME" };
+    private static readonly Argument<string[]> Tests =
+        new("test") { Description = "The profiles to compare.", Arity = ArgumentArity.OneOrMore };
+    private static readonly Option<string?> Function =
+        new("--function") { Description = "Also compare functions whose name contains this.", HelpName = "NAME" };
 
     private static readonly Option<ulong> ValueCutoff = new("--value-cutoff")
     {

@@ -12,9 +12,11 @@ internal static class ProfileShowCommand
     private static readonly Option<bool> Summary = new("--summary") { Description = "Only the summary and the quality, no functions." };
     private static readonly Option<bool> DetailedSummary = new("--detailed-summary") { Description = "The summary behind the functions." };
     private static readonly Option<bool> Hot = new("--hot-func-list") { Description = "The list of hot functions." };
-    private static readonly Option<int> Top = new("--topn") { Description = "The list of hot functions, at most this many.", HelpName = "N" };
+    private static readonly Option<int> Top =
+        new("--topn") { Description = "The list of hot functions, at most this many.", HelpName = "N" };
     private static readonly Option<bool> Symbols = new("--symbols", "--show-prof-sym-list") { Description = "The profile symbol list." };
-    private static readonly Option<bool> Sections = new("--sections", "--show-sec-info-only") { Description = "Only the sections of an extbinary profile." };
+    private static readonly Option<bool> Sections =
+        new("--sections", "--show-sec-info-only") { Description = "Only the sections of an extbinary profile." };
     private static readonly Option<bool> Json = new("--json") { Description = "The functions as JSON." };
 
     public static Command Create()
@@ -48,7 +50,8 @@ internal static class ProfileShowCommand
         {
             if (!profile.Functions.TryGetValue(name, out FunctionSamples? function)
                 && !profile.Functions.TryGetValue(FunctionNameHash.Of(name).ToString(), out function))
-                throw new UserErrorException($"{path} has no function {name}; names are linkage names, as 'perforator profile show --topn 20 {path}' lists them");
+                throw new UserErrorException(
+                    $"{path} has no function {name}; names are linkage names, as 'perforator profile show --topn 20 {path}' lists them");
             SampleProfileText.Write(output, function, profile);
         }
         else if (!parsed.GetValue(Summary))

@@ -6,7 +6,8 @@ namespace Perforator.Cli;
 /// <summary><c>perforator profile trim</c>: drops cold functions.</summary>
 internal static class ProfileTrimCommand
 {
-    private static readonly Argument<string> File = new("profile") { Description = "A sample profile in any format; '-' is standard input." };
+    private static readonly Argument<string> File =
+        new("profile") { Description = "A sample profile in any format; '-' is standard input." };
 
     private static readonly Option<double> Cutoff = new("--cutoff")
     {
@@ -15,8 +16,10 @@ internal static class ProfileTrimCommand
         DefaultValueFactory = static _ => ProfileSummary.ColdCutoff * 100.0 / ProfileSummary.Scale,
     };
 
-    private static readonly Option<ulong?> MinSamples = new("--min-samples") { Description = "Functions with fewer samples go, whatever the cutoff says.", HelpName = "N" };
-    private static readonly Option<long?> MaxSize = new("--max-size", "--output-size-limit") { Description = "The coldest functions go until the profile fits.", HelpName = "BYTES" };
+    private static readonly Option<ulong?> MinSamples =
+        new("--min-samples") { Description = "Functions with fewer samples go, whatever the cutoff says.", HelpName = "N" };
+    private static readonly Option<long?> MaxSize =
+        new("--max-size", "--output-size-limit") { Description = "The coldest functions go until the profile fits.", HelpName = "BYTES" };
     private static readonly ProfileOutput Output = new();
 
     public static Command Create()

@@ -18,7 +18,8 @@ internal static class ExitCodes
 
 internal static class Program
 {
-    private const string Description = "Turns the branches that production machines really take into sampling-PGO profiles for clang -fprofile-sample-use.";
+    private const string Description =
+        "Turns the branches that production machines really take into sampling-PGO profiles for clang -fprofile-sample-use.";
 
     /// <summary>This program's version.</summary>
     internal static string Version { get; } =
@@ -54,7 +55,9 @@ internal static class Program
         {
             if (args.Length == 0 || name != args[0])
                 continue;
-            Command root = args.Any(static argument => argument is "-h" or "--help" or "-?" or "/h" or "/?") ? new RootCommand(Description) : new Command("perforator");
+            Command root =
+                args.Any(static argument => argument is "-h" or "--help" or "-?" or "/h" or "/?")
+                    ? new RootCommand(Description) : new Command("perforator");
             root.Add(create());
             return root;
         }
@@ -84,9 +87,10 @@ internal static class Program
             {
                 EnableDefaultExceptionHandler = false,
 
-                // What records sees to signals itself, from before it touches any process: see StopSignals. What reads a pipe leaves the first
-                // one to whoever writes it: see PipeInterrupt. The server's host sees to them too, and lets requests finish.
-                ProcessTerminationTimeout = parsed.CommandResult.Command.Name is "agent" or "record" or "import" or "generate" or "serve" ? null : TimeSpan.FromSeconds(2),
+                // What records sees to signals itself, from before it touches any process: see StopSignals. What reads a pipe leaves the
+                // first one to whoever writes it: see PipeInterrupt. The server's host sees to them too, and lets requests finish.
+                ProcessTerminationTimeout = parsed.CommandResult.Command.Name is "agent" or "record" or "import" or "generate" or "serve"
+                    ? null : TimeSpan.FromSeconds(2),
             });
         }
         catch (UserErrorException e)
@@ -105,7 +109,9 @@ internal static class Program
         }
     }
 
-    /// <summary>What is wrong with a command line, each fault once: a wrong verb is not also one for each argument that followed it.</summary>
+    /// <summary>
+    /// What is wrong with a command line, each fault once: a wrong verb is not also one for each argument that followed it.
+    /// </summary>
     private static IEnumerable<string> UsageErrors(ParseResult parsed)
     {
         // The parser takes an option it does not know for an argument: a mistyped option would become a file or service name.

@@ -9,7 +9,8 @@ internal static class PromoteCommand
     public static Command Create()
     {
         Argument<string> service = new("service") { Description = "The service." };
-        Argument<string?> hash = new("hash") { Description = "The profile: its hash, or at least the first 8 digits of it ('perforator history').", Arity = ArgumentArity.ZeroOrOne };
+        Argument<string?> hash =
+            new("hash") { Description = "The profile: its hash, or at least the first 8 digits of it ('perforator history').", Arity = ArgumentArity.ZeroOrOne };
         Option<string?> server = ServerOption.Create();
         Option<string> name = new("--as") { Description = "The name, such as stable.", HelpName = "NAME", Required = true };
         Option<bool> rollBack = new("--roll-back") { Description = "Let the name stand again for what it stood for before." };
@@ -28,7 +29,8 @@ internal static class PromoteCommand
                 result.AddError("One of a hash, --roll-back and --remove has to be given.");
         });
         command.SetAction((parsed, stop) => RunAsync(
-            parsed.GetValue(service)!, parsed.GetValue(hash), ServerOption.Resolve(parsed.GetValue(server)), parsed.GetValue(name)!, parsed.GetValue(remove), stop));
+            parsed.GetValue(service)!, parsed.GetValue(hash), ServerOption.Resolve(parsed.GetValue(server)), parsed.GetValue(name)!,
+            parsed.GetValue(remove), stop));
         return command;
     }
 
@@ -44,7 +46,8 @@ internal static class PromoteCommand
         hash ??= (await client.GetNameAsync(service, name, stop)).Previous
             ?? throw new UserErrorException($"{name} of {service} stood for nothing before that it could be rolled back to");
         NamedProfile named = await client.PromoteAsync(service, name, hash.ToLowerInvariant(), stop);
-        Console.Error.WriteLine($"{name} of {service} stands for {named.Profile}" + (named.Previous is null ? "" : $"; before, for {named.Previous}"));
+        Console.Error.WriteLine(
+            $"{name} of {service} stands for {named.Profile}" + (named.Previous is null ? "" : $"; before, for {named.Previous}"));
         return ExitCodes.Ok;
     }
 }

@@ -15,7 +15,8 @@ internal static class RecordCommand
     private const string DefaultOutput = "perforator" + BranchProfileCodec.FileExtension;
 
     private sealed record Request(
-        string[] Command, int[] ProcessIds, string? Output, RecordingFormat Format, string? Service, string? Server, BranchSource Source, bool Kernel, TimeSpan? Duration, SoftwareRecorderOptions Software);
+        string[] Command, int[] ProcessIds, string? Output, RecordingFormat Format, string? Service, string? Server, BranchSource Source,
+        bool Kernel, TimeSpan? Duration, SoftwareRecorderOptions Software);
 
     public static Command Create()
     {
@@ -24,7 +25,8 @@ internal static class RecordCommand
             Description = "The program to run and record, with its arguments, after --.",
             Arity = ArgumentArity.ZeroOrMore,
         };
-        Option<int[]> processIds = new("--pid", "-p") { Description = "Record this running process and what it starts; may be given again.", HelpName = "PID" };
+        Option<int[]> processIds =
+            new("--pid", "-p") { Description = "Record this running process and what it starts; may be given again.", HelpName = "PID" };
         Option<string?> output = new("--output", "-o")
         {
             Description = $"Write to this file. Default, without --service: {DefaultOutput}.",
@@ -40,7 +42,8 @@ internal static class RecordCommand
         {
             Description = "Write the callers with each branch stack, for llvm-profgen's context-sensitive profiles: --format perf-script, by the software recorder. Build with -fno-omit-frame-pointer.",
         };
-        Option<string?> service = new("--service") { Description = "Send the profile, and the binaries it needs, to the server as this service's.", HelpName = "NAME" };
+        Option<string?> service =
+            new("--service") { Description = "Send the profile, and the binaries it needs, to the server as this service's.", HelpName = "NAME" };
         Option<string?> server = ServerOption.Create();
         Option<BranchSource> source = RecordingOptions.Source();
         Option<bool> kernel = RecordingOptions.Kernel();
@@ -79,14 +82,16 @@ internal static class RecordCommand
             if (result.GetValue(callStacks) && result.GetValue(format) != "perf-script")
                 result.AddError("--call-stacks needs --format perf-script: the other formats have no place for callers");
             if (result.GetValue(callStacks) && result.GetValue(source) == BranchSource.Lbr)
-                result.AddError("--call-stacks is the software recorder's; where the CPU has branch records: perf record --call-graph fp -j any,u, then perf script -F ip,brstack");
+                result.AddError(
+                    "--call-stacks is the software recorder's; where the CPU has branch records: perf record --call-graph fp -j any,u, then perf script -F ip,brstack");
         });
         verb.SetAction((parsed, _) => RunAsync(
             new Request(
                 parsed.GetValue(command) ?? [], parsed.GetValue(processIds) ?? [], parsed.GetValue(output),
                 FormatOf(parsed.GetValue(format), parsed.GetValue(output)),
                 parsed.GetValue(service), parsed.GetValue(server),
-                parsed.GetValue(callStacks) ? BranchSource.Software : parsed.GetValue(source), parsed.GetValue(kernel), parsed.GetValue(duration),
+                parsed.GetValue(callStacks) ? BranchSource.Software : parsed.GetValue(source), parsed.GetValue(kernel),
+                parsed.GetValue(duration),
                 RecordingOptions.Recorder(parsed.GetValue(maxOverhead)) with { CallStacks = parsed.GetValue(callStacks) })));
         return verb;
     }
@@ -113,7 +118,8 @@ internal static class RecordCommand
 
         using LiveModules modules = new();
         BranchAggregator aggregator = new(modules);
-        using RecordingFile? stacks = request.Format == RecordingFormat.Branches ? null : new(request.Output!, request.Format, aggregator, modules, Machine.CpuModel);
+        using RecordingFile? stacks =
+            request.Format == RecordingFormat.Branches ? null : new(request.Output!, request.Format, aggregator, modules, Machine.CpuModel);
         HeldCommand? command = request.Command.Length == 0 ? null : HeldCommand.Start(request.Command);
         ProcessTreeTargets targets = new(command is null ? request.ProcessIds : [command.Process.Id]);
         DateTimeOffset start = DateTimeOffset.UtcNow;
@@ -164,12 +170,14 @@ internal static class RecordCommand
         {
             if (writtenTo is null)
                 BranchProfileCodec.Write(writtenTo = DefaultOutput, set);
-            throw new UserErrorException($"{e.Message}; the recording is in {writtenTo}, and this sends it: perforator import {writtenTo} --service {service} --server {server}");
+            throw new UserErrorException(
+                $"{e.Message}; the recording is in {writtenTo}, and this sends it: perforator import {writtenTo} --service {service} --server {server}");
         }
     }
 
     /// <summary>Records until the command has ended, no target is left, the time is over or it is told to stop.</summary>
-    private static async Task RecordAsync(IBranchRecorder recorder, IBranchSink sink, HeldCommand? command, TimeSpan? duration, CancellationToken stop)
+    private static async Task RecordAsync(
+        IBranchRecorder recorder, IBranchSink sink, HeldCommand? command, TimeSpan? duration, CancellationToken stop)
     {
         using CancellationTokenSource ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
         RecordingSink started = new(sink, command);
@@ -220,15 +228,21 @@ internal static class RecordCommand
 
     private static void Report(BranchProfileSet set, RecorderStatistics statistics, LiveModules modules)
     {
-        string stopped = statistics.TargetStoppedTime == TimeSpan.Zero ? "" : $"; threads held stopped for {statistics.TargetStoppedTime.TotalSeconds:0.000} s in all";
+        string stopped =
+            statistics.TargetStoppedTime == TimeSpan.Zero
+                ? "" : $"; threads held stopped for {statistics.TargetStoppedTime.TotalSeconds:0.000} s in all";
         string moments = statistics.Bursts == 0 ? "" : $" at {statistics.Bursts:N0} moments";
-        Console.Error.WriteLine($"perforator: recorded {statistics.Samples:N0} branch stacks, {statistics.Branches:N0} branches{moments}{stopped}");
-        foreach (BranchProfile profile in set.Profiles.Values.Where(p => p.BranchEntries != 0).OrderByDescending(p => p.BranchEntries).Take(5))
-            Console.Error.WriteLine($"perforator:   {profile.BranchEntries,14:N0} in {profile.Path} ({(profile.BuildId.IsContentHash ? "no build id" : profile.BuildId)})");
+        Console.Error.WriteLine(
+            $"perforator: recorded {statistics.Samples:N0} branch stacks, {statistics.Branches:N0} branches{moments}{stopped}");
+        foreach (BranchProfile profile in set.Profiles.Values.Where(p => p.BranchEntries != 0).OrderByDescending(p => p.BranchEntries)
+            .Take(5))
+            Console.Error.WriteLine(
+                $"perforator:   {profile.BranchEntries,14:N0} in {profile.Path} ({(profile.BuildId.IsContentHash ? "no build id" : profile.BuildId)})");
         BinaryShortcomings shortcomings = new(modules);
         shortcomings.Look(set);
         double all = set.Profiles.Values.Sum(static p => (double)p.BranchEntries);
-        foreach (BranchProfile profile in set.Profiles.Values.Where(p => p.BranchEntries > all * WorthWarning).OrderByDescending(static p => p.BranchEntries))
+        foreach (BranchProfile profile in set.Profiles.Values.Where(p => p.BranchEntries > all * WorthWarning)
+            .OrderByDescending(static p => p.BranchEntries))
             if (shortcomings.Of(profile.BuildId) is { } lacks)
                 Console.Error.WriteLine($"perforator: warning: {profile.Path} {lacks}");
         if (statistics.Notice is { } notice)

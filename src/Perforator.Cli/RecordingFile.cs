@@ -20,7 +20,8 @@ internal enum RecordingFormat
 }
 
 /// <summary>
-/// Writes all that a recorder hands over into a file in one of perf's formats and passes it on. The file appears under its name when it is whole.
+/// Writes all that a recorder hands over into a file in one of perf's formats and passes it on. The file appears under its name when it is
+/// whole.
 /// </summary>
 internal sealed class RecordingFile : IBranchSink, IDisposable
 {

@@ -44,7 +44,8 @@ internal static class RecordingOptions
 
     /// <summary>A percentage such as 1% or 0.5, as a share.</summary>
     public static double? ParsePercent(ArgumentResult result, string option) =>
-        double.TryParse(result.Tokens[0].Value.TrimEnd('%'), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double percent)
+        double.TryParse(
+            result.Tokens[0].Value.TrimEnd('%'), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double percent)
         && percent is > 0 and <= 100
             ? percent / 100
             : Fail<double?>(result, $"{option} is a percentage above 0 and up to 100, such as 5%, not '{result.Tokens[0].Value}'");
@@ -61,7 +62,8 @@ internal static class RecordingOptions
             'd' => (86400, text[..^1]),
             _ => (1.0, text),
         };
-        return double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value) && value > 0 && value * unit <= 1e9
+        return double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value) && value > 0
+            && value * unit <= 1e9
             ? TimeSpan.FromSeconds(value * unit)
             : Fail<TimeSpan>(result, $"{option} is a time such as 30s, 5m or 2h, not '{text}'");
     }
@@ -72,7 +74,9 @@ internal static class RecordingOptions
         string text = result.Tokens[0].Value;
         foreach ((string suffix, double unit) in ((string, double)[])[("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12)])
             if (text.EndsWith(suffix, StringComparison.OrdinalIgnoreCase)
-                && double.TryParse(text.AsSpan(0, text.Length - suffix.Length), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value)
+                && double.TryParse(
+                    text.AsSpan(0, text.Length - suffix.Length), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture,
+                    out double value)
                 && value > 0 && value * unit <= 1e15)
                 return (long)(value * unit);
         return Fail<long>(result, $"{option} is a size such as 500MB or 2GB, not '{text}'");

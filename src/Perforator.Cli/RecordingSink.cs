@@ -3,7 +3,9 @@ using Perforator.Recording.Processes;
 
 namespace Perforator.Cli;
 
-/// <summary>Passes on what <c>record</c> records: tells when a target was found, and leaves out the shell that a command is held in.</summary>
+/// <summary>
+/// Passes on what <c>record</c> records: tells when a target was found, and leaves out the shell that a command is held in.
+/// </summary>
 /// <param name="command">The held command; null when there is none.</param>
 internal sealed class RecordingSink(IBranchSink sink, HeldCommand? command) : IBranchSink
 {

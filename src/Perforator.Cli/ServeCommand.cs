@@ -29,7 +29,8 @@ internal static class ServeCommand
             if (result.GetValueOrDefault<int?>() is < 0 or > 65535)
                 result.AddError("--port is 0 to 65535");
         });
-        Option<string?> auth = new("--auth") { Description = "Who may do what: a YAML file, see docs/security.md. Default: nobody is asked, on loopback only.", HelpName = "FILE" };
+        Option<string?> auth =
+            new("--auth") { Description = "Who may do what: a YAML file, see docs/security.md. Default: nobody is asked, on loopback only.", HelpName = "FILE" };
         Option<string?> enrol = new("--enrol")
         {
             Description = "Services by pattern, with pinned rates and labels: a YAML file, see docs/server.md. Read again when it changes and at SIGHUP.",
@@ -41,13 +42,17 @@ internal static class ServeCommand
             Description = "A name by which clients call this server; may be given again. localhost, this machine's name and addresses need none.",
             HelpName = "NAME",
         };
-        Option<string?> certificate = new("--tls-certificate") { Description = "The server's certificate, with those between it and its authority (PEM). Read again when it changes.", HelpName = "FILE" };
+        Option<string?> certificate =
+            new("--tls-certificate") { Description = "The server's certificate, with those between it and its authority (PEM). Read again when it changes.", HelpName = "FILE" };
         Option<string?> key = new("--tls-key") { Description = "The certificate's private key (PEM).", HelpName = "FILE" };
-        Option<int> keepUploads = Days("--keep-uploads", 7, "Days that uploads are kept one by one, before the service's newest; their sums stay.");
-        Option<int> keepSums = Days("--keep-sums", 400, "Days that sums of uploads are kept, before the service's newest, and generated profiles without a name.");
+        Option<int> keepUploads =
+            Days("--keep-uploads", 7, "Days that uploads are kept one by one, before the service's newest; their sums stay.");
+        Option<int> keepSums =
+            Days("--keep-sums", 400, "Days that sums of uploads are kept, before the service's newest, and generated profiles without a name.");
         // For tests, which do not wait for hours.
         Option<double?> compactEvery = new("--compact-every") { Hidden = true, HelpName = "SECONDS" };
-        Option<string?> audit = new("--audit-log") { Description = "Append a JSON line for each write to this file; - is stderr.", HelpName = "FILE" };
+        Option<string?> audit =
+            new("--audit-log") { Description = "Append a JSON line for each write to this file; - is stderr.", HelpName = "FILE" };
         Option<string?> database = new("--database")
         {
             Description = "PostgreSQL (15 or later) for what is known, in place of the data folder: postgres://user@host,host/database. PGPASSWORD or PGPASSFILE hold the password.",
@@ -58,9 +63,12 @@ internal static class ServeCommand
             Description = "S3 for bytes, given with --database: s3://bucket/prefix?endpoint=URL&region=NAME&checksums=always|required. Credentials as Amazon's SDK finds them.",
             HelpName = "URL",
         };
-        Option<ServerRole> role = new("--role") { Description = "api answers requests, worker generates and adds up, all does both.", HelpName = "all|api|worker" };
-        Option<LogFormat> logFormat = new("--log-format") { Description = "How the log on stderr is written; json is an object a line, with the trace's id.", HelpName = "text|json" };
-        Option<bool> demo = new("--demo") { Description = "Show recorded history of the sample service, from a temporary folder that goes with the server." };
+        Option<ServerRole> role =
+            new("--role") { Description = "api answers requests, worker generates and adds up, all does both.", HelpName = "all|api|worker" };
+        Option<LogFormat> logFormat =
+            new("--log-format") { Description = "How the log on stderr is written; json is an object a line, with the trace's id.", HelpName = "text|json" };
+        Option<bool> demo =
+            new("--demo") { Description = "Show recorded history of the sample service, from a temporary folder that goes with the server." };
         Option<string?> sourceRoot = new("--source-root")
         {
             Description = "Folder with the services' source: the page shows the lines of functions. Whoever may read profiles may see all files below it.",
@@ -144,7 +152,8 @@ internal static class ServeCommand
 
     private static Option<int> Days(string name, int days, string description)
     {
-        Option<int> option = new(name) { Description = $"{description} Default: {days}.", HelpName = "DAYS", DefaultValueFactory = _ => days };
+        Option<int> option =
+            new(name) { Description = $"{description} Default: {days}.", HelpName = "DAYS", DefaultValueFactory = _ => days };
         option.Validators.Add(result =>
         {
             if (result.GetValueOrDefault<int>() is < 1 or > 36_500)
@@ -181,5 +190,7 @@ internal static class ServeCommand
     }
 
     private static string DefaultData() =>
-        Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify), "perforator");
+        Path.Combine(
+            Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify),
+            "perforator");
 }

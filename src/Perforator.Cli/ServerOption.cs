@@ -27,5 +27,6 @@ internal static class ServerOption
     public static Uri Parse(string text, string from) =>
         Uri.TryCreate(text.EndsWith('/') ? text : text + "/", UriKind.Absolute, out Uri? uri) && uri.Scheme is "http" or "https"
             ? uri
-            : throw new UserErrorException($"'{text}' ({from}) is not an http:// or https:// address; give one such as {Api.ApiRoutes.DefaultAddress}");
+            : throw new UserErrorException(
+                $"'{text}' ({from}) is not an http:// or https:// address; give one such as {Api.ApiRoutes.DefaultAddress}");
 }

@@ -20,7 +20,8 @@ internal static class ServicesCommand
         Argument<string?> service = new("service") { Description = "Show this service's builds.", Arity = ArgumentArity.ZeroOrOne };
         Option<string?> server = ServerOption.Create();
         Option<bool> json = new("--json") { Description = "Print JSON as the API gives it." };
-        Option<bool> overview = new("--overview") { Description = "Show what the web page does: whether each profile is fit to build with, and why; with a service (and --json) its 90 days." };
+        Option<bool> overview =
+            new("--overview") { Description = "Show what the web page does: whether each profile is fit to build with, and why; with a service (and --json) its 90 days." };
         Command command = new("services",
             """
             Lists the services a server has profiles of, or one service's builds with their quality and, on standard error, what keeps them from being better.
@@ -42,12 +43,15 @@ internal static class ServicesCommand
         if (json)
         {
             Console.Out.WriteLine(timeline is not null
-                ? JsonSerializer.Serialize(timeline, ApiJson.Default.ServiceTimeline) : JsonSerializer.Serialize(fleet!, ApiJson.Default.FleetOverview));
+                ? JsonSerializer.Serialize(timeline, ApiJson.Default.ServiceTimeline)
+                : JsonSerializer.Serialize(fleet!, ApiJson.Default.FleetOverview));
             return ExitCodes.Ok;
         }
         TextTable table = new("Service", "State", "Ratio", "Hosts", "Last seen (UTC)", "Why");
         foreach (ServiceOverview one in timeline is not null ? [timeline.Overview] : fleet!.Services)
-            table.Add(one.Service, one.State, one.Ratio is { } ratio ? string.Create(CultureInfo.InvariantCulture, $"{ratio:0.00}") : "", $"{one.Hosts}", TextTable.Time(one.LastSeen), one.Reasons[0]);
+            table.Add(one.Service, one.State, one.Ratio is { } ratio
+                ? string.Create(CultureInfo.InvariantCulture, $"{ratio:0.00}")
+                : "", $"{one.Hosts}", TextTable.Time(one.LastSeen), one.Reasons[0]);
         table.Write();
         return ExitCodes.Ok;
     }
@@ -90,9 +94,12 @@ internal static class ServicesCommand
         TextTable table = new("Build id", "Path", "Profiles", "Hosts", "Samples", "Branches", "Ratio", "Last seen (UTC)", "Now");
         foreach (BuildSummary b in detail.Builds)
         {
-            string ratio = b.TakenBranchesToExecutableBytesRatio is not { } value ? "no binary" : b.HasDebugInfo ? $"{value:0.00}" : "no debug info";
+            string ratio =
+                b.TakenBranchesToExecutableBytesRatio is not { } value ? "no binary" : b.HasDebugInfo ? $"{value:0.00}" : "no debug info";
             table.Add(
-                IsContentHash(b) ? $"none, content {b.BuildId[..12]}" : b.BuildId, b.Path, $"{b.Profiles}", b.Hosts == 0 ? "" : $"{b.Hosts}", $"{b.Samples:N0}", $"{b.Branches:N0}", ratio, TextTable.Time(b.LastSeen), b.Current ? "runs" : "");
+                IsContentHash(b) ? $"none, content {b.BuildId[..12]}" : b.BuildId, b.Path, $"{b.Profiles}",
+                b.Hosts == 0 ? "" : $"{b.Hosts}", $"{b.Samples:N0}", $"{b.Branches:N0}", ratio, TextTable.Time(b.LastSeen),
+                b.Current ? "runs" : "");
         }
         table.Write();
         foreach (string warning in Warnings(detail))
@@ -106,7 +113,10 @@ internal static class ServicesCommand
         foreach (BuildSummary build in detail.Builds)
         {
             double share = all == 0 ? 0 : build.Branches / all;
-            string what = string.Create(CultureInfo.InvariantCulture, $"{build.Path} ({(IsContentHash(build) ? "no build id" : build.BuildId)}), {100 * share:0.#} % of the branches");
+            string what =
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{build.Path} ({(IsContentHash(build) ? "no build id" : build.BuildId)}), {100 * share:0.#} % of the branches");
             if (share < WorthWarning)
                 continue;
             if (!build.HasBinary)
@@ -116,7 +126,8 @@ internal static class ServicesCommand
             if (IsContentHash(build))
                 yield return $"{what}: known by a hash of its content ({build.BuildId}), which stripping changes and no build store has; link with -Wl,--build-id";
         }
-        if (detail.Builds.Count > 0 && DateTimeOffset.UtcNow - detail.Builds.Max(static build => build.LastSeen) is { } age && age > Silence)
+        if (detail.Builds.Count > 0 && DateTimeOffset.UtcNow - detail.Builds.Max(static build => build.LastSeen) is { } age
+            && age > Silence)
             yield return $"nothing has arrived for {age.TotalDays:0} days; do its agents run?";
     }
 

@@ -5,7 +5,9 @@ namespace Perforator.Cli;
 /// <summary>A binary whose debug info was split off (objcopy --only-keep-debug), named by the part that holds only debug info.</summary>
 internal static class SplitBinary
 {
-    /// <summary>The binary and its debug file; as given, unless the file has no code and the binary with its build id lies where it is split off to.</summary>
+    /// <summary>
+    /// The binary and its debug file; as given, unless the file has no code and the binary with its build id lies where it is split off to.
+    /// </summary>
     /// <param name="path">What the user names as the binary.</param>
     /// <param name="debugFile">What the user names as its debug file.</param>
     /// <exception cref="UserErrorException">The file cannot be used.</exception>

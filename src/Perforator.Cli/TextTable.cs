@@ -13,7 +13,12 @@ internal sealed class TextTable
     public TextTable(params string[] columns)
     {
         foreach (string column in columns)
-            table.AddColumn(new TableColumn(column) { Alignment = LeftColumns.Contains(column) ? Justify.Left : Justify.Right, NoWrap = column is not ("Path" or "Selector") });
+            table.AddColumn(
+                new TableColumn(column)
+                {
+                    Alignment = LeftColumns.Contains(column) ? Justify.Left : Justify.Right,
+                    NoWrap = column is not ("Path" or "Selector")
+                });
     }
 
     /// <summary>Adds a row. Texts come from whoever uploads; nothing of them may act on the terminal.</summary>

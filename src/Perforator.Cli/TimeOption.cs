@@ -25,7 +25,8 @@ internal static class TimeOption
 
     internal static bool TryParse(string text, DateTimeOffset now, out DateTimeOffset time)
     {
-        if (text.Length > 1 && uint.TryParse(text.AsSpan(0, text.Length - 1), NumberStyles.None, CultureInfo.InvariantCulture, out uint count))
+        if (text.Length > 1
+            && uint.TryParse(text.AsSpan(0, text.Length - 1), NumberStyles.None, CultureInfo.InvariantCulture, out uint count))
         {
             TimeSpan? unit = text[^1] switch
             {

@@ -33,7 +33,8 @@ public sealed record BranchSourceChoice(BranchSource Source, string Reason, Bran
     public static BranchSourceChoice Make(BranchSource wanted, bool withKernel = false)
     {
         if (withKernel && wanted == BranchSource.Software)
-            throw new UserErrorException("the software recorder does not see the kernel's branches; leave out --kernel, or use --source lbr where the CPU has branch records");
+            throw new UserErrorException(
+                "the software recorder does not see the kernel's branches; leave out --kernel, or use --source lbr where the CPU has branch records");
         if (wanted == BranchSource.Software)
             return new(BranchSource.Software, "asked for with --source", null);
         BranchStackSupport support = BranchStackSupport.Probe(withKernel);
@@ -45,7 +46,8 @@ public sealed record BranchSourceChoice(BranchSource Source, string Reason, Bran
         if (wanted == BranchSource.Lbr)
             throw new UserErrorException($"no hardware branch records: {support.Explanation}{remedy}; or use --source software");
         if (RuntimeInformation.ProcessArchitecture != Architecture.X64)
-            throw new UserErrorException($"no way to record here: {support.Explanation}{remedy}; and the software recorder follows x86-64 code only");
+            throw new UserErrorException(
+                $"no way to record here: {support.Explanation}{remedy}; and the software recorder follows x86-64 code only");
         return new(BranchSource.Software, $"since {support.Explanation}", support);
     }
 

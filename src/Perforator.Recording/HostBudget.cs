@@ -3,8 +3,8 @@ using System.Globalization;
 namespace Perforator.Recording;
 
 /// <summary>
-/// Holds the agent to its share of the host: measures once a second what this process takes, recorder, aggregation and uploads together, and has
-/// the recorder sample more rarely while that is too much. What was not used is saved for up to a minute.
+/// Holds the agent to its share of the host: measures once a second what this process takes, recorder, aggregation and uploads together,
+/// and has the recorder sample more rarely while that is too much. What was not used is saved for up to a minute.
 /// </summary>
 public sealed class HostBudget : IAsyncDisposable
 {
@@ -23,12 +23,14 @@ public sealed class HostBudget : IAsyncDisposable
     private const int StepsOfStart = 3;
 
     /// <summary>
-    /// Where sampling begins: all code is new then, and decoding it costs several times what a later sample does. What is taken in excess would have
-    /// to be paid back for minutes.
+    /// Where sampling begins: all code is new then, and decoding it costs several times what a later sample does. What is taken in excess
+    /// would have to be paid back for minutes.
     /// </summary>
     internal const double FirstShare = 0.25;
 
-    /// <summary>Between two attempts to make room in memory: at first, and at most while they do not help, as each costs CPU time.</summary>
+    /// <summary>
+    /// Between two attempts to make room in memory: at first, and at most while they do not help, as each costs CPU time.
+    /// </summary>
     internal static readonly TimeSpan RoomInterval = TimeSpan.FromSeconds(10), LongestRoomInterval = TimeSpan.FromMinutes(10);
 
     /// <summary>From this part of the memory budget on it runs short.</summary>
@@ -85,7 +87,8 @@ public sealed class HostBudget : IAsyncDisposable
     /// <summary>In one line what is taken, of what may be, and what came of that.</summary>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,
         $"{Taken.CpuShare * 100:0.00} % of the host's CPU time of {cpuShare * 100:0.##} %, {Taken.MemoryBytes / 1e6:0} MB of {memoryBytes / 1e6:0} MB")
-        + (Recording.Share < 1 ? string.Create(CultureInfo.InvariantCulture, $"; to stay within, sampling is {1 / Recording.Share:0.0} times as rare") : "")
+        + (Recording.Share < 1
+            ? string.Create(CultureInfo.InvariantCulture, $"; to stay within, sampling is {1 / Recording.Share:0.0} times as rare") : "")
         + (Shortages != 0 ? $"; {Shortages} times memory ran short and profiles were made early" : "");
 
     public async ValueTask DisposeAsync()
@@ -109,7 +112,8 @@ public sealed class HostBudget : IAsyncDisposable
         owed += used - granted;
         owed = owed < -most ? -most : owed > most ? most : owed;
         // Above what is granted while nothing is saved: less at once; back in small steps.
-        Recording.Share = owed > TimeSpan.Zero && used > granted * 0.9 ? Math.Max(LeastShare, Recording.Share * 0.7) : Math.Min(1, Recording.Share * 1.1);
+        Recording.Share = owed > TimeSpan.Zero && used > granted * 0.9
+            ? Math.Max(LeastShare, Recording.Share * 0.7) : Math.Min(1, Recording.Share * 1.1);
     }
 
     /// <summary>Collects garbage where memory runs short, and has room made where that is not enough.</summary>

@@ -15,5 +15,6 @@ public readonly record struct HostUse(double CpuShare, long MemoryBytes)
         return new(self.TotalProcessorTime / ((DateTime.Now - self.StartTime) * Environment.ProcessorCount), Environment.WorkingSet);
     }
 
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{CpuShare * 100:0.00} % of the host's CPU time, {MemoryBytes / 1e6:0} MB");
+    public override string ToString() =>
+        string.Create(CultureInfo.InvariantCulture, $"{CpuShare * 100:0.00} % of the host's CPU time, {MemoryBytes / 1e6:0} MB");
 }

@@ -13,15 +13,20 @@ public interface IRecordingTargets
     bool IsSelective => false;
 
     /// <summary>
-    /// The share of a process's samples that are to be taken, from 0 to 1; null where nothing is known of the process. Samples are left out at random,
-    /// so what is taken has the proportions of all, and each counts as it would without. Of a process with 0 not one is taken.
+    /// The share of a process's samples that are to be taken, from 0 to 1; null where nothing is known of the process. Samples are left out
+    /// at random, so what is taken has the proportions of all, and each counts as it would without. Of a process with 0 not one is taken.
     /// </summary>
     double? ShareOf(int processId) => 1;
 
-    /// <summary>The highest share of all processes, so that a recorder whose samples cost something before it is known whose they are takes no more.</summary>
+    /// <summary>
+    /// The highest share of all processes, so that a recorder whose samples cost something before it is known whose they are takes no more.
+    /// </summary>
     double HighestShare => 1;
 
-    /// <summary>Whether a process that runs is wanted: asked, from the same thread, by recorders that learn of a process from its running, once of each program that it executes.</summary>
+    /// <summary>
+    /// Whether a process that runs is wanted: asked, from the same thread, by recorders that learn of a process from its running, once of
+    /// each program that it executes.
+    /// </summary>
     /// <param name="processId">Its id.</param>
     /// <param name="isChildOfWanted">It was forked by a process that was wanted, whoever may be its parent by now.</param>
     bool Wants(int processId, bool isChildOfWanted);

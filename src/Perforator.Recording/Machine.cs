@@ -13,7 +13,8 @@ public static class Machine
     /// <summary>The CPU's name for people and for the profile label.</summary>
     public static string CpuModel =>
         Cpu.Value.TryGetValue("model name", out string? name) ? name
-            : Cpu.Value.TryGetValue("CPU part", out string? part) ? $"Arm implementer {Cpu.Value.GetValueOrDefault("CPU implementer")} part {part}"
+            : Cpu.Value.TryGetValue("CPU part", out string? part)
+                ? $"Arm implementer {Cpu.Value.GetValueOrDefault("CPU implementer")} part {part}"
             : "unknown";
 
     /// <summary>Whether this is a virtual machine, as the CPU's hypervisor flag tells its guests (x86-64 only).</summary>
@@ -24,7 +25,9 @@ public static class Machine
         cpuInfo.GetValueOrDefault("flags", "").Split(' ').Contains("hypervisor");
 
     /// <summary>The hypervisor or cloud as the firmware names it (/sys/class/dmi/id); empty when it does not.</summary>
-    public static string Platform => string.Join(' ', new[] { ReadLine("/sys/class/dmi/id/sys_vendor"), ReadLine("/sys/class/dmi/id/product_name") }.Where(s => s is not null));
+    public static string Platform =>
+        string.Join(
+            ' ', new[] { ReadLine("/sys/class/dmi/id/sys_vendor"), ReadLine("/sys/class/dmi/id/product_name") }.Where(s => s is not null));
 
     /// <summary>uname -r.</summary>
     public static string KernelRelease => ReadLine("/proc/sys/kernel/osrelease") ?? "unknown";

@@ -8,7 +8,10 @@ namespace Perforator.Recording;
 /// <summary>Reading /proc: .NET tells no inodes, and makes texts of all names.</summary>
 internal static partial class Syscalls
 {
-    /// <summary>getdents64(2). Entries of a folder whose names are numbers, such as the processes of /proc, each with its inode; none where it cannot be read.</summary>
+    /// <summary>
+    /// getdents64(2). Entries of a folder whose names are numbers, such as the processes of /proc, each with its inode; none where it
+    /// cannot be read.
+    /// </summary>
     public static unsafe List<(int Number, ulong Inode)> ListNumbered(string folder)
     {
         // struct linux_dirent64: inode, offset, length of the entry, type, name and 0.
@@ -28,7 +31,8 @@ internal static partial class Syscalls
                 ReadOnlySpan<byte> entry = rest[..BinaryPrimitives.ReadUInt16LittleEndian(rest[Length..])], name = entry[Name..];
                 rest = rest[entry.Length..];
                 name = name[..name.IndexOf((byte)0)];
-                if (Utf8Parser.TryParse(name, out int number, out int parsed) && parsed == name.Length && name[0] is not ((byte)'-' or (byte)'+'))
+                if (Utf8Parser.TryParse(name, out int number, out int parsed) && parsed == name.Length
+                    && name[0] is not ((byte)'-' or (byte)'+'))
                     entries.Add((number, BinaryPrimitives.ReadUInt64LittleEndian(entry)));
             }
         }
@@ -36,8 +40,8 @@ internal static partial class Syscalls
     }
 
     /// <summary>
-    /// The beginning of a small file that the kernel makes: .NET looks at it, locks it, and throws where its process has just ended, for ten times the
-    /// price.
+    /// The beginning of a small file that the kernel makes: .NET looks at it, locks it, and throws where its process has just ended, for
+    /// ten times the price.
     /// </summary>
     /// <returns>Bytes read; -1 where it cannot be read.</returns>
     public static unsafe int ReadFile(string path, Span<byte> buffer)

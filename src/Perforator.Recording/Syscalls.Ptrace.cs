@@ -62,7 +62,8 @@ internal static partial class Syscalls
     public static unsafe partial int waitid(int idType, int id, ChildSignalInfo* info, int options);
 
     [LibraryImport("libc", SetLastError = true)]
-    public static unsafe partial nint process_vm_readv(int process, IoVector* local, ulong localCount, IoVector* remote, ulong remoteCount, ulong flags);
+    public static unsafe partial nint process_vm_readv(
+        int process, IoVector* local, ulong localCount, IoVector* remote, ulong remoteCount, ulong flags);
 
     [LibraryImport("libc")]
     public static partial int gettid();

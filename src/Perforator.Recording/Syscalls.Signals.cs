@@ -57,13 +57,15 @@ internal static partial class Syscalls
         SignalEvent to = new() { Signal = signal, Notify = SIGEV_THREAD_ID, ThreadId = threadId };
         nint timer;
         return timer_create(CLOCK_MONOTONIC, &to, &timer) == 0 ? timer
-            : throw new UserErrorException("the software recorder can have no timer, which ends stops that last too long: raise the limit of pending signals (ulimit -i)");
+            : throw new UserErrorException(
+                "the software recorder can have no timer, which ends stops that last too long: raise the limit of pending signals (ulimit -i)");
     }
 
     /// <summary>Has a timer strike after a time, and then again and again; zero stops it.</summary>
     public static unsafe void SetTimer(nint timer, TimeSpan first, TimeSpan next)
     {
-        long* times = stackalloc long[4] { (long)next.TotalSeconds, (long)(next.TotalNanoseconds % 1e9), (long)first.TotalSeconds, (long)(first.TotalNanoseconds % 1e9) };
+        long* times =
+            stackalloc long[4] { (long)next.TotalSeconds, (long)(next.TotalNanoseconds % 1e9), (long)first.TotalSeconds, (long)(first.TotalNanoseconds % 1e9) };
         _ = timer_settime(timer, 0, times, null);
     }
 

@@ -27,7 +27,8 @@ internal static partial class Syscalls
     }
 
     [LibraryImport("libc")]
-    public static unsafe partial int posix_spawnp(int* pid, byte* file, void* fileActions, void* attributes, byte** arguments, byte** environment);
+    public static unsafe partial int posix_spawnp(
+        int* pid, byte* file, void* fileActions, void* attributes, byte** arguments, byte** environment);
 
     [LibraryImport("libc")]
     public static unsafe partial int posix_spawnattr_init(void* attributes);

@@ -2,7 +2,9 @@ using System.Runtime.InteropServices;
 
 namespace Perforator.Recording;
 
-/// <summary>The system calls that .NET does not offer. Spelling and values are Linux's, the same on x86-64 and AArch64 unless said.</summary>
+/// <summary>
+/// The system calls that .NET does not offer. Spelling and values are Linux's, the same on x86-64 and AArch64 unless said.
+/// </summary>
 internal static partial class Syscalls
 {
     public const int EPERM = 1;

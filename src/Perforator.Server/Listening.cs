@@ -10,7 +10,8 @@ internal static class Listening
 {
     /// <summary>Binds one address.</summary>
     /// <param name="certificate">The certificate for https.</param>
-    /// <param name="asksForCertificate">Whether clients are asked for theirs; whether it can be trusted is for authentication to say.</param>
+    /// <param name="asksForCertificate">Whether clients are asked for theirs; whether it can be trusted is for authentication to
+    /// say.</param>
     public static void Bind(KestrelServerOptions kestrel, ListenAddress listen, TlsCertificate? certificate, bool asksForCertificate)
     {
         // Both loopback addresses at once can only be bound where the port is known.
@@ -25,7 +26,8 @@ internal static class Listening
                 options.UseHttps(https =>
                 {
                     https.ServerCertificateSelector = (_, _) => certificate.Current;
-                    https.ClientCertificateMode = asksForCertificate ? ClientCertificateMode.AllowCertificate : ClientCertificateMode.NoCertificate;
+                    https.ClientCertificateMode = asksForCertificate
+                        ? ClientCertificateMode.AllowCertificate : ClientCertificateMode.NoCertificate;
                     https.AllowAnyClientCertificate();
                 });
         }

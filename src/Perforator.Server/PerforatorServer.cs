@@ -60,7 +60,9 @@ public sealed class PerforatorServer : IAsyncDisposable
     private static Task<ServerStorage> OpenStorageAsync(ServerSettings settings, CancellationToken stop) => (settings.Database, settings.Objects) switch
     {
         (null, null) when settings.Role == ServerRole.All => EmbeddedStorage.OpenAsync(settings.DataFolder, TimeProvider.System, stop),
-        (null, null) => throw new UserErrorException($"--role {settings.Role.ToString().ToLowerInvariant()} shares its work with other servers, by --database and --objects; give both"),
+        (null, null) =>
+            throw new UserErrorException(
+                $"--role {settings.Role.ToString().ToLowerInvariant()} shares its work with other servers, by --database and --objects; give both"),
         ({ } database, { } objects) => FleetStorage.OpenAsync(database, objects, settings.DataFolder, TimeProvider.System, stop),
         _ => throw new UserErrorException("--database and --objects belong together: one holds what is known, the other the bytes"),
     };
@@ -73,7 +75,8 @@ public sealed class PerforatorServer : IAsyncDisposable
         ListenAddress listen = ListenAddress.Of(settings.Listen);
         AccessFile? access = settings.AccessFile is { } file ? AccessFile.Load(file) : null;
         CheckExposure(settings, listen, access);
-        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
+        WebApplicationBuilder builder =
+            WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
         // Only the settings count, no appsettings.json of the current folder and no ASPNETCORE_ variables.
         builder.Configuration.Sources.Clear();
         builder.Configuration.AddInMemoryCollection();
@@ -82,7 +85,8 @@ public sealed class PerforatorServer : IAsyncDisposable
 
         // A start that fails is thrown to the caller too, who tells the user in one line.
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
-        builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(static console => console.LogToStandardErrorThreshold = LogLevel.Trace);
+        builder.Services.Configure<Microsoft.Extensions.Logging.Console.ConsoleLoggerOptions>(
+            static console => console.LogToStandardErrorThreshold = LogLevel.Trace);
         Observability.Add(builder, settings.LogFormat);
         TlsCertificate? certificate = settings.Tls is { } tls ? new TlsCertificate(tls.Certificate, tls.Key, TimeProvider.System) : null;
         builder.WebHost.UseKestrelHttpsConfiguration();
@@ -131,7 +135,8 @@ public sealed class PerforatorServer : IAsyncDisposable
         if (settings.Role != ServerRole.Api)
             builder.Services.AddHostedService<GenerationWorker>().AddHostedService<Housekeeping>();
         if (settings.Role != ServerRole.Worker)
-            builder.Services.AddHostedService(static services => services.GetRequiredService<EnrolmentFile>()).AddHostedService<DemandUpdates>()
+            builder.Services.AddHostedService(static services => services.GetRequiredService<EnrolmentFile>())
+                .AddHostedService<DemandUpdates>()
                 .AddHostedService(static services => services.GetRequiredService<AgentReports>());
 
         builder.Services
@@ -173,11 +178,14 @@ public sealed class PerforatorServer : IAsyncDisposable
     private static void CheckExposure(ServerSettings settings, ListenAddress listen, AccessFile? access)
     {
         if (listen.IsTls && settings.Tls is null)
-            throw new UserErrorException($"{settings.Listen} (--listen) is https: name its certificate and key with --tls-certificate and --tls-key");
+            throw new UserErrorException(
+                $"{settings.Listen} (--listen) is https: name its certificate and key with --tls-certificate and --tls-key");
         if (!listen.IsTls && settings.Tls is not null)
-            throw new UserErrorException($"{settings.Listen} (--listen) is http, for which a certificate has no use; give https://, or leave --tls-certificate out");
+            throw new UserErrorException(
+                $"{settings.Listen} (--listen) is http, for which a certificate has no use; give https://, or leave --tls-certificate out");
         if (!listen.IsTls && access?.Certificates is not null)
-            throw new UserErrorException($"{settings.AccessFile} (--auth) asks for client certificates, which only https has; give --listen https://");
+            throw new UserErrorException(
+                $"{settings.AccessFile} (--auth) asks for client certificates, which only https has; give --listen https://");
         if (listen.IsLoopback || settings.IsInsecure)
             return;
         if (access is null)

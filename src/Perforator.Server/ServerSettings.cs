@@ -64,7 +64,9 @@ public sealed record ServerSettings(string DataFolder, Uri Listen)
     /// <summary>How long uploads are kept one by one, counted back from a service's newest; after that their sums remain.</summary>
     public TimeSpan KeepUploads { get; init; } = TimeSpan.FromDays(7);
 
-    /// <summary>How long sums of uploads are kept, counted back from a service's newest, and generated profiles that have no name.</summary>
+    /// <summary>
+    /// How long sums of uploads are kept, counted back from a service's newest, and generated profiles that have no name.
+    /// </summary>
     public TimeSpan KeepSums { get; init; } = TimeSpan.FromDays(400);
 
     /// <summary>How long a binary is kept that no service's profiles are of.</summary>

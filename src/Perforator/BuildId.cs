@@ -55,16 +55,18 @@ public readonly struct BuildId : IEquatable<BuildId>, IComparable<BuildId>
     /// <summary>Reads the hexadecimal form.</summary>
     /// <exception cref="FormatException">Not an even number of hexadecimal digits.</exception>
     public static BuildId Parse(string text) =>
-        TryParse(text, out BuildId id) ? id : throw new FormatException($"'{text}' is not a build id: an even number of hexadecimal digits is expected");
+        TryParse(text, out BuildId id)
+            ? id : throw new FormatException($"'{text}' is not a build id: an even number of hexadecimal digits is expected");
 
     /// <summary>
-    /// Whether both are of one binary: equal, or one is the other padded with zeros to 20 bytes, as recorders write it that have no place for
-    /// its length (perf before Linux 5.11, simpleperf).
+    /// Whether both are of one binary: equal, or one is the other padded with zeros to 20 bytes, as recorders write it that have no place
+    /// for its length (perf before Linux 5.11, simpleperf).
     /// </summary>
     public bool IsSameAs(BuildId other)
     {
         const int PaddedDigits = 40, ShortestDigits = 8;
-        (string shorter, string longer) = ToString().Length <= other.ToString().Length ? (ToString(), other.ToString()) : (other.ToString(), ToString());
+        (string shorter, string longer) = ToString().Length <= other.ToString().Length
+            ? (ToString(), other.ToString()) : (other.ToString(), ToString());
         return shorter == longer
             || (longer.Length == PaddedDigits && shorter.Length >= ShortestDigits && longer.StartsWith(shorter, StringComparison.Ordinal)
                 && longer.AsSpan(shorter.Length).TrimStart('0').IsEmpty);

@@ -5,7 +5,9 @@ using Perforator.Elf;
 
 namespace Perforator.Benchmarks;
 
-/// <summary>How many branch records a second two cores aggregate from stacks in memory, merging included. Called by eng/bench aggregate.</summary>
+/// <summary>
+/// How many branch records a second two cores aggregate from stacks in memory, merging included. Called by eng/bench aggregate.
+/// </summary>
 internal static class AggregationRate
 {
     private const int Depth = 32;
@@ -52,14 +54,17 @@ internal static class SyntheticStacks
     private const ulong Bias = 0x555555554000;
     private const ulong TextSize = 1 << 20;
 
-    private static readonly Module Binary = new(BuildId.Parse("5eed"), "/bin/synthetic", [new LoadSegment(new(0x1000), new(0x1000), TextSize, TextSize, true)]);
+    private static readonly Module Binary =
+        new(BuildId.Parse("5eed"), "/bin/synthetic", [new LoadSegment(new(0x1000), new(0x1000), TextSize, TextSize, true)]);
 
     private sealed class Resolver : IModuleResolver
     {
         public Module? Resolve(Mapping mapping) => Binary;
     }
 
-    /// <summary>Stacks of a program of 5,000 basic blocks, some much hotter than others, each ending in a branch with two or three targets.</summary>
+    /// <summary>
+    /// Stacks of a program of 5,000 basic blocks, some much hotter than others, each ending in a branch with two or three targets.
+    /// </summary>
     public static BranchEntry[] Make(int count)
     {
         const int Blocks = 5000;
@@ -77,7 +82,8 @@ internal static class SyntheticStacks
         // Made oldest first, then turned round.
         for (int i = count - 1; i >= 0; i--)
         {
-            int next = random.Next(50) == 0 ? (int)(Math.Pow(random.NextDouble(), 3) * Blocks) : (block * 7 + random.Next(3) * 13 + 1) % Blocks;
+            int next = random.Next(50) == 0
+                ? (int)(Math.Pow(random.NextDouble(), 3) * Blocks) : (block * 7 + random.Next(3) * 13 + 1) % Blocks;
             entries[i] = new BranchEntry(new(blocks[block].End + Bias), new(blocks[next].Start + Bias));
             block = next;
         }
@@ -94,7 +100,8 @@ internal static class SyntheticStacks
     public static void Feed(BranchAggregator aggregator, ReadOnlySpan<BranchEntry> entries, int depth)
     {
         for (int i = 0; i + depth <= entries.Length; i += depth)
-            aggregator.OnSample(new BranchSample { ProcessId = Process, ThreadId = Process, InstructionPointer = entries[i].To, Stack = entries.Slice(i, depth), Weight = 1 });
+            aggregator.OnSample(
+                new BranchSample { ProcessId = Process, ThreadId = Process, InstructionPointer = entries[i].To, Stack = entries.Slice(i, depth), Weight = 1 });
     }
 
     public static BranchProfile ProfileOf(BranchAggregator aggregator) => aggregator.Profiles[Binary.BuildId];

@@ -49,7 +49,8 @@ public sealed class BranchWalker
         ring = new (ulong, ulong)[depth];
         foreach (ref readonly ElfSymbol symbol in elf.Symbols.Symbols)
         {
-            if (!symbol.IsFunction || symbol.Size == 0 || elf.Code(symbol.Address).IsEmpty || !functionEnds.TryAdd(symbol.Address.Value, symbol.Address.Value + symbol.Size))
+            if (!symbol.IsFunction || symbol.Size == 0 || elf.Code(symbol.Address).IsEmpty
+                || !functionEnds.TryAdd(symbol.Address.Value, symbol.Address.Value + symbol.Size))
                 continue;
             if (enters is null || enters(elf.Symbols.Name(symbol)))
                 entries.Add(symbol.Address.Value);
@@ -91,10 +92,13 @@ public sealed class BranchWalker
     public Mapping MappingOf(LoadSegment segment, int process, string path)
     {
         ulong slack = segment.Address.Value & 0xfff;
-        return new(process, new(segment.Address.Value - slack + Bias), (segment.MemorySize + slack + 0xfff) & ~0xfffUL, new(segment.Offset.Value - slack), path, elf.BuildId);
+        return new(process, new(segment.Address.Value - slack
+            + Bias), (segment.MemorySize + slack + 0xfff) & ~0xfffUL, new(segment.Offset.Value - slack), path, elf.BuildId);
     }
 
-    /// <summary>Feeds a sink with stacks of processes that have the binary mapped, in turn, each at its own bias and a microsecond apart.</summary>
+    /// <summary>
+    /// Feeds a sink with stacks of processes that have the binary mapped, in turn, each at its own bias and a microsecond apart.
+    /// </summary>
     public void Feed(IBranchSink sink, string path, long samples, params (int Process, ulong Bias)[] processes)
     {
         foreach ((int process, ulong bias) in processes)
@@ -161,7 +165,9 @@ public sealed class BranchWalker
         return spoiling.NextDouble() < Noise ? Spoil(stack) : stack;
     }
 
-    /// <summary>Runs from one taken branch to the next; false when the walk had to begin anew elsewhere, without a branch that leads there.</summary>
+    /// <summary>
+    /// Runs from one taken branch to the next; false when the walk had to begin anew elsewhere, without a branch that leads there.
+    /// </summary>
     private bool Walk()
     {
         if (function == 0 && !Enter())
@@ -245,7 +251,9 @@ public sealed class BranchWalker
         }
     }
 
-    /// <summary>Out to a library, a branch or two there, and back to the newest return address; or on to another function, if there is no library.</summary>
+    /// <summary>
+    /// Out to a library, a branch or two there, and back to the newest return address; or on to another function, if there is no library.
+    /// </summary>
     private void Leave(ulong from)
     {
         if (StaysInside)
@@ -271,7 +279,8 @@ public sealed class BranchWalker
     private ulong Library() => 0x7f3300000000UL + (ulong)random.Next(1 << 20);
 
     /// <summary>How often of 256 the branch at an address is taken.</summary>
-    private static int Leaning(ulong address) => (int)((address * 0x9E3779B97F4A7C15UL) >> 62) switch { 0 => 20, 1 => 100, 2 => 160, _ => 235 };
+    private static int Leaning(ulong address) =>
+        (int)((address * 0x9E3779B97F4A7C15UL) >> 62) switch { 0 => 20, 1 => 100, 2 => 160, _ => 235 };
 
     /// <summary>A jump table leads to some instruction of the same function; elsewhere, as in the PLT, out of the binary.</summary>
     private ulong? Jump(ulong from)

@@ -15,8 +15,8 @@ using Perforator.Server.Storage.Embedded;
 namespace Perforator.Benchmarks;
 
 /// <summary>
-/// A fleet in one process over the server's own code (ingest, storage, blocks, demand and plans; not HTTP), by a clock that is set forward a minute at a
-/// time. Hosts record what they are told; their uploads are real branches of a real program, drawn path by path.
+/// A fleet in one process over the server's own code (ingest, storage, blocks, demand and plans; not HTTP), by a clock that is set forward
+/// a minute at a time. Hosts record what they are told; their uploads are real branches of a real program, drawn path by path.
 /// </summary>
 internal sealed class FleetSimulation : IAsyncDisposable
 {
@@ -116,7 +116,8 @@ internal sealed class FleetSimulation : IAsyncDisposable
         try
         {
             ServerStorage storage = await EmbeddedStorage.OpenAsync(folder, TimeProvider.System, CancellationToken.None);
-            await using FleetSimulation fleet = new(storage, new ServerSettings(folder, ApiRoutes.DefaultAddress), recorded.Paths, elf.ExecutableBytes);
+            await using FleetSimulation fleet =
+                new(storage, new ServerSettings(folder, ApiRoutes.DefaultAddress), recorded.Paths, elf.ExecutableBytes);
             await fleet.SimulateAsync(hours * 60);
             return 0;
         }
@@ -138,7 +139,10 @@ internal sealed class FleetSimulation : IAsyncDisposable
         int instances = services.Sum(static service => service.Instances.Count);
         double each = paths.Average(static path => (double)path.Branches);
         // Branches count as the recorder weighs them.
-        double full = services.Sum(static service => service.Instances.Sum(static one => one.Cpus)) * BranchesPerCpuSecond / BranchesPerPath * each * 86_400 / Hosts;
+        double full =
+            services.Sum(
+                static service =>
+                    service.Instances.Sum(static one => one.Cpus)) * BranchesPerCpuSecond / BranchesPerPath * each * 86_400 / Hosts;
         Say($"{Hosts} hosts, {Services} services in {instances} instances, {paths.Count} paths of {each:0} branches, {codeBytes:0} bytes of code; an hour in which all is new, then {minutes / 60} hours with {Releases} releases");
         foreach (Service service in services)
             await AddBinaryAsync(service.Build);
@@ -153,7 +157,8 @@ internal sealed class FleetSimulation : IAsyncDisposable
             if (minute % 60 == 59)
                 Say($"… {minute + 1} minutes: {later.Uploads + fill.Uploads} uploads, {later.Branches + fill.Branches:0} branches, CPU of plans {(fill.PlanTime + later.PlanTime).TotalSeconds:0} s, uploads {(fill.UploadTime + later.UploadTime).TotalSeconds:0} s, demand and sums {(fill.WorkTime + later.WorkTime).TotalSeconds:0} s");
         }
-        double release = releases.Average(static one => one.Branches), trickle = (later.Branches - (release * Releases)) / later.Minutes * 1440 / Hosts;
+        double release = releases.Average(static one =>
+            one.Branches), trickle = (later.Branches - (release * Releases)) / later.Minutes * 1440 / Hosts;
         Say("| | with demand | without | |");
         Say("|---|---:|---:|---:|");
         Row("branches recorded per host and day while nothing is new", trickle);
@@ -161,7 +166,9 @@ internal sealed class FleetSimulation : IAsyncDisposable
         Row($"… on a day with all {Releases} releases", trickle + (release * Releases / Hosts));
         Row($"… of the first day, all {Services} builds new", trickle + (fill.Branches / Hosts));
         Say($"| branches until a new build is sufficient, on all its hosts together: mean | {release:N0} | {full * Hosts / Services / 1440:N0} a minute | |");
-        int[] took = [.. releases.Where(static one => one.Sufficient is not null).Select(static one => one.Sufficient!.Value - one.Minute + 1).Order()];
+        int[] took =
+            [.. releases.Where(static one => one.Sufficient is not null).Select(static one => one.Sufficient!.Value - one.Minute + 1)
+                .Order()];
         Say($"| minutes until then: median, most ({took.Length} of {releases.Count} builds) | {took[took.Length / 2]}, {took[^1]} | 1 | |");
         Shown shown = new(this);
         Say($"| overlap of what was recorded by then with all there is: median, least | {shown.Overlap}, {releases.Min(Overlap):0.000} | | |");
@@ -210,7 +217,8 @@ internal sealed class FleetSimulation : IAsyncDisposable
     }
 
     private Task<bool> AddBinaryAsync(BuildId build) => storage.Binaries.AddAsync(
-        new BinaryFile(build, BinaryKind.Executable, ObjectKeys.Binary($"{build}"), 1, (ulong)codeBytes, HasDebugInfo: true, clock.Now), replace: false, CancellationToken.None);
+        new BinaryFile(build, BinaryKind.Executable, ObjectKeys.Binary($"{build}"), 1, (ulong)codeBytes, HasDebugInfo: true, clock.Now),
+        replace: false, CancellationToken.None);
 
     private async Task MinuteAsync(int minute, Phase phase)
     {
@@ -224,7 +232,8 @@ internal sealed class FleetSimulation : IAsyncDisposable
             foreach (Instance instance in service.Instances)
             {
                 (instance.AppliedRate, instance.Recorded) = (instance.Rate, 0);
-                int count = instance.Rate == 0 ? 0 : Poisson(instance.Rate * instance.Cpus * wave * BranchesPerCpuSecond * 60 / BranchesPerPath);
+                int count = instance.Rate == 0
+                    ? 0 : Poisson(instance.Rate * instance.Cpus * wave * BranchesPerCpuSecond * 60 / BranchesPerPath);
                 if (count == 0)
                     continue;
                 BranchProfileSet set = Recorded(instance, count, out double branches);
@@ -248,7 +257,12 @@ internal sealed class FleetSimulation : IAsyncDisposable
         {
             foreach ((string host, List<Instance> on) in hosts)
             {
-                PlanAnswer answer = planner.Answer(new PlanRequest(host, [.. on.Select(static one => new RunningService(one.Service.Name, [one.Service.BuildText], one.AppliedRate, one.Recorded, 60))]));
+                PlanAnswer answer =
+                    planner.Answer(
+                        new PlanRequest(
+                            host, [.. on.Select(
+                                static one =>
+                                    new RunningService(one.Service.Name, [one.Service.BuildText], one.AppliedRate, one.Recorded, 60))]));
                 for (int i = 0; i < on.Count; i++)
                     on[i].Rate = answer.Services[i].Rate;
             }
@@ -285,9 +299,13 @@ internal sealed class FleetSimulation : IAsyncDisposable
         {
             Service service = services[random.Next(Services)];
             Instance instance = service.Instances[random.Next(service.Instances.Count)];
-            uploads.Add(BranchProfileCodec.Encode(Recorded(instance, Math.Max(1, Poisson(instance.Cpus * BranchesPerCpuSecond * 60 / BranchesPerPath)), out _)));
+            uploads.Add(BranchProfileCodec.Encode(
+                Recorded(instance, Math.Max(1, Poisson(instance.Cpus * BranchesPerCpuSecond * 60 / BranchesPerPath)), out _)));
         }
-        return (await CpuOfAsync(() => Parallel.ForEachAsync(uploads, async (upload, stop) => await ingest.AcceptAsync(upload, static _ => { }, stop)))).TotalMilliseconds / uploads.Count;
+        return (await CpuOfAsync(
+            () => Parallel.ForEachAsync(
+                uploads, async (upload, stop) =>
+                    await ingest.AcceptAsync(upload, static _ => { }, stop)))).TotalMilliseconds / uploads.Count;
     }
 
     private BranchProfileSet Recorded(Instance instance, int count, out double branches)
@@ -313,7 +331,10 @@ internal sealed class FleetSimulation : IAsyncDisposable
     {
         // Beyond some dozens the normal distribution is as good.
         if (mean > 50)
-            return (int)Math.Max(0, Math.Round(mean + (Math.Sqrt(mean) * Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()))));
+            return (int)Math.Max(
+                0, Math.Round(
+                    mean + (Math.Sqrt(mean) * Math.Sqrt(
+                        -2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()))));
         int count = 0;
         for (double product = random.NextDouble(), limit = Math.Exp(-mean); product > limit; product *= random.NextDouble())
             count++;

@@ -12,7 +12,9 @@ internal sealed partial class GeneratorComparison
 {
     private const long Million = 1_000_000;
 
-    /// <summary>Makes a tenth of a large program's functions hot or warm, as in services; small programs are touched nearly everywhere.</summary>
+    /// <summary>
+    /// Makes a tenth of a large program's functions hot or warm, as in services; small programs are touched nearly everywhere.
+    /// </summary>
     private const double ServiceSkew = 8;
 
     private readonly string cli;
@@ -53,7 +55,12 @@ internal sealed partial class GeneratorComparison
         return 0;
     }
 
-    private static Walk Parts(int count) => new() { Skew = 0, Enters = name => NamespaceOf().Match(name) is { Success: true } match && int.Parse(match.Groups[1].Value) <= count };
+    private static Walk Parts(int count) =>
+        new()
+        {
+            Skew = 0,
+            Enters = name => NamespaceOf().Match(name) is { Success: true } match && int.Parse(match.Groups[1].Value) <= count
+        };
 
     /// <summary>How the branch stacks are made.</summary>
     private sealed record Walk
@@ -65,7 +72,8 @@ internal sealed partial class GeneratorComparison
 
     private static void Header()
     {
-        Console.WriteLine("| program | text, MB | touched | records | ours, s | peer, s | ratio | ours, CPU s | peer, CPU s | ours, peak MB | peer, peak MB | profiles |");
+        Console.WriteLine(
+            "| program | text, MB | touched | records | ours, s | peer, s | ratio | ours, CPU s | peer, CPU s | ours, peak MB | peer, peak MB | profiles |");
         Console.WriteLine("|---|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---|");
     }
 
@@ -77,16 +85,22 @@ internal sealed partial class GeneratorComparison
         {
             text = (elf.Section(".text")?.Size ?? 0) / 1e6;
             using StreamWriter writer = new(script);
-            new BranchWalker(elf, enters: walk.Enters) { Bias = elf.IsPositionIndependent ? 0x555555554000UL : 0, Skew = walk.Skew }.WritePerfScript(writer, binary, records);
+            new BranchWalker(elf, enters: walk.Enters)
+            {
+                Bias = elf.IsPositionIndependent ? 0x555555554000UL : 0,
+                Skew = walk.Skew
+            }.WritePerfScript(writer, binary, records);
         }
         List<Measurement> ourRuns = [], peerRuns = [];
         for (int i = 0; i < rounds; i++)
         {
             ourRuns.Add(MeasuredProcess.Run(cli, "generate", "--binary", binary, "--perf-script", script, "--format", "text", "-o", ours));
-            peerRuns.Add(MeasuredProcess.Run("llvm-profgen-19", "--binary", binary, "--perfscript", script, "--format", "text", "-o", peer));
+            peerRuns.Add(
+                MeasuredProcess.Run("llvm-profgen-19", "--binary", binary, "--perfscript", script, "--format", "text", "-o", peer));
         }
         Measurement a = Measurement.Median(ourRuns), b = Measurement.Median(peerRuns);
-        string overlap = File.ReadAllBytes(ours).AsSpan().SequenceEqual(File.ReadAllBytes(peer)) ? "equal bytes" : Overlap(peer, ours) + " overlap";
+        string overlap =
+            File.ReadAllBytes(ours).AsSpan().SequenceEqual(File.ReadAllBytes(peer)) ? "equal bytes" : Overlap(peer, ours) + " overlap";
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"| {Path.GetFileName(binary)} | {text:0.0} | {touched} | {records / Million} M | {a.Seconds:0.000} | {b.Seconds:0.000} | 1/{b.Seconds / a.Seconds:0.0} | {a.CpuSeconds:0.00} | {b.CpuSeconds:0.00} | {a.PeakMegabytes:0} | {b.PeakMegabytes:0} | {overlap} |"));
         File.Delete(script);
@@ -95,7 +109,8 @@ internal sealed partial class GeneratorComparison
     /// <summary>The overlap that llvm-profdata-19 tells of two profiles.</summary>
     public static string Overlap(string peer, string ours)
     {
-        System.Diagnostics.ProcessStartInfo start = new("llvm-profdata-19", ["overlap", "--sample", peer, ours]) { RedirectStandardOutput = true };
+        System.Diagnostics.ProcessStartInfo start =
+            new("llvm-profdata-19", ["overlap", "--sample", peer, ours]) { RedirectStandardOutput = true };
         using System.Diagnostics.Process process = System.Diagnostics.Process.Start(start)!;
         string report = process.StandardOutput.ReadToEnd();
         process.WaitForExit();

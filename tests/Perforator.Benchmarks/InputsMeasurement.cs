@@ -15,7 +15,9 @@ internal static class InputsMeasurement
 {
     private const int Depth = 32;
 
-    /// <summary>Makes a tenth of a large program's functions hot or warm, as in services; small programs are touched nearly everywhere.</summary>
+    /// <summary>
+    /// Makes a tenth of a large program's functions hot or warm, as in services; small programs are touched nearly everywhere.
+    /// </summary>
     private const double Skew = 8;
 
     private const ulong LoadBias = 0x555555554000;
@@ -71,7 +73,8 @@ internal static class InputsMeasurement
                     firstTime = firstTime == 0 ? lastTime : firstTime;
                 }
                 if (turn > 0 && BitConverter.ToUInt32(bytes, at) == (uint)PerfRecordType.PERF_RECORD_SAMPLE)
-                    BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(at + 24), BitConverter.ToUInt64(bytes, at + 24) + (lastTime - firstTime) + 1000);
+                    BinaryPrimitives.WriteUInt64LittleEndian(
+                        bytes.AsSpan(at + 24), BitConverter.ToUInt64(bytes, at + 24) + (lastTime - firstTime) + 1000);
             }
             output.Write(bytes, start, end - start);
             WriteRecord(output, PerfRecordType.PERF_RECORD_FINISHED_ROUND, []);
@@ -91,7 +94,8 @@ internal static class InputsMeasurement
     /// <summary>Reads, decodes, maps and aggregates within this process, with the file in the page cache and the code compiled.</summary>
     private static int Read(int rounds, string[] pairs)
     {
-        Console.WriteLine("| file | size, MB | branches | distinct branches, ranges | MB/s (median) | least … most | MB/s of CPU time | branches/s |");
+        Console.WriteLine(
+            "| file | size, MB | branches | distinct branches, ranges | MB/s (median) | least … most | MB/s of CPU time | branches/s |");
         Console.WriteLine("|---|---:|---:|---:|---:|---:|---:|---:|");
         for (int i = 0; i + 1 < pairs.Length; i += 2)
         {
@@ -125,7 +129,8 @@ internal static class InputsMeasurement
     /// <summary>End to end, interleaved: our generate, and perf script into a file that llvm-profgen-19 then reads.</summary>
     private static int Compare(string cli, int rounds, string[] pairs)
     {
-        Console.WriteLine("| file | size, MB | ours, s | perf script, s | llvm-profgen-19, s | ratio | ours, CPU s | peers, CPU s | ratio | ours, peak MB | llvm-profgen, peak MB | profiles |");
+        Console.WriteLine(
+            "| file | size, MB | ours, s | perf script, s | llvm-profgen-19, s | ratio | ours, CPU s | peers, CPU s | ratio | ours, peak MB | llvm-profgen, peak MB | profiles |");
         Console.WriteLine("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|");
         for (int i = 0; i + 1 < pairs.Length; i += 2)
         {
@@ -135,12 +140,16 @@ internal static class InputsMeasurement
             for (int round = 0; round < rounds; round++)
             {
                 ourRuns.Add(MeasuredProcess.Run(cli, "generate", "--binary", binary, "--perf-data", file, "--format", "text", "-o", ours));
-                scriptRuns.Add(MeasuredProcess.Run("sh", "-c", $"exec perf script -i '{file}' -F ip,brstack --show-mmap-events >'{script}'"));
-                peerRuns.Add(MeasuredProcess.Run("llvm-profgen-19", "--binary", binary, "--perfscript", script, "--format", "text", "-o", peer));
+                scriptRuns.Add(
+                    MeasuredProcess.Run("sh", "-c", $"exec perf script -i '{file}' -F ip,brstack --show-mmap-events >'{script}'"));
+                peerRuns.Add(
+                    MeasuredProcess.Run("llvm-profgen-19", "--binary", binary, "--perfscript", script, "--format", "text", "-o", peer));
             }
             File.Delete(script);
             Measurement a = Measurement.Median(ourRuns), s = Measurement.Median(scriptRuns), p = Measurement.Median(peerRuns);
-            string equal = File.ReadAllBytes(ours).AsSpan().SequenceEqual(File.ReadAllBytes(peer)) ? "equal bytes" : $"overlap {GeneratorComparison.Overlap(peer, ours)}";
+            string equal =
+                File.ReadAllBytes(ours).AsSpan().SequenceEqual(File.ReadAllBytes(peer))
+                    ? "equal bytes" : $"overlap {GeneratorComparison.Overlap(peer, ours)}";
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
                 $"| {Path.GetFileName(file)} | {new FileInfo(file).Length / 1e6:0} | {a.Seconds:0.00} | {s.Seconds:0.0} | {p.Seconds:0.0} | 1/{(s.Seconds + p.Seconds) / a.Seconds:0.0} | {a.CpuSeconds:0.00} | {s.CpuSeconds + p.CpuSeconds:0.0} | 1/{(s.CpuSeconds + p.CpuSeconds) / a.CpuSeconds:0.0} | {a.PeakMegabytes:0} | {p.PeakMegabytes:0} | {equal} |"));
         }
@@ -155,7 +164,8 @@ internal static class InputsMeasurement
         foreach (string file in files)
         {
             long size = new FileInfo(file).Length;
-            Measurement run = MeasuredProcess.Run(cli, "generate", "--binary", binary, "--perf-data", file, "--format", "text", "-o", file + ".out");
+            Measurement run =
+                MeasuredProcess.Run(cli, "generate", "--binary", binary, "--perf-data", file, "--format", "text", "-o", file + ".out");
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
                 $"| {Path.GetFileName(file)} | {(size == 0 ? "pipe" : $"{size / 1e6:0}")} | {run.Seconds:0.0} | {run.PeakMegabytes:0} |"));
         }

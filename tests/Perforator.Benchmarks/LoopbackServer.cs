@@ -28,7 +28,8 @@ internal sealed class LoopbackServer : IDisposable
     /// <summary>Starts one, and returns once it takes requests. Its errors go to stderr.</summary>
     public static async Task<LoopbackServer> StartAsync(string cli, params string[] options)
     {
-        ProcessStartInfo start = new(cli, ["serve", "--port", "0", .. options]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        ProcessStartInfo start =
+            new(cli, ["serve", "--port", "0", .. options]) { RedirectStandardOutput = true, RedirectStandardError = true };
         Process process = Process.Start(start)!;
         process.ErrorDataReceived += static (_, e) =>
         {

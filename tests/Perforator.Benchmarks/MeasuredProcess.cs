@@ -35,7 +35,8 @@ internal static class MeasuredProcess
         string figures = Path.GetTempFileName();
         try
         {
-            ProcessStartInfo start = new("/usr/bin/time", ["-f", "%U %S %M", "-o", figures, program, .. arguments]) { RedirectStandardError = true, RedirectStandardOutput = true };
+            ProcessStartInfo start =
+                new("/usr/bin/time", ["-f", "%U %S %M", "-o", figures, program, .. arguments]) { RedirectStandardError = true, RedirectStandardOutput = true };
             Stopwatch watch = Stopwatch.StartNew();
             using Process process = Process.Start(start)!;
             Task<string> error = process.StandardError.ReadToEndAsync();
@@ -45,7 +46,9 @@ internal static class MeasuredProcess
             if (process.ExitCode != 0)
                 throw new InvalidOperationException($"{program} {string.Join(' ', arguments)} failed: {error.Result}{output.Result}");
             report = error.Result;
-            double[] used = [.. File.ReadAllText(figures).Split().Where(word => word.Length > 0).Select(word => double.Parse(word, CultureInfo.InvariantCulture))];
+            double[] used =
+                [.. File.ReadAllText(figures).Split().Where(word => word.Length > 0)
+                    .Select(word => double.Parse(word, CultureInfo.InvariantCulture))];
             return new Measurement(seconds, used[0] + used[1], used[2] * 1024 / 1e6);
         }
         finally

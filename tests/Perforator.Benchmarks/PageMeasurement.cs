@@ -58,7 +58,8 @@ internal sealed class PageMeasurement
         BranchProfile few = new(binary.BuildId, path) { Samples = 1000, BranchEntries = 1000 };
         BinaryAddress code = binary.LoadSegments.First(static segment => segment.IsExecutable).Address;
         few.AddBranch(code, code, 1000);
-        await Parallel.ForAsync(0, Services - 1, async (i, _) => await UploadAsync($"service-{i:0000}", few, $"host-{i % 300:000}", now.AddHours(-i % 90)));
+        await Parallel.ForAsync(
+            0, Services - 1, async (i, _) => await UploadAsync($"service-{i:0000}", few, $"host-{i % 300:000}", now.AddHours(-i % 90)));
     }
 
     /// <summary>Every function's loops and calls, the first ones most often.</summary>
@@ -78,7 +79,8 @@ internal sealed class PageMeasurement
                 BinaryAddress address = new(start + (ulong)at);
                 if (!decoder.TryDecode(code[at..], address, out Instruction instruction))
                     break;
-                if (instruction.Kind == InstructionKind.ConditionalBranch && instruction.Target >= start && instruction.Target < address.Value)
+                if (instruction.Kind == InstructionKind.ConditionalBranch && instruction.Target >= start
+                    && instruction.Target < address.Value)
                 {
                     profile.AddTrace(address, new(instruction.Target), address, count * 10);
                     profile.BranchEntries += count * 10;
@@ -112,7 +114,8 @@ internal sealed class PageMeasurement
             byte[] overview = await server.Http.GetByteArrayAsync(ApiRoutes.Overview);
             answered.Add(Stopwatch.GetElapsedTime(begin).TotalMilliseconds);
             if (round == 0)
-                Row("2,000 services: bytes of the overview, and its first answer, ms", string.Create(CultureInfo.InvariantCulture, $"{overview.Length:N0}, {answered[0]:0}"));
+                Row("2,000 services: bytes of the overview, and its first answer, ms", string.Create(
+                    CultureInfo.InvariantCulture, $"{overview.Length:N0}, {answered[0]:0}"));
         }
         Row("the overview's answer, ms", Spread(answered));
         List<double> painted = [], rows = [], longest = [], script = [];
@@ -139,7 +142,9 @@ internal sealed class PageMeasurement
         string hash = (await server.Api.GetPgoAsync(Large, new PgoRequest(), CancellationToken.None)).Profile;
         FunctionPage functions = await server.Api.ListFunctionsAsync(Large, hash, null, 1, CancellationToken.None);
         ProfileTree tree = await server.Api.GetTreeAsync(Large, hash, null, CancellationToken.None);
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{functions.TotalFunctions:N0} functions, {tree.Nodes.Count:N0} nodes of the flame graph"));
+        Console.WriteLine(
+            string.Create(
+                CultureInfo.InvariantCulture, $"{functions.TotalFunctions:N0} functions, {tree.Nodes.Count:N0} nodes of the flame graph"));
         (string What, Func<IPage, Task> Do)[] steps =
         [
             ("opened", page => page.Locator("canvas.flame").WaitForAsync()),
@@ -147,7 +152,8 @@ internal sealed class PageMeasurement
             ("sorted", page => page.GetByLabel("Sort by").SelectOptionAsync("head")),
             ("flame graph zoomed", page => page.Locator("canvas.flame").ClickAsync(new() { Position = new() { X = 60, Y = 5 } })),
             ("flame graph searched", page => page.GetByLabel("Find in the graph").PressSequentiallyAsync("f1")),
-            ("a function opened", page => page.GetByRole(AriaRole.Region, new() { Name = "Functions" }).Locator("tbody tr a").First.ClickAsync()),
+            ("a function opened", page =>
+                page.GetByRole(AriaRole.Region, new() { Name = "Functions" }).Locator("tbody tr a").First.ClickAsync()),
         ];
         List<double>[] longest = [.. steps.Select(static _ => new List<double>())];
         for (int round = 0; round < Rounds; round++)
@@ -173,7 +179,8 @@ internal sealed class PageMeasurement
         return page;
     }
 
-    private static async Task<double> LongestAsync(IPage page) => await page.EvaluateAsync<double>("Math.max(0, ...window.longTasks.splice(0))");
+    private static async Task<double> LongestAsync(IPage page) =>
+        await page.EvaluateAsync<double>("Math.max(0, ...window.longTasks.splice(0))");
 
     private static string Spread(List<double> figures)
     {

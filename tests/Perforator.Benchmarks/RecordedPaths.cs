@@ -5,7 +5,9 @@ using Perforator.Recording.Software;
 
 namespace Perforator.Benchmarks;
 
-/// <summary>A real program's branches in the pieces in which the software recorder takes them: one path of some thousand branches each.</summary>
+/// <summary>
+/// A real program's branches in the pieces in which the software recorder takes them: one path of some thousand branches each.
+/// </summary>
 internal sealed class RecordedPaths : IBranchSink, IDisposable
 {
     /// <summary>Stacks of a path.</summary>
@@ -34,7 +36,8 @@ internal sealed class RecordedPaths : IBranchSink, IDisposable
         using Process process = Process.Start(new ProcessStartInfo(command[0], command[1..]) { RedirectStandardOutput = true })!;
         process.OutputDataReceived += static (_, _) => { };
         process.BeginOutputReadLine();
-        using SoftwareRecorder recorder = new(new ProcessTreeTargets([process.Id]), new SoftwareRecorderOptions { MaxOverhead = 1, BranchesPerSecond = double.PositiveInfinity });
+        using SoftwareRecorder recorder =
+            new(new ProcessTreeTargets([process.Id]), new SoftwareRecorderOptions { MaxOverhead = 1, BranchesPerSecond = double.PositiveInfinity });
         recorder.Run(recorded, recorded.enough.Token);
         if (!process.HasExited)
             process.Kill();
@@ -61,7 +64,8 @@ internal sealed class RecordedPaths : IBranchSink, IDisposable
         aggregator.OnSample(sample);
         if (++stacks % StacksOfPath != 0)
             return;
-        if (aggregator.Take().Profiles.Values.FirstOrDefault(profile => Path.GetFileName(profile.Path) == program) is { IsEmpty: false } profile)
+        if (aggregator.Take().Profiles.Values.FirstOrDefault(
+            profile => Path.GetFileName(profile.Path) == program) is { IsEmpty: false } profile)
             Paths.Add((profile.Traces(), profile.Branches.InternalTotal));
         if (Paths.Count == wanted)
             enough.Cancel();

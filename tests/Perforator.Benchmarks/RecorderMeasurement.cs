@@ -42,12 +42,13 @@ internal static class RecorderMeasurement
     }
 
     /// <summary>
-    /// Rate and slowdown at several bounds, by the program that people use and at the program's own pace, next to a copy that is not recorded. Another that is not recorded either
-    /// ("again") tells what such a comparison is worth.
+    /// Rate and slowdown at several bounds, by the program that people use and at the program's own pace, next to a copy that is not
+    /// recorded. Another that is not recorded either ("again") tells what such a comparison is worth.
     /// </summary>
     private static void Cost(int rounds, string[] command)
     {
-        (string Name, string[]? Bound)[] bounds = [("default", []), ("1%", ["--max-overhead", "1%"]), ("unthrottled", Unthrottled), ("again", null)];
+        (string Name, string[]? Bound)[] bounds =
+            [("default", []), ("1%", ["--max-overhead", "1%"]), ("unthrottled", Unthrottled), ("again", null)];
         List<double> alone = [];
         Dictionary<string, List<RecordedRun>> runs = bounds.ToDictionary(b => b.Name, _ => new List<RecordedRun>());
         for (int round = 0; round < rounds; round++)
@@ -73,7 +74,8 @@ internal static class RecorderMeasurement
     /// <summary>The median, with the standard error of the mean.</summary>
     private static string Percentage(List<double> shares)
     {
-        double mean = shares.Average(), error = Math.Sqrt(shares.Sum(s => (s - mean) * (s - mean)) / Math.Max(1, shares.Count - 1) / shares.Count);
+        double mean = shares.Average(), error = Math.Sqrt(
+            shares.Sum(s => (s - mean) * (s - mean)) / Math.Max(1, shares.Count - 1) / shares.Count);
         return string.Create(CultureInfo.InvariantCulture, $"{Median(shares):P1}{(shares.Count > 1 ? $" ± {100 * error:F1}" : "")}");
     }
 
@@ -106,13 +108,16 @@ internal static class RecorderMeasurement
         FunctionNames functions = new(command[0]);
         Dictionary<string, double> exactShares = functions.Shares(exact), shares = functions.Shares(recorded);
         (string function, double share) = exactShares.MinBy(f => shares.GetValueOrDefault(f.Key) - f.Value);
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"worst: `{function}` {shares.GetValueOrDefault(function):P1} for {share:P1}"));
+        Console.WriteLine(
+            string.Create(CultureInfo.InvariantCulture, $"worst: `{function}` {shares.GetValueOrDefault(function):P1} for {share:P1}"));
         (string thin, double exactly) = exactShares.Where(f => f.Value >= 0.005).MinBy(f => shares.GetValueOrDefault(f.Key) / f.Value);
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"thinnest: `{thin}` {shares.GetValueOrDefault(thin):P2} for {exactly:P2}"));
+        Console.WriteLine(
+            string.Create(CultureInfo.InvariantCulture, $"thinnest: `{thin}` {shares.GetValueOrDefault(thin):P2} for {exactly:P2}"));
     }
 
     private static BranchProfile Of(BranchProfileSet profiles, string path) => profiles.Profiles.Values.FirstOrDefault(p => p.Path == path)
-        ?? throw new InvalidOperationException($"nothing was recorded of {path}, but of {string.Join(", ", profiles.Profiles.Values.Select(p => p.Path))}");
+        ?? throw new InvalidOperationException(
+            $"nothing was recorded of {path}, but of {string.Join(", ", profiles.Profiles.Values.Select(p => p.Path))}");
 
     private static double Overlap(Dictionary<(ulong From, ulong To), double> one, Dictionary<(ulong From, ulong To), double> other)
     {
@@ -125,7 +130,8 @@ internal static class RecorderMeasurement
     {
         const string Reason = "not interpreted: ";
         RecordedRun run = RecordedRun.Record(Unthrottled, command);
-        KeyValuePair<string, ulong>[] ended = [.. run.Profiles.Losses.ByReason.Where(l => l.Key.Contains(Reason, StringComparison.Ordinal))];
+        KeyValuePair<string, ulong>[] ended =
+            [.. run.Profiles.Losses.ByReason.Where(l => l.Key.Contains(Reason, StringComparison.Ordinal))];
         Print("moments for coverage", "N0", run.Moments);
         Print("not interpreted", "P2", ended.Sum(l => (double)l.Value) / Math.Max(run.Moments, 1));
         foreach ((string reason, ulong count) in ended)

@@ -62,7 +62,8 @@ internal sealed partial class ServiceMeasurement : IDisposable
 
         // Ingest, of services that each have one build.
         byte[][] bodies = Bodies(
-            seconds * 900, i => ($"service-{i % Services:000}", $"host-{i / Services % HostsOfService:00}", DateTimeOffset.UtcNow.AddSeconds(-(i / Services))));
+            seconds * 900,
+            i => ($"service-{i % Services:000}", $"host-{i / Services % HostsOfService:00}", DateTimeOffset.UtcNow.AddSeconds(-(i / Services))));
         List<double> memory = [];
         Load load = await SendAsync(bodies, TimeSpan.FromSeconds(seconds), memory);
         Row($"uploads acknowledged a second, {load.Seconds:0} s long", $"{load.Latencies.Length / load.Seconds:0}");
@@ -82,7 +83,8 @@ internal sealed partial class ServiceMeasurement : IDisposable
             for (long at = have; at < count; at += 4000)
             {
                 byte[][] some = Bodies(
-                    (int)Math.Min(4000, count - at), i => (Summed, $"host-{(at + i) % HostsOfService:00}", begin.AddMinutes((at + i) / HostsOfService % 1439)));
+                    (int)Math.Min(4000, count - at),
+                    i => (Summed, $"host-{(at + i) % HostsOfService:00}", begin.AddMinutes((at + i) / HostsOfService % 1439)));
                 await SendAsync(some, TimeSpan.FromHours(1), null);
             }
             Row($"sum over {await CountAsync():N0} uploads of a service, one by one, s", $"{await SumAsync():0.00}");
@@ -101,7 +103,10 @@ internal sealed partial class ServiceMeasurement : IDisposable
         await WeighAsync(uploads);
     }
 
-    /// <summary>What is kept when the server has ended, by class; and what a service of so many hosts that each send a profile a minute adds to it in a day.</summary>
+    /// <summary>
+    /// What is kept when the server has ended, by class; and what a service of so many hosts that each send a profile a minute adds to it
+    /// in a day.
+    /// </summary>
     private async Task WeighAsync(int uploads)
     {
         string folder = Directory.CreateTempSubdirectory("perforator-service-").FullName;
@@ -176,7 +181,8 @@ internal sealed partial class ServiceMeasurement : IDisposable
         await done.CancelAsync();
         await watching;
         return new Load(
-            [.. latencies.SelectMany(static one => one).Order()], seconds, (Process.GetCurrentProcess().TotalProcessorTime - own).TotalSeconds,
+            [.. latencies.SelectMany(static one => one).Order()], seconds,
+            (Process.GetCurrentProcess().TotalProcessorTime - own).TotalSeconds,
             (ServerCpu() - servers).TotalSeconds);
     }
 
@@ -222,7 +228,8 @@ internal sealed partial class ServiceMeasurement : IDisposable
         {
             BranchProfileSet set = BranchProfileCodec.Decode(templates[i % templates.Length]);
             (string service, string host, DateTimeOffset end) = of(i);
-            (set.Start, set.End, set.TotalSamples) = (end.AddMinutes(-1), end, set.TotalSamples + (ulong)(uint)HashCode.Combine(seed, i) % 1000);
+            (set.Start, set.End, set.TotalSamples) = (end.AddMinutes(-1), end, set.TotalSamples
+                + (ulong)(uint)HashCode.Combine(seed, i) % 1000);
             set.Labels[ProfileLabels.Service] = service;
             set.Labels[ProfileLabels.Host] = host;
             bodies[i] = BranchProfileCodec.Encode(set);
@@ -271,7 +278,8 @@ internal sealed partial class ServiceMeasurement : IDisposable
         {
             await SendAsync(Bodies(1, static _ => (Summed, "host-00", DateTimeOffset.UtcNow)), TimeSpan.FromMinutes(1), null);
             long begin = Stopwatch.GetTimestamp();
-            using HttpResponseMessage response = await server!.Http.GetAsync(ApiRoutes.To(ApiRoutes.Branches, [Summed], ("buildId", build.ToString())));
+            using HttpResponseMessage response =
+                await server!.Http.GetAsync(ApiRoutes.To(ApiRoutes.Branches, [Summed], ("buildId", build.ToString())));
             if (!response.IsSuccessStatusCode)
                 throw new InvalidOperationException(await response.Content.ReadAsStringAsync());
             await response.Content.ReadAsByteArrayAsync();

@@ -76,9 +76,12 @@ public class SymbolizerBenchmarks
         DirectoryInfo? root = new(AppContext.BaseDirectory);
         while (root is not null && !Directory.Exists(Path.Combine(root.FullName, "samples")))
             root = root.Parent;
-        string sources = Path.Combine(root?.FullName ?? throw new DirectoryNotFoundException("samples/ is not above the benchmark"), "samples", "logquery");
+        string sources =
+            Path.Combine(
+                root?.FullName ?? throw new DirectoryNotFoundException("samples/ is not above the benchmark"), "samples", "logquery");
         string output = Path.Combine(Path.GetTempPath(), "perforator-benchmark-sample");
-        string[] arguments = ["-std=c++20", "-O2", "-g", "-fdebug-info-for-profiling", "-pthread", "-o", output, .. Directory.GetFiles(sources, "*.cpp")];
+        string[] arguments =
+            ["-std=c++20", "-O2", "-g", "-fdebug-info-for-profiling", "-pthread", "-o", output, .. Directory.GetFiles(sources, "*.cpp")];
         using Process compiler = Process.Start("clang++-19", arguments);
         compiler.WaitForExit();
         return compiler.ExitCode == 0 ? output : throw new InvalidOperationException("clang++-19 failed");

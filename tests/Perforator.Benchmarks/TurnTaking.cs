@@ -6,11 +6,14 @@ using Perforator.Recording.Processes;
 namespace Perforator.Benchmarks;
 
 /// <summary>
-/// Runs several copies of a program in turns of some 100 ms, each with a recorder of its own or with none, and adds up the wall time of each copy's turns. A machine whose speed
-/// changes from second to second does so for all copies alike; and as one CPU may be slower than another for a minute, all copies begin their turns on the same. So a
-/// slowdown of one per cent can be told where runs one after the other differ by twenty.
+/// Runs several copies of a program in turns of some 100 ms, each with a recorder of its own or with none, and adds up the wall time of
+/// each copy's turns. A machine whose speed changes from second to second does so for all copies alike; and as one CPU may be slower than
+/// another for a minute, all copies begin their turns on the same. So a slowdown of one per cent can be told where runs one after the other
+/// differ by twenty.
 /// </summary>
-/// <remarks>A recorder that is not having its turn is stopped (SIGSTOP) with its program: whatever it does, it does in its own turns.</remarks>
+/// <remarks>
+/// A recorder that is not having its turn is stopped (SIGSTOP) with its program: whatever it does, it does in its own turns.
+/// </remarks>
 internal sealed class TurnTaking : IDisposable
 {
     private const double MeanTurnMilliseconds = 100;
@@ -18,7 +21,9 @@ internal sealed class TurnTaking : IDisposable
     /// <summary>The shell says who it is, stops, and becomes the program when its first turn comes.</summary>
     private const string Script = "echo $$ >\"$0\"; kill -STOP $$; exec \"$@\" >/dev/null 2>&1";
 
-    /// <summary>Longer than a recorder takes to finish with a stop, once its program is stopped; and to be there again before its program.</summary>
+    /// <summary>
+    /// Longer than a recorder takes to finish with a stop, once its program is stopped; and to be there again before its program.
+    /// </summary>
     private static readonly TimeSpan AfterTurn = TimeSpan.FromMilliseconds(3), BeforeTurn = TimeSpan.FromMilliseconds(0.5);
 
     private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(30);
@@ -81,15 +86,18 @@ internal sealed class TurnTaking : IDisposable
         public void Begin()
         {
             string[] held = ["sh", "-c", Script, identity, .. command];
-            ProcessStartInfo start = bound is null ? new(held[0], held[1..]) : new(RecordedRun.Cli, RecordedRun.Arguments(bound, output, held));
+            ProcessStartInfo start =
+                bound is null ? new(held[0], held[1..]) : new(RecordedRun.Cli, RecordedRun.Arguments(bound, output, held));
             (start.RedirectStandardError, start.RedirectStandardOutput) = (true, true);
             process = Process.Start(start)!;
             report = process.StandardError.ReadToEndAsync();
             long begin = Stopwatch.GetTimestamp();
-            while (!File.Exists(identity) || !int.TryParse(File.ReadAllText(identity), CultureInfo.InvariantCulture, out target) || ProcessIdentity.StateOf(target) != 'T')
+            while (!File.Exists(identity) || !int.TryParse(File.ReadAllText(identity), CultureInfo.InvariantCulture, out target)
+                || ProcessIdentity.StateOf(target) != 'T')
             {
                 if (process.HasExited || Stopwatch.GetElapsedTime(begin) > StartPatience)
-                    throw new InvalidOperationException($"{start.FileName} {string.Join(' ', start.ArgumentList)} did not come to {command[0]}: {(process.HasExited ? report.Result : "")}");
+                    throw new InvalidOperationException(
+                        $"{start.FileName} {string.Join(' ', start.ArgumentList)} did not come to {command[0]}: {(process.HasExited ? report.Result : "")}");
                 Thread.Sleep(2);
             }
             targetFd = Syscalls.PidfdOpen(target);
@@ -111,7 +119,8 @@ internal sealed class TurnTaking : IDisposable
             _ = Syscalls.kill(target, Syscalls.SIGCONT);
             Allow(cpus);
             // A child's stops and continuations are signals, which interrupt a poll.
-            for (int left = milliseconds; left > 0 && !HasEnded; left = milliseconds - (int)Stopwatch.GetElapsedTime(begin).TotalMilliseconds)
+            for (int left =
+                milliseconds; left > 0 && !HasEnded; left = milliseconds - (int)Stopwatch.GetElapsedTime(begin).TotalMilliseconds)
                 HasEnded = Syscalls.Poll([new Syscalls.PollFd { Fd = targetFd, Events = Syscalls.POLLIN }], 1, left) > 0;
             if (!HasEnded)
                 _ = Syscalls.kill(target, Syscalls.SIGSTOP);
@@ -126,8 +135,11 @@ internal sealed class TurnTaking : IDisposable
         {
             process!.WaitForExit();
             if (process.ExitCode != 0)
-                throw new InvalidOperationException($"{command[0]}{(bound is null ? "" : ", recorded,")} ended with exit code {process.ExitCode}: {report!.Result}");
-            return bound is null ? RecordedRun.NotRecorded(seconds) : RecordedRun.Parse(report!.Result, output) with { Seconds = seconds, Computed = computed };
+                throw new InvalidOperationException(
+                    $"{command[0]}{(bound is null ? "" : ", recorded,")} ended with exit code {process.ExitCode}: {report!.Result}");
+            return bound is null
+                ? RecordedRun.NotRecorded(seconds)
+                : RecordedRun.Parse(report!.Result, output) with { Seconds = seconds, Computed = computed };
         }
 
         public void Dispose()

@@ -54,7 +54,9 @@ internal static class FuzzSeeds
         PprofBytes pprof = new("lbr", "stacks");
         pprof.Mapping(1, 0x400000, 0x402000, 0x1000, "/usr/bin/search", "00112233");
         for (ulong i = 0; i < 20; i++)
-            pprof.Sample(3, pprof.Location(1, 0x400010 + i), pprof.Location(1, 0x400100 - i), pprof.Location(1, 0x4000f0), pprof.Location(1, 0x400020));
+            pprof.Sample(
+                3, pprof.Location(1, 0x400010 + i), pprof.Location(1, 0x400100 - i), pprof.Location(1, 0x4000f0),
+                pprof.Location(1, 0x400020));
         Save(folder, "pprof", "plain", pprof.ToArray(period: 3));
 
         foreach (string path in Directory.GetFiles(Path.Combine(testData, "profiles"), "*.txt").Order(StringComparer.Ordinal))
@@ -64,11 +66,14 @@ internal static class FuzzSeeds
             profile.Symbols.UnionWith(["main", "unused"]);
             Save(folder, "sample-profile", $"{name}.text", File.ReadAllBytes(path));
             Save(folder, "sample-profile", $"{name}.extbinary", SampleProfileWriter.ToBytes(profile, SampleProfileFormat.ExtBinary));
-            Save(folder, "sample-profile", $"{name}.md5", SampleProfileWriter.ToBytes(profile, SampleProfileFormat.ExtBinary, new() { Md5Names = true, SplitLayout = true }));
-            Save(folder, "sample-profile", $"{name}.compressed", SampleProfileWriter.ToBytes(profile, SampleProfileFormat.ExtBinary, new() { CompressAllSections = true }));
+            Save(folder, "sample-profile", $"{name}.md5", SampleProfileWriter.ToBytes(
+                profile, SampleProfileFormat.ExtBinary, new() { Md5Names = true, SplitLayout = true }));
+            Save(folder, "sample-profile", $"{name}.compressed", SampleProfileWriter.ToBytes(
+                profile, SampleProfileFormat.ExtBinary, new() { CompressAllSections = true }));
             if (!profile.IsProbeBased && !profile.UsesMd5Names)
                 foreach (int gcc in new[] { 15, 16 })
-                    Save(folder, "sample-profile", $"{name}.gcc-{gcc}", SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Gcc, new() { GccVersion = gcc }));
+                    Save(folder, "sample-profile", $"{name}.gcc-{gcc}", SampleProfileWriter.ToBytes(
+                        profile, SampleProfileFormat.Gcc, new() { GccVersion = gcc }));
             if (!profile.IsProbeBased)
                 Save(folder, "sample-profile", $"{name}.binary", SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Binary));
         }

@@ -121,7 +121,8 @@ internal sealed record FuzzTarget(string Name, Action<byte[]> Read)
     /// <summary>Takes every mapping for one binary, so that all branches count.</summary>
     private sealed class OneModule : IModuleResolver
     {
-        public static readonly Module Any = new(BuildId.Parse("00112233"), "input", [new LoadSegment(new(0), new(0), 1UL << 40, 1UL << 40, IsExecutable: true)]);
+        public static readonly Module Any =
+            new(BuildId.Parse("00112233"), "input", [new LoadSegment(new(0), new(0), 1UL << 40, 1UL << 40, IsExecutable: true)]);
 
         public Module? Resolve(Mapping mapping) => Any;
     }

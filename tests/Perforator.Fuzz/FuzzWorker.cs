@@ -23,7 +23,8 @@ internal static class FuzzWorker
     }
 
     /// <summary>The valid inputs of a target, in a fixed order.</summary>
-    public static byte[][] LoadValid(string folder) => [.. Directory.GetFiles(folder).Order(StringComparer.Ordinal).Select(File.ReadAllBytes)];
+    public static byte[][] LoadValid(string folder) =>
+        [.. Directory.GetFiles(folder).Order(StringComparer.Ordinal).Select(File.ReadAllBytes)];
 
     /// <summary>Reads inputs from a number on until one fails or the parent ends the process.</summary>
     /// <returns>1 when an input failed; the reason is on standard output.</returns>

@@ -14,7 +14,9 @@ switch (args)
         return run.Failures == 0 ? 0 : 1;
 
     case ["worker", string name, string folder, string seed, string from, string progress]:
-        return FuzzWorker.Run(FuzzTarget.All.Single(target => target.Name == name), Path.Combine(folder, "seeds", name), int.Parse(seed), long.Parse(from), progress);
+        return FuzzWorker.Run(
+            FuzzTarget.All.Single(target => target.Name == name), Path.Combine(folder, "seeds", name), int.Parse(seed), long.Parse(from),
+            progress);
 
     case ["replay", string name, string file]:
         string? failure = FuzzWorker.Try(FuzzTarget.All.Single(target => target.Name == name), File.ReadAllBytes(file));

@@ -22,14 +22,16 @@ internal sealed class FilePart : HttpContent
         return true;
     }
 
-    protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => SerializeToStreamAsync(stream, context, CancellationToken.None);
+    protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) =>
+        SerializeToStreamAsync(stream, context, CancellationToken.None);
 
     protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken stop)
     {
         byte[] buffer = new byte[1 << 16];
         for (long sent = 0; sent < length;)
         {
-            int n = await RandomAccess.ReadAsync(file.SafeFileHandle, buffer.AsMemory(0, (int)Math.Min(buffer.Length, length - sent)), offset + sent, stop);
+            int n = await RandomAccess.ReadAsync(
+                file.SafeFileHandle, buffer.AsMemory(0, (int)Math.Min(buffer.Length, length - sent)), offset + sent, stop);
             if (n == 0)
                 throw new UserErrorException($"{file.Name} became shorter while it was sent; send it again once it is whole");
             await stream.WriteAsync(buffer.AsMemory(0, n), stop);

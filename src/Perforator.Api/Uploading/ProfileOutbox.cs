@@ -27,7 +27,10 @@ public sealed class ProfileOutbox : IDisposable
     /// <summary>The reason under which a later profile of the same service tells of what was dropped.</summary>
     public const string Dropped = "branch stacks dropped on the recorded host: they could not be sent for too long, or were refused";
 
-    /// <summary>So many profiles of a service are added up, of up to half an hour each: what waits shrinks, and the server's hours stay exact enough.</summary>
+    /// <summary>
+    /// So many profiles of a service are added up, of up to half an hour each: what waits shrinks, and the server's hours stay exact
+    /// enough.
+    /// </summary>
     private const int PartsOfSum = 8;
     private static readonly TimeSpan LongestPart = TimeSpan.FromMinutes(30);
 
@@ -165,7 +168,8 @@ public sealed class ProfileOutbox : IDisposable
         {
             foreach (WaitingProfile profile in waiting.Values.ToArray())
             {
-                if ((profile.Known is { } known && later.Contains(known.Service)) || Read(profile) is not { } content || later.Contains(profile.Known!.Service))
+                if ((profile.Known is { } known && later.Contains(known.Service)) || Read(profile) is not { } content
+                    || later.Contains(profile.Known!.Service))
                     continue;
                 profile.IsFrozen = true;
                 underWay = profile;
@@ -255,7 +259,9 @@ public sealed class ProfileOutbox : IDisposable
     private void AddUp(string service, bool areStored)
     {
         WaitingProfile[] parts =
-            [.. waiting.Values.Where(w => !w.IsFrozen && w.Content is null == areStored && w.Known is { } known && known.Service == service && known.Span < LongestPart)];
+            [.. waiting.Values.Where(
+                w => !w.IsFrozen && w.Content is null == areStored && w.Known is { } known && known.Service == service
+                    && known.Span < LongestPart)];
         if (parts.Length < PartsOfSum)
             return;
         BranchProfileSet? sum = null;
@@ -293,7 +299,8 @@ public sealed class ProfileOutbox : IDisposable
         Keep(whole);
     }
 
-    private static long Counters(BranchProfileSet set) => set.Profiles.Values.Sum(static profile => (long)profile.TraceCounters + profile.Addresses.Count);
+    private static long Counters(BranchProfileSet set) =>
+        set.Profiles.Values.Sum(static profile => (long)profile.TraceCounters + profile.Addresses.Count);
 
     private static void AddTo(BranchProfileSet sum, BranchProfileSet set)
     {
@@ -309,7 +316,8 @@ public sealed class ProfileOutbox : IDisposable
     private void Bound()
     {
         DateTimeOffset oldest = DateTimeOffset.UtcNow - limits.Age;
-        long inSpool = waiting.Values.Sum(static w => w.Content is null ? w.Bytes : 0), inMemory = waiting.Values.Sum(static w => w.Content is null ? 0 : w.Bytes);
+        long inSpool = waiting.Values.Sum(
+            static w => w.Content is null ? w.Bytes : 0), inMemory = waiting.Values.Sum(static w => w.Content is null ? 0 : w.Bytes);
         int before = DroppedProfiles;
         ulong samples = DroppedSamples;
         foreach (WaitingProfile profile in waiting.Values.ToArray())

@@ -40,7 +40,8 @@ public sealed class Spool : IDisposable
             string trial = Path.Combine(folder, ".trial");
             WholeFile.Write(trial, new byte[4096]);
             File.Delete(trial);
-            string[] names = [.. Directory.GetFiles(folder, "*" + Branches.BranchProfileCodec.FileExtension).Select(path => Path.GetFileName(path)!)];
+            string[] names =
+                [.. Directory.GetFiles(folder, "*" + Branches.BranchProfileCodec.FileExtension).Select(path => Path.GetFileName(path)!)];
             held = taken;
             return names;
         }

@@ -55,7 +55,8 @@ internal sealed class WaitingProfile
     {
         byte[] content = BranchProfileCodec.Encode(set);
         string sum = string.Concat(parts.Select(static part => $".{part.Hash[..PartDigits]}"));
-        string name = $"{set.End.UtcDateTime.ToString(TimeFormat, CultureInfo.InvariantCulture)}.{HashOf(content)}{sum}{BranchProfileCodec.FileExtension}";
+        string name =
+            $"{set.End.UtcDateTime.ToString(TimeFormat, CultureInfo.InvariantCulture)}.{HashOf(content)}{sum}{BranchProfileCodec.FileExtension}";
         return new(name, content.Length, content) { Known = Details.Of(set), End = set.End };
     }
 
@@ -64,7 +65,8 @@ internal sealed class WaitingProfile
     {
         string[] parts = name.Split('.');
         return parts.Length >= 4 && parts[2].Length == 2 * SHA256.HashSizeInBytes
-            && DateTimeOffset.TryParseExact($"{parts[0]}.{parts[1]}", TimeFormat, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out DateTimeOffset end)
+            && DateTimeOffset.TryParseExact(
+                $"{parts[0]}.{parts[1]}", TimeFormat, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out DateTimeOffset end)
             ? new(name, bytes, null) { End = end, IsFrozen = true }
             : null;
     }

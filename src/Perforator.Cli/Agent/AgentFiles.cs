@@ -7,7 +7,8 @@ namespace Perforator.Cli.Agent;
 /// <param name="CommandLine">Rules of the command line; they come before the file's.</param>
 /// <param name="RulesFile">The file; null for none.</param>
 /// <param name="Labels">Labels of the command line; they win over the file's, and these over the host's.</param>
-internal sealed record AgentFiles(IReadOnlyList<ServiceRule> CommandLine, string? RulesFile, IReadOnlyList<(string Name, string Value)> Labels)
+internal sealed record AgentFiles(
+    IReadOnlyList<ServiceRule> CommandLine, string? RulesFile, IReadOnlyList<(string Name, string Value)> Labels)
 {
     /// <summary>Reads them.</summary>
     /// <exception cref="UserErrorException">The file cannot be read or understood.</exception>
@@ -18,6 +19,7 @@ internal sealed record AgentFiles(IReadOnlyList<ServiceRule> CommandLine, string
             : ServiceRulesFile.Load(RulesFile, AgentStatus.Say);
         return (
             rules with { Rules = [.. CommandLine, .. rules.Rules] },
-            [.. Labels, .. rules.Labels.Concat(HostLabels.Of(HostRoots.Default)).Select(static label => (label.Key, label.Value)).ExceptBy(Labels.Select(static l => l.Name), static l => l.Key).DistinctBy(static l => l.Key)]);
+            [.. Labels, .. rules.Labels.Concat(HostLabels.Of(HostRoots.Default)).Select(static label => (label.Key, label.Value))
+                .ExceptBy(Labels.Select(static l => l.Name), static l => l.Key).DistinctBy(static l => l.Key)]);
     }
 }

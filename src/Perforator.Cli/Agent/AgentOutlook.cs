@@ -13,7 +13,9 @@ internal static class AgentOutlook
 
     public static IEnumerable<Prerequisite> Tell()
     {
-        string[] services = [.. new ServiceDiscovery(ServiceRules.All).Explain().Select(static p => p.Service).OfType<string>().Distinct().Order(StringComparer.Ordinal)];
+        string[] services =
+            [.. new ServiceDiscovery(ServiceRules.All).Explain().Select(static p => p.Service).OfType<string>().Distinct()
+                .Order(StringComparer.Ordinal)];
         string more = services.Length > MaxNames ? $" and {services.Length - MaxNames} more" : "";
         yield return new("Agent: services", null, services.Length == 0 ? "no process may be looked into"
             : $"would record {string.Join(", ", services.Take(MaxNames))}{more}; 'perforator agent --dry-run' lists their programs");

@@ -164,15 +164,16 @@ internal sealed class AgentRun : IDisposable
     }
 
     /// <summary>
-    /// Tells the server what runs here, what it brought and how this agent does, and asks what to record of it. Without an answer the last plan
-    /// holds, and what was told is told again.
+    /// Tells the server what runs here, what it brought and how this agent does, and asks what to record of it. Without an answer the last
+    /// plan holds, and what was told is told again.
     /// </summary>
     private async Task AskForPlanAsync(CancellationToken stop)
     {
         IReadOnlyDictionary<string, IReadOnlyList<BuildId>> running = builds.Of(discovery.Processes);
         double seconds = Stopwatch.GetElapsedTime(planned).TotalSeconds;
         RunningService[] services = [.. running.Take(MaxPlanned).Select(one => new RunningService(
-            one.Key, [.. one.Value.Select(static build => build.ToString())], plan.MeanRateOf(one.Key), recorded.GetValueOrDefault(one.Key), seconds))];
+            one.Key, [.. one.Value.Select(static build => build.ToString())], plan.MeanRateOf(one.Key), recorded.GetValueOrDefault(one.Key),
+            seconds))];
         using CancellationTokenSource patient = CancellationTokenSource.CreateLinkedTokenSource(stop);
         patient.CancelAfter(PlanTime);
         string? unplanned = null;
@@ -207,7 +208,8 @@ internal sealed class AgentRun : IDisposable
         (int profiles, long bytes, _) = outbox.Waiting;
         HostUse taken = settings.Budget.Taken, allowed = settings.Budget.Allowed;
         return new AgentReport(
-            Program.Version, recorder.Source, taken.CpuShare, allowed.CpuShare, taken.MemoryBytes, allowed.MemoryBytes, settings.Budget.Recording.Share, profiles,
+            Program.Version, recorder.Source, taken.CpuShare, allowed.CpuShare, taken.MemoryBytes, allowed.MemoryBytes,
+            settings.Budget.Recording.Share, profiles,
             bytes, outbox.DroppedProfiles, outbox.DroppedSamples, recorder.Statistics.Notice);
     }
 
@@ -241,14 +243,17 @@ internal sealed class AgentRun : IDisposable
         ProfileUpload lastUpload = new(lastClient, modules);
         string? failure = await outbox.SendAsync(lastUpload, farewell.Token);
         if (outbox.DroppedProfiles != 0)
-            AgentStatus.Say($"dropped {outbox.DroppedProfiles} profiles with {outbox.DroppedSamples:N0} branch stacks: they waited too long, too much waited, or the server refused them");
+            AgentStatus.Say(
+                $"dropped {outbox.DroppedProfiles} profiles with {outbox.DroppedSamples:N0} branch stacks: they waited too long, too much waited, or the server refused them");
         if (failure is not null)
             AgentStatus.Say(failure);
         (int waiting, _, long inMemory) = outbox.Waiting;
         if (inMemory != 0)
-            AgentStatus.Say($"{waiting} profiles could not be sent, and {inMemory:N0} bytes of them are lost; --spool DIR keeps them for the next start");
+            AgentStatus.Say(
+                $"{waiting} profiles could not be sent, and {inMemory:N0} bytes of them are lost; --spool DIR keeps them for the next start");
         else if (waiting != 0)
             AgentStatus.Say($"{waiting} profiles that could not be sent are kept in {settings.Spool}");
-        AgentStatus.Say($"ended: {recorder.Statistics.Samples:N0} branch stacks recorded, {outbox.Sent} profiles and {upload.Binaries + lastUpload.Binaries} binaries sent");
+        AgentStatus.Say(
+            $"ended: {recorder.Statistics.Samples:N0} branch stacks recorded, {outbox.Sent} profiles and {upload.Binaries + lastUpload.Binaries} binaries sent");
     }
 }

@@ -37,7 +37,8 @@ internal sealed class AgentStatus
     /// <param name="expected">Services to show even while none of their processes runs.</param>
     public AgentStatus(IEnumerable<string> expected)
     {
-        terminal = Console.IsErrorRedirected ? null : AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+        terminal = Console.IsErrorRedirected
+            ? null : AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
         named = [.. expected];
         foreach (string service in named)
             Of(service);
@@ -80,7 +81,9 @@ internal sealed class AgentStatus
         }
     }
 
-    /// <summary>What the server plans for a service: the share of what its budget allows that is wanted, and the ratio that its main build has.</summary>
+    /// <summary>
+    /// What the server plans for a service: the share of what its budget allows that is wanted, and the ratio that its main build has.
+    /// </summary>
     public void SetPlan(string service, double rate, double? ratio)
     {
         lock (gate)
@@ -129,7 +132,8 @@ internal sealed class AgentStatus
     }
 
     /// <summary>
-    /// Says, once each, what the server lacks of a service's busy binaries and what they lack themselves, so that no profile can be made of them.
+    /// Says, once each, what the server lacks of a service's busy binaries and what they lack themselves, so that no profile can be made of
+    /// them.
     /// </summary>
     /// <param name="detail">What the server has.</param>
     /// <param name="shortcoming">What a binary of this host lacks.</param>
@@ -144,7 +148,9 @@ internal sealed class AgentStatus
                         $"warning: {detail.Service}: {build.Path} ({100 * build.Branches / all:0.#} % of the branches) {lacks}")));
     }
 
-    /// <summary>Writes a line for each service and one of the agent itself; on a terminal, where the table is, it is the table's caption.</summary>
+    /// <summary>
+    /// Writes a line for each service and one of the agent itself; on a terminal, where the table is, it is the table's caption.
+    /// </summary>
     public void WriteLines(string agent)
     {
         own = agent;
@@ -152,7 +158,8 @@ internal sealed class AgentStatus
             return;
         lock (gate)
         {
-            foreach ((string name, Service service) in services.Where(s => s.Value.Ratio is not null || s.Value.Samples != 0 || named.Contains(s.Key))
+            foreach ((string name, Service service) in services.Where(
+                s => s.Value.Ratio is not null || s.Value.Samples != 0 || named.Contains(s.Key))
                 .OrderByDescending(s => s.Value.Branches).Take(MaxLines))
                 Say($"{name}: {Processes(service)}, {service.Samples:N0} branch stacks, {service.Branches:N0} branches, "
                     + $"TakenBranchesToExecutableBytesRatio {Ratio(service)}, wanted rate {Rate(service)}");
@@ -171,7 +178,9 @@ internal sealed class AgentStatus
         lock (gate)
         {
             foreach ((string name, Service service) in services.OrderByDescending(s => s.Value.Branches).Take(MaxLines))
-                table.AddRow(new Text(name), new Text($"{service.Processes}"), new Text($"{service.Samples:N0}"), new Text($"{service.Branches:N0}"), new Text(Ratio(service)), new Text(Rate(service)));
+                table.AddRow(
+                    new Text(name), new Text($"{service.Processes}"), new Text($"{service.Samples:N0}"), new Text($"{service.Branches:N0}"),
+                    new Text(Ratio(service)), new Text(Rate(service)));
             if ((trouble ?? notice ?? unplanned ?? own) is { } caption)
                 table.Caption = new TableTitle(Markup.Escape(ProfileLabels.Printable(caption)));
         }
@@ -195,6 +204,7 @@ internal sealed class AgentStatus
     private static string Rate(Service service) => service.Rate?.ToString("G3", CultureInfo.InvariantCulture) ?? "not known yet";
 
     private static string Ratio(Service service) => service.Ratio is { } ratio
-        ? ratio.ToString("0.000", CultureInfo.InvariantCulture) + (ratio >= GoodRatio ? " (good)" : string.Create(CultureInfo.InvariantCulture, $" of {GoodRatio:0.0}"))
+        ? ratio.ToString("0.000", CultureInfo.InvariantCulture)
+            + (ratio >= GoodRatio ? " (good)" : string.Create(CultureInfo.InvariantCulture, $" of {GoodRatio:0.0}"))
         : "not known yet";
 }

@@ -13,7 +13,8 @@ internal static class DryRun
         var programs = new ServiceDiscovery(settings.Rules).Explain()
             .GroupBy(static p => (p.Service, p.Process.Executable))
             .Select(static g => (g.Key.Service, g.Key.Executable, Processes: g.Select(static p => p.Process.Identity.Id).ToArray()))
-            .OrderBy(static g => g.Service is null).ThenBy(static g => g.Service, StringComparer.Ordinal).ThenBy(static g => g.Executable, StringComparer.Ordinal)
+            .OrderBy(static g => g.Service is null).ThenBy(static g => g.Service, StringComparer.Ordinal)
+            .ThenBy(static g => g.Executable, StringComparer.Ordinal)
             .ToArray();
         if (json)
         {

@@ -24,7 +24,8 @@ internal static class OneInterval
         await recording;
 
         DateTimeOffset end = DateTimeOffset.UtcNow;
-        BranchProfileSet[] sets = [.. profiles.Take().Select(taken => Labelled(ProfileUpload.NewSet(taken.Service, recorder.Source, taken.Counted, start, end)))];
+        BranchProfileSet[] sets =
+            [.. profiles.Take().Select(taken => Labelled(ProfileUpload.NewSet(taken.Service, recorder.Source, taken.Counted, start, end)))];
         if (json)
             PrintJson(sets, running, end - start, recorder.Statistics);
         else
@@ -39,23 +40,28 @@ internal static class OneInterval
         }
     }
 
-    private static void Print(BranchProfileSet[] sets, IReadOnlyDictionary<string, int> running, TimeSpan time, RecorderStatistics statistics)
+    private static void Print(
+        BranchProfileSet[] sets, IReadOnlyDictionary<string, int> running, TimeSpan time, RecorderStatistics statistics)
     {
         TextTable table = new("Service", "Processes", "Branch stacks", "Branches", "Lost");
         foreach (BranchProfileSet set in sets.OrderByDescending(Branches))
             table.Add(set.Service!, $"{running.GetValueOrDefault(set.Service!)}", $"{set.TotalSamples:N0}", $"{Branches(set):N0}", $"{set.Losses.Total:N0}");
         table.Write();
-        Console.Out.WriteLine($"{time.TotalSeconds:0.0} s: {statistics.Samples:N0} branch stacks with {statistics.Branches:N0} branches; with its start, the agent took {HostUse.SinceStart()}");
-        foreach ((string reason, ulong count) in sets.SelectMany(static set => set.Losses.LargestFirst()).GroupBy(static loss => loss.Reason)
+        Console.Out.WriteLine(
+            $"{time.TotalSeconds:0.0} s: {statistics.Samples:N0} branch stacks with {statistics.Branches:N0} branches; with its start, the agent took {HostUse.SinceStart()}");
+        foreach ((string reason, ulong count) in sets.SelectMany(static set => set.Losses.LargestFirst())
+            .GroupBy(static loss => loss.Reason)
             .Select(static g => (g.Key, g.Aggregate(0UL, static (sum, loss) => sum + loss.Count))))
             Console.Out.WriteLine($"lost {count:N0}: {reason}");
         if (statistics.Notice is { } notice)
             Console.Out.WriteLine(notice);
         if (sets.Length == 0)
-            Console.Out.WriteLine("nothing was recorded: nothing that may be recorded used CPU time ('perforator agent --dry-run' lists it, 'perforator doctor' tells what is missing)");
+            Console.Out.WriteLine(
+                "nothing was recorded: nothing that may be recorded used CPU time ('perforator agent --dry-run' lists it, 'perforator doctor' tells what is missing)");
     }
 
-    private static void PrintJson(BranchProfileSet[] sets, IReadOnlyDictionary<string, int> running, TimeSpan time, RecorderStatistics statistics)
+    private static void PrintJson(
+        BranchProfileSet[] sets, IReadOnlyDictionary<string, int> running, TimeSpan time, RecorderStatistics statistics)
     {
         using Stream output = Console.OpenStandardOutput();
         using Utf8JsonWriter writer = new(output, new JsonWriterOptions { Indented = true });
@@ -99,5 +105,6 @@ internal static class OneInterval
         writer.WriteEndObject();
     }
 
-    private static ulong Branches(BranchProfileSet set) => set.Profiles.Values.Aggregate(0UL, static (sum, profile) => sum + profile.BranchEntries);
+    private static ulong Branches(BranchProfileSet set) =>
+        set.Profiles.Values.Aggregate(0UL, static (sum, profile) => sum + profile.BranchEntries);
 }

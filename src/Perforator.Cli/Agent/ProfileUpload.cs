@@ -10,21 +10,30 @@ namespace Perforator.Cli.Agent;
 /// <param name="plan">Told what the server wants recorded from now on; null where nothing is recorded any more.</param>
 internal sealed class ProfileUpload(ServerClient client, LiveModules modules, RecordingPlan? plan = null) : IProfileUpload
 {
-    /// <summary>How often a day a binary is sent: a server that was restored from a backup asks again, one that cannot keep it does so for ever.</summary>
+    /// <summary>
+    /// How often a day a binary is sent: a server that was restored from a backup asks again, one that cannot keep it does so for ever.
+    /// </summary>
     private const int MaxAttempts = 3;
 
     private readonly Dictionary<BuildId, (DateTimeOffset Day, int Count)> attempts = [];
 
-    /// <summary>What profiles and plans call this host: what the variable PERFORATOR_HOST says, as a container has a name of its own, else the machine's name.</summary>
-    public static string HostName => Environment.GetEnvironmentVariable("PERFORATOR_HOST") is { Length: > 0 } host ? host : Environment.MachineName;
+    /// <summary>
+    /// What profiles and plans call this host: what the variable PERFORATOR_HOST says, as a container has a name of its own, else the
+    /// machine's name.
+    /// </summary>
+    public static string HostName =>
+        Environment.GetEnvironmentVariable("PERFORATOR_HOST") is { Length: > 0 } host ? host : Environment.MachineName;
 
     /// <summary>How many binaries were sent.</summary>
     public int Binaries { get; private set; }
 
-    /// <summary>A set of what was counted, binaries without a branch left out, with the labels every profile of this host carries.</summary>
+    /// <summary>
+    /// A set of what was counted, binaries without a branch left out, with the labels every profile of this host carries.
+    /// </summary>
     /// <param name="service">The service's name; null when it belongs to none.</param>
     /// <param name="source">The recorder's source label.</param>
-    public static BranchProfileSet NewSet(string? service, string source, BranchAggregator counted, DateTimeOffset start, DateTimeOffset end)
+    public static BranchProfileSet NewSet(
+        string? service, string source, BranchAggregator counted, DateTimeOffset start, DateTimeOffset end)
     {
         BranchProfileSet set = new()
         {

@@ -1,13 +1,17 @@
 namespace Perforator.Recording.Interpreter;
 
-/// <summary>A run of instructions that the CPU executes, in native code, and the one behind them that it does not, such as a branch.</summary>
+/// <summary>
+/// A run of instructions that the CPU executes, in native code, and the one behind them that it does not, such as a branch.
+/// </summary>
 /// <remarks>After a pause little of what is decoded is in the CPU's caches: what executing a block takes is in here.</remarks>
 internal sealed unsafe class Block
 {
     /// <summary>Where it begins; no address of code once it was forgotten.</summary>
     public required ulong Address { get; set; }
 
-    /// <summary>Called as <c>uint(byte* state)</c>: 0, or the <see cref="MemoryAccess"/> that a page is missing for. 0 where there is none.</summary>
+    /// <summary>
+    /// Called as <c>uint(byte* state)</c>: 0, or the <see cref="MemoryAccess"/> that a page is missing for. 0 where there is none.
+    /// </summary>
     public required delegate* unmanaged[SuppressGCTransition]<byte*, uint> Code { get; init; }
 
     /// <summary>It ends in a conditional jump, and the code says in <see cref="CpuState.Taken"/> whether that is taken.</summary>
@@ -34,7 +38,8 @@ internal sealed unsafe class Block
 internal readonly record struct MemoryAccess(uint Packed)
 {
     public MemoryAccess(in NativeInstruction of, int index, int resume)
-        : this(((uint)resume << 16) | (uint)(index | ((of.AccessSize - 1) << 6)) | (of.WritesMemory ? 1u << 12 : 0) | (of.NeedsAlignment ? 1u << 13 : 0)
+        : this(((uint)resume << 16) | (uint)(index | ((of.AccessSize - 1) << 6)) | (of.WritesMemory ? 1u << 12 : 0)
+            | (of.NeedsAlignment ? 1u << 13 : 0)
             | (of.IsMasked ? 1u << 14 : 0) | (of.Kind == NativeKind.Prefetch ? 1u << 15 : 0))
     {
     }

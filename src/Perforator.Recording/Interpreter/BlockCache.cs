@@ -6,7 +6,8 @@ namespace Perforator.Recording.Interpreter;
 
 /// <summary>Decoded and lowered blocks of one process, by runtime address.</summary>
 /// <param name="translator">Shared by all processes.</param>
-/// <param name="longestBlock">Instructions in a block at most; 1 makes every instruction its own block, for comparing with a real CPU.</param>
+/// <param name="longestBlock">Instructions in a block at most; 1 makes every instruction its own block, for comparing with a real
+/// CPU.</param>
 internal sealed unsafe class BlockCache(int processId, Translator translator, int longestBlock = 64) : IDisposable
 {
     private const int LongestInstruction = 15;
@@ -15,7 +16,9 @@ internal sealed unsafe class BlockCache(int processId, Translator translator, in
     /// <summary>Instructions kept before the cache starts anew, some 25 MB.</summary>
     private const int MaxInstructions = 200_000;
 
-    /// <summary>Code is decoded ahead of its execution up to so many blocks from code that was executed, and up to so many instructions in all.</summary>
+    /// <summary>
+    /// Code is decoded ahead of its execution up to so many blocks from code that was executed, and up to so many instructions in all.
+    /// </summary>
     private const int ExploredDepth = 16, MaxExplored = MaxInstructions / 2;
 
     /// <summary>About what a block takes besides its native code.</summary>
@@ -55,7 +58,8 @@ internal sealed unsafe class BlockCache(int processId, Translator translator, in
     public bool IsUnknown(ulong address) => !Array.Exists(executable, map => address >= map.Start.Value && address < map.End.Value);
 
     /// <summary>The block at an address, decoded at need.</summary>
-    /// <exception cref="UnreadableMemoryException">There is no code in a file's mapping: code made at run time may change at any time.</exception>
+    /// <exception cref="UnreadableMemoryException">There is no code in a file's mapping: code made at run time may change at any
+    /// time.</exception>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public Block Find(ulong address)
     {
@@ -67,7 +71,9 @@ internal sealed unsafe class BlockCache(int processId, Translator translator, in
         return slot = block;
     }
 
-    /// <summary>A block of one instruction of another's native code, which takes its memory operand from where <see cref="CpuState.Resume"/> says.</summary>
+    /// <summary>
+    /// A block of one instruction of another's native code, which takes its memory operand from where <see cref="CpuState.Resume"/> says.
+    /// </summary>
     public Block Alone(Block block, int index)
     {
         ulong address = block.Address;
@@ -86,7 +92,9 @@ internal sealed unsafe class BlockCache(int processId, Translator translator, in
     }
 
     /// <summary>What it takes, about.</summary>
-    public long Bytes => (chunks.Count * (long)ExecutableMemory.ChunkSize) + ((blocks.Count + alone.Count) * (long)BlockBytes) + (codePages.Count * (long)MemorySnapshot.PageSize);
+    public long Bytes =>
+        (chunks.Count * (long)ExecutableMemory.ChunkSize) + ((blocks.Count + alone.Count) * (long)BlockBytes)
+            + (codePages.Count * (long)MemorySnapshot.PageSize);
 
     /// <summary>Whether there is code to get to know: such as may be executed next and is not decoded yet.</summary>
     public bool HasUnexplored => unexplored.Count > 0;
@@ -183,7 +191,8 @@ internal sealed unsafe class BlockCache(int processId, Translator translator, in
         int length = 0;
         while (length < code.Length && CodePage(address + (ulong)length) is { } page)
         {
-            int offset = (int)(address + (ulong)length) & (MemorySnapshot.PageSize - 1), run = Math.Min(page.Length - offset, code.Length - length);
+            int offset = (int)(address + (ulong)length) & (MemorySnapshot.PageSize - 1), run = Math.Min(
+                page.Length - offset, code.Length - length);
             page.AsSpan(offset, run).CopyTo(code.AsSpan(length));
             length += run;
         }
@@ -212,7 +221,8 @@ internal sealed unsafe class BlockCache(int processId, Translator translator, in
     {
         if (last.Op0Kind == OpKind.NearBranch64)
             unexplored.Enqueue((last.NearBranch64, depth));
-        if (last.FlowControl is not (FlowControl.UnconditionalBranch or FlowControl.IndirectBranch or FlowControl.Return or FlowControl.Exception))
+        if (last.FlowControl is not (FlowControl.UnconditionalBranch or FlowControl.IndirectBranch or FlowControl.Return
+            or FlowControl.Exception))
             unexplored.Enqueue((last.NextIP, depth));
     }
 

@@ -5,7 +5,10 @@ using IcedMemoryOperand = Iced.Intel.MemoryOperand;
 
 namespace Perforator.Recording.Interpreter;
 
-/// <summary>Encodes instructions one after another. What every block has many of, moves of 64-bit registers and the like, is encoded by hand: 64-bit registers are numbers there.</summary>
+/// <summary>
+/// Encodes instructions one after another. What every block has many of, moves of 64-bit registers and the like, is encoded by hand: 64-bit
+/// registers are numbers there.
+/// </summary>
 internal sealed class CodeBuilder : CodeWriter
 {
     /// <summary>More than the longest block's code takes.</summary>
@@ -99,7 +102,8 @@ internal sealed class CodeBuilder : CodeWriter
     public void MoveVector(int number, Register state, bool stores)
     {
         IcedMemoryOperand place = new(state, CpuState.Vectors + (64 * number), 1);
-        (Register register, Code load, Code store) = Avx512F.IsSupported ? (Register.ZMM0, Code.EVEX_Vmovdqu64_zmm_k1z_zmmm512, Code.EVEX_Vmovdqu64_zmmm512_k1z_zmm)
+        (Register register, Code load, Code store) = Avx512F.IsSupported
+            ? (Register.ZMM0, Code.EVEX_Vmovdqu64_zmm_k1z_zmmm512, Code.EVEX_Vmovdqu64_zmmm512_k1z_zmm)
             : Avx.IsSupported ? (Register.YMM0, Code.VEX_Vmovdqu_ymm_ymmm256, Code.VEX_Vmovdqu_ymmm256_ymm)
             : (Register.XMM0, Code.Movups_xmm_xmmm128, Code.Movups_xmmm128_xmm);
         _ = TryEncode(stores ? Instruction.Create(store, place, register + number) : Instruction.Create(load, register + number, place));
@@ -110,6 +114,9 @@ internal sealed class CodeBuilder : CodeWriter
     public void MoveMask(int number, Register state, bool stores)
     {
         IcedMemoryOperand place = new(state, CpuState.Opmasks + (8 * number), 1);
-        _ = TryEncode(stores ? Instruction.Create(Code.VEX_Kmovq_m64_kr, place, Register.K0 + number) : Instruction.Create(Code.VEX_Kmovq_kr_km64, Register.K0 + number, place));
+        _ = TryEncode(
+            stores ? Instruction.Create(
+                Code.VEX_Kmovq_m64_kr, place, Register.K0 + number)
+                : Instruction.Create(Code.VEX_Kmovq_kr_km64, Register.K0 + number, place));
     }
 }

@@ -34,8 +34,8 @@ internal enum StopReason
 }
 
 /// <summary>
-/// An x86-64 CPU on registers of its own and on a memory snapshot: it executes blocks, of which this machine's CPU does what only computes and handlers
-/// do the rest.
+/// An x86-64 CPU on registers of its own and on a memory snapshot: it executes blocks, of which this machine's CPU does what only computes
+/// and handlers do the rest.
 /// </summary>
 internal sealed unsafe class Cpu : IDisposable
 {
@@ -99,7 +99,8 @@ internal sealed unsafe class Cpu : IDisposable
     public bool IsBackwards => (otherFlags & Interpreter.Flags.DF) != 0;
 
     /// <summary>A value's low part, zero-extended.</summary>
-    public static ulong Truncate(ulong value, int size) => size switch { 1 => (byte)value, 2 => (ushort)value, 4 => (uint)value, _ => value };
+    public static ulong Truncate(ulong value, int size) =>
+        size switch { 1 => (byte)value, 2 => (ushort)value, 4 => (uint)value, _ => value };
 
     /// <summary>Loads the general registers.</summary>
     public void Load(in UserRegisters r)
@@ -225,7 +226,9 @@ internal sealed unsafe class Cpu : IDisposable
         InstructionPointer = alone.Close.Next;
     }
 
-    /// <summary>Whether a repeated instruction has to end here, as the time is up: it is then where it has come to, as after an interrupt.</summary>
+    /// <summary>
+    /// Whether a repeated instruction has to end here, as the time is up: it is then where it has come to, as after an interrupt.
+    /// </summary>
     public bool IsTimeUp(in Op op)
     {
         if (++repetitions % ClockInterval != 0 || Stopwatch.GetTimestamp() < deadline)
@@ -244,7 +247,8 @@ internal sealed unsafe class Cpu : IDisposable
     /// <summary>The address of an op's memory operand.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ulong Address(in Op op) =>
-        ((*(ulong*)(State + op.Base) + (*(ulong*)(State + op.Index) << op.Scale) + op.Displacement) & op.AddressMask) + *(ulong*)(State + op.Segment);
+        ((*(ulong*)(State + op.Base) + (*(ulong*)(State + op.Index) << op.Scale) + op.Displacement) & op.AddressMask)
+            + *(ulong*)(State + op.Segment);
 
     /// <summary>An op's first operand.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -258,7 +262,13 @@ internal sealed unsafe class Cpu : IDisposable
     public void SetRegister(int offset, ulong value, int size)
     {
         ref ulong register = ref Register(offset);
-        register = size switch { 1 => (register & ~0xFFUL) | (byte)value, 2 => (register & ~0xFFFFUL) | (ushort)value, 4 => (uint)value, _ => value };
+        register = size switch
+        {
+            1 => (register & ~0xFFUL) | (byte)value,
+            2 => (register & ~0xFFFFUL) | (ushort)value,
+            4 => (uint)value,
+            _ => value
+        };
     }
 
     public void SetStatus(ulong flags) => Register(CpuState.StatusFlags) = flags;

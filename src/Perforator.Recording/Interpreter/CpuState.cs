@@ -23,7 +23,10 @@ internal static class CpuState
     public const int Mxcsr = 160;
     public const int HostMxcsr = 164;
 
-    /// <summary>Where native code is to go on, 0 for its beginning, or, alone, the copy of its memory operand; where that operand is; whether the jump behind the code is taken.</summary>
+    /// <summary>
+    /// Where native code is to go on, 0 for its beginning, or, alone, the copy of its memory operand; where that operand is; whether the
+    /// jump behind the code is taken.
+    /// </summary>
     public const int Resume = 168, Fault = 176, Taken = 184;
 
     /// <summary>Opmasks k0 … k7, 8 bytes each.</summary>

@@ -4,8 +4,8 @@ using static Perforator.Recording.Syscalls;
 namespace Perforator.Recording.Interpreter;
 
 /// <summary>
-/// Memory for generated code, in chunks that are handed out and given back: written through one mapping and executed through another, so that
-/// no page is ever both writable and executable.
+/// Memory for generated code, in chunks that are handed out and given back: written through one mapping and executed through another, so
+/// that no page is ever both writable and executable.
 /// </summary>
 internal sealed unsafe class ExecutableMemory : IDisposable
 {

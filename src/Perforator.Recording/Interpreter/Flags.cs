@@ -14,7 +14,8 @@ internal static class Flags
     public static ulong OfDifference(ulong a, ulong b, int size)
     {
         int unused = 64 - (size * 8);
-        ulong result = (a - b) << unused >> unused, borrows = ((~a & b) | (~(a ^ b) & result)) << unused, overflow = ((a ^ b) & (a ^ result)) << unused;
+        ulong result = (a - b) << unused >> unused, borrows = ((~a & b)
+            | (~(a ^ b) & result)) << unused, overflow = ((a ^ b) & (a ^ result)) << unused;
         return ((long)borrows < 0 ? CF : 0) | (ulong.IsEvenInteger(ulong.PopCount((byte)result)) ? PF : 0) | ((a ^ b ^ result) & AF)
             | (result == 0 ? ZF : 0) | ((long)(result << unused) < 0 ? SF : 0) | ((long)overflow < 0 ? OF : 0);
     }

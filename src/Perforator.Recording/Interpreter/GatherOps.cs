@@ -81,12 +81,15 @@ internal static unsafe class GatherOps
         ref ulong mask = ref cpu.Register(CpuState.Opmasks + (8 * elements.Opmask));
         for (int i = 0; i < elements.Count; i++)
             if ((mask >> i & 1) != 0)
-                cpu.Memory.Write(Address(cpu, op, elements, i), new ReadOnlySpan<byte>(Vector(cpu, elements.Data) + (i * elements.DataSize), elements.DataSize));
+                cpu.Memory.Write(
+                    Address(cpu, op, elements, i),
+                    new ReadOnlySpan<byte>(Vector(cpu, elements.Data) + (i * elements.DataSize), elements.DataSize));
         mask = 0;
     }
 
     private static void Load(Cpu cpu, in Op op, in Elements elements, int i) =>
-        cpu.Memory.Read(Address(cpu, op, elements, i), new Span<byte>(Vector(cpu, elements.Data) + (i * elements.DataSize), elements.DataSize));
+        cpu.Memory.Read(
+            Address(cpu, op, elements, i), new Span<byte>(Vector(cpu, elements.Data) + (i * elements.DataSize), elements.DataSize));
 
     /// <summary>What lies behind the last element becomes zero.</summary>
     private static void Finish(Cpu cpu, in Elements elements)

@@ -2,7 +2,10 @@ using Iced.Intel;
 
 namespace Perforator.Recording.Interpreter;
 
-/// <summary>Turns what the CPU may not execute for the interpreted thread into <see cref="Op"/>s: branches, and what might trap, reaches beyond its operands or changes control state.</summary>
+/// <summary>
+/// Turns what the CPU may not execute for the interpreted thread into <see cref="Op"/>s: branches, and what might trap, reaches beyond its
+/// operands or changes control state.
+/// </summary>
 internal static unsafe class Lowering
 {
     /// <summary>The op of an instruction; one that ends the path where the instruction is not interpreted.</summary>
@@ -20,7 +23,9 @@ internal static unsafe class Lowering
         };
         for (int i = 0; i < instruction.OpCount; i++)
             SetOperand(instruction, i, ref op);
-        op.Execute = instruction.IsVsib ? GatherOps.Select(instruction, ref op) : instruction.IsStringInstruction ? StringOps.Select(instruction, ref op) : Handler(instruction, op);
+        op.Execute = instruction.IsVsib
+            ? GatherOps.Select(instruction, ref op)
+            : instruction.IsStringInstruction ? StringOps.Select(instruction, ref op) : Handler(instruction, op);
         if (op.Execute is null)
             op.Execute = &BranchOps.NotInterpreted;
         return op;
@@ -28,7 +33,8 @@ internal static unsafe class Lowering
 
     /// <summary>The condition of a jump on flags, which native code decides; null for any other instruction.</summary>
     public static ConditionCode? FlagsOf(in Instruction instruction) =>
-        instruction.FlowControl == FlowControl.ConditionalBranch && instruction.ConditionCode != ConditionCode.None && instruction.Mnemonic is not (Mnemonic.Loope or Mnemonic.Loopne)
+        instruction.FlowControl == FlowControl.ConditionalBranch && instruction.ConditionCode != ConditionCode.None
+            && instruction.Mnemonic is not (Mnemonic.Loope or Mnemonic.Loopne)
             ? instruction.ConditionCode : null;
 
     /// <summary>An op that ends the path before an instruction.</summary>
@@ -55,10 +61,13 @@ internal static unsafe class Lowering
             op.Base = instruction.IsIPRelativeMemoryOperand ? (ushort)CpuState.Zero : Offset(instruction.MemoryBase);
             op.Index = instruction.MemoryIndex.IsGPR() ? Offset(instruction.MemoryIndex) : (ushort)CpuState.Zero;
             op.Scale = (byte)int.Log2(Math.Max(instruction.MemoryIndexScale, 1));
-            op.Displacement = instruction.IsIPRelativeMemoryOperand ? instruction.IPRelativeMemoryAddress : instruction.MemoryDisplacement64;
+            op.Displacement = instruction.IsIPRelativeMemoryOperand
+                ? instruction.IPRelativeMemoryAddress : instruction.MemoryDisplacement64;
             op.Segment = SegmentBase(instruction.SegmentPrefix);
-            bool is32 = instruction.MemoryBase is >= Register.EAX and <= Register.R15D or Register.EIP || instruction.MemoryIndex is >= Register.EAX and <= Register.R15D
-                || (instruction.MemoryBase == Register.None && instruction.MemoryIndex == Register.None && instruction.MemoryDisplSize == 4);
+            bool is32 = instruction.MemoryBase is >= Register.EAX and <= Register.R15D or Register.EIP
+                || instruction.MemoryIndex is >= Register.EAX and <= Register.R15D
+                || (instruction.MemoryBase == Register.None && instruction.MemoryIndex == Register.None
+                    && instruction.MemoryDisplSize == 4);
             op.AddressMask = is32 ? uint.MaxValue : ulong.MaxValue;
             if (operand == 0)
                 op.Size = (byte)instruction.MemorySize.GetSize();
@@ -71,7 +80,8 @@ internal static unsafe class Lowering
 
     /// <summary>The byte offset of a general register in the CPU state.</summary>
     private static ushort Offset(Register register) =>
-        register is Register.None or Register.RIP or Register.EIP ? (ushort)CpuState.Zero : (ushort)((register.GetFullRegister() - Register.RAX) * 8);
+        register is Register.None or Register.RIP or Register.EIP
+            ? (ushort)CpuState.Zero : (ushort)((register.GetFullRegister() - Register.RAX) * 8);
 
     private static ushort SegmentBase(Register segment) => segment switch
     {

@@ -45,7 +45,9 @@ internal sealed unsafe class MemorySnapshot : IDisposable
     /// <summary>The numbers of the pages touched so far.</summary>
     public Dictionary<ulong, nint>.KeyCollection PageNumbers => pages.Keys;
 
-    /// <summary>How often a page was touched that is not among those touched lately; pages that the program had announced by PREFETCH do not count.</summary>
+    /// <summary>
+    /// How often a page was touched that is not among those touched lately; pages that the program had announced by PREFETCH do not count.
+    /// </summary>
     public int Misses { get; private set; }
 
     /// <summary>Whether anything was written to since <see cref="Begin"/> or <see cref="Mark"/>.</summary>
@@ -77,7 +79,10 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         HasWritten = false;
     }
 
-    /// <summary>Notes that an address is about to be touched: its page is copied along with the next that is not here, for a third of what it costs alone.</summary>
+    /// <summary>
+    /// Notes that an address is about to be touched: its page is copied along with the next that is not here, for a third of what it costs
+    /// alone.
+    /// </summary>
     public void Expect(ulong address)
     {
         ulong page = address >> PageShift;
@@ -211,7 +216,8 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         return value;
     }
 
-    private byte* Page(ulong address) => TryPage(address) is var data && data is not null ? data : throw new UnreadableMemoryException(address);
+    private byte* Page(ulong address) =>
+        TryPage(address) is var data && data is not null ? data : throw new UnreadableMemoryException(address);
 
     private byte* Writable(ulong address)
     {
@@ -256,7 +262,8 @@ internal sealed unsafe class MemorySnapshot : IDisposable
             remote[i] = new() { Base = (nint)((i == 0 ? page : expected[i - 1]) << PageShift), Length = PageSize };
         }
         // What cannot be read ends the reading.
-        int read = !PageTable.Has(processId, page) ? 0 : (int)(process_vm_readv(processId, local, (ulong)count, remote, (ulong)count, 0) / PageSize);
+        int read = !PageTable.Has(processId, page)
+            ? 0 : (int)(process_vm_readv(processId, local, (ulong)count, remote, (ulong)count, 0) / PageSize);
         for (int i = 1; i < read; i++)
             ahead.Add(expected[i - 1], local[i].Base);
         expected.Clear();

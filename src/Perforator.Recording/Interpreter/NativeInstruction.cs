@@ -40,11 +40,13 @@ internal struct NativeInstruction
 
     private static readonly HashSet<CpuidFeature> Features =
     [
-        CpuidFeature.SSE, CpuidFeature.SSE2, CpuidFeature.SSE3, CpuidFeature.SSSE3, CpuidFeature.SSE4_1, CpuidFeature.SSE4_2, CpuidFeature.SSE4A,
+        CpuidFeature.SSE, CpuidFeature.SSE2, CpuidFeature.SSE3, CpuidFeature.SSSE3, CpuidFeature.SSE4_1, CpuidFeature.SSE4_2,
+        CpuidFeature.SSE4A,
         CpuidFeature.POPCNT, CpuidFeature.LZCNT, CpuidFeature.BMI1, CpuidFeature.BMI2, CpuidFeature.ADX, CpuidFeature.MOVBE,
         CpuidFeature.AES, CpuidFeature.PCLMULQDQ, CpuidFeature.SHA, CpuidFeature.GFNI, CpuidFeature.VAES, CpuidFeature.VPCLMULQDQ,
         CpuidFeature.AVX, CpuidFeature.AVX2, CpuidFeature.FMA, CpuidFeature.F16C, CpuidFeature.AVX_VNNI,
-        CpuidFeature.AVX512F, CpuidFeature.AVX512BW, CpuidFeature.AVX512CD, CpuidFeature.AVX512DQ, CpuidFeature.AVX512VL, CpuidFeature.AVX512_IFMA,
+        CpuidFeature.AVX512F, CpuidFeature.AVX512BW, CpuidFeature.AVX512CD, CpuidFeature.AVX512DQ, CpuidFeature.AVX512VL,
+        CpuidFeature.AVX512_IFMA,
         CpuidFeature.AVX512_VBMI, CpuidFeature.AVX512_VBMI2, CpuidFeature.AVX512_VNNI, CpuidFeature.AVX512_BITALG,
         CpuidFeature.AVX512_VPOPCNTDQ, CpuidFeature.AVX512_BF16, CpuidFeature.AVX512_FP16,
         CpuidFeature.MMX, CpuidFeature.FPU, CpuidFeature.FPU287, CpuidFeature.FPU387, CpuidFeature.CMOV,
@@ -60,22 +62,27 @@ internal struct NativeInstruction
         Mnemonic.Rol, Mnemonic.Ror, Mnemonic.Rcl, Mnemonic.Rcr, Mnemonic.Shld, Mnemonic.Shrd, Mnemonic.Bsf, Mnemonic.Bsr, Mnemonic.Bswap,
         Mnemonic.Bt, Mnemonic.Bts, Mnemonic.Btr, Mnemonic.Btc, Mnemonic.Xadd, Mnemonic.Xchg, Mnemonic.Cmpxchg, Mnemonic.Cmpxchg8b,
         Mnemonic.Cmpxchg16b, Mnemonic.Crc32, Mnemonic.Seto, Mnemonic.Setno, Mnemonic.Setb, Mnemonic.Setae, Mnemonic.Sete, Mnemonic.Setne,
-        Mnemonic.Setbe, Mnemonic.Seta, Mnemonic.Sets, Mnemonic.Setns, Mnemonic.Setp, Mnemonic.Setnp, Mnemonic.Setl, Mnemonic.Setge, Mnemonic.Setle,
+        Mnemonic.Setbe, Mnemonic.Seta, Mnemonic.Sets, Mnemonic.Setns, Mnemonic.Setp, Mnemonic.Setnp, Mnemonic.Setl, Mnemonic.Setge,
+        Mnemonic.Setle,
         Mnemonic.Setg, Mnemonic.Cpuid, Mnemonic.Rdtsc, Mnemonic.Rdtscp, Mnemonic.Xgetbv, Mnemonic.Rdpid, Mnemonic.Rdrand, Mnemonic.Rdseed,
     ];
 
     /// <summary>Instructions of admitted sets that reach beyond their operands or change control state.</summary>
     private static readonly HashSet<Mnemonic> Excluded =
     [
-        Mnemonic.Maskmovq, Mnemonic.Maskmovdqu, Mnemonic.Vmaskmovdqu, Mnemonic.Ldmxcsr, Mnemonic.Vldmxcsr, Mnemonic.Stmxcsr, Mnemonic.Vstmxcsr,
+        Mnemonic.Maskmovq, Mnemonic.Maskmovdqu, Mnemonic.Vmaskmovdqu, Mnemonic.Ldmxcsr, Mnemonic.Vldmxcsr, Mnemonic.Stmxcsr,
+        Mnemonic.Vstmxcsr,
         Mnemonic.Vzeroupper, Mnemonic.Vzeroall, Mnemonic.Fsave, Mnemonic.Fnsave, Mnemonic.Frstor, Mnemonic.Fxsave, Mnemonic.Fxrstor,
         Mnemonic.Fxsave64, Mnemonic.Fxrstor64, Mnemonic.Wait, Mnemonic.Fldcw,
     ];
 
-    /// <summary>How the names of vector instructions begin that neither round nor raise floating-point flags: moves, bitwise and integer ones.</summary>
+    /// <summary>
+    /// How the names of vector instructions begin that neither round nor raise floating-point flags: moves, bitwise and integer ones.
+    /// </summary>
     private static readonly string[] WithoutMxcsr =
     [
-        "P", "MOV", "AND", "OR", "XOR", "UNPCK", "SHUF", "PERM", "BROADCAST", "EXTRACT", "INSERT", "BLEND", "ALIGN", "LDDQU", "AES", "SHA", "GF2",
+        "P", "MOV", "AND", "OR", "XOR", "UNPCK", "SHUF", "PERM", "BROADCAST", "EXTRACT", "INSERT", "BLEND", "ALIGN", "LDDQU", "AES", "SHA",
+        "GF2",
         "TEST", "COMPRESS", "EXPAND", "DBPSADBW", "MASKMOV",
     ];
 
@@ -126,10 +133,12 @@ internal struct NativeInstruction
             return false;
         native.SetsFlags = (instruction.RflagsModified & StatusFlags) != 0;
         // A shift by CL sets none where that is 0.
-        native.SetsAllFlags = (instruction.RflagsModified & StatusFlags) == StatusFlags && (instruction.OpCount < 2 || instruction.GetOpRegister(instruction.OpCount - 1) != Register.CL);
+        native.SetsAllFlags = (instruction.RflagsModified & StatusFlags) == StatusFlags
+            && (instruction.OpCount < 2 || instruction.GetOpRegister(instruction.OpCount - 1) != Register.CL);
         native.ReadsFlags = (instruction.RflagsRead & StatusFlags) != 0 || (native.SetsFlags && !native.SetsAllFlags);
         native.NeedsAlignment = kind == NativeKind.Itself && native.AccessSize > 0 && FaultsUnaligned(instruction, native.AccessSize);
-        native.IsMasked = instruction.OpMask != Register.None || instruction.Mnemonic is Mnemonic.Vmaskmovps or Mnemonic.Vmaskmovpd or Mnemonic.Vpmaskmovd or Mnemonic.Vpmaskmovq;
+        native.IsMasked = instruction.OpMask != Register.None
+            || instruction.Mnemonic is Mnemonic.Vmaskmovps or Mnemonic.Vmaskmovpd or Mnemonic.Vpmaskmovd or Mnemonic.Vpmaskmovq;
         return native.SetUses(traits);
     }
 
@@ -150,7 +159,8 @@ internal struct NativeInstruction
             x87 |= feature is CpuidFeature.FPU or CpuidFeature.FPU287 or CpuidFeature.FPU387 or CpuidFeature.MMX;
         }
         admitted = (admitted || Integer.Contains(instruction.Mnemonic)) && !Excluded.Contains(instruction.Mnemonic)
-            && instruction.FlowControl == FlowControl.Next && !instruction.IsPrivileged && !instruction.IsStackInstruction && !instruction.IsVsib
+            && instruction.FlowControl == FlowControl.Next && !instruction.IsPrivileged && !instruction.IsStackInstruction
+            && !instruction.IsVsib
             && !instruction.IsInvalid && !instruction.IsStringInstruction
             // Their address is in the instruction itself, in 8 bytes.
             && instruction.Code is not (>= Code.Mov_AL_moffs8 and <= Code.Mov_moffs64_RAX);
@@ -172,7 +182,9 @@ internal struct NativeInstruction
                 return NativeKind.Nothing;
             case Mnemonic.Prefetcht0 or Mnemonic.Prefetcht1 or Mnemonic.Prefetcht2 or Mnemonic.Prefetchnta or Mnemonic.Prefetchw:
                 return NativeKind.Prefetch;
-            case Mnemonic.Push when instruction.Code is Code.Pushq_imm8 or Code.Pushq_imm32 || (instruction.Op0Kind == OpKind.Register && instruction.Op0Register.IsGPR64()):
+            case Mnemonic.Push
+                when instruction.Code is Code.Pushq_imm8 or Code.Pushq_imm32
+                    || (instruction.Op0Kind == OpKind.Register && instruction.Op0Register.IsGPR64()):
                 return NativeKind.Push;
             case Mnemonic.Pop when instruction.Op0Kind == OpKind.Register && instruction.Op0Register.IsGPR64():
                 return NativeKind.Pop;
@@ -194,9 +206,11 @@ internal struct NativeInstruction
             if (kind is >= OpKind.MemorySegSI and < OpKind.Memory)
                 return false;
             // A bit string in memory reaches beyond its operand.
-            if (kind == OpKind.Memory && instruction.Mnemonic is Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc && instruction.Op1Kind == OpKind.Register)
+            if (kind == OpKind.Memory && instruction.Mnemonic is Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc
+                && instruction.Op1Kind == OpKind.Register)
                 return false;
-            if (kind == OpKind.Register && instruction.GetOpRegister(i) is var register && (register.IsSegmentRegister() || register.IsCR() || register.IsDR()))
+            if (kind == OpKind.Register && instruction.GetOpRegister(i) is var register
+                && (register.IsSegmentRegister() || register.IsCR() || register.IsDR()))
                 return false;
         }
         return true;
@@ -253,10 +267,12 @@ internal struct NativeInstruction
                 return false;
         }
         for (int i = 0; i < Instruction.OpCount; i++)
-            NeedsLowAddress |= AccessSize > 0 && Instruction.GetOpKind(i) == OpKind.Register && Instruction.GetOpRegister(i) is Register.AH or Register.BH or Register.CH or Register.DH;
+            NeedsLowAddress |= AccessSize > 0 && Instruction.GetOpKind(i) == OpKind.Register
+                && Instruction.GetOpRegister(i) is Register.AH or Register.BH or Register.CH or Register.DH;
         UsesMxcsr = Vectors != 0 && (traits & Traits.UsesMxcsr) != 0;
         return true;
     }
 
-    private static bool IsWrite(OpAccess access) => access is OpAccess.Write or OpAccess.ReadWrite or OpAccess.CondWrite or OpAccess.ReadCondWrite;
+    private static bool IsWrite(OpAccess access) =>
+        access is OpAccess.Write or OpAccess.ReadWrite or OpAccess.CondWrite or OpAccess.ReadCondWrite;
 }

@@ -2,7 +2,9 @@ using Iced.Intel;
 
 namespace Perforator.Recording.Interpreter;
 
-/// <summary>An instruction that this program executes itself, and not the CPU: a handler, and the operands as offsets into <see cref="CpuState"/>.</summary>
+/// <summary>
+/// An instruction that this program executes itself, and not the CPU: a handler, and the operands as offsets into <see cref="CpuState"/>.
+/// </summary>
 internal unsafe struct Op
 {
     /// <summary>Called with the instruction pointer behind the instruction already.</summary>

@@ -3,8 +3,9 @@ using static Perforator.Recording.Syscalls;
 namespace Perforator.Recording.Interpreter;
 
 /// <summary>
-/// Tells which pages of a process are in its memory (/proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst). To read another one waits until it is there: for a disk, or for a program that
-/// provides it (userfaultfd(2), FUSE) and may need what a thread holds that stands still meanwhile; and the process would see that it was asked for.
+/// Tells which pages of a process are in its memory (/proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst). To read another one
+/// waits until it is there: for a disk, or for a program that provides it (userfaultfd(2), FUSE) and may need what a thread holds that
+/// stands still meanwhile; and the process would see that it was asked for.
 /// </summary>
 internal static unsafe class PageTable
 {
@@ -28,7 +29,8 @@ internal static unsafe class PageTable
         lock (Gate)
         {
             // One that executed another program, or has ended, has nothing left in the file that is open.
-            return ((processId == fileOf && TryRead(page, out ulong entry)) || (Open(processId) && TryRead(page, out entry))) && entry >> Present != 0;
+            return ((processId == fileOf && TryRead(page, out ulong entry)) || (Open(processId) && TryRead(page, out entry)))
+                && entry >> Present != 0;
         }
     }
 

@@ -35,7 +35,9 @@ internal static unsafe class RareOps
             BranchOps.NotInterpreted(cpu, op);
     }
 
-    /// <summary>PAUSE: a loop that writes nothing between two of them waits for another thread, which a copy of its memory will never show it.</summary>
+    /// <summary>
+    /// PAUSE: a loop that writes nothing between two of them waits for another thread, which a copy of its memory will never show it.
+    /// </summary>
     public static void Pause(Cpu cpu, in Op op)
     {
         if (cpu.HasPaused && !cpu.Memory.HasWritten)
@@ -44,7 +46,10 @@ internal static unsafe class RareOps
         cpu.Memory.Mark();
     }
 
-    /// <summary>BT, BTS, BTR, BTC with a bit string in memory, indexed by a register: the bit offset counts from the operand's first byte, over any distance.</summary>
+    /// <summary>
+    /// BT, BTS, BTR, BTC with a bit string in memory, indexed by a register: the bit offset counts from the operand's first byte, over any
+    /// distance.
+    /// </summary>
     public static void TestBitInMemory(Cpu cpu, in Op op)
     {
         int bits = 8 * op.Size;
@@ -54,7 +59,13 @@ internal static unsafe class RareOps
         ulong value = cpu.Memory.Read(address, op.Size);
         ulong flags = (cpu.Flags & ~Flags.CF) | ((value & mask) != 0 ? Flags.CF : 0);
         if (op.Mnemonic != Iced.Intel.Mnemonic.Bt)
-            cpu.Memory.Write(address, op.Mnemonic switch { Iced.Intel.Mnemonic.Bts => value | mask, Iced.Intel.Mnemonic.Btr => value & ~mask, _ => value ^ mask }, op.Size);
+            cpu.Memory.Write(
+                address, op.Mnemonic switch
+                {
+                    Iced.Intel.Mnemonic.Bts => value | mask,
+                    Iced.Intel.Mnemonic.Btr => value & ~mask,
+                    _ => value ^ mask
+                }, op.Size);
         cpu.Flags = flags;
     }
 
@@ -81,7 +92,10 @@ internal static unsafe class RareOps
     /// <summary>VZEROALL: clears registers 0 … 15.</summary>
     public static void ZeroAll(Cpu cpu, in Op op) => new Span<byte>(cpu.State + CpuState.Vectors, 16 * 64).Clear();
 
-    /// <summary>LDMXCSR. Reserved bits are a fault; exceptions stay masked, as they must not trap when this process executes the instructions that follow.</summary>
+    /// <summary>
+    /// LDMXCSR. Reserved bits are a fault; exceptions stay masked, as they must not trap when this process executes the instructions that
+    /// follow.
+    /// </summary>
     public static void LoadMxcsr(Cpu cpu, in Op op)
     {
         uint value = cpu.Memory.Read<uint>(cpu.Address(op));
@@ -94,15 +108,20 @@ internal static unsafe class RareOps
     public static void StoreMxcsr(Cpu cpu, in Op op) => cpu.Memory.Write(cpu.Address(op), *(uint*)(cpu.State + CpuState.Mxcsr));
 
     /// <summary>FLDCW. Exceptions stay masked, as by <see cref="LoadMxcsr"/>.</summary>
-    public static void LoadX87Control(Cpu cpu, in Op op) => *(ushort*)(cpu.State + CpuState.X87) = (ushort)(cpu.Memory.Read<ushort>(cpu.Address(op)) | ExtendedState.ControlWordExceptionMasks);
+    public static void LoadX87Control(Cpu cpu, in Op op) =>
+        *(ushort*)(cpu.State + CpuState.X87) = (ushort)(cpu.Memory.Read<ushort>(cpu.Address(op)) | ExtendedState.ControlWordExceptionMasks);
 
-    /// <summary>XSAVE, XSAVEC: remembers the state instead of laying it out in memory, where only XRSTOR looks. EDX:EAX selects the components; vectors and opmasks go together.</summary>
+    /// <summary>
+    /// XSAVE, XSAVEC: remembers the state instead of laying it out in memory, where only XRSTOR looks. EDX:EAX selects the components;
+    /// vectors and opmasks go together.
+    /// </summary>
     public static void SaveState(Cpu cpu, in Op op)
     {
         if (!HasVectors(cpu))
             BranchOps.NotInterpreted(cpu, op);
         else
-            cpu.SavedStates[cpu.Address(op)] = new SavedState((uint)cpu.Register(CpuState.Rax), *(uint*)(cpu.State + CpuState.Mxcsr), Registers(cpu).ToArray());
+            cpu.SavedStates[cpu.Address(op)] = new SavedState(
+                (uint)cpu.Register(CpuState.Rax), *(uint*)(cpu.State + CpuState.Mxcsr), Registers(cpu).ToArray());
     }
 
     /// <summary>XRSTOR of what was saved on this path.</summary>
@@ -110,7 +129,8 @@ internal static unsafe class RareOps
     {
         const uint X87 = 1;
         uint components = (uint)cpu.Register(CpuState.Rax);
-        if (!HasVectors(cpu) || !cpu.SavedStates.TryGetValue(cpu.Address(op), out SavedState? saved) || (components & X87 & ~saved.Components) != 0)
+        if (!HasVectors(cpu) || !cpu.SavedStates.TryGetValue(cpu.Address(op), out SavedState? saved)
+            || (components & X87 & ~saved.Components) != 0)
         {
             BranchOps.NotInterpreted(cpu, op);
             return;

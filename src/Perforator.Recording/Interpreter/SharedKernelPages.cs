@@ -33,7 +33,8 @@ internal sealed class SharedKernelPages
         {
             if (page != start || !Ours.TryGetValue(name, out ulong ours))
                 continue;
-            // An odd sequence number at the start means the kernel is just writing, or, for good, that the clock is a time namespace's: a reader of the copy would wait for ever.
+            // An odd sequence number at the start means the kernel is just writing, or, for good, that the clock is a time namespace's: a
+            // reader of the copy would wait for ever.
             for (int i = 0; i < Tries; i++)
             {
                 new ReadOnlySpan<byte>((void*)ours, copy.Length).CopyTo(copy);

@@ -11,7 +11,10 @@ internal enum RepeatPrefix : byte
     WhileNotEqual,
 }
 
-/// <summary>MOVS, STOS, LODS, SCAS and CMPS, with and without a repeat prefix; a repeated one runs to its end, or that of the time for a stop, as one instruction.</summary>
+/// <summary>
+/// MOVS, STOS, LODS, SCAS and CMPS, with and without a repeat prefix; a repeated one runs to its end, or that of the time for a stop, as
+/// one instruction.
+/// </summary>
 internal static unsafe class StringOps
 {
     /// <summary>Null where an address is of 32 bits (ESI, EDI).</summary>
@@ -21,7 +24,8 @@ internal static unsafe class StringOps
             if (instruction.GetOpKind(i) is OpKind.MemorySegESI or OpKind.MemoryESEDI or OpKind.MemorySegEDI)
                 return null;
         op.Size = (byte)instruction.MemorySize.GetSize();
-        op.Repeat = instruction.HasRepnePrefix ? RepeatPrefix.WhileNotEqual : instruction.HasRepePrefix ? RepeatPrefix.WhileEqual : RepeatPrefix.None;
+        op.Repeat = instruction.HasRepnePrefix
+            ? RepeatPrefix.WhileNotEqual : instruction.HasRepePrefix ? RepeatPrefix.WhileEqual : RepeatPrefix.None;
         switch (instruction.Mnemonic)
         {
             case Mnemonic.Movsb or Mnemonic.Movsw or Mnemonic.Movsd or Mnemonic.Movsq:
@@ -75,7 +79,9 @@ internal static unsafe class StringOps
             ref ulong source = ref cpu.Register(CpuState.Rsi), destination = ref cpu.Register(CpuState.Rdi);
             ulong from = source + cpu.Register(op.Segment);
             // Whole runs within a page at a time, unless an earlier element feeds a later one of the same run.
-            ulong elements = cpu.IsBackwards || count == 1 ? 1 : Math.Min(count, (ulong)(Math.Min(cpu.Memory.Run(from, out _), cpu.Memory.Run(destination, out _)) / op.Size));
+            ulong elements =
+                cpu.IsBackwards || count == 1
+                    ? 1 : Math.Min(count, (ulong)(Math.Min(cpu.Memory.Run(from, out _), cpu.Memory.Run(destination, out _)) / op.Size));
             ulong length = elements * op.Size;
             if (elements < 2 || destination - from < length)
             {
@@ -99,7 +105,8 @@ internal static unsafe class StringOps
             ref ulong destination = ref cpu.Register(CpuState.Rdi);
             ulong elements = op.Size > 1 || cpu.IsBackwards || count == 1 ? 1 : Math.Min(count, (ulong)cpu.Memory.Run(destination, out _));
             if (elements > 1)
-                new Span<byte>(cpu.Memory.Contiguous(destination, (int)elements, writes: true), (int)elements).Fill((byte)cpu.Register(CpuState.Rax));
+                new Span<byte>(
+                    cpu.Memory.Contiguous(destination, (int)elements, writes: true), (int)elements).Fill((byte)cpu.Register(CpuState.Rax));
             else
                 cpu.Memory.Write(destination, cpu.Register(CpuState.Rax), op.Size);
             return Advance(cpu, op, elements, ref destination);
@@ -125,7 +132,8 @@ internal static unsafe class StringOps
         public static ulong Step(Cpu cpu, in Op op, ulong count)
         {
             ref ulong destination = ref cpu.Register(CpuState.Rdi);
-            cpu.SetStatus(Flags.OfDifference(Cpu.Truncate(cpu.Register(CpuState.Rax), op.Size), cpu.Memory.Read(destination, op.Size), op.Size));
+            cpu.SetStatus(
+                Flags.OfDifference(Cpu.Truncate(cpu.Register(CpuState.Rax), op.Size), cpu.Memory.Read(destination, op.Size), op.Size));
             return Advance(cpu, op, 1, ref destination);
         }
     }
@@ -137,7 +145,9 @@ internal static unsafe class StringOps
         public static ulong Step(Cpu cpu, in Op op, ulong count)
         {
             ref ulong source = ref cpu.Register(CpuState.Rsi), destination = ref cpu.Register(CpuState.Rdi);
-            cpu.SetStatus(Flags.OfDifference(cpu.Memory.Read(source + cpu.Register(op.Segment), op.Size), cpu.Memory.Read(destination, op.Size), op.Size));
+            cpu.SetStatus(
+                Flags.OfDifference(
+                    cpu.Memory.Read(source + cpu.Register(op.Segment), op.Size), cpu.Memory.Read(destination, op.Size), op.Size));
             Advance(cpu, op, 1, ref source);
             return Advance(cpu, op, 1, ref destination);
         }

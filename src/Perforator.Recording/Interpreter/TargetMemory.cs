@@ -2,7 +2,9 @@ using static Perforator.Recording.Syscalls;
 
 namespace Perforator.Recording.Interpreter;
 
-/// <summary>Reads another process's memory with process_vm_readv(2), as far as it is there; nothing here can write, or wait for a page.</summary>
+/// <summary>
+/// Reads another process's memory with process_vm_readv(2), as far as it is there; nothing here can write, or wait for a page.
+/// </summary>
 internal static class TargetMemory
 {
     /// <summary>Reads from a runtime address up to the first page that cannot be read or is not in memory.</summary>

@@ -6,14 +6,14 @@ using IcedMemoryOperand = Iced.Intel.MemoryOperand;
 namespace Perforator.Recording.Interpreter;
 
 /// <summary>
-/// Makes native code of runs of instructions: the instructions themselves, on registers loaded from <see cref="CpuState"/>, with every memory
-/// operand looked up in the snapshot's lookaside first. So the CPU itself defines what instructions do.
+/// Makes native code of runs of instructions: the instructions themselves, on registers loaded from <see cref="CpuState"/>, with every
+/// memory operand looked up in the snapshot's lookaside first. So the CPU itself defines what instructions do.
 /// </summary>
 /// <remarks>
-/// Each register keeps its own name, so that implicit operands need no care, except RSP, which stays this process's own. Four registers that
-/// the run does not use hold the state, the stack pointer, and the address at work. Flags live in the CPU from the first instruction that sets
-/// them; a look-up destroys them, so they are put into the state before it where an instruction behind it may still need them. Where the
-/// lookaside lacks a page, the code stores all registers and returns; called again it goes on with that look-up.
+/// Each register keeps its own name, so that implicit operands need no care, except RSP, which stays this process's own. Four registers
+/// that the run does not use hold the state, the stack pointer, and the address at work. Flags live in the CPU from the first instruction
+/// that sets them; a look-up destroys them, so they are put into the state before it where an instruction behind it may still need them.
+/// Where the lookaside lacks a page, the code stores all registers and returns; called again it goes on with that look-up.
 /// </remarks>
 internal sealed class Translator : IDisposable
 {
@@ -22,7 +22,9 @@ internal sealed class Translator : IDisposable
 
     private const int MaxInstructions = 64;
 
-    /// <summary>Bytes of address space for code, some times what may be kept of all processes (<see cref="RecordingBudget.CodeBytes"/>).</summary>
+    /// <summary>
+    /// Bytes of address space for code, some times what may be kept of all processes (<see cref="RecordingBudget.CodeBytes"/>).
+    /// </summary>
     private const int CodeSize = 1 << 28;
 
     private const int Rax = 0, Rsp = 4, Rbp = 5, Rdi = 7;
@@ -65,14 +67,16 @@ internal sealed class Translator : IDisposable
         uint general = uses.General | next.General;
         bool needsLowAddress = uses.NeedsLowAddress || next.NeedsLowAddress;
         // FLDENV may unmask exceptions, which are masked again at the end of a run.
-        if (Count == MaxInstructions || BitOperations.PopCount(general & ~(1u << Rsp)) > MaxRegisters || (needsLowAddress && (~general & Low & ~(1u << Rsp)) == 0)
+        if (Count == MaxInstructions || BitOperations.PopCount(general & ~(1u << Rsp)) > MaxRegisters
+            || (needsLowAddress && (~general & Low & ~(1u << Rsp)) == 0)
             || (Count > 0 && run[Count - 1].Instruction.Mnemonic == Mnemonic.Fldenv))
             return false;
         run[Count++] = next;
         (uses.General, uses.GeneralWritten) = (general, uses.GeneralWritten | next.GeneralWritten);
         (uses.Masks, uses.MasksWritten) = (uses.Masks | next.Masks, uses.MasksWritten | next.MasksWritten);
         (uses.Vectors, uses.VectorsWritten) = (uses.Vectors | next.Vectors, uses.VectorsWritten | next.VectorsWritten);
-        (uses.UsesX87, uses.UsesMxcsr, uses.NeedsLowAddress) = (uses.UsesX87 | next.UsesX87, uses.UsesMxcsr | next.UsesMxcsr, needsLowAddress);
+        (uses.UsesX87, uses.UsesMxcsr, uses.NeedsLowAddress) = (uses.UsesX87
+            | next.UsesX87, uses.UsesMxcsr | next.UsesMxcsr, needsLowAddress);
         uses.AccessSize |= next.AccessSize;
         return true;
     }
@@ -239,7 +243,9 @@ internal sealed class Translator : IDisposable
         toEnd.Add(code.Jump(JumpNear));
     }
 
-    /// <summary>Finds for each instruction of the run whether the flags as they are before it matter to it or to anything behind it.</summary>
+    /// <summary>
+    /// Finds for each instruction of the run whether the flags as they are before it matter to it or to anything behind it.
+    /// </summary>
     private void FindNeededFlags()
     {
         // The code behind the run may need them.
@@ -268,8 +274,10 @@ internal sealed class Translator : IDisposable
         code.Move(page, address);
         code.WithRegisters(0xC1, page, 5); // SHR page, PageShift
         code.WriteByte(MemorySnapshot.PageShift);
-        code.Bytes((byte)(0x40 | (page >> 3 << 2) | (page >> 3)), 0x0F, 0xB6, (byte)(0xC0 | ((page & 7) << 3) | (page & 7))); // MOVZX of the low byte
-        code.WithMemory(CodeBuilder.Xor, address, state, instruction.WritesMemory ? CpuState.WritableAddresses : CpuState.PageAddresses, page);
+        code.Bytes((byte)(0x40 | (page >> 3 << 2)
+            | (page >> 3)), 0x0F, 0xB6, (byte)(0xC0 | ((page & 7) << 3) | (page & 7))); // MOVZX of the low byte
+        code.WithMemory(
+            CodeBuilder.Xor, address, state, instruction.WritesMemory ? CpuState.WritableAddresses : CpuState.PageAddresses, page);
         code.WithRegisters(0x81, address, 7); // CMP
         code.Int32(MemorySnapshot.PageSize - instruction.AccessSize);
         int isMissing = code.Jump(0x0F, 0x87); // JA
@@ -300,9 +308,11 @@ internal sealed class Translator : IDisposable
         else if (instruction.MemoryBase == Register.None && instruction.MemoryIndex == Register.None)
             code.LoadConstant(address, instruction.MemoryDisplacement64);
         else if (instruction.MemoryIndex == Register.None && instruction.MemoryBase.IsGPR64())
-            code.WithMemory(CodeBuilder.Address, address, Substitute(instruction.MemoryBase) - Register.RAX, (int)instruction.MemoryDisplacement64);
+            code.WithMemory(
+                CodeBuilder.Address, address, Substitute(instruction.MemoryBase) - Register.RAX, (int)instruction.MemoryDisplacement64);
         else
-            Encode(Instruction.Create(Code.Lea_r64_m, Register.RAX + address, new IcedMemoryOperand(Substitute(instruction.MemoryBase), instruction.MemoryIndex,
+            Encode(Instruction.Create(Code.Lea_r64_m, Register.RAX + address, new IcedMemoryOperand(
+                Substitute(instruction.MemoryBase), instruction.MemoryIndex,
                 instruction.MemoryIndexScale, (long)instruction.MemoryDisplacement64, instruction.MemoryDisplSize == 0 ? 0 : 1)));
         if (instruction.SegmentPrefix is Register.FS or Register.GS)
             code.WithMemory(CodeBuilder.Add, address, state, instruction.SegmentPrefix == Register.FS ? CpuState.FsBase : CpuState.GsBase);

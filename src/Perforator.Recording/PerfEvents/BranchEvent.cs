@@ -2,7 +2,9 @@ using Perforator.PerfData;
 
 namespace Perforator.Recording.PerfEvents;
 
-/// <summary>An event to sample on, best first: the CPU's own count of taken branches, so that samples fall on branches evenly; else cycles.</summary>
+/// <summary>
+/// An event to sample on, best first: the CPU's own count of taken branches, so that samples fall on branches evenly; else cycles.
+/// </summary>
 /// <param name="Name">What it is called in the CPU vendor's manual.</param>
 /// <param name="Attributes">What perf_event_open is asked for.</param>
 internal sealed record BranchEvent(string Name, PerfEventAttributes Attributes)
@@ -19,7 +21,9 @@ internal sealed record BranchEvent(string Name, PerfEventAttributes Attributes)
     /// <summary>Nanoseconds between samples of the CPU clock, 997 a second.</summary>
     public const ulong DefaultClockPeriod = 1_003_009;
 
-    /// <summary>Where the kernel takes the PMU's type in the event number of PERF_TYPE_HARDWARE (PERF_PMU_TYPE_SHIFT, Linux 5.13).</summary>
+    /// <summary>
+    /// Where the kernel takes the PMU's type in the event number of PERF_TYPE_HARDWARE (PERF_PMU_TYPE_SHIFT, Linux 5.13).
+    /// </summary>
     private const int PERF_PMU_TYPE_SHIFT = 32;
 
     /// <summary>The event number of CPU_CYCLES on every PMU of Arm's (Arm ARM, PMU common events).</summary>
@@ -76,10 +80,12 @@ internal sealed record BranchEvent(string Name, PerfEventAttributes Attributes)
     };
 
     /// <summary>Event 0xc4, unit mask 0x20 (Intel SDM volume 3, chapter 20; perf's tables of every Core since Sandy Bridge).</summary>
-    private static BranchEvent NearTakenOfCores(CpuPmu pmu) => Raw("BR_INST_RETIRED.NEAR_TAKEN", pmu, 0x20c4) with { CountsTakenBranches = true };
+    private static BranchEvent NearTakenOfCores(CpuPmu pmu) =>
+        Raw("BR_INST_RETIRED.NEAR_TAKEN", pmu, 0x20c4) with { CountsTakenBranches = true };
 
     /// <summary>Event 0xc4, unit mask 0xc0 (perf's tables of Tremont, Alder Lake's and Lunar Lake's E-cores, Sierra Forest).</summary>
-    private static BranchEvent NearTakenOfAtoms(CpuPmu pmu) => Raw("BR_INST_RETIRED.NEAR_TAKEN", pmu, 0xc0c4) with { CountsTakenBranches = true };
+    private static BranchEvent NearTakenOfAtoms(CpuPmu pmu) =>
+        Raw("BR_INST_RETIRED.NEAR_TAKEN", pmu, 0xc0c4) with { CountsTakenBranches = true };
 
     private static BranchEvent Cycles(CpuPmu pmu) => new("cycles", WithBranchStack with
     {
@@ -90,8 +96,8 @@ internal sealed record BranchEvent(string Name, PerfEventAttributes Attributes)
     { Pmu = pmu };
 
     /// <summary>
-    /// With the types of branches, which BRBE keeps and x86 would have to decode the code for: an exception is no branch. PERF_TYPE_HARDWARE
-    /// would name the first kind of cores only.
+    /// With the types of branches, which BRBE keeps and x86 would have to decode the code for: an exception is no branch.
+    /// PERF_TYPE_HARDWARE would name the first kind of cores only.
     /// </summary>
     private static BranchEvent ArmCycles(CpuPmu pmu)
     {

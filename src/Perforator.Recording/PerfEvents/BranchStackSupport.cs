@@ -68,9 +68,12 @@ public sealed record BranchStackSupport
         if (found.Count == 0)
             return None(kernel, isVirtual, trials);
         int[] online = [.. Machine.ParseCpuList(kernel.ReadText(Machine.OnlineCpusFile) ?? "0")];
-        bool systemWide = found.Any(f => TryOpen(kernel, f.Event, PerfEvent.AllProcesses, online.FirstOrDefault(f.Event.RunsOn), out _) is not null);
+        bool systemWide =
+            found.Any(f => TryOpen(kernel, f.Event, PerfEvent.AllProcesses, online.FirstOrDefault(f.Event.RunsOn), out _) is not null);
         bool severalKinds = candidates.Count > 1;
-        string events = string.Join(", ", found.Select(f => $"{f.Event.Name}{(severalKinds ? $" on {f.Event.Pmu?.Name}" : "")} gives branch stacks{Depth(f.Trial)}"));
+        string events =
+            string.Join(", ", found.Select(
+                f => $"{f.Event.Name}{(severalKinds ? $" on {f.Event.Pmu?.Name}" : "")} gives branch stacks{Depth(f.Trial)}"));
         string without = string.Concat(trials
             .Where(t => t.Refusal is not null && !found.Any(f => f.Event.Pmu == t.Candidate.Pmu))
             .Select(t => $"; none on {t.Candidate.Pmu?.Name} ({t.Candidate.Name} {t.Refusal})"));
@@ -95,7 +98,8 @@ public sealed record BranchStackSupport
             _ when trials.Any(t => t.Error is Syscalls.EACCES or Syscalls.EPERM) =>
                 ($"perf_event_open is not permitted ({tried}; {PerfRefusal.Paranoid} is {PerfRefusal.Setting(kernel, "perf_event_paranoid")})",
                     PerfRefusal.Remedy(trials.Any(t => (t.Candidate.Attributes.Flags & PerfAttributeFlags.ExcludeKernel) == 0) ? 1 : 2)),
-            _ when trials.Any(t => t.Error == Syscalls.ENOSYS) => ($"this kernel has no perf events ({tried})", "boot a kernel with CONFIG_PERF_EVENTS=y"),
+            _ when trials.Any(t => t.Error == Syscalls.ENOSYS) =>
+                ($"this kernel has no perf events ({tried})", "boot a kernel with CONFIG_PERF_EVENTS=y"),
             _ => ($"the {(isVirtual ? "hypervisor shows this guest" : "CPU offers")} no branch records ({tried})",
                 isVirtual ? "run on bare metal, or on an instance type that shows its guests the PMU" : (string?)null),
         };
@@ -108,7 +112,8 @@ public sealed record BranchStackSupport
     {
         PerfAttributeFlags flags = candidate.Attributes.Flags;
         error = 0;
-        foreach (PerfAttributeFlags tried in (PerfAttributeFlags[])[flags | PerfAttributeFlags.BuildId, flags, flags & ~PerfAttributeFlags.ExcludeGuest])
+        foreach (PerfAttributeFlags tried in (PerfAttributeFlags[])[flags
+            | PerfAttributeFlags.BuildId, flags, flags & ~PerfAttributeFlags.ExcludeGuest])
         {
             PerfEventAttributes attributes = candidate.Attributes with { Flags = tried };
             using PerfEvent? opened = PerfEvent.TryOpen(kernel, attributes, threadId, cpu, out error);

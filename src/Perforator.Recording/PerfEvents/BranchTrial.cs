@@ -64,7 +64,8 @@ internal sealed record BranchTrial(BranchEvent Candidate, int Error)
 
     private static BranchTrial Record(IKernel kernel, BranchEvent candidate, BranchEvent opened)
     {
-        PerfEventAttributes attributes = opened.Attributes with { SamplePeriod = candidate.CountsTakenBranches ? TakenPeriod : CyclePeriod };
+        PerfEventAttributes attributes =
+            opened.Attributes with { SamplePeriod = candidate.CountsTakenBranches ? TakenPeriod : CyclePeriod };
         using PerfEvent? counter = PerfEvent.TryOpen(kernel, attributes, 0, -1, out int error);
         if (counter is null)
             return new(candidate, error);
@@ -82,7 +83,8 @@ internal sealed record BranchTrial(BranchEvent Candidate, int Error)
         {
             ring.Read((record, _) =>
             {
-                if (PerfRecordHeader.Parse(record).Type != PerfRecordType.PERF_RECORD_SAMPLE || !PerfSample.TryDecode(record, layout, out PerfSample sample))
+                if (PerfRecordHeader.Parse(record).Type != PerfRecordType.PERF_RECORD_SAMPLE
+                    || !PerfSample.TryDecode(record, layout, out PerfSample sample))
                     return;
                 int user = 0;
                 foreach (BranchEntry entry in entries.AsSpan(0, sample.CopyBranches(entries)))

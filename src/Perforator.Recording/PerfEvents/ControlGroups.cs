@@ -6,8 +6,8 @@ namespace Perforator.Recording.PerfEvents;
 internal static class ControlGroups
 {
     /// <summary>
-    /// More groups than this are not told apart from everybody: every switch between groups costs on each CPU (perf_cgroup_switch), and each
-    /// group takes a descriptor for each CPU.
+    /// More groups than this are not told apart from everybody: every switch between groups costs on each CPU (perf_cgroup_switch), and
+    /// each group takes a descriptor for each CPU.
     /// </summary>
     public const int MaxGroups = 16;
 
@@ -33,10 +33,15 @@ internal static class ControlGroups
         }
 
         // What lies below another is in its events already, and would count twice.
-        return new ReadOnlySet<string>(folders.Where(f => !folders.Any(other => f.StartsWith(other + "/", StringComparison.Ordinal))).ToHashSet(StringComparer.Ordinal));
+        return new ReadOnlySet<string>(
+            folders.Where(f => !folders.Any(other => f.StartsWith(other + "/", StringComparison.Ordinal)))
+                .ToHashSet(StringComparer.Ordinal));
     }
 
-    /// <summary>Where the hierarchy that has the perf_event controller is mounted as a whole (mountinfo of proc(5)): version 1's own, else version 2's.</summary>
+    /// <summary>
+    /// Where the hierarchy that has the perf_event controller is mounted as a whole (mountinfo of proc(5)): version 1's own, else version
+    /// 2's.
+    /// </summary>
     private static (string Mount, bool IsUnified)? Hierarchy(IKernel kernel)
     {
         (string, bool)? unified = null;

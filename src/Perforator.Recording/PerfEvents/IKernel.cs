@@ -19,7 +19,8 @@ internal interface IKernel
 
     /// <summary>perf_event_open(2).</summary>
     /// <param name="attributes">What to count and what to write down.</param>
-    /// <param name="target">A thread's id, 0 for the calling one, -1 for all, or a control group's folder (see <paramref name="flags"/>).</param>
+    /// <param name="target">A thread's id, 0 for the calling one, -1 for all, or a control group's folder (see
+    /// <paramref name="flags"/>).</param>
     /// <param name="cpu">A CPU, or -1 for any.</param>
     /// <param name="flags">PERF_FLAG_PID_CGROUP or 0; the descriptor is always closed on exec.</param>
     /// <returns>A file descriptor.</returns>

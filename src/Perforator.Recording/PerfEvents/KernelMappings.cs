@@ -12,7 +12,8 @@ namespace Perforator.Recording.PerfEvents;
 internal sealed class KernelMappings(IKernel kernel)
 {
     /// <summary>The addresses are hidden.</summary>
-    public const string Hidden = "the kernel's addresses are hidden, so its branches are not counted (root, or CAP_SYSLOG with kernel.kptr_restrict at 1 or below, sees them)";
+    public const string Hidden =
+        "the kernel's addresses are hidden, so its branches are not counted (root, or CAP_SYSLOG with kernel.kptr_restrict at 1 or below, sees them)";
 
     private string? modules;
     private bool hasImage;
@@ -41,8 +42,8 @@ internal sealed class KernelMappings(IKernel kernel)
     }
 
     /// <summary>
-    /// Where the kernel that runs was linked to have <c>_text</c>: KASLR's offset stands in the notes of /proc/kcore. Without, x86-64's default
-    /// (CONFIG_PHYSICAL_START), which distributions keep; null elsewhere.
+    /// Where the kernel that runs was linked to have <c>_text</c>: KASLR's offset stands in the notes of /proc/kcore. Without, x86-64's
+    /// default (CONFIG_PHYSICAL_START), which distributions keep; null elsewhere.
     /// </summary>
     /// <param name="text">Where it lies.</param>
     public static BinaryAddress? LinkedText(IKernel kernel, RuntimeAddress text, bool isX64)
@@ -78,17 +79,22 @@ internal sealed class KernelMappings(IKernel kernel)
             : new Mapping(Mapping.KernelProcess, new(start), end - start, new(start), "[kernel.kallsyms]_text", Noted("/sys/kernel/notes"));
 
         static ulong Address(ReadOnlySpan<char> line) =>
-            ulong.TryParse(line[..Math.Max(0, line.IndexOf(' '))], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong value) ? value : 0;
+            ulong.TryParse(
+                line[..Math.Max(0, line.IndexOf(' '))], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong value)
+                ? value : 0;
     }
 
     /// <summary>One module: <c>nf_tables 331776 123 - Live 0xffffffffc0a00000</c>.</summary>
     private Mapping? Module(string line)
     {
         string[] words = line.Split(' ');
-        if (words.Length < 6 || !ulong.TryParse(words[1], NumberStyles.None, CultureInfo.InvariantCulture, out ulong size) || !words[5].StartsWith("0x", StringComparison.Ordinal)
-            || !ulong.TryParse(words[5].AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong start) || start == 0 || size > ulong.MaxValue - start)
+        if (words.Length < 6 || !ulong.TryParse(words[1], NumberStyles.None, CultureInfo.InvariantCulture, out ulong size)
+            || !words[5].StartsWith("0x", StringComparison.Ordinal)
+            || !ulong.TryParse(words[5].AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong start)
+            || start == 0 || size > ulong.MaxValue - start)
             return null;
-        return new Mapping(Mapping.KernelProcess, new(start), size, new(0), $"[{words[0]}]", Noted($"/sys/module/{words[0]}/notes/.note.gnu.build-id"));
+        return new Mapping(
+            Mapping.KernelProcess, new(start), size, new(0), $"[{words[0]}]", Noted($"/sys/module/{words[0]}/notes/.note.gnu.build-id"));
     }
 
     private BuildId Noted(string path)

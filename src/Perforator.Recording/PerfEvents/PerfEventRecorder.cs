@@ -166,11 +166,15 @@ public sealed class PerfEventRecorder : IBranchRecorder
         TargetFilter wanted = session.Wanted;
         ulong throttles = wanted.Throttles - session.Throttles;
         // What no service wants is not sampled in the first place.
-        ulong thinned = (ulong)Math.Min(MaxThinned, BitOperations.RoundUpToPowerOf2((ulong)Math.Min(2 * MaxThinned, 1 / Math.Max(targets.HighestShare, 1e-6)) + 1) / 2);
+        ulong thinned =
+            (ulong)Math.Min(
+                MaxThinned, BitOperations.RoundUpToPowerOf2(
+                    (ulong)Math.Min(2 * MaxThinned, 1 / Math.Max(targets.HighestShare, 1e-6)) + 1) / 2);
         bool isOther = thinned != wanted.Thinned;
         wanted.Thinned = thinned;
         if (session.RefreshedAt != TimeSpan.Zero)
-            budget.Account(now - session.RefreshedAt, wanted.Samples - session.Samples, cpuTime - session.CpuTime, rings.Cpus.Count, throttles);
+            budget.Account(
+                now - session.RefreshedAt, wanted.Samples - session.Samples, cpuTime - session.CpuTime, rings.Cpus.Count, throttles);
         ulong within = budget.FactorWithin(granted.Share);
         isOther |= within != factor;
         factor = within;

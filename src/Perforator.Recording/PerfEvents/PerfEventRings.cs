@@ -63,7 +63,8 @@ internal sealed class PerfEventRings : IDisposable
             ringBytes /= 2;
         }
         if (cpus.Count == 0)
-            throw new UserErrorException($"cannot record on any CPU: {(failures.Count == 0 ? "none is online" : failures.First().Value)}; 'perforator doctor' tells more");
+            throw new UserErrorException(
+                $"cannot record on any CPU: {(failures.Count == 0 ? "none is online" : failures.First().Value)}; 'perforator doctor' tells more");
     }
 
     /// <summary>Whom the events count.</summary>
@@ -125,7 +126,8 @@ internal sealed class PerfEventRings : IDisposable
         families.Begin(processId);
         int error = AddThreads(processId, processId, cpus.Values);
         if (isFirst && error != 0 && cpus.Values.All(c => c.Events.Count == 0))
-            throw new UserErrorException($"cannot record process {processId}: {PerfRefusal.ToOpen(kernel, error)}; 'perforator doctor' tells more");
+            throw new UserErrorException(
+                $"cannot record process {processId}: {PerfRefusal.ToOpen(kernel, error)}; 'perforator doctor' tells more");
     }
 
     /// <summary>A process has ended: closes what counted it and its family, if it was the last of that.</summary>
@@ -243,14 +245,15 @@ internal sealed class PerfEventRings : IDisposable
         }
         PerfEventAttributes attributes = AttributesOf(perfEvent);
 
-        // Events end with their threads and control groups, the rings shall not: but for all processes' events, they belong to events of our
-        // own thread that count nothing.
+        // Events end with their threads and control groups, the rings shall not: but for all processes' events, they belong to events of
+        // our own thread that count nothing.
         bool ownsRing = Scope == RecordingScope.AllProcesses;
         PerfEventAttributes ofRing = ownsRing ? attributes : attributes with
         {
             Type = PerfEventAttributes.PERF_TYPE_SOFTWARE,
             Config = PerfEventAttributes.PERF_COUNT_SW_DUMMY,
-            Flags = PerfAttributeFlags.Disabled | PerfAttributeFlags.ExcludeKernel | PerfAttributeFlags.SampleIdAll | PerfAttributeFlags.Watermark,
+            Flags = PerfAttributeFlags.Disabled | PerfAttributeFlags.ExcludeKernel | PerfAttributeFlags.SampleIdAll
+                | PerfAttributeFlags.Watermark,
             BranchSampleType = 0,
             SampleType = attributes.SampleType & ~PerfSampleType.PERF_SAMPLE_BRANCH_STACK,
         };
@@ -271,7 +274,9 @@ internal sealed class PerfEventRings : IDisposable
         reason = "";
         if (ownsRing)
             _ = owner.Enable();
-        return new Cpu(number, perfEvent, new PerfRecordLayout(attributes, perfEvent.Attributes.SamplePeriod)) { RingOwner = owner, Ring = ring };
+        return new Cpu(
+            number, perfEvent, new PerfRecordLayout(attributes, perfEvent.Attributes.SamplePeriod))
+        { RingOwner = owner, Ring = ring };
     }
 
     private PerfEventAttributes AttributesOf(BranchEvent perfEvent) => perfEvent.Attributes with
@@ -362,8 +367,10 @@ internal sealed class PerfEventRings : IDisposable
         if (failures.Count == 0)
             return null;
         StringBuilder text = new();
-        foreach (IGrouping<string, KeyValuePair<int, string>> same in failures.GroupBy(f => f.Value.Replace($"CPU {f.Key}", "CPU", StringComparison.Ordinal)))
-            text.Append(text.Length == 0 ? "" : "; ").Append(CultureInfo.InvariantCulture, $"CPU {string.Join(',', same.Select(f => f.Key))} is not recorded: {same.First().Value}");
+        foreach (IGrouping<string, KeyValuePair<int, string>> same in failures.GroupBy(
+            f => f.Value.Replace($"CPU {f.Key}", "CPU", StringComparison.Ordinal)))
+            text.Append(text.Length == 0 ? "" : "; ")
+                .Append(CultureInfo.InvariantCulture, $"CPU {string.Join(',', same.Select(f => f.Key))} is not recorded: {same.First().Value}");
         return text.ToString();
     }
 }

@@ -11,10 +11,12 @@ internal static class PerfRefusal
     public static string ToOpen(IKernel kernel, int error) => Syscalls.Describe(error) + error switch
     {
         // perf_event_open, find_get_context: perf_allow_kernel, perf_allow_cpu, and ptrace_may_access of the thread.
-        Syscalls.EACCES => $" ({Paranoid} is {Setting(kernel, "perf_event_paranoid")}, {Capability(kernel, Capabilities.CAP_PERFMON, "CAP_PERFMON")})",
+        Syscalls.EACCES =>
+            $" ({Paranoid} is {Setting(kernel, "perf_event_paranoid")}, {Capability(kernel, Capabilities.CAP_PERFMON, "CAP_PERFMON")})",
 
         // A seccomp filter's or a security module's answer, and the lockdown's.
-        Syscalls.EPERM => $" (a seccomp filter or security module refuses perf_event_open; {Paranoid} is {Setting(kernel, "perf_event_paranoid")})",
+        Syscalls.EPERM =>
+            $" (a seccomp filter or security module refuses perf_event_open; {Paranoid} is {Setting(kernel, "perf_event_paranoid")})",
         Syscalls.EMFILE => "; raise the limit of open files (ulimit -n), or record with CAP_PERFMON, which needs one per CPU",
         Syscalls.ENFILE => "; raise the host's limit of open files (fs.file-max)",
         Syscalls.EBUSY => "; another profiler has the CPU's branch records",
@@ -46,6 +48,7 @@ internal static class PerfRefusal
         const string Name = "Max locked memory";
         string? line = kernel.ReadText("/proc/self/limits")?.Split('\n').FirstOrDefault(l => l.StartsWith(Name, StringComparison.Ordinal));
         string? soft = line?[Name.Length..].Split(' ', StringSplitOptions.RemoveEmptyEntries).FirstOrDefault();
-        return long.TryParse(soft, NumberStyles.None, CultureInfo.InvariantCulture, out long bytes) ? $"{bytes / 1024} KiB" : soft ?? "unknown";
+        return long.TryParse(soft, NumberStyles.None, CultureInfo.InvariantCulture, out long bytes)
+            ? $"{bytes / 1024} KiB" : soft ?? "unknown";
     }
 }

@@ -69,7 +69,8 @@ internal sealed unsafe class PerfRing : IDisposable
     /// <exception cref="InvalidDataException">The ring holds no valid records; all of it was skipped.</exception>
     public ulong Read(PerfRecordHandler handler, PerfRecordLayout layout)
     {
-        // The kernel's store to data_head comes after those of the records (acquire); its space may be reused once data_tail is stored (release).
+        // The kernel's store to data_head comes after those of the records (acquire); its space may be reused once data_tail is stored
+        // (release).
         ulong head = Volatile.Read(ref *(ulong*)(metadata + DataHead));
         ulong start = *(ulong*)(metadata + DataTail);
         ulong tail = start;

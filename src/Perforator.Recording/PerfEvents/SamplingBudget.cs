@@ -3,14 +3,17 @@ using System.Numerics;
 namespace Perforator.Recording.PerfEvents;
 
 /// <summary>
-/// How rarely to sample: never more often than the events' own periods, and so rarely that a host of many busy CPUs gives no more stacks than
-/// are wanted, that reading them costs no more CPU time than granted, and that the kernel has no reason to pause sampling. Periods
-/// change by factors of two, and a stack counts as many times as its period was lengthened: equal CPU time counts equally
-/// on every host and at any hour.
+/// How rarely to sample: never more often than the events' own periods, and so rarely that a host of many busy CPUs gives no more stacks
+/// than are wanted, that reading them costs no more CPU time than granted, and that the kernel has no reason to pause sampling. Periods
+/// change by factors of two, and a stack counts as many times as its period was lengthened: equal CPU time counts equally on every host and
+/// at any hour.
 /// </summary>
 internal sealed class SamplingBudget
 {
-    /// <summary>Stacks a second of what is wanted, from one host: 160,000 branches at 32 each, above which a minute is no better known than a profile needs.</summary>
+    /// <summary>
+    /// Stacks a second of what is wanted, from one host: 160,000 branches at 32 each, above which a minute is no better known than a
+    /// profile needs.
+    /// </summary>
     public const double StacksPerSecond = 5000;
 
     /// <summary>The reading thread's CPU time as a share of all CPUs' time, unless another was granted.</summary>
@@ -63,11 +66,16 @@ internal sealed class SamplingBudget
         return Factor != before;
     }
 
-    /// <summary>By how much periods are lengthened where whoever measures all of the agent grants this share of the samples: a power of two.</summary>
+    /// <summary>
+    /// By how much periods are lengthened where whoever measures all of the agent grants this share of the samples: a power of two.
+    /// </summary>
     public ulong FactorWithin(double granted) =>
-        Math.Max(Factor, granted >= 1 ? 1 : BitOperations.RoundUpToPowerOf2((ulong)Math.Ceiling(Math.Min(MaxFactor, 1 / Math.Max(granted, 1e-9)))));
+        Math.Max(Factor, granted >= 1
+            ? 1 : BitOperations.RoundUpToPowerOf2((ulong)Math.Ceiling(Math.Min(MaxFactor, 1 / Math.Max(granted, 1e-9)))));
 
-    /// <summary>A period that many times as long, to the next prime, so that no loop's length divides it; the period itself for a factor of 1.</summary>
+    /// <summary>
+    /// A period that many times as long, to the next prime, so that no loop's length divides it; the period itself for a factor of 1.
+    /// </summary>
     public static ulong Period(ulong period, ulong factor)
     {
         if (factor == 1)

@@ -23,7 +23,10 @@ internal sealed class TargetFilter(IKernel kernel, IRecordingTargets targets, IB
 
     public ulong Branches => Volatile.Read(ref branches);
 
-    /// <summary>By how much periods are longer because of <see cref="IRecordingTargets.HighestShare"/>: so many samples less come in, which therefore do not count for more.</summary>
+    /// <summary>
+    /// By how much periods are longer because of <see cref="IRecordingTargets.HighestShare"/>: so many samples less come in, which
+    /// therefore do not count for more.
+    /// </summary>
     public ulong Thinned { get; set; } = 1;
 
     /// <summary>How often the kernel paused sampling.</summary>

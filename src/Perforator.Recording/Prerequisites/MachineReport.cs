@@ -70,7 +70,8 @@ public sealed record MachineReport
 
     /// <summary>One event on one PMU: what was asked for, what came.</summary>
     public sealed record TrialReport(
-        string Event, string? Pmu, uint Type, string Config, string BranchSampleType, int Error, bool Opened, bool Ran, int Stacks, int EmptyStacks, int Deepest,
+        string Event, string? Pmu, uint Type, string Config, string BranchSampleType, int Error, bool Opened, bool Ran, int Stacks,
+        int EmptyStacks, int Deepest,
         ulong Counted, string? Refusal);
 
     /// <summary>Looks at this machine and tries its events.</summary>
@@ -81,13 +82,15 @@ public sealed record MachineReport
         BranchStackSupport support = BranchStackSupport.Probe(kernel);
         Dictionary<string, string> cpu = Machine.ParseCpuInfo(kernel.ReadText("/proc/cpuinfo") ?? "");
         string[] flags = (cpu.GetValueOrDefault("flags") ?? cpu.GetValueOrDefault("Features") ?? "").Split(' ');
-        string? capabilities = kernel.ReadText("/proc/self/status")?.Split('\n').FirstOrDefault(l => l.StartsWith("CapEff:", StringComparison.Ordinal));
+        string? capabilities =
+            kernel.ReadText("/proc/self/status")?.Split('\n').FirstOrDefault(l => l.StartsWith("CapEff:", StringComparison.Ordinal));
         return new MachineReport
         {
             Kernel = kernel.ReadText("/proc/sys/kernel/osrelease") ?? "unknown",
             Architecture = $"{RuntimeInformation.ProcessArchitecture}",
             PageSize = kernel.PageSize,
-            Cpu = new SortedDictionary<string, string>(WantedFields.Where(cpu.ContainsKey).ToDictionary(f => f, f => cpu[f]), StringComparer.Ordinal),
+            Cpu = new SortedDictionary<string, string>(
+                WantedFields.Where(cpu.ContainsKey).ToDictionary(f => f, f => cpu[f]), StringComparer.Ordinal),
             Flags = [.. WantedFlags.Where(flags.Contains)],
             Settings = Read(kernel, SettingFiles.Select(f => (f, f))),
             Capabilities = capabilities?["CapEff:".Length..].Trim() ?? "unknown",
@@ -105,7 +108,8 @@ public sealed record MachineReport
             "type", "cpus", "cpumask",
             .. kernel.List($"{folder}/caps").Select(f => $"caps/{f}"),
             .. kernel.List($"{folder}/format").Select(f => $"format/{f}"),
-            .. kernel.List($"{folder}/events").Where(f => f.Contains("branch", StringComparison.Ordinal) || f == "cpu-cycles").Select(f => $"events/{f}")];
+            .. kernel.List($"{folder}/events").Where(f => f.Contains("branch", StringComparison.Ordinal) || f == "cpu-cycles")
+                .Select(f => $"events/{f}")];
         return new PmuReport(name, Read(kernel, files.Select(f => (f, $"{folder}/{f}"))));
     }
 
@@ -113,7 +117,8 @@ public sealed record MachineReport
     {
         PerfEventAttributes attributes = trial.Candidate.Attributes;
         return new TrialReport(
-            trial.Candidate.Name, trial.Candidate.Pmu?.Name, attributes.Type, $"0x{attributes.Config:x}", $"0x{(ulong)attributes.BranchSampleType:x}", trial.Error,
+            trial.Candidate.Name, trial.Candidate.Pmu?.Name, attributes.Type, $"0x{attributes.Config:x}",
+            $"0x{(ulong)attributes.BranchSampleType:x}", trial.Error,
             trial.Opened is not null, trial.WasRun, trial.Stacks, trial.EmptyStacks, trial.Deepest, trial.Counted, trial.Refusal);
     }
 
@@ -139,7 +144,8 @@ public sealed record MachineReport
                 scopes[$"rings, {scope}"] = e.Message;
             }
         }
-        scopes["control groups"] = ControlGroups.Of(kernel, []) is null ? "no hierarchy with perf_event is mounted as a whole" : "there is a hierarchy with perf_event";
+        scopes["control groups"] = ControlGroups.Of(kernel, []) is null
+            ? "no hierarchy with perf_event is mounted as a whole" : "there is a hierarchy with perf_event";
         return scopes;
 
         void Try(string what, BranchEvent candidate, int target, int on) =>

@@ -6,7 +6,9 @@ using Perforator.Recording.Software;
 
 namespace Perforator.Recording.Prerequisites;
 
-/// <summary>Whether ptrace works here, found out by meeting processes made for that, as the software recorder does, and letting them run on.</summary>
+/// <summary>
+/// Whether ptrace works here, found out by meeting processes made for that, as the software recorder does, and letting them run on.
+/// </summary>
 internal static class PtraceTrial
 {
     /// <summary>Runs in user mode for some seconds at most, should nobody end it.</summary>
@@ -35,7 +37,9 @@ internal static class PtraceTrial
     public static string? OnStranger()
     {
         // The shell ends at once, which leaves its child to init.
-        using Process shell = Process.Start(new ProcessStartInfo("/bin/sh", ["-c", $"({Busy}) >/dev/null 2>&1 & echo $!"]) { RedirectStandardOutput = true })!;
+        using Process shell =
+            Process.Start(
+                new ProcessStartInfo("/bin/sh", ["-c", $"({Busy}) >/dev/null 2>&1 & echo $!"]) { RedirectStandardOutput = true })!;
         int stranger = int.Parse(shell.StandardOutput.ReadToEnd(), CultureInfo.InvariantCulture);
         shell.WaitForExit();
         try

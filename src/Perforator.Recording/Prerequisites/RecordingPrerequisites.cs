@@ -12,7 +12,8 @@ public sealed class RecordingPrerequisites
     private RecordingPrerequisites(BranchStackSupport support)
     {
         all.Add(new("CPU", null, $"{Machine.CpuModel}, {RuntimeInformation.ProcessArchitecture}, {Machine.OnlineCpus.Count} online"));
-        all.Add(new("Virtual machine", null, Machine.IsVirtual ? $"yes{(Machine.Platform.Length == 0 ? "" : $": {Machine.Platform}")}" : "no hypervisor seen"));
+        all.Add(new("Virtual machine", null, Machine.IsVirtual
+            ? $"yes{(Machine.Platform.Length == 0 ? "" : $": {Machine.Platform}")}" : "no hypervisor seen"));
         all.Add(CheckKernel());
         all.Add(new("Hardware branch stacks", support.IsAvailable, support.Explanation, support.Remedy));
         all.Add(CheckPerfEvents());
@@ -20,7 +21,8 @@ public sealed class RecordingPrerequisites
 
         string? childFailure = PtraceTrial.OnChild();
         all.Add(new("ptrace of own children", childFailure is null, childFailure ?? "a child was met in user mode and runs on",
-            childFailure is null ? null : "allow perf events of this user's processes and ptrace: kernel.perf_event_paranoid 2, or CAP_PERFMON and CAP_SYS_PTRACE (in a container: --cap-add PERFMON --cap-add SYS_PTRACE, and a seccomp profile that allows both)"));
+            childFailure is null
+                ? null : "allow perf events of this user's processes and ptrace: kernel.perf_event_paranoid 2, or CAP_PERFMON and CAP_SYS_PTRACE (in a container: --cap-add PERFMON --cap-add SYS_PTRACE, and a seccomp profile that allows both)"));
         string? strangerFailure = PtraceTrial.OnStranger();
         all.Add(CheckPtraceOfOthers(strangerFailure));
 
@@ -28,7 +30,8 @@ public sealed class RecordingPrerequisites
         all.Add(new("Software recorder", canFollow,
             RuntimeInformation.ProcessArchitecture != Architecture.X64 ? "follows x86-64 code only; this host needs hardware branch stacks"
                 : !canFollow ? "needs ptrace and perf events of software clocks"
-                : strangerFailure is null ? Syscalls.geteuid() == 0 ? "can record any process" : "can record this user's processes; others' as root"
+                : strangerFailure is null
+                    ? Syscalls.geteuid() == 0 ? "can record any process" : "can record this user's processes; others' as root"
                 : "can record programs that 'perforator record -- COMMAND' starts, but no others"));
 
         Source = support.IsAvailable ? BranchSource.Lbr : canFollow ? BranchSource.Software : null;
@@ -43,24 +46,30 @@ public sealed class RecordingPrerequisites
     /// <summary>Tries everything; takes a fraction of a second.</summary>
     public static RecordingPrerequisites Try() => new(BranchStackSupport.Probe());
 
-    /// <summary>.NET 10 needs Linux 4.18, and has more than anything here does (PTRACE_SEIZE 3.4, MMAP2 records 3.16, statx 4.11).</summary>
+    /// <summary>
+    /// .NET 10 needs Linux 4.18, and has more than anything here does (PTRACE_SEIZE 3.4, MMAP2 records 3.16, statx 4.11).
+    /// </summary>
     private static Prerequisite CheckKernel()
     {
         string[] numbers = Machine.KernelRelease.Split('.', '-');
-        bool isNew = numbers.Length > 1 && int.TryParse(numbers[0], out int major) && int.TryParse(numbers[1], out int minor) && (major, minor).CompareTo((4, 18)) >= 0;
+        bool isNew =
+            numbers.Length > 1 && int.TryParse(numbers[0], out int major) && int.TryParse(numbers[1], out int minor)
+                && (major, minor).CompareTo((4, 18)) >= 0;
         return new("Kernel", isNew, Machine.KernelRelease, isNew ? null : "boot Linux 4.18 or newer");
     }
 
     private static Prerequisite CheckPerfEvents()
     {
         const string Name = "perf events";
-        string setting = $"kernel.perf_event_paranoid is {Machine.ReadNumber("/proc/sys/kernel/perf_event_paranoid")?.ToString(CultureInfo.InvariantCulture) ?? "not there"}";
+        string setting =
+            $"kernel.perf_event_paranoid is {Machine.ReadNumber("/proc/sys/kernel/perf_event_paranoid")?.ToString(CultureInfo.InvariantCulture) ?? "not there"}";
         if (BranchStackSupport.TryOpen(BranchEvent.CpuClock, threadId: 0, cpu: -1, out int error) is not { } clock)
             return new(Name, false, $"a software event does not open: {Syscalls.Describe(error)}; {setting}", PerfRefusal.Remedy(2));
         bool systemWide = BranchStackSupport.TryOpen(clock, PerfEvent.AllProcesses, Machine.OnlineCpus[0], out _) is not null;
         try
         {
-            using PerfEventRings rings = new(LinuxKernel.Instance, [clock], systemWide ? RecordingScope.AllProcesses : RecordingScope.Threads);
+            using PerfEventRings rings =
+                new(LinuxKernel.Instance, [clock], systemWide ? RecordingScope.AllProcesses : RecordingScope.Threads);
         }
         catch (UserErrorException e)
         {
@@ -86,8 +95,10 @@ public sealed class RecordingPrerequisites
 
     private static Prerequisite CheckPtraceOfOthers(string? failure)
     {
-        string setting = $"kernel.yama.ptrace_scope is {Machine.ReadNumber("/proc/sys/kernel/yama/ptrace_scope")?.ToString(CultureInfo.InvariantCulture) ?? "not there (no Yama)"}";
+        string setting =
+            $"kernel.yama.ptrace_scope is {Machine.ReadNumber("/proc/sys/kernel/yama/ptrace_scope")?.ToString(CultureInfo.InvariantCulture) ?? "not there (no Yama)"}";
         return new("ptrace of other processes", failure is null, $"{failure ?? "a process of this user was met in user mode and runs on"}; {setting}",
-            failure is null ? null : "sudo sysctl kernel.yama.ptrace_scope=0, or run with CAP_SYS_PTRACE (in a container: --cap-add SYS_PTRACE)");
+            failure is null
+                ? null : "sudo sysctl kernel.yama.ptrace_scope=0, or run with CAP_SYS_PTRACE (in a container: --cap-add SYS_PTRACE)");
     }
 }

@@ -26,7 +26,8 @@ public sealed class HeldCommand
     }
 
     /// <summary>Whether the process is the command by now, and no longer the shell.</summary>
-    public bool HasBegun => Machine.ReadLine($"/proc/{Process.Id}/cmdline")?.StartsWith($"/bin/sh\0-c\0{Script}\0", StringComparison.Ordinal) != true;
+    public bool HasBegun =>
+        Machine.ReadLine($"/proc/{Process.Id}/cmdline")?.StartsWith($"/bin/sh\0-c\0{Script}\0", StringComparison.Ordinal) != true;
 
     /// <summary>Lets the command begin.</summary>
     public void Release() => Process.Signal(Syscalls.SIGCONT);
@@ -42,13 +43,16 @@ public sealed class HeldCommand
     {
         if (program.Contains('/'))
             return IsExecutable(program) ? program
-                : throw new UserErrorException($"cannot run {program}: {(Directory.Exists(program) ? "it is a folder" : File.Exists(program) ? "it is not executable" : "there is no such file")}");
-        foreach (string folder in (Environment.GetEnvironmentVariable("PATH") ?? "/usr/bin:/bin").Split(':', StringSplitOptions.RemoveEmptyEntries))
+                : throw new UserErrorException(
+                    $"cannot run {program}: {(Directory.Exists(program) ? "it is a folder" : File.Exists(program) ? "it is not executable" : "there is no such file")}");
+        foreach (string folder in (Environment.GetEnvironmentVariable("PATH") ?? "/usr/bin:/bin").Split(
+            ':', StringSplitOptions.RemoveEmptyEntries))
             if (IsExecutable(Path.Combine(folder, program)))
                 return Path.Combine(folder, program);
         throw new UserErrorException($"cannot run {program}: no such program on PATH; give its path, as in ./{program}");
     }
 
     private static bool IsExecutable(string path) =>
-        File.Exists(path) && (new FileInfo(path).UnixFileMode & (UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute)) != 0;
+        File.Exists(path)
+            && (new FileInfo(path).UnixFileMode & (UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute)) != 0;
 }

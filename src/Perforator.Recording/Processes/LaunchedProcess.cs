@@ -30,7 +30,8 @@ public sealed class LaunchedProcess
                     return exitCode;
                 ChildSignalInfo info = default;
                 // Looks before it takes: any thread's wait also finds the stops that a tracing thread of this process waits for.
-                if (waitid(P_PID, Id, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.Pid == Id && info.Code is CLD_EXITED or CLD_KILLED or CLD_DUMPED)
+                if (waitid(P_PID, Id, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.Pid == Id
+                    && info.Code is CLD_EXITED or CLD_KILLED or CLD_DUMPED)
                 {
                     exitCode = info.Code == CLD_EXITED ? info.Status : 128 + info.Status;
                     _ = waitid(P_PID, Id, &info, WEXITED | WNOHANG);
@@ -75,7 +76,10 @@ public sealed class LaunchedProcess
         return ExitCode;
     }
 
-    /// <summary>Completes when the process has ended. The kernel says when (pidfd, since Linux 5.3), so that waiting takes no CPU time from what is recorded.</summary>
+    /// <summary>
+    /// Completes when the process has ended. The kernel says when (pidfd, since Linux 5.3), so that waiting takes no CPU time from what is
+    /// recorded.
+    /// </summary>
     public Task WaitForExitAsync() => Task.Factory.StartNew(
         () =>
         {

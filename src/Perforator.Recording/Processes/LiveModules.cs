@@ -14,7 +14,8 @@ namespace Perforator.Recording.Processes;
 /// </summary>
 public sealed class LiveModules : IModuleResolver, IDisposable
 {
-    private readonly record struct FileIdentity(uint Major, uint Minor, ulong Inode, ulong Size, long ChangeSeconds, uint ChangeNanoseconds);
+    private readonly record struct FileIdentity(
+        uint Major, uint Minor, ulong Inode, ulong Size, long ChangeSeconds, uint ChangeNanoseconds);
 
     /// <summary>Files held open at most, so that a node that runs ever new programs does not run out of them.</summary>
     private const int MaxOpenFiles = 500;
@@ -25,7 +26,8 @@ public sealed class LiveModules : IModuleResolver, IDisposable
     private const int MaxFiles = 10_000;
 
     /// <summary>Why a file that is there is not used.</summary>
-    internal const string AnotherFile = "the file there is not the one that was mapped: it was replaced since, or its process has ended in a container";
+    internal const string AnotherFile =
+        "the file there is not the one that was mapped: it was replaced since, or its process has ended in a container";
 
     private readonly Lock gate = new();
     private readonly Dictionary<FileIdentity, Module?> byFile = [];
@@ -87,13 +89,15 @@ public sealed class LiveModules : IModuleResolver, IDisposable
     }
 
     /// <summary>
-    /// The kernel's image or a module, known by its build id and by where its code begins: the file need not be on this machine, and is given
-    /// when a profile is generated.
+    /// The kernel's image or a module, known by its build id and by where its code begins: the file need not be on this machine, and is
+    /// given when a profile is generated.
     /// </summary>
     private static Module? OfKernel(Mapping mapping)
     {
         BinaryAddress? start = !mapping.IsKernel ? ElfFile.KernelModuleText
-            : KernelMappings.LinkedText(LinuxKernel.Instance, mapping.Offset.Value != 0 ? new(mapping.Offset.Value) : mapping.Start, RuntimeInformation.ProcessArchitecture == Architecture.X64);
+            : KernelMappings.LinkedText(
+                LinuxKernel.Instance, mapping.Offset.Value != 0 ? new(mapping.Offset.Value) : mapping.Start,
+                RuntimeInformation.ProcessArchitecture == Architecture.X64);
         if (mapping.BuildId.IsEmpty || start is not { } text)
             return null;
         return new Module(mapping.BuildId, mapping.ListedPath, [new LoadSegment(text, new(0), mapping.Length, mapping.Length, IsExecutable: true)])
@@ -119,7 +123,10 @@ public sealed class LiveModules : IModuleResolver, IDisposable
         return path is not null;
     }
 
-    /// <summary>Opens a binary's file again after <see cref="Release"/>, where the process that was last seen to have it still runs or its path still leads to it.</summary>
+    /// <summary>
+    /// Opens a binary's file again after <see cref="Release"/>, where the process that was last seen to have it still runs or its path
+    /// still leads to it.
+    /// </summary>
     public bool TryReopen(BuildId buildId)
     {
         lock (gate)
@@ -322,7 +329,8 @@ public sealed class LiveModules : IModuleResolver, IDisposable
     }
 
     private static FileIdentity? IdentityOf(SafeFileHandle file) =>
-        Syscalls.Statx((int)file.DangerousGetHandle(), "", Syscalls.AT_EMPTY_PATH, Syscalls.STATX_BASIC_STATS, out Syscalls.FileStatus status) == 0
+        Syscalls.Statx(
+            (int)file.DangerousGetHandle(), "", Syscalls.AT_EMPTY_PATH, Syscalls.STATX_BASIC_STATS, out Syscalls.FileStatus status) == 0
             ? new(status.DeviceMajor, status.DeviceMinor, status.Inode, status.Size, status.ChangeSeconds, status.ChangeNanoseconds)
             : null;
 

@@ -29,7 +29,8 @@ public sealed record ProcessDescription(ProcessIdentity Identity, string Executa
 
     private static readonly string[] Variables =
     [
-        "exe", "path", "comm", "unit", "cgroup", "container", "image", "k8s.namespace", "k8s.workload", "k8s.deployment", "k8s.pod", "k8s.container",
+        "exe", "path", "comm", "unit", "cgroup", "container", "image", "k8s.namespace", "k8s.workload", "k8s.deployment", "k8s.pod",
+        "k8s.container",
     ];
 
     /// <summary>The variables there are, for people.</summary>
@@ -37,7 +38,8 @@ public sealed record ProcessDescription(ProcessIdentity Identity, string Executa
 
     /// <summary>Whether <see cref="Value"/> knows a variable.</summary>
     public static bool IsVariable(string name) =>
-        Variables.Contains(name, StringComparer.Ordinal) || (name.StartsWith(EnvironmentPrefix, StringComparison.Ordinal) && name.Length > EnvironmentPrefix.Length);
+        Variables.Contains(name, StringComparer.Ordinal)
+            || (name.StartsWith(EnvironmentPrefix, StringComparison.Ordinal) && name.Length > EnvironmentPrefix.Length);
 
     /// <summary>What a template or a rule may ask of a process; null where it has none.</summary>
     public string? Value(string variable) => variable switch
@@ -54,7 +56,8 @@ public sealed record ProcessDescription(ProcessIdentity Identity, string Executa
         "k8s.workload" => Container?.Pod is { } pod ? PodName.Parse(pod).Workload : null,
         "k8s.deployment" => Container?.Pod is { } pod && PodName.Parse(pod) is { IsDeployment: true } name ? name.Workload : null,
         "k8s.container" => Container?.PodContainer,
-        _ => variable.StartsWith(EnvironmentPrefix, StringComparison.Ordinal) ? ReadVariable(Environment, variable[EnvironmentPrefix.Length..]) : null,
+        _ => variable.StartsWith(EnvironmentPrefix, StringComparison.Ordinal)
+            ? ReadVariable(Environment, variable[EnvironmentPrefix.Length..]) : null,
     };
 
     /// <summary>Describes a process; null when it has ended, is a kernel thread or may not be looked into.</summary>
@@ -83,7 +86,9 @@ public sealed record ProcessDescription(ProcessIdentity Identity, string Executa
     /// <summary>Describes a process of this host, without its container; null as above.</summary>
     public static ProcessDescription? Of(ProcessIdentity process) => Of(process, HostRoots.Default, new ContainerNames(HostRoots.Default));
 
-    /// <summary>Where /proc/PID/exe leads, without the mark of a deleted file; null for kernel threads, ended and forbidden processes.</summary>
+    /// <summary>
+    /// Where /proc/PID/exe leads, without the mark of a deleted file; null for kernel threads, ended and forbidden processes.
+    /// </summary>
     internal static string? ExecutableOf(int processId) => Target($"/proc/{processId}/exe");
 
     private static string? Target(string link)

@@ -25,7 +25,8 @@ public readonly record struct ProcessIdentity(int Id, ulong StartTime)
 
     /// <summary>The inode of a process's folder in /proc; 0 when it has ended.</summary>
     internal static ulong InodeOf(int processId) =>
-        Syscalls.Statx(Syscalls.AT_FDCWD, $"/proc/{processId}", 0, Syscalls.STATX_BASIC_STATS, out Syscalls.FileStatus status) == 0 ? status.Inode : 0;
+        Syscalls.Statx(Syscalls.AT_FDCWD, $"/proc/{processId}", 0, Syscalls.STATX_BASIC_STATS, out Syscalls.FileStatus status) == 0
+            ? status.Inode : 0;
 
     /// <summary>The identity of a process that runs, and its parent's id; null when it has ended, zombies included.</summary>
     public static (ProcessIdentity Identity, int Parent)? WithParent(int processId)
@@ -41,7 +42,8 @@ public readonly record struct ProcessIdentity(int Id, ulong StartTime)
         // The second field, the name in parentheses, may itself hold spaces and parentheses.
         Span<byte> stat = stackalloc byte[1024];
         stat = stat[..Math.Max(0, Syscalls.ReadFile($"/proc/{processId}/stat", stat))];
-        string[] fields = Encoding.ASCII.GetString(stat[(stat.LastIndexOf((byte)')') + 1)..]).Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        string[] fields =
+            Encoding.ASCII.GetString(stat[(stat.LastIndexOf((byte)')') + 1)..]).Split(' ', StringSplitOptions.RemoveEmptyEntries);
         return fields.Length >= 20 ? fields : null;
     }
 }

@@ -12,9 +12,11 @@ namespace Perforator.Recording.Processes;
 /// <param name="Offset">Where in the file the first byte lies.</param>
 /// <param name="Device">Major and minor number as the kernel prints them.</param>
 /// <param name="Inode">0 for mappings without a file.</param>
-/// <param name="Path">As the process sees it, <c> (deleted)</c> at the end if it was; a pseudo name such as <c>[vdso]</c>; or empty.</param>
+/// <param name="Path">As the process sees it, <c> (deleted)</c> at the end if it was; a pseudo name such as <c>[vdso]</c>; or
+/// empty.</param>
 public sealed record ProcessMap(
-    RuntimeAddress Start, RuntimeAddress End, bool IsReadable, bool IsWritable, bool IsExecutable, FileOffset Offset, string Device, ulong Inode, string Path)
+    RuntimeAddress Start, RuntimeAddress End, bool IsReadable, bool IsWritable, bool IsExecutable, FileOffset Offset, string Device,
+    ulong Inode, string Path)
 {
     /// <summary>The mapping as branch sinks know it.</summary>
     public Mapping ToMapping(int processId) => new(processId, Start, End.Value - Start.Value, Offset, Path) { File = File };

@@ -5,7 +5,9 @@ namespace Perforator.Recording.Processes;
 /// <summary>Given processes and all they start: what <c>record -- CMD</c> and <c>record -p PID</c> watch.</summary>
 public sealed class ProcessTreeTargets : IRecordingTargets
 {
-    /// <summary>How much longer the pause between two looks for new processes is than a look, so that looking takes little of a CPU.</summary>
+    /// <summary>
+    /// How much longer the pause between two looks for new processes is than a look, so that looking takes little of a CPU.
+    /// </summary>
     private const int PauseFactor = 20;
 
     /// <summary>So many first looks say nothing of what one takes, as they have code compiled.</summary>
@@ -66,8 +68,10 @@ public sealed class ProcessTreeTargets : IRecordingTargets
         HashSet<int> present = [.. ProcessIdentity.AllIds()];
         others.IntersectWith(present);
         List<(ProcessIdentity Identity, int Parent)> fresh =
-            [.. present.Where(id => !ids.Contains(id) && !others.Contains(id)).Select(ProcessIdentity.WithParent).OfType<(ProcessIdentity, int)>()];
-        // Parents may come behind their children in /proc's order, so go over the list until nothing is added. One whose parent was not seen is looked at again.
+            [.. present.Where(id => !ids.Contains(id) && !others.Contains(id)).Select(ProcessIdentity.WithParent)
+                .OfType<(ProcessIdentity, int)>()];
+        // Parents may come behind their children in /proc's order, so go over the list until nothing is added. One whose parent was not
+        // seen is looked at again.
         for (bool grown = true; grown;)
         {
             grown = false;

@@ -3,16 +3,21 @@ using Perforator.Elf;
 
 namespace Perforator.Recording.Processes;
 
-/// <summary>Which builds of its executables each service runs, told without recording it: by the build ids of the files behind /proc/PID/exe.</summary>
+/// <summary>
+/// Which builds of its executables each service runs, told without recording it: by the build ids of the files behind /proc/PID/exe.
+/// </summary>
 public sealed class RunningBuilds
 {
-    /// <summary>So many processes of a service are looked at, spread over all: a host that restarts a service runs two builds for a while.</summary>
+    /// <summary>
+    /// So many processes of a service are looked at, spread over all: a host that restarts a service runs two builds for a while.
+    /// </summary>
     private const int ProcessesOfService = 32;
 
     /// <summary>Files remembered at most.</summary>
     private const int MaxKnown = 5000;
 
-    private readonly record struct FileIdentity(uint Major, uint Minor, ulong Inode, ulong Size, long ChangeSeconds, uint ChangeNanoseconds);
+    private readonly record struct FileIdentity(
+        uint Major, uint Minor, ulong Inode, ulong Size, long ChangeSeconds, uint ChangeNanoseconds);
 
     private readonly Dictionary<FileIdentity, BuildId> known = [];
 
@@ -38,7 +43,8 @@ public sealed class RunningBuilds
     {
         if (Syscalls.Statx(Syscalls.AT_FDCWD, path, 0, Syscalls.STATX_BASIC_STATS, out Syscalls.FileStatus status) != 0)
             return default;
-        FileIdentity file = new(status.DeviceMajor, status.DeviceMinor, status.Inode, status.Size, status.ChangeSeconds, status.ChangeNanoseconds);
+        FileIdentity file =
+            new(status.DeviceMajor, status.DeviceMinor, status.Inode, status.Size, status.ChangeSeconds, status.ChangeNanoseconds);
         if (known.TryGetValue(file, out BuildId build))
             return build;
         if (known.Count >= MaxKnown)

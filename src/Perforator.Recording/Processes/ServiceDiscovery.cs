@@ -12,18 +12,22 @@ public sealed class ServiceDiscovery : IRecordingTargets
     /// <summary>How long what was found is taken for true, since looking at every process of a large machine takes its time.</summary>
     private static readonly TimeSpan MaxAge = TimeSpan.FromSeconds(1);
 
-    /// <summary>How much longer the pause between two looks is than a look, so that looking takes next to nothing of a CPU on any machine.</summary>
+    /// <summary>
+    /// How much longer the pause between two looks is than a look, so that looking takes next to nothing of a CPU on any machine.
+    /// </summary>
     private const int PauseFactor = 300;
 
     private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(20);
 
     /// <summary>
-    /// A process that is known is looked into again by the next looks, as what has just been forked executes another program, and by one look in so many
-    /// after that. Recorders tell what they see of it themselves.
+    /// A process that is known is looked into again by the next looks, as what has just been forked executes another program, and by one
+    /// look in so many after that. Recorders tell what they see of it themselves.
     /// </summary>
     private const int FirstLooks = 2, LooksBetween = 16;
 
-    /// <summary>A process that was looked into; neither executable nor service where that may not be done, as with kernel threads.</summary>
+    /// <summary>
+    /// A process that was looked into; neither executable nor service where that may not be done, as with kernel threads.
+    /// </summary>
     /// <param name="Inode">Of its folder in /proc; one that gets its id later has another.</param>
     private sealed record Known(ulong Inode, ulong StartTime, string? Executable, string? Service)
     {
@@ -53,7 +57,10 @@ public sealed class ServiceDiscovery : IRecordingTargets
     /// <param name="rules">Which processes are wanted, and under which names.</param>
     public ServiceDiscovery(ServiceRules rules) => this.rules = rules;
 
-    /// <summary>The share of a service's samples that are to be taken, from 0 to 1; all unless told otherwise. Asked from any thread, of each sample.</summary>
+    /// <summary>
+    /// The share of a service's samples that are to be taken, from 0 to 1; all unless told otherwise. Asked from any thread, of each
+    /// sample.
+    /// </summary>
     public Func<string, double> Shares { get; set; } = static _ => 1;
 
     /// <inheritdoc/>
@@ -102,14 +109,17 @@ public sealed class ServiceDiscovery : IRecordingTargets
             return services.GetValueOrDefault(processId);
     }
 
-    /// <summary>The service of a process that has just executed another program; null when it has ended or belongs to none that is wanted.</summary>
+    /// <summary>
+    /// The service of a process that has just executed another program; null when it has ended or belongs to none that is wanted.
+    /// </summary>
     public string? LookAgain(int processId)
     {
         if (processId == Environment.ProcessId)
             return null;
         lock (gate)
         {
-            if (ProcessIdentity.InodeOf(processId) is not (not 0 and var inode) || LookInto(processId, inode) is not { Executable: not null } found)
+            if (ProcessIdentity.InodeOf(processId) is not (not 0 and var inode)
+                || LookInto(processId, inode) is not { Executable: not null } found)
                 return null;
             Keep(processId, found);
             return found.Service;
@@ -130,13 +140,16 @@ public sealed class ServiceDiscovery : IRecordingTargets
     public IReadOnlyList<(ProcessDescription Process, string? Service)> Explain()
     {
         lock (gate)
-            return [.. ProcessIdentity.AllIds().Order().Where(static id => id != Environment.ProcessId).Select(ProcessIdentity.Of).OfType<ProcessIdentity>()
-                .Select(process => ProcessDescription.Of(process, host, containers)).OfType<ProcessDescription>().Select(process => (process, rules.ServiceOf(process)))];
+            return [.. ProcessIdentity.AllIds().Order().Where(static id => id != Environment.ProcessId).Select(ProcessIdentity.Of)
+                .OfType<ProcessIdentity>()
+                .Select(process => ProcessDescription.Of(process, host, containers)).OfType<ProcessDescription>()
+                .Select(process => (process, rules.ServiceOf(process)))];
     }
 
     private Dictionary<int, string> Look()
     {
-        if (lookedAt != 0 && Stopwatch.GetElapsedTime(lookedAt) is { } age && (age < MaxAge || (age < lookTook * PauseFactor && age < MaxPause)))
+        if (lookedAt != 0 && Stopwatch.GetElapsedTime(lookedAt) is { } age
+            && (age < MaxAge || (age < lookTook * PauseFactor && age < MaxPause)))
             return services;
         long begin = Stopwatch.GetTimestamp();
         looks++;
@@ -167,14 +180,16 @@ public sealed class ServiceDiscovery : IRecordingTargets
     private bool IsDue(int id, Known process) => process.Looks++ < FirstLooks || (id + looks) % LooksBetween == 0;
 
     private static bool IsSame(int id, Known process) =>
-        ProcessIdentity.Of(id) is { } now && now.StartTime == process.StartTime && ProcessDescription.ExecutableOf(id) == process.Executable;
+        ProcessIdentity.Of(id) is { } now && now.StartTime == process.StartTime
+            && ProcessDescription.ExecutableOf(id) == process.Executable;
 
     /// <returns>Null when it has ended.</returns>
     private Known? LookInto(int id, ulong inode)
     {
         if (ProcessIdentity.Of(id) is not { } identity)
             return null;
-        ProcessDescription? description = ProcessDescription.ExecutableOf(id) is null ? null : ProcessDescription.Of(identity, host, containers);
+        ProcessDescription? description =
+            ProcessDescription.ExecutableOf(id) is null ? null : ProcessDescription.Of(identity, host, containers);
         return new(inode, identity.StartTime, description?.Executable, description is null ? null : rules.ServiceOf(description));
     }
 

@@ -21,8 +21,8 @@ public sealed class ServiceProfiles : IBranchSink
     private readonly LossCounts losses = new();
 
     /// <summary>
-    /// Processes that have executed another program, with what it has mapped: what it is, and what is in its files, is looked at once it gives a sample, as
-    /// most of a host's short-lived processes never do.
+    /// Processes that have executed another program, with what it has mapped: what it is, and what is in its files, is looked at once it
+    /// gives a sample, as most of a host's short-lived processes never do.
     /// </summary>
     private readonly Dictionary<int, List<Mapping>> executed = [];
 

@@ -30,7 +30,8 @@ public sealed class ServiceRule
     /// <param name="name">How the service is called; null when what fits is not to be recorded.</param>
     /// <param name="variables">Variables of a process, each with the patterns of which one must fit its value.</param>
     public ServiceRule(NameTemplate? name, IReadOnlyList<(string Variable, string[] Patterns)> variables)
-        : this(name, process => variables.All(v => Value(process, v.Variable, v.Patterns) is { } value && v.Patterns.Any(pattern => Like(pattern, value))))
+        : this(name, process =>
+            variables.All(v => Value(process, v.Variable, v.Patterns) is { } value && v.Patterns.Any(pattern => Like(pattern, value))))
     {
     }
 
@@ -48,9 +49,11 @@ public sealed class ServiceRule
         string name = equals < 0 ? text : text[..equals];
         string match = equals < 0 ? text : text[(equals + 1)..];
         if (!ProfileLabels.IsName(name))
-            throw new UserErrorException($"'{name}' cannot name a service: use letters, digits, '.', '_' and '-', beginning with a letter or digit");
+            throw new UserErrorException(
+                $"'{name}' cannot name a service: use letters, digits, '.', '_' and '-', beginning with a letter or digit");
         if (match.Length == 0)
-            throw new UserErrorException($"--service {text}: nothing after '='; give an executable's name or path, unit:NAME, cgroup:/PATH or pid:N");
+            throw new UserErrorException(
+                $"--service {text}: nothing after '='; give an executable's name or path, unit:NAME, cgroup:/PATH or pid:N");
         return new ServiceRule(NameTemplate.Parse(name), Matcher(text, match));
     }
 

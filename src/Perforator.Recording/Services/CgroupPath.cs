@@ -3,15 +3,16 @@ using System.Text.RegularExpressions;
 namespace Perforator.Recording.Services;
 
 /// <summary>What the control groups of a process, as /proc/PID/cgroup lists them (cgroups(7)), say of where it runs.</summary>
-/// <param name="Path">
-/// Of cgroup v2, or of systemd's own hierarchy under v1; <c>/</c> when it has none. Without the leading <c>/..</c> by which a reader in a cgroup namespace
-/// of its own is shown what lies outside of it.
+/// <param name="Path"> Of cgroup v2, or of systemd's own hierarchy under v1; <c>/</c> when it has none. Without the leading <c>/..</c> by
+/// which a reader in a cgroup namespace of its own is shown what lies outside of it.
 /// </param>
 /// <param name="ContainerId">64 hexadecimal digits, as Docker, containerd, CRI-O and Podman give them; null outside of containers.</param>
 /// <param name="PodUid">The UID of a Kubernetes pod; null outside of pods.</param>
 public sealed partial record CgroupPath(string Path, string? ContainerId, string? PodUid)
 {
-    /// <summary>The innermost systemd service, without <c>.service</c>; null outside of services and in containers, whose own systemd may have some.</summary>
+    /// <summary>
+    /// The innermost systemd service, without <c>.service</c>; null outside of services and in containers, whose own systemd may have some.
+    /// </summary>
     public string? Unit
     {
         get
@@ -49,8 +50,8 @@ public sealed partial record CgroupPath(string Path, string? ContainerId, string
     }
 
     /// <summary>
-    /// <c>docker-ID.scope</c>, <c>cri-containerd-ID.scope</c>, <c>crio-ID.scope</c>, <c>libpod-ID.scope</c>, <c>/docker/ID</c>, <c>/kubepods/pod…/ID</c>,
-    /// <c>kubepods-pod….slice:cri-containerd:ID</c>.
+    /// <c>docker-ID.scope</c>, <c>cri-containerd-ID.scope</c>, <c>crio-ID.scope</c>, <c>libpod-ID.scope</c>, <c>/docker/ID</c>,
+    /// <c>/kubepods/pod…/ID</c>, <c>kubepods-pod….slice:cri-containerd:ID</c>.
     /// </summary>
     [GeneratedRegex("(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")]
     private static partial Regex ContainerIds();

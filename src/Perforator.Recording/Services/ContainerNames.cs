@@ -14,8 +14,9 @@ namespace Perforator.Recording.Services;
 public sealed record ContainerDescription(string? Name, string? Image, string? Namespace, string? Pod, string? PodContainer);
 
 /// <summary>
-/// Finds the names of containers in what a node shows without asking anybody: the kubelet's folder of logs, the state that the runtimes keep in files,
-/// what their watchers were started with, and what a process of the container sees itself. What was found is remembered by the container's id.
+/// Finds the names of containers in what a node shows without asking anybody: the kubelet's folder of logs, the state that the runtimes
+/// keep in files, what their watchers were started with, and what a process of the container sees itself. What was found is remembered by
+/// the container's id.
 /// </summary>
 public sealed partial class ContainerNames(HostRoots host)
 {
@@ -82,12 +83,17 @@ public sealed partial class ContainerNames(HostRoots host)
             JsonElement labels = Property(settings, "Labels") ?? default;
             string? project = Text(labels, "com.docker.compose.project"), service = Text(labels, "com.docker.compose.service");
             return new(
-                Text(labels, "com.docker.swarm.service.name") ?? (service is null ? Text(config.RootElement, "Name")?.TrimStart('/') : project is null ? service : $"{project}-{service}"),
-                ImageName(Text(settings, "Image")), Text(labels, "io.kubernetes.pod.namespace"), Text(labels, "io.kubernetes.pod.name"), Text(labels, "io.kubernetes.container.name"));
+                Text(labels, "com.docker.swarm.service.name")
+                    ?? (service is null
+                        ? Text(config.RootElement, "Name")?.TrimStart('/') : project is null ? service : $"{project}-{service}"),
+                ImageName(Text(settings, "Image")), Text(labels, "io.kubernetes.pod.namespace"), Text(labels, "io.kubernetes.pod.name"),
+                Text(labels, "io.kubernetes.container.name"));
         }
     }
 
-    /// <summary>The bundle that runc or crun was started with (config.json of the OCI runtime specification), by containerd or by CRI-O and Podman.</summary>
+    /// <summary>
+    /// The bundle that runc or crun was started with (config.json of the OCI runtime specification), by containerd or by CRI-O and Podman.
+    /// </summary>
     private ContainerDescription? FromBundle(string id, string? watched)
     {
         const string Containerd = "/run/containerd/io.containerd.runtime.v2.task";
@@ -99,7 +105,9 @@ public sealed partial class ContainerNames(HostRoots host)
         ];
         try
         {
-            bundles.AddRange(Directory.GetDirectories(host.File(Containerd)).Select(space => $"{Containerd}/{Path.GetFileName(space)}/{id}/config.json"));
+            bundles.AddRange(
+                Directory.GetDirectories(host.File(Containerd))
+                    .Select(space => $"{Containerd}/{Path.GetFileName(space)}/{id}/config.json"));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -112,7 +120,8 @@ public sealed partial class ContainerNames(HostRoots host)
             {
                 JsonElement notes = Property(config.RootElement, "annotations") ?? default;
                 return new(
-                    Text(notes, "nerdctl/name"), ImageName(Text(notes, "io.kubernetes.cri.image-name") ?? Text(notes, "io.kubernetes.cri-o.ImageName")),
+                    Text(notes, "nerdctl/name"),
+                    ImageName(Text(notes, "io.kubernetes.cri.image-name") ?? Text(notes, "io.kubernetes.cri-o.ImageName")),
                     Text(notes, "io.kubernetes.cri.sandbox-namespace") ?? Text(notes, "io.kubernetes.pod.namespace"),
                     Text(notes, "io.kubernetes.cri.sandbox-name") ?? Text(notes, "io.kubernetes.pod.name"),
                     Text(notes, "io.kubernetes.cri.container-name") ?? Text(notes, "io.kubernetes.container.name"));
@@ -122,8 +131,8 @@ public sealed partial class ContainerNames(HostRoots host)
     }
 
     /// <summary>
-    /// What conmon was told, which starts and watches each container of Podman and CRI-O from outside of it: the container's name and its bundle, wherever
-    /// that is kept, by which driver and for which user.
+    /// What conmon was told, which starts and watches each container of Podman and CRI-O from outside of it: the container's name and its
+    /// bundle, wherever that is kept, by which driver and for which user.
     /// </summary>
     private (string? Name, string? Bundle) FromWatcher(int processId, string id)
     {
@@ -131,25 +140,29 @@ public sealed partial class ContainerNames(HostRoots host)
         int watcher = processId;
         for (int i = 0; i < MaxAncestors && ContainerOf(watcher) == id; i++)
             watcher = ParentOf(watcher);
-        if (Read(host.Process(watcher, "cmdline"))?.Split('\0') is not { } arguments || Path.GetFileName(arguments[0]) != "conmon" || Argument("-c") != id)
+        if (Read(host.Process(watcher, "cmdline"))?.Split('\0') is not { } arguments || Path.GetFileName(arguments[0]) != "conmon"
+            || Argument("-c") != id)
             return default;
         return (Argument("-n"), Argument("-b"));
 
-        string? Argument(string option) => Array.IndexOf(arguments, option) is >= 0 and var at && at + 1 < arguments.Length ? arguments[at + 1] : null;
+        string? Argument(string option) =>
+            Array.IndexOf(arguments, option) is >= 0 and var at && at + 1 < arguments.Length ? arguments[at + 1] : null;
     }
 
-    private string? ContainerOf(int processId) => Read(host.Process(processId, "cgroup")) is { } lines ? CgroupPath.Parse(lines.Split('\n')).ContainerId : null;
+    private string? ContainerOf(int processId) =>
+        Read(host.Process(processId, "cgroup")) is { } lines ? CgroupPath.Parse(lines.Split('\n')).ContainerId : null;
 
     /// <summary>The fourth field of /proc/PID/stat; the second, the name in parentheses, may hold anything. 0 when it has ended.</summary>
     private int ParentOf(int processId)
     {
         string? stat = Read(host.Process(processId, "stat"));
-        return stat is not null && stat[(stat.LastIndexOf(')') + 1)..].Split(' ') is [_, _, var parent, ..] ? int.Parse(parent, CultureInfo.InvariantCulture) : 0;
+        return stat is not null && stat[(stat.LastIndexOf(')') + 1)..].Split(' ') is [_, _, var parent, ..]
+            ? int.Parse(parent, CultureInfo.InvariantCulture) : 0;
     }
 
     /// <summary>
-    /// What a process of a pod sees: the kubelet mounts /var/lib/kubelet/pods/UID/containers/CONTAINER/… as its termination log, the pod's namespace as
-    /// part of its service account, and gives it the pod's name as its host name.
+    /// What a process of a pod sees: the kubelet mounts /var/lib/kubelet/pods/UID/containers/CONTAINER/… as its termination log, the pod's
+    /// namespace as part of its service account, and gives it the pod's name as its host name.
     /// </summary>
     private ContainerDescription FromProcess(int processId, ContainerDescription found)
     {
@@ -159,7 +172,12 @@ public sealed partial class ContainerNames(HostRoots host)
         string? hostName = Read(host.Process(processId, "root/etc/hostname"))?.Trim();
         string? space = Read(host.Process(processId, "root/var/run/secrets/kubernetes.io/serviceaccount/namespace"))?.Trim()
             ?? Read(host.Process(processId, "root/run/secrets/kubernetes.io/serviceaccount/namespace"))?.Trim();
-        return found with { PodContainer = mount.Groups[1].Value, Pod = found.Pod ?? (hostName is { Length: > 0 } ? hostName : null), Namespace = found.Namespace ?? space };
+        return found with
+        {
+            PodContainer = mount.Groups[1].Value,
+            Pod = found.Pod ?? (hostName is { Length: > 0 } ? hostName : null),
+            Namespace = found.Namespace ?? space
+        };
     }
 
     private JsonDocument? ReadJson(string path)
@@ -178,7 +196,8 @@ public sealed partial class ContainerNames(HostRoots host)
     {
         try
         {
-            return Syscalls.Statx(Syscalls.AT_FDCWD, path, 0, Syscalls.STATX_BASIC_STATS, out Syscalls.FileStatus file) == 0 && file.IsRegular
+            return Syscalls.Statx(Syscalls.AT_FDCWD, path, 0, Syscalls.STATX_BASIC_STATS, out Syscalls.FileStatus file) == 0
+                && file.IsRegular
                 && file.Size <= LargestFile ? File.ReadAllText(path, Encoding.UTF8) : null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -196,7 +215,8 @@ public sealed partial class ContainerNames(HostRoots host)
     private static string? ImageName(string? image)
     {
         string? name = image?.Split('@')[0].Split('/')[^1].Split(':')[0];
-        return string.IsNullOrEmpty(name) || name.StartsWith("sha256", StringComparison.Ordinal) ? null : name.ToLower(CultureInfo.InvariantCulture);
+        return string.IsNullOrEmpty(name) || name.StartsWith("sha256", StringComparison.Ordinal)
+            ? null : name.ToLower(CultureInfo.InvariantCulture);
     }
 
     [GeneratedRegex(@"/pods/[0-9a-f-]+/containers/([a-z0-9-]+)/[0-9a-f]+ /")]

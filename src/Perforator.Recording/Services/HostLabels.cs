@@ -18,8 +18,8 @@ public static class HostLabels
     private const int Deepest = 8;
 
     /// <summary>
-    /// The kernel, and the region and cluster where cloud-init has left what the cloud told it (/run/cloud-init/instance-data.json, whose key <c>v1</c> is the
-    /// same for every cloud).
+    /// The kernel, and the region and cluster where cloud-init has left what the cloud told it (/run/cloud-init/instance-data.json, whose
+    /// key <c>v1</c> is the same for every cloud).
     /// </summary>
     public static IReadOnlyDictionary<string, string> Of(HostRoots host)
     {
@@ -29,7 +29,8 @@ public static class HostLabels
         {
             using JsonDocument data = JsonDocument.Parse(File.ReadAllText(host.File("/run/cloud-init/instance-data.json")));
             JsonElement root = data.RootElement;
-            if (root.ValueKind == JsonValueKind.Object && root.TryGetProperty("v1", out JsonElement v1) && v1.ValueKind == JsonValueKind.Object
+            if (root.ValueKind == JsonValueKind.Object && root.TryGetProperty("v1", out JsonElement v1)
+                && v1.ValueKind == JsonValueKind.Object
                 && v1.TryGetProperty("region", out JsonElement region) && region.ValueKind == JsonValueKind.String)
                 Add(Region, region.GetString());
             if (root.ValueKind == JsonValueKind.Object && root.TryGetProperty("ds", out JsonElement source))

@@ -22,14 +22,16 @@ public sealed class NameTemplate
         string[] parts = text.Split('{', '}');
         bool isBalanced = text.Count(static c => c == '{') == text.Count(static c => c == '}') && parts.Length % 2 == 1;
         if (!isBalanced || text.Length == 0)
-            throw new UserErrorException($"'{text}' is no name: give letters, digits, '.', '_' and '-', and variables such as {{exe}} or {{k8s.deployment}}");
+            throw new UserErrorException(
+                $"'{text}' is no name: give letters, digits, '.', '_' and '-', and variables such as {{exe}} or {{k8s.deployment}}");
         for (int i = 0; i < parts.Length; i++)
             if (i % 2 == 1 && !ProcessDescription.IsVariable(parts[i]))
                 throw new UserErrorException($"no variable {{{parts[i]}}}: there are {ProcessDescription.VariableNames}");
             else if (i % 2 == 0 && parts[i].Any(static c => !char.IsAsciiLetterOrDigit(c) && c is not ('.' or '_' or '-')))
                 throw new UserErrorException($"'{parts[i]}' cannot be in a service's name: letters, digits, '.', '_' and '-' can");
         if (parts.Length == 1 && !ProfileLabels.IsName(text))
-            throw new UserErrorException($"'{text}' cannot name a service: a name begins with a letter or digit and has at most {ProfileLabels.MaxNameLength} characters");
+            throw new UserErrorException(
+                $"'{text}' cannot name a service: a name begins with a letter or digit and has at most {ProfileLabels.MaxNameLength} characters");
         return new(parts);
     }
 

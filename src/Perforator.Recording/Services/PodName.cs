@@ -2,7 +2,10 @@ using System.Text.RegularExpressions;
 
 namespace Perforator.Recording.Services;
 
-/// <summary>What a pod's name tells of what made it. A Deployment's ReplicaSet adds a hash, whatever makes pods adds five characters or, a StatefulSet, a number.</summary>
+/// <summary>
+/// What a pod's name tells of what made it. A Deployment's ReplicaSet adds a hash, whatever makes pods adds five characters or, a
+/// StatefulSet, a number.
+/// </summary>
 /// <param name="Workload">The name of the Deployment, StatefulSet, DaemonSet, Job or CronJob.</param>
 /// <param name="IsDeployment">Whether a ReplicaSet's hash was there.</param>
 public sealed partial record PodName(string Workload, bool IsDeployment)
@@ -18,7 +21,8 @@ public sealed partial record PodName(string Workload, bool IsDeployment)
         return new(pod, false);
     }
 
-    // The alphabet is that of k8s.io/apimachinery/pkg/util/rand: no vowels, and none of 0, 1, 3; a hash is a 32-bit number in it, digit by digit.
+    // The alphabet is that of k8s.io/apimachinery/pkg/util/rand: no vowels, and none of 0, 1, 3; a hash is a 32-bit number in it, digit by
+    // digit.
     [GeneratedRegex("^(.+)-[bcdfghjklmnpqrstvwxz2456789]{8,10}-[bcdfghjklmnpqrstvwxz2456789]{5}$")]
     private static partial Regex Deployment();
 

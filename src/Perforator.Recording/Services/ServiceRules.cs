@@ -30,11 +30,12 @@ public sealed record ServiceRules(IReadOnlyList<ServiceRule> Rules, bool Records
     }
 
     /// <summary>
-    /// The name of a process's service when no rule gives it one: what it declares, else its Kubernetes namespace, workload and container, else its
-    /// container, else its systemd service without its instance, else its executable.
+    /// The name of a process's service when no rule gives it one: what it declares, else its Kubernetes namespace, workload and container,
+    /// else its container, else its systemd service without its instance, else its executable.
     /// </summary>
     public static string DefaultName(ProcessDescription process) => NameTemplate.Nameable(
         process.DeclaredService is { Length: > 0 } declared ? declared
-            : process.Value("k8s.container") is { } container ? string.Join('.', new[] { process.Value("k8s.namespace"), process.Value("k8s.workload"), container }.OfType<string>())
+            : process.Value("k8s.container") is { } container
+                ? string.Join('.', new[] { process.Value("k8s.namespace"), process.Value("k8s.workload"), container }.OfType<string>())
             : process.Value("container") ?? process.Value("unit")?.Split('@')[0] ?? process.ExecutableName);
 }

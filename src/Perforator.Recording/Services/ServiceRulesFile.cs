@@ -7,8 +7,8 @@ using YamlDotNet.RepresentationModel;
 namespace Perforator.Recording.Services;
 
 /// <summary>
-/// The file of <c>agent --services</c>. What makes no sense in itself is refused with line and key; a rule or label that can never be of use is left out, said, and the
-/// rest holds.
+/// The file of <c>agent --services</c>. What makes no sense in itself is refused with line and key; a rule or label that can never be of
+/// use is left out, said, and the rest holds.
 /// </summary>
 public static class ServiceRulesFile
 {
@@ -104,7 +104,8 @@ public static class ServiceRulesFile
                         {
                             if (!ProcessDescription.IsVariable(variable))
                                 problem = $"services: match: no variable {variable}: there are {ProcessDescription.VariableNames}";
-                            matches.Add((variable, pattern is YamlSequenceNode several ? [.. several.Select(one => Text(one, variable))] : [Text(pattern, variable)]));
+                            matches.Add((variable, pattern is YamlSequenceNode several
+                                ? [.. several.Select(one => Text(one, variable))] : [Text(pattern, variable)]));
                         }
                         break;
                 }

@@ -43,9 +43,12 @@ internal sealed class CallStack
         ulong frame = registers.Rbp;
         if (ReturnSlot(registers) is { } slot && ReadWord(slot, out ulong own))
             frames.Add(own);
-        for (ulong below = registers.Rsp; frames.Count < MaxFrames && frame >= below && frame % sizeof(ulong) == 0; below = frame + 1, frame = BinaryPrimitives.ReadUInt64LittleEndian(bytes))
+        for (ulong below =
+            registers.Rsp; frames.Count < MaxFrames && frame >= below
+                && frame % sizeof(ulong) == 0; below = frame + 1, frame = BinaryPrimitives.ReadUInt64LittleEndian(bytes))
         {
-            if (TargetMemory.Read(processId, frame, bytes) != bytes.Length || BinaryPrimitives.ReadUInt64LittleEndian(bytes.AsSpan(sizeof(ulong))) is not (not 0 and var caller))
+            if (TargetMemory.Read(processId, frame, bytes) != bytes.Length
+                || BinaryPrimitives.ReadUInt64LittleEndian(bytes.AsSpan(sizeof(ulong))) is not (not 0 and var caller))
                 break;
             frames.Add(caller);
         }
@@ -79,7 +82,9 @@ internal sealed class CallStack
         return callers.AsSpan(0, frames.Count);
     }
 
-    /// <summary>Where the return address lies in a function that has not set up its frame yet, or has taken it down: there RBP is its caller's.</summary>
+    /// <summary>
+    /// Where the return address lies in a function that has not set up its frame yet, or has taken it down: there RBP is its caller's.
+    /// </summary>
     private ulong? ReturnSlot(in UserRegisters registers)
     {
         Span<byte> code = stackalloc byte[EndBr64.Length + 1];

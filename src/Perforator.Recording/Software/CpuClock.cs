@@ -11,15 +11,19 @@ namespace Perforator.Recording.Software;
 internal readonly record struct Moment(int ProcessId, int ThreadId, int Cpu, double Interval, double Thinned);
 
 /// <summary>
-/// Says which threads are in user mode, in proportion to the time that they are: a software clock on each CPU, of all processes or, where only those of the own user may be seen, of given
-/// processes and all they start. It also tells of forks, execs and ends. Where nothing runs, nothing is told.
+/// Says which threads are in user mode, in proportion to the time that they are: a software clock on each CPU, of all processes or, where
+/// only those of the own user may be seen, of given processes and all they start. It also tells of forks, execs and ends. Where nothing
+/// runs, nothing is told.
 /// </summary>
 internal sealed class CpuClock : IDisposable
 {
     /// <summary>Bytes of records in a ring; a moment or a fork takes some 50.</summary>
     private const int RingBytes = 64 * 1024;
 
-    /// <summary>Nanoseconds between strikes where given processes are watched: their inherited clocks cannot be set anew, so only some strikes are taken for moments.</summary>
+    /// <summary>
+    /// Nanoseconds between strikes where given processes are watched: their inherited clocks cannot be set anew, so only some strikes are
+    /// taken for moments.
+    /// </summary>
     private const ulong InheritedInterval = 1_999_993;
 
     /// <summary>Files open at most for threads that are watched one by one; each takes some kilobytes of the kernel's memory.</summary>
@@ -206,7 +210,11 @@ internal sealed class CpuClock : IDisposable
     {
         // Events end with their threads, the rings shall not.
         PerfEventAttributes ofRing = SeesAll ? attributes
-            : attributes with { Config = PerfEventAttributes.PERF_COUNT_SW_DUMMY, Flags = PerfAttributeFlags.Disabled | PerfAttributeFlags.ExcludeKernel };
+            : attributes with
+            {
+                Config = PerfEventAttributes.PERF_COUNT_SW_DUMMY,
+                Flags = PerfAttributeFlags.Disabled | PerfAttributeFlags.ExcludeKernel
+            };
         if (PerfEvent.TryOpen(kernel, ofRing, SeesAll ? PerfEvent.AllProcesses : 0, number, out int error) is not { } owner)
         {
             refusal = Closed(error);
@@ -240,7 +248,8 @@ internal sealed class CpuClock : IDisposable
         switch (header.Type)
         {
             case PerfRecordType.PERF_RECORD_SAMPLE when record.Length >= PerfRecordHeader.ByteCount + (2 * sizeof(int)):
-                (int process, int thread) = (MemoryMarshal.Read<int>(record[PerfRecordHeader.ByteCount..]), MemoryMarshal.Read<int>(record[(PerfRecordHeader.ByteCount + sizeof(int))..]));
+                (int process, int thread) = (MemoryMarshal.Read<int>(record[PerfRecordHeader.ByteCount..]), MemoryMarshal.Read<int>(
+                    record[(PerfRecordHeader.ByteCount + sizeof(int))..]));
                 if (SeesAll)
                     moments.Add(new(process, thread, cpu.Number, cpu.Pace.Interval, cpu.Pace.Thinned));
                 else if (Random.Shared.NextDouble() * pace.Interval * pace.Thinned < InheritedInterval)
@@ -248,7 +257,8 @@ internal sealed class CpuClock : IDisposable
                 if (SeesAll)
                     SetAnew(cpu);
                 break;
-            case PerfRecordType.PERF_RECORD_FORK when TaskRecord.TryDecode(record, out TaskRecord fork) && fork.ProcessId != fork.ParentProcessId:
+            case PerfRecordType.PERF_RECORD_FORK
+                when TaskRecord.TryDecode(record, out TaskRecord fork) && fork.ProcessId != fork.ParentProcessId:
                 watcher.OnFork(fork.ProcessId, fork.ParentProcessId);
                 break;
             case PerfRecordType.PERF_RECORD_EXIT when TaskRecord.TryDecode(record, out TaskRecord exit) && exit.ProcessId == exit.ThreadId:
@@ -265,7 +275,10 @@ internal sealed class CpuClock : IDisposable
         }
     }
 
-    /// <summary>The time to the next strike is drawn at random, so that nothing periodic is met in step; no less than half the mean, or an idle CPU's clock would strike in vain all the time.</summary>
+    /// <summary>
+    /// The time to the next strike is drawn at random, so that nothing periodic is met in step; no less than half the mean, or an idle
+    /// CPU's clock would strike in vain all the time.
+    /// </summary>
     private void SetAnew(Cpu cpu)
     {
         cpu.Pace = pace;

@@ -9,4 +9,5 @@ namespace Perforator.Recording.Software;
 /// <param name="ColdPages">Pages touched that none of the process's latest paths has touched.</param>
 /// <param name="AnnouncedPages">Pages touched that the program had announced by PREFETCH; they are none of the others.</param>
 /// <param name="End">What ended it.</param>
-internal readonly record struct FollowedPath(int Branches, long Instructions, int Misses, int ColdPages, int AnnouncedPages, StopReason End);
+internal readonly record struct FollowedPath(
+    int Branches, long Instructions, int Misses, int ColdPages, int AnnouncedPages, StopReason End);

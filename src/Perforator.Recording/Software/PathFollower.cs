@@ -6,7 +6,9 @@ using static Perforator.Recording.Syscalls;
 
 namespace Perforator.Recording.Software;
 
-/// <summary>Follows a stopped thread from where it stands, without moving it: interprets its code on a copy of the memory it touches.</summary>
+/// <summary>
+/// Follows a stopped thread from where it stands, without moving it: interprets its code on a copy of the memory it touches.
+/// </summary>
 internal sealed unsafe class PathFollower(SoftwareRecorderOptions options) : IDisposable
 {
     /// <summary>SYSCALL is 0F 05.</summary>
@@ -58,13 +60,23 @@ internal sealed unsafe class PathFollower(SoftwareRecorderOptions options) : IDi
         ExtendedState.Load(cpu.State, extended.AsSpan(0, thread.ReadRegisterSet(NT_X86_XSTATE, extended)));
         cpu.Memory.Begin(of!.Id, of.Code.KernelPages);
         cpu.Begin(branches, path.Branches);
-        StopReason end = cpu.Run(of.Code, branches.Length, long.MaxValue, since + (long)(options.MaxStop.TotalSeconds * Stopwatch.Frequency));
+        StopReason end =
+            cpu.Run(of.Code, branches.Length, long.MaxValue, since + (long)(options.MaxStop.TotalSeconds * Stopwatch.Frequency));
         isUnlearnt = true;
-        path = path with { Branches = cpu.BranchCount, Instructions = path.Instructions + cpu.InstructionCount, Misses = path.Misses + cpu.Memory.Misses, End = end };
+        path = path with
+        {
+            Branches = cpu.BranchCount,
+            Instructions = path.Instructions + cpu.InstructionCount,
+            Misses = path.Misses + cpu.Memory.Misses,
+            End = end
+        };
         return end;
     }
 
-    /// <summary>Looks at what the last <see cref="Follow"/> has touched; to be called once the thread runs on. Done once, however often it is called.</summary>
+    /// <summary>
+    /// Looks at what the last <see cref="Follow"/> has touched; to be called once the thread runs on. Done once, however often it is
+    /// called.
+    /// </summary>
     public void Learn()
     {
         if (!isUnlearnt)
@@ -83,7 +95,8 @@ internal sealed unsafe class PathFollower(SoftwareRecorderOptions options) : IDi
     }
 
     /// <summary>Whether a thread that stands at the entry of a system call has come there as its path did.</summary>
-    public bool IsAtSystemCall(in UserRegisters registers) => registers.Rip == cpu.InstructionPointer + SystemCallLength && registers.Rsp == cpu.Register(CpuState.Rsp);
+    public bool IsAtSystemCall(in UserRegisters registers) =>
+        registers.Rip == cpu.InstructionPointer + SystemCallLength && registers.Rsp == cpu.Register(CpuState.Rsp);
 
     public void Dispose()
     {

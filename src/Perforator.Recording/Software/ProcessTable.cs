@@ -5,19 +5,27 @@ using Perforator.Recording.Processes;
 
 namespace Perforator.Recording.Software;
 
-/// <summary>The processes that have been met, wanted or not. What never runs is never looked at, but for those that are there at the start.</summary>
-internal sealed class ProcessTable(IRecordingTargets targets, Translator translator, IBranchSink sink, long maxCodeBytes) : IProcessWatcher, IDisposable
+/// <summary>
+/// The processes that have been met, wanted or not. What never runs is never looked at, but for those that are there at the start.
+/// </summary>
+internal sealed class ProcessTable(IRecordingTargets targets, Translator translator, IBranchSink sink, long maxCodeBytes)
+    : IProcessWatcher, IDisposable
 {
     /// <summary>Null where it is not wanted.</summary>
     private readonly Dictionary<int, TargetProcess?> processes = [];
 
-    /// <summary>Forked by wanted processes and not met yet, or not since they executed another program: then the sink knows of them.</summary>
+    /// <summary>
+    /// Forked by wanted processes and not met yet, or not since they executed another program: then the sink knows of them.
+    /// </summary>
     private readonly Dictionary<int, bool> children = [];
 
     /// <summary>Those whose first thread has ended.</summary>
     private readonly HashSet<int> ending = [];
 
-    /// <summary>Between two looks at what is there while nothing is met; a process that is not waited for, or whose other threads go on, stays among those that end.</summary>
+    /// <summary>
+    /// Between two looks at what is there while nothing is met; a process that is not waited for, or whose other threads go on, stays among
+    /// those that end.
+    /// </summary>
     private static readonly TimeSpan SweepInterval = TimeSpan.FromSeconds(1);
 
     private long met, sweptMet;
@@ -74,7 +82,8 @@ internal sealed class ProcessTable(IRecordingTargets targets, Translator transla
             return;
         sweptMet = met;
         if (processes.Values.Sum(static process => process?.CodeBytes ?? 0) is var bytes && bytes > maxCodeBytes)
-            foreach (TargetProcess process in processes.Values.OfType<TargetProcess>().Where(static p => p.CodeBytes != 0).OrderBy(static p => p.LastMet).ToArray())
+            foreach (TargetProcess process in processes.Values.OfType<TargetProcess>().Where(static p => p.CodeBytes != 0)
+                .OrderBy(static p => p.LastMet).ToArray())
             {
                 if (bytes <= maxCodeBytes / 2)
                     break;
@@ -87,7 +96,9 @@ internal sealed class ProcessTable(IRecordingTargets targets, Translator transla
         foreach (int id in ending.ToArray())
         {
             // Threads may outlive the first one, whose state is Z then.
-            if (Directory.Exists($"/proc/{id}") && (!processes.TryGetValue(id, out TargetProcess? process) || process is null || ProcessIdentity.Of(id) is not { } now || now == process.Identity))
+            if (Directory.Exists($"/proc/{id}")
+                && (!processes.TryGetValue(id, out TargetProcess? process) || process is null || ProcessIdentity.Of(id) is not { } now
+                    || now == process.Identity))
                 continue;
             Forget(id);
         }
@@ -105,7 +116,8 @@ internal sealed class ProcessTable(IRecordingTargets targets, Translator transla
         if (processes.TryGetValue(processId, out TargetProcess? process))
             return process;
         bool isChild = children.Remove(processId, out bool isKnown);
-        if (processId > 0 && ProcessIdentity.WithParent(processId) is (ProcessIdentity identity, int parent) && targets.Wants(processId, isChild))
+        if (processId > 0 && ProcessIdentity.WithParent(processId) is (ProcessIdentity identity, int parent)
+            && targets.Wants(processId, isChild))
             process = new TargetProcess(identity, parent == Environment.ProcessId, translator);
         else if (isKnown)
             sink.OnExit(processId);

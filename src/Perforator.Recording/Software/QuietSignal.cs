@@ -6,13 +6,18 @@ using static Perforator.Recording.Syscalls;
 namespace Perforator.Recording.Software;
 
 /// <summary>
-/// The signal that a thread is met with: one that changes nothing should it ever reach the program, as the recorder was killed between sending and
-/// swallowing it. SIGURG and SIGWINCH are ignored unless a program catches them; else one that the program ignores itself.
+/// The signal that a thread is met with: one that changes nothing should it ever reach the program, as the recorder was killed between
+/// sending and swallowing it. SIGURG and SIGWINCH are ignored unless a program catches them; else one that the program ignores itself.
 /// </summary>
 internal static class QuietSignal
 {
-    /// <summary>Signals that may stand in when a program ignores them: none that the kernel raises for what a thread does, nor those of job control, which act when sent.</summary>
-    private const ulong StandIns = (1UL << 0) | (1UL << 1) | (1UL << 2) | (1UL << 9) | (1UL << 11) | (1UL << 12) | (1UL << 13) | (1UL << 14) | (1UL << 25) | (1UL << 26) | (1UL << 28);
+    /// <summary>
+    /// Signals that may stand in when a program ignores them: none that the kernel raises for what a thread does, nor those of job control,
+    /// which act when sent.
+    /// </summary>
+    private const ulong StandIns =
+        (1UL << 0) | (1UL << 1) | (1UL << 2) | (1UL << 9) | (1UL << 11) | (1UL << 12) | (1UL << 13) | (1UL << 14) | (1UL << 25)
+            | (1UL << 26) | (1UL << 28);
 
     /// <summary>The signal for a thread that runs.</summary>
     /// <param name="status">/proc/PID/task/TID/status.</param>
@@ -33,14 +38,16 @@ internal static class QuietSignal
                 return signal;
         if ((ignored & ~blocked & StandIns) is not 0 and ulong standIns)
             return BitOperations.TrailingZeroCount(standIns) + 1;
-        // Who catches both expects strays of the first (Go's runtime sends them to itself); it gets none, but from a recorder killed within these microseconds.
+        // Who catches both expects strays of the first (Go's runtime sends them to itself); it gets none, but from a recorder killed within
+        // these microseconds.
         return (blocked >> (SIGURG - 1) & 1) == 0 ? SIGURG : 0;
     }
 
     /// <summary>The kernel asks for the same user, real or saved, whatever the capabilities (fcntl(2), F_SETOWN).</summary>
     private static bool MaySignal(ReadOnlySpan<byte> users, uint user)
     {
-        for (int i = 0; i < 3 && Utf8Parser.TryParse(users, out uint id, out int length); i++, users = users[Math.Min(length + 1, users.Length)..])
+        for (int i =
+            0; i < 3 && Utf8Parser.TryParse(users, out uint id, out int length); i++, users = users[Math.Min(length + 1, users.Length)..])
             if (i != 1 && id == user)
                 return true;
         return false;
@@ -50,7 +57,8 @@ internal static class QuietSignal
     {
         ReadOnlySpan<byte> field = Field(status, name);
         int end = field.IndexOf((byte)'\n');
-        return end > 0 && ulong.TryParse(field[..end], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong mask) ? mask : ulong.MaxValue;
+        return end > 0 && ulong.TryParse(field[..end], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong mask)
+            ? mask : ulong.MaxValue;
     }
 
     private static ReadOnlySpan<byte> Field(ReadOnlySpan<byte> status, ReadOnlySpan<byte> name)

@@ -10,8 +10,9 @@ using static Perforator.Recording.Syscalls;
 namespace Perforator.Recording.Software;
 
 /// <summary>
-/// Has the .NET runtime compile and link all that lies on the way from a moment to a sample before the first target is stopped, and not while a thread stands still: calls of this process's own libc are
-/// interpreted, which changes nothing, and some samples of a child made for that are taken.
+/// Has the .NET runtime compile and link all that lies on the way from a moment to a sample before the first target is stopped, and not
+/// while a thread stands still: calls of this process's own libc are interpreted, which changes nothing, and some samples of a child made
+/// for that are taken.
 /// </summary>
 internal static unsafe class Rehearsal
 {
@@ -100,9 +101,12 @@ internal static unsafe class Rehearsal
     /// <summary>Has every method compiled that is not generic, also those on the way to the interpreter.</summary>
     private static void Prepare()
     {
-        const BindingFlags All = BindingFlags.Instance | BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
-        foreach (Type type in (Type[])[typeof(Sampler), typeof(PathFollower), typeof(TracedThread), typeof(StopGuard), typeof(QuietSignal), typeof(Estimator), typeof(Pacer), typeof(CpuClock), typeof(ProcessTable), typeof(TargetProcess),
-            typeof(TargetMemory), typeof(MemorySnapshot), typeof(BlockCache), typeof(Cpu), typeof(ExtendedState), typeof(Lowering), typeof(NativeInstruction), typeof(Translator), typeof(CodeBuilder), typeof(ExecutableMemory)])
+        const BindingFlags All =
+            BindingFlags.Instance | BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
+        foreach (Type type in (Type[])[typeof(Sampler), typeof(PathFollower), typeof(TracedThread), typeof(StopGuard), typeof(QuietSignal),
+            typeof(Estimator), typeof(Pacer), typeof(CpuClock), typeof(ProcessTable), typeof(TargetProcess),
+            typeof(TargetMemory), typeof(MemorySnapshot), typeof(BlockCache), typeof(Cpu), typeof(ExtendedState), typeof(Lowering),
+            typeof(NativeInstruction), typeof(Translator), typeof(CodeBuilder), typeof(ExecutableMemory)])
         {
             foreach (MethodBase method in type.GetMethods(All).Cast<MethodBase>().Concat(type.GetConstructors(All)))
                 if (!method.IsAbstract && !method.ContainsGenericParameters)

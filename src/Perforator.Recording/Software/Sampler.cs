@@ -6,32 +6,43 @@ using static Perforator.Recording.Syscalls;
 
 namespace Perforator.Recording.Software;
 
-/// <summary>Makes a sample of a moment: meets its thread, follows it, across system calls that do not wait, lets it go and hands over what was followed.</summary>
+/// <summary>
+/// Makes a sample of a moment: meets its thread, follows it, across system calls that do not wait, lets it go and hands over what was
+/// followed.
+/// </summary>
 /// <param name="usualInterval">What the <see cref="Estimator"/> calls so.</param>
 internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink, double usualInterval) : IDisposable
 {
-    public const string AlreadyTraced = "threads not recorded: another tracer (debugger, strace) has them, or ptrace is not permitted (perforator doctor tells)";
-    public const string NoSignal = "threads not recorded: they block every signal that could meet them unnoticed, or run as another user (record as root)";
+    public const string AlreadyTraced =
+        "threads not recorded: another tracer (debugger, strace) has them, or ptrace is not permitted (perforator doctor tells)";
+    public const string NoSignal =
+        "threads not recorded: they block every signal that could meet them unnoticed, or run as another user (record as root)";
     public const string NotX64 = "threads not recorded: they run 32-bit code";
-    public const string NotMet = "moments without a sample: the thread fell asleep, or had to wait for a CPU, before it was met in user mode";
+    public const string NotMet =
+        "moments without a sample: the thread fell asleep, or had to wait for a CPU, before it was met in user mode";
     public const string Ended = "moments without a sample: the thread ended before it was met";
     public const string HeldUp = "samples dropped: the recorder was held up, and the thread was let go meanwhile";
     public const string OtherStop = "moments without a sample: the thread stopped for a signal of its own";
-    public const string Diverged = "samples dropped: the thread took another path than the interpreter (memory shared with other threads or devices)";
+    public const string Diverged =
+        "samples dropped: the thread took another path than the interpreter (memory shared with other threads or devices)";
     public const string Unreadable = "samples cut short at memory that is not there (the thread is about to wait for it) or cannot be read";
     public const string MadeAtRunTime = "samples cut short at code made at run time (JIT), which no file's profile has";
     public const string OutOfTime = "samples cut short by the time bound of a stop (what there is of them counts for more)";
     public const string Executed = "samples dropped: their process executed another program or ended before its mappings were known";
 
-    /// <summary>System calls that a path does not span, as the thread does not come back from them to where it was: execve, exit, exit_group, execveat, rt_sigreturn, vfork.</summary>
+    /// <summary>
+    /// System calls that a path does not span, as the thread does not come back from them to where it was: execve, exit, exit_group,
+    /// execveat, rt_sigreturn, vfork.
+    /// </summary>
     private static readonly long[] NoReturn = [59, 60, 231, 322, 15, 58];
 
     /// <summary>From when a thread stands still until the recorder sees it, on average; charged for each stop.</summary>
     private static readonly TimeSpan StopLatency = TimeSpan.FromMicroseconds(20);
 
     /// <summary>
-    /// How long a thread is waited for that has fallen asleep since its moment, as a seized one refuses debuggers; and how long one stands still if this thread does not get round to letting it go.
-    /// That is so rare, and so far beyond what a stop is to take (<see cref="SoftwareRecorderOptions.MaxStop"/>), that both are given up.
+    /// How long a thread is waited for that has fallen asleep since its moment, as a seized one refuses debuggers; and how long one stands
+    /// still if this thread does not get round to letting it go. That is so rare, and so far beyond what a stop is to take
+    /// (<see cref="SoftwareRecorderOptions.MaxStop"/>), that both are given up.
     /// </summary>
     private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(5);
 
@@ -51,7 +62,8 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
     public PathFollower Follower => follower;
 
     /// <summary>
-    /// Whether this OS thread has a thread traced that it must not wake: it is to end, as the kernel then lets go of that thread where it is.
+    /// Whether this OS thread has a thread traced that it must not wake: it is to end, as the kernel then lets go of that thread where it
+    /// is.
     /// </summary>
     public bool HoldsSleeper { get; private set; }
 
@@ -123,7 +135,8 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
     {
         try
         {
-            using Microsoft.Win32.SafeHandles.SafeFileHandle file = File.OpenHandle(string.Create(CultureInfo.InvariantCulture, $"/proc/{moment.ProcessId}/task/{moment.ThreadId}/status"));
+            using Microsoft.Win32.SafeHandles.SafeFileHandle file =
+                File.OpenHandle(string.Create(CultureInfo.InvariantCulture, $"/proc/{moment.ProcessId}/task/{moment.ThreadId}/status"));
             return status.AsSpan(0, RandomAccess.Read(file, status, 0));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -171,7 +184,8 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
         follower.Begin(process);
         callers?.Begin(process.Id, registers);
         Statistics = Statistics with { Bursts = Statistics.Bursts + 1 };
-        while (follower.Follow(thread, registers, since) == StopReason.SystemCall && follower.Path.Branches < options.BranchesPerPath && !NoReturn.Contains(follower.SystemCall))
+        while (follower.Follow(thread, registers, since) == StopReason.SystemCall && follower.Path.Branches < options.BranchesPerPath
+            && !NoReturn.Contains(follower.SystemCall))
         {
             Crossing crossing = Cross(thread, out registers);
             if (crossing is Crossing.Diverged or Crossing.HeldUp)
@@ -198,8 +212,8 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
     }
 
     /// <summary>
-    /// Lets a thread run into a system call and out of it. It is stopped at neither end while it waits for anything, and not let go at the entry: PTRACE_DETACH wakes like a signal, and a call that the thread
-    /// is still to wait in would come back early.
+    /// Lets a thread run into a system call and out of it. It is stopped at neither end while it waits for anything, and not let go at the
+    /// entry: PTRACE_DETACH wakes like a signal, and a call that the thread is still to wait in would come back early.
     /// </summary>
     private Crossing Cross(TracedThread thread, out UserRegisters registers)
     {
@@ -257,7 +271,8 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
         {
             StopReason.TimeUp => OutOfTime,
             StopReason.UnreadableMemory => Unreadable,
-            StopReason.NotInterpreted => $"samples cut short at an instruction that is not interpreted: {follower.NotInterpreted.ToString().ToUpperInvariant()}",
+            StopReason.NotInterpreted =>
+                $"samples cut short at an instruction that is not interpreted: {follower.NotInterpreted.ToString().ToUpperInvariant()}",
             _ => null,
         };
         if (reason is not null)
@@ -277,7 +292,15 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
             {
                 stack.Reverse();
                 samples++;
-                sink.OnSample(new BranchSample { ProcessId = process.Id, ThreadId = moment.ThreadId, Stack = stack, Callers = callers is null ? [] : callers.Callers(), Weight = times });
+                sink.OnSample(
+                    new BranchSample
+                    {
+                        ProcessId = process.Id,
+                        ThreadId = moment.ThreadId,
+                        Stack = stack,
+                        Callers = callers is null ? [] : callers.Callers(),
+                        Weight = times
+                    });
             }
         }
         Statistics = Statistics with { Samples = Statistics.Samples + samples, Branches = Statistics.Branches + (ulong)recorded };

@@ -9,12 +9,14 @@ using static Perforator.Recording.Syscalls;
 namespace Perforator.Recording.Software;
 
 /// <summary>
-/// Records branch stacks without hardware support: a clock on each CPU says which thread runs; that thread is met in user mode, stands still for an instant and is followed by interpreting its
-/// code on a copy of what it touches. Nothing is ever written to it, and it has no way to tell.
+/// Records branch stacks without hardware support: a clock on each CPU says which thread runs; that thread is met in user mode, stands
+/// still for an instant and is followed by interpreting its code on a copy of what it touches. Nothing is ever written to it, and it has no
+/// way to tell.
 /// </summary>
 public sealed class SoftwareRecorder : IBranchRecorder
 {
-    public const string Unseen = "threads not seen: too many files are open (raise ulimit -n, or record as root or with CAP_PERFMON, which needs one file per CPU)";
+    public const string Unseen =
+        "threads not seen: too many files are open (raise ulimit -n, or record as root or with CAP_PERFMON, which needs one file per CPU)";
 
     /// <summary>Between two questions after the targets; longer where answering takes more than one part in a hundred.</summary>
     private static readonly TimeSpan RefreshInterval = TimeSpan.FromSeconds(0.2);
@@ -117,7 +119,9 @@ public sealed class SoftwareRecorder : IBranchRecorder
     }
 
     /// <summary>One recording, from whatever OS thread is its tracer by now.</summary>
-    private sealed class Recording(SoftwareRecorder recorder, IBranchSink sink, Sampler sampler, ProcessTable processes, CpuClock clock, Pacer pacer, CancellationToken stop)
+    private sealed class Recording(
+        SoftwareRecorder recorder, IBranchSink sink, Sampler sampler, ProcessTable processes, CpuClock clock, Pacer pacer,
+        CancellationToken stop)
     {
         private readonly HashSet<int> watched = [];
         private IReadOnlySet<int>? latest;
@@ -224,7 +228,8 @@ public sealed class SoftwareRecorder : IBranchRecorder
                 if (!watched.Add(id))
                     continue;
                 // A child of one that is watched is watched already.
-                if (!clock.SeesAll && (ProcessIdentity.ParentOf(id) is not { } parent || !watched.Contains(parent) || refreshed == 0) && clock.Watch(id) is not 0 and int unseen)
+                if (!clock.SeesAll && (ProcessIdentity.ParentOf(id) is not { } parent || !watched.Contains(parent) || refreshed == 0)
+                    && clock.Watch(id) is not 0 and int unseen)
                     sink.OnLost(Unseen, (ulong)unseen);
                 if (refreshed == 0)
                     processes.Announce(id);

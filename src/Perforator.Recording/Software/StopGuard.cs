@@ -7,12 +7,14 @@ using static Perforator.Recording.Syscalls;
 namespace Perforator.Recording.Software;
 
 /// <summary>
-/// Lets go of a thread that has stood still for too long whatever this process is busy with, be it a collection of garbage: a timer of the kernel's sends the tracing OS thread a signal, whose
-/// handler is a few instructions of native code that know nothing of the .NET runtime.
+/// Lets go of a thread that has stood still for too long whatever this process is busy with, be it a collection of garbage: a timer of the
+/// kernel's sends the tracing OS thread a signal, whose handler is a few instructions of native code that know nothing of the .NET runtime.
 /// </summary>
 internal sealed unsafe class StopGuard : IDisposable
 {
-    /// <summary>While a thread is waited for, it may have stopped unseen: so often it is let go if it has. Far longer than a stop takes to be seen.</summary>
+    /// <summary>
+    /// While a thread is waited for, it may have stopped unseen: so often it is let go if it has. Far longer than a stop takes to be seen.
+    /// </summary>
     private static readonly TimeSpan WhileWaiting = TimeSpan.FromMilliseconds(10);
 
     /// <summary>None that .NET uses.</summary>
@@ -40,7 +42,9 @@ internal sealed unsafe class StopGuard : IDisposable
     /// <summary>Whether the thread was not let go by the guard.</summary>
     public bool IsHeld => Volatile.Read(ref held[0]) != 0;
 
-    /// <summary>Guards what the calling OS thread traces, until <see cref="Leave"/>; there is one such thread in a process at a time.</summary>
+    /// <summary>
+    /// Guards what the calling OS thread traces, until <see cref="Leave"/>; there is one such thread in a process at a time.
+    /// </summary>
     public void Enter()
     {
         SetHandler(handler);
@@ -86,7 +90,9 @@ internal sealed unsafe class StopGuard : IDisposable
         _ = sigaction(Signal, &action, null);
     }
 
-    /// <summary>A thread that stands for a signal of its own gets it; errors, as of a thread that does not stand, are nobody's business.</summary>
+    /// <summary>
+    /// A thread that stands for a signal of its own gets it; errors, as of a thread that does not stand, are nobody's business.
+    /// </summary>
     private static byte[] Handler(ulong held)
     {
         Assembler code = new(64);

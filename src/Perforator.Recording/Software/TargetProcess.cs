@@ -50,7 +50,8 @@ internal sealed class TargetProcess(ProcessIdentity identity, bool isOurChild, T
     }
 
     /// <summary>Tells the sink of executable mappings it does not know yet, and of an exec when nothing of the old image is left.</summary>
-    /// <returns>Whether there was an exec, or the process has no code any more as it ends; what was followed before then has no known mappings.</returns>
+    /// <returns>Whether there was an exec, or the process has no code any more as it ends; what was followed before then has no known
+    /// mappings.</returns>
     public bool ReportMappings(IBranchSink sink)
     {
         IReadOnlyList<ProcessMap> maps = ProcessMap.Load(Id);

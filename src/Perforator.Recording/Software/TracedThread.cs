@@ -20,13 +20,19 @@ internal enum WaitResult
 }
 
 /// <summary>
-/// One thread from PTRACE_SEIZE, which it does not feel, to PTRACE_DETACH. It is stopped by nothing but the delivery of a signal that an event of its own sends it in
-/// user mode, so never within a system call, and the signal is swallowed.
+/// One thread from PTRACE_SEIZE, which it does not feel, to PTRACE_DETACH. It is stopped by nothing but the delivery of a signal that an
+/// event of its own sends it in user mode, so never within a system call, and the signal is swallowed.
 /// </summary>
-/// <remarks>All calls must come from one OS thread, as ptrace is per tracer thread; when that ends, however it ends, the kernel lets every thread it traced run on and wakes none.</remarks>
+/// <remarks>
+/// All calls must come from one OS thread, as ptrace is per tracer thread; when that ends, however it ends, the kernel lets every thread it
+/// traced run on and wakes none.
+/// </remarks>
 internal sealed class TracedThread : IDisposable
 {
-    /// <summary>Nanoseconds of its CPU time from when a thread is seized to its stop, at random, so that a thread that has slept meanwhile is not always met where it woke.</summary>
+    /// <summary>
+    /// Nanoseconds of its CPU time from when a thread is seized to its stop, at random, so that a thread that has slept meanwhile is not
+    /// always met where it woke.
+    /// </summary>
     private const int ShortestDelay = 10_000, LongestDelay = 60_000;
 
     /// <summary>So long this thread gives its CPU to others but does not sleep, as a stop mostly comes within.</summary>
@@ -76,7 +82,8 @@ internal sealed class TracedThread : IDisposable
             threadId, -1, out error);
         if (alarm is null)
             return null;
-        error = SendSignal(alarm.Fd, signal, threadId) && ptrace(PTRACE_SEIZE, threadId, 0, PTRACE_O_TRACESYSGOOD) == 0 ? 0 : Marshal.GetLastPInvokeError();
+        error = SendSignal(alarm.Fd, signal, threadId) && ptrace(PTRACE_SEIZE, threadId, 0, PTRACE_O_TRACESYSGOOD) == 0
+            ? 0 : Marshal.GetLastPInvokeError();
         if (error != 0)
         {
             alarm.Dispose();
@@ -108,7 +115,9 @@ internal sealed class TracedThread : IDisposable
         return ptrace(PTRACE_SYSCALL, ThreadId, 0, 0) == 0;
     }
 
-    /// <summary>Ends tracing of the stopped thread, which runs on; a signal of the program's own that it stopped for is delivered.</summary>
+    /// <summary>
+    /// Ends tracing of the stopped thread, which runs on; a signal of the program's own that it stopped for is delivered.
+    /// </summary>
     /// <returns>
     /// False when the thread is not stopped any more: it is being killed, and is still traced. Then this OS thread is to end soon, since
     /// neither the thread's process can end nor another thread of it execute a program before (ptrace(2), "Death under ptrace").

@@ -2,7 +2,10 @@ using static Perforator.Recording.Syscalls;
 
 namespace Perforator.Recording.Software;
 
-/// <summary>Makes the calling thread one that is given a CPU at once: a recorder that waits for one while it holds a thread stopped is the target's loss.</summary>
+/// <summary>
+/// Makes the calling thread one that is given a CPU at once: a recorder that waits for one while it holds a thread stopped is the target's
+/// loss.
+/// </summary>
 internal static class Urgency
 {
     private const int Nice = -10;
@@ -16,7 +19,8 @@ internal static class Urgency
     public static unsafe void Ask()
     {
         // Threads that the runtime starts from here are not urgent.
-        SchedulingAttributes attributes = new() { Size = (uint)sizeof(SchedulingAttributes), Flags = SCHED_FLAG_RESET_ON_FORK, Nice = Nice, Runtime = Slice };
+        SchedulingAttributes attributes =
+            new() { Size = (uint)sizeof(SchedulingAttributes), Flags = SCHED_FLAG_RESET_ON_FORK, Nice = Nice, Runtime = Slice };
         _ = sched_setattr(SYS_sched_setattr, 0, &attributes, 0);
         _ = prctl(PR_SET_TIMERSLACK, OneNanosecond, 0, 0, 0);
     }

@@ -35,7 +35,9 @@ public sealed record AccessFile
     /// <summary>An issuer of JSON Web Tokens: an OpenID provider, or Kubernetes with its service accounts.</summary>
     public sealed record IssuerEntry
     {
-        /// <summary>The claim <c>iss</c>, and where the issuer's OpenID configuration is unless <see cref="Keys"/> says otherwise.</summary>
+        /// <summary>
+        /// The claim <c>iss</c>, and where the issuer's OpenID configuration is unless <see cref="Keys"/> says otherwise.
+        /// </summary>
         public string Issuer { get; init; } = "";
 
         /// <summary>The claim <c>aud</c>: a token made for another service is refused.</summary>
@@ -88,13 +90,15 @@ public sealed record AccessFile
     }
 
     /// <summary>Reads and checks the file.</summary>
-    /// <exception cref="UserErrorException">It cannot be read, or says something that makes no sense; the message names file, line and key.</exception>
+    /// <exception cref="UserErrorException">It cannot be read, or says something that makes no sense; the message names file, line and
+    /// key.</exception>
     public static AccessFile Load(string path)
     {
         AccessFile file;
         try
         {
-            IDeserializer yaml = new DeserializerBuilder().WithNamingConvention(HyphenatedNamingConvention.Instance).WithEnforceRequiredMembers()
+            IDeserializer yaml =
+                new DeserializerBuilder().WithNamingConvention(HyphenatedNamingConvention.Instance).WithEnforceRequiredMembers()
                 .WithDuplicateKeyChecking().WithCaseInsensitivePropertyMatching().Build();
             using StreamReader text = new(path);
             file = yaml.Deserialize<AccessFile?>(text) ?? throw Wrong(path, "it is empty");

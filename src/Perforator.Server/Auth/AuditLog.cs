@@ -69,7 +69,8 @@ internal sealed class AuditLog : IDisposable
         }
         catch (IOException e)
         {
-            context.RequestServices.GetRequiredService<ILogger<AuditLog>>().LogError("the audit log cannot be written to ({Reason}): {Line}", e.Message, line);
+            context.RequestServices.GetRequiredService<ILogger<AuditLog>>()
+                .LogError("the audit log cannot be written to ({Reason}): {Line}", e.Message, line);
         }
     }
 

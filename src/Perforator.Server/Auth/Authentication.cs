@@ -73,10 +73,12 @@ internal static class Authentication
         if (principal.Identity is not ClaimsIdentity { IsAuthenticated: true } identity)
             return null;
         if (identity.AuthenticationType == StaticTokens.SchemeName)
-            return file.Tokens.FirstOrDefault(entry => entry.Name == identity.Name) is { } token ? new Caller($"token {token.Name}", [token.ToGrant()]) : null;
+            return file.Tokens.FirstOrDefault(entry => entry.Name == identity.Name) is { } token
+                ? new Caller($"token {token.Name}", [token.ToGrant()]) : null;
         (string kind, IList<AccessFile.SubjectEntry> entries) = identity.AuthenticationType == CertificateScheme
             ? (CertificateScheme, file.Certificates!.Identities)
-            : ("jwt", file.Jwt.FirstOrDefault(issuer => issuer.Issuer == identity.FindFirst(JwtRegisteredClaimNames.Iss)?.Value)?.Identities ?? []);
+            : ("jwt", file.Jwt.FirstOrDefault(issuer => issuer.Issuer == identity.FindFirst(JwtRegisteredClaimNames.Iss)?.Value)?.Identities
+                ?? []);
         string subject = identity.Name ?? "";
         List<Grant> grants = [.. entries.Where(entry => NamePattern.Fits(entry.Subject, subject)).Select(static entry => entry.ToGrant())];
         return grants.Count == 0 ? null : new Caller($"{kind} {subject}", grants);
@@ -96,7 +98,8 @@ internal static class Authentication
                         return JwtScheme(i);
             return StaticTokens.SchemeName;
         }
-        return file.Certificates is not null && request.HttpContext.Connection.ClientCertificate is not null ? CertificateScheme : StaticTokens.SchemeName;
+        return file.Certificates is not null && request.HttpContext.Connection.ClientCertificate is not null
+            ? CertificateScheme : StaticTokens.SchemeName;
     }
 
     private static string? IssuerOf(JsonWebTokenHandler handler, string token)
@@ -116,7 +119,8 @@ internal static class Authentication
         try
         {
             IList<SecurityKey> keys = new JsonWebKeySet(File.ReadAllText(path)).GetSigningKeys();
-            return keys.Count > 0 ? keys : throw new UserErrorException($"{path} (--auth, keys) holds no signing keys; give the issuer's JSON Web Key Set");
+            return keys.Count > 0
+                ? keys : throw new UserErrorException($"{path} (--auth, keys) holds no signing keys; give the issuer's JSON Web Key Set");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or System.Text.Json.JsonException)
         {
@@ -135,6 +139,7 @@ internal static class Authentication
         {
             throw new UserErrorException($"cannot use {path} (--auth, authority): {e.Message}", e);
         }
-        return authorities.Count > 0 ? authorities : throw new UserErrorException($"{path} (--auth, authority) holds no certificate in PEM form");
+        return authorities.Count > 0
+            ? authorities : throw new UserErrorException($"{path} (--auth, authority) holds no certificate in PEM form");
     }
 }

@@ -13,7 +13,9 @@ namespace Perforator.Server.Demand;
 /// <param name="Services">The services that its host runs, in ordinal order.</param>
 internal sealed record AgentFigures(AgentReport Report, IReadOnlyList<string> Services);
 
-/// <summary>What agents say of themselves when they ask what to record. Thousands ask in a minute, so it is written together every few seconds.</summary>
+/// <summary>
+/// What agents say of themselves when they ask what to record. Thousands ask in a minute, so it is written together every few seconds.
+/// </summary>
 internal sealed class AgentReports : BackgroundService
 {
     /// <summary>Services that are kept of a host.</summary>
@@ -34,7 +36,8 @@ internal sealed class AgentReports : BackgroundService
     private readonly ILogger<AgentReports> log;
     private ConcurrentDictionary<string, KeptAgent> waiting = new(StringComparer.Ordinal);
 
-    public AgentReports(ServerStorage storage, TimeProvider time, ILogger<AgentReports> log) => (this.storage, this.time, this.log) = (storage, time, log);
+    public AgentReports(ServerStorage storage, TimeProvider time, ILogger<AgentReports> log) =>
+        (this.storage, this.time, this.log) = (storage, time, log);
 
     /// <summary>Takes what an agent says of itself.</summary>
     public void Take(PlanRequest request)
@@ -49,12 +52,14 @@ internal sealed class AgentReports : BackgroundService
                 Notice = report.Notice is null ? null : ProfileLabels.Printable(report.Notice, MaxText),
             },
             [.. request.Services.Select(static service => service.Service).Distinct().Order(StringComparer.Ordinal).Take(MaxServices)]);
-        waiting[request.Host] = new KeptAgent(request.Host, time.GetUtcNow(), JsonSerializer.Serialize(figures, DemandJson.Default.AgentFigures));
+        waiting[request.Host] = new KeptAgent(
+            request.Host, time.GetUtcNow(), JsonSerializer.Serialize(figures, DemandJson.Default.AgentFigures));
     }
 
     /// <summary>The agents heard of since a time, with what this server has just heard.</summary>
     /// <exception cref="IOException">The storage is away.</exception>
-    public async Task<IReadOnlyList<(string Host, DateTimeOffset Seen, AgentFigures Figures)>> ListAsync(DateTimeOffset since, CancellationToken stop)
+    public async Task<IReadOnlyList<(string Host, DateTimeOffset Seen, AgentFigures Figures)>> ListAsync(
+        DateTimeOffset since, CancellationToken stop)
     {
         await WriteAsync(stop);
         List<(string, DateTimeOffset, AgentFigures)> known = [];

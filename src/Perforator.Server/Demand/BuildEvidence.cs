@@ -6,9 +6,9 @@ using Perforator.Generation;
 namespace Perforator.Server.Demand;
 
 /// <summary>
-/// What demand knows of one build of one service: counts of its branches in two halves and, once these agree, of the trickle that came since; how
-/// many hosts run it; what a host can record. Its size is bounded: beyond a number of distinct branches only those are kept whose hash
-/// ends in so many zeros, which is a sample as good as all for telling overlaps.
+/// What demand knows of one build of one service: counts of its branches in two halves and, once these agree, of the trickle that came
+/// since; how many hosts run it; what a host can record. Its size is bounded: beyond a number of distinct branches only those are kept
+/// whose hash ends in so many zeros, which is a sample as good as all for telling overlaps.
 /// </summary>
 internal sealed class BuildEvidence
 {
@@ -108,8 +108,9 @@ internal sealed class BuildEvidence
     }
 
     /// <summary>
-    /// Holds the trickle against what is known. Chance makes samples of a and b branches differ by c·√(1/a + 1/b); halves of n branches by c·√(4/n),
-    /// which tells c. What differs by more is another behaviour, and the build is new again; else the trickle joins what is known.
+    /// Holds the trickle against what is known. Chance makes samples of a and b branches differ by c·√(1/a + 1/b); halves of n branches by
+    /// c·√(4/n), which tells c. What differs by more is another behaviour, and the build is new again; else the trickle joins what is
+    /// known.
     /// </summary>
     private void Compare(DateTimeOffset now)
     {

@@ -12,13 +12,19 @@ internal sealed record BuildFigures
     /// <summary>No build is known by fewer branches, and from a quarter of that on halves can be compared.</summary>
     public const double Least = 1e5;
 
-    /// <summary>So many branches for each byte of code, or of <see cref="FirstWanted"/>, are enough however much halves differ: it is not chance then, but hosts that do different things.</summary>
+    /// <summary>
+    /// So many branches for each byte of code, or of <see cref="FirstWanted"/>, are enough however much halves differ: it is not chance
+    /// then, but hosts that do different things.
+    /// </summary>
     public const double MostPerByte = 32;
 
     /// <summary>Taken branches in a second of a host at rate 1 that are reckoned with until hosts have told: a quarter of a CPU.</summary>
     public const double UsualBranchesPerHostSecond = 10_000;
 
-    /// <summary>What is asked of a build that is not sufficient is this part at least of what is enough: the end would be approached ever more slowly otherwise.</summary>
+    /// <summary>
+    /// What is asked of a build that is not sufficient is this part at least of what is enough: the end would be approached ever more
+    /// slowly otherwise.
+    /// </summary>
     private const double LeastMissing = 1 / 4.0;
 
     /// <summary>The trickle of a window is this part of what a build took to be known.</summary>
@@ -68,8 +74,9 @@ internal sealed record BuildFigures
     public static readonly BuildFigures Unknown = new() { IsExecutable = true };
 
     /// <summary>
-    /// The number of branches by which a build is known well enough. Halves of n branches that overlap by o differ by 1 - o, and what chance
-    /// makes of it falls as 1/√n: so n·((1 - o) / (1 - <see cref="Convergence.Enough"/>))², but no fewer than there are bytes of code.
+    /// The number of branches by which a build is known well enough. Halves of n branches that overlap by o differ by 1 - o, and what
+    /// chance makes of it falls as 1/√n: so n·((1 - o) / (1 - <see cref="Convergence.Enough"/>))², but no fewer than there are bytes of
+    /// code.
     /// </summary>
     [JsonIgnore]
     public double Enough
@@ -115,7 +122,10 @@ internal readonly record struct Draw(double Hosts, double Rate)
 
     /// <summary>The rate of a host, 0 where it is not drawn. All servers, and every answer within an hour, say the same.</summary>
     public double RateOf(string host, string service, BuildId build, DateTimeOffset now) =>
-        Hosts >= 1 || StableHash.Share(StableHash.Of(host, service, build.ToString(), (now.ToUnixTimeSeconds() / 3600).ToString(System.Globalization.CultureInfo.InvariantCulture))) < Hosts
+        Hosts >= 1 || StableHash.Share(
+            StableHash.Of(
+                host, service, build.ToString(),
+                (now.ToUnixTimeSeconds() / 3600).ToString(System.Globalization.CultureInfo.InvariantCulture))) < Hosts
             ? Rate
             : 0;
 }

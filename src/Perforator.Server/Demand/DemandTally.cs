@@ -73,8 +73,8 @@ internal sealed class DemandTally
     private const long HostsForHalves = 16;
 
     /// <summary>
-    /// Distinct branches collected at most at a time, some 100 bytes each. What is beyond counts for no demand: where uploads come in so fast, builds are
-    /// known soon by a part of them.
+    /// Distinct branches collected at most at a time, some 100 bytes each. What is beyond counts for no demand: where uploads come in so
+    /// fast, builds are known soon by a part of them.
     /// </summary>
     private const long MaxRows = 500_000;
 

@@ -16,7 +16,9 @@ internal sealed record ServiceEnrolment(string Match, double? Rate, IReadOnlyDic
     public static readonly IReadOnlyDictionary<string, string> NoLabels = new SortedDictionary<string, string>(StringComparer.Ordinal);
 }
 
-/// <summary>Services, pinned rates and labels, and the times of demand, as the file of <c>serve --enrol</c> has them; docs/server.md describes it.</summary>
+/// <summary>
+/// Services, pinned rates and labels, and the times of demand, as the file of <c>serve --enrol</c> has them; docs/server.md describes it.
+/// </summary>
 /// <param name="Services">The first whose pattern fits counts.</param>
 /// <param name="Rules">The times.</param>
 internal sealed record Enrolment(IReadOnlyList<ServiceEnrolment> Services, DemandRules Rules)
@@ -28,7 +30,8 @@ internal sealed record Enrolment(IReadOnlyList<ServiceEnrolment> Services, Deman
     public ServiceEnrolment? Of(string service) => Services.FirstOrDefault(one => NamePattern.Fits(one.Match, service));
 
     /// <summary>Reads and checks a file.</summary>
-    /// <exception cref="UserErrorException">It cannot be read or says what makes no sense; the message names file, line and key.</exception>
+    /// <exception cref="UserErrorException">It cannot be read or says what makes no sense; the message names file, line and
+    /// key.</exception>
     public static Enrolment Load(string path)
     {
         try
@@ -90,7 +93,9 @@ internal sealed record Enrolment(IReadOnlyList<ServiceEnrolment> Services, Deman
                     default:
                         throw Wrong(value, key, "is not known of a service; there are match, rate and labels");
                 }
-            return match is { Length: > 0 } ? new ServiceEnrolment(match, rate, labels) : throw Wrong(node, "match", "is missing: a service's name, in which * stands for any text");
+            return match is { Length: > 0 }
+                ? new ServiceEnrolment(match, rate, labels)
+                : throw Wrong(node, "match", "is missing: a service's name, in which * stands for any text");
         }
 
         private SortedDictionary<string, string> Labels(YamlNode node)
@@ -98,7 +103,8 @@ internal sealed record Enrolment(IReadOnlyList<ServiceEnrolment> Services, Deman
             SortedDictionary<string, string> labels = new(StringComparer.Ordinal);
             foreach ((string key, YamlNode value) in Members(node, "labels"))
             {
-                if (!ProfileLabels.IsName(key) || key is ProfileLabels.Service or ProfileLabels.Host or ProfileLabels.Cpu or ProfileLabels.Source)
+                if (!ProfileLabels.IsName(key)
+                    || key is ProfileLabels.Service or ProfileLabels.Host or ProfileLabels.Cpu or ProfileLabels.Source)
                     throw Wrong(value, key, "cannot be a label here: letters, digits, '.', '_' and '-' are, but not service, host, cpu and source, which are the agent's own");
                 labels[key] = Text(key, value) is { Length: > 0 and <= ProfileLabels.MaxValueLength } text
                     ? ProfileLabels.Printable(text)
@@ -118,7 +124,8 @@ internal sealed record Enrolment(IReadOnlyList<ServiceEnrolment> Services, Deman
                     "hold" => rules with { Hold = Time(key, value) },
                     "fallback-rate" => rules with { FallbackRate = Rate(key, value) },
                     "update" => rules with { Update = Time(key, value) },
-                    _ => throw Wrong(value, key, "is not known of plan; there are cover-within, trickle-window, hold, fallback-rate and update"),
+                    _ => throw Wrong(
+                        value, key, "is not known of plan; there are cover-within, trickle-window, hold, fallback-rate and update"),
                 };
             return rules;
         }
@@ -127,10 +134,12 @@ internal sealed record Enrolment(IReadOnlyList<ServiceEnrolment> Services, Deman
             ? members.Children.Select(member => (Text("a key", member.Key), member.Value))
             : throw Wrong(node, what, "is a list of keys with values, such as 'match: search'");
 
-        private string Text(string key, YamlNode node) => node is YamlScalarNode { Value: { } text } ? text : throw Wrong(node, key, "has no simple value");
+        private string Text(string key, YamlNode node) =>
+            node is YamlScalarNode { Value: { } text } ? text : throw Wrong(node, key, "has no simple value");
 
         private double Rate(string key, YamlNode node) =>
-            double.TryParse(Text(key, node), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double rate) && rate is >= 0 and <= 1
+            double.TryParse(Text(key, node), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double rate)
+                && rate is >= 0 and <= 1
                 ? rate
                 : throw Wrong(node, key, $"is from 0, nothing, to 1, all that hosts' budgets allow; not '{Text(key, node)}'");
 
@@ -138,11 +147,13 @@ internal sealed record Enrolment(IReadOnlyList<ServiceEnrolment> Services, Deman
         {
             string text = Text(key, node);
             double unit = text.Length == 0 ? 0 : text[^1] switch { 's' => 1, 'm' => 60, 'h' => 3600, _ => 0 };
-            return unit != 0 && double.TryParse(text[..^1], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double number) && number > 0 && number * unit < 1e7
+            return unit != 0 && double.TryParse(text[..^1], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double number)
+                && number > 0 && number * unit < 1e7
                 ? TimeSpan.FromSeconds(number * unit)
                 : throw Wrong(node, key, $"is a time such as 30s, 5m or 2h, not '{text}'");
         }
 
-        private UserErrorException Wrong(YamlNode node, string key, string problem) => new($"{path} (--enrol), line {node.Start.Line}: {key} {problem}");
+        private UserErrorException Wrong(YamlNode node, string key, string problem) =>
+            new($"{path} (--enrol), line {node.Start.Line}: {key} {problem}");
     }
 }

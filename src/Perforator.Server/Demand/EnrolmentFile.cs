@@ -3,7 +3,9 @@ using Microsoft.Extensions.Hosting;
 
 namespace Perforator.Server.Demand;
 
-/// <summary>The file of <c>serve --enrol</c>, read again when it changes and at SIGHUP. While it makes no sense, what it said before holds.</summary>
+/// <summary>
+/// The file of <c>serve --enrol</c>, read again when it changes and at SIGHUP. While it makes no sense, what it said before holds.
+/// </summary>
 internal sealed class EnrolmentFile : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(2);

@@ -3,8 +3,9 @@ using System.Numerics;
 namespace Perforator.Server.Demand;
 
 /// <summary>
-/// Counts distinct hosts in 2 KB, whoever hears of them and however often: each host has one of M bits, by the hash of its name, and of H hosts a
-/// share of e^(-H/M) of the bits stays clear. So H is estimated as M · ln(M / clear bits), to 1 or 2 % up to 50,000 hosts. Unions are counts of both.
+/// Counts distinct hosts in 2 KB, whoever hears of them and however often: each host has one of M bits, by the hash of its name, and of H
+/// hosts a share of e^(-H/M) of the bits stays clear. So H is estimated as M · ln(M / clear bits), to 1 or 2 % up to 50,000 hosts. Unions
+/// are counts of both.
 /// </summary>
 internal sealed class HostCensus
 {

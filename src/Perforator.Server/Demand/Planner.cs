@@ -7,8 +7,8 @@ using Perforator.Server.Storage;
 namespace Perforator.Server.Demand;
 
 /// <summary>
-/// Tells hosts what to record of their services, from figures that it has in memory: a request reads nothing. What came in is added to what is
-/// kept, and figures are read anew, by <see cref="UpdateAsync(CancellationToken, bool)"/>, off the path of requests.
+/// Tells hosts what to record of their services, from figures that it has in memory: a request reads nothing. What came in is added to what
+/// is kept, and figures are read anew, by <see cref="UpdateAsync(CancellationToken, bool)"/>, off the path of requests.
 /// </summary>
 internal sealed class Planner
 {
@@ -29,7 +29,8 @@ internal sealed class Planner
     private sealed record KnownService(IReadOnlyList<KnownBuild> Builds, long Hosts, double BranchesPerHostSecond)
     {
         /// <summary>Of the builds that run, the executable on most hosts.</summary>
-        public BuildFigures? MainAt(DateTimeOffset now) => Builds.Where(build => now - build.Seen < Gone).Select(static build => build.Figures)
+        public BuildFigures? MainAt(DateTimeOffset now) =>
+            Builds.Where(build => now - build.Seen < Gone).Select(static build => build.Figures)
             .MaxBy(static build => (build.IsExecutable, build.Hosts, build.Share));
     }
 
@@ -50,13 +51,14 @@ internal sealed class Planner
     public DemandRules Rules => enrolment.Current.Rules;
 
     /// <summary>
-    /// What is known of services that hosts run: hosts that run the build that most run, and the branches known of its code to the bytes of that
-    /// code (null without its binary); of the services on most hosts.
+    /// What is known of services that hosts run: hosts that run the build that most run, and the branches known of its code to the bytes of
+    /// that code (null without its binary); of the services on most hosts.
     /// </summary>
     public IReadOnlyList<(string Service, long Hosts, double? Ratio)> Largest(int count)
     {
         DateTimeOffset now = time.GetUtcNow();
-        return [.. Running().OrderByDescending(static service => service.Hosts).ThenBy(static service => service.Service, StringComparer.Ordinal).Take(count)];
+        return [.. Running().OrderByDescending(static service => service.Hosts)
+            .ThenBy(static service => service.Service, StringComparer.Ordinal).Take(count)];
 
         IEnumerable<(string Service, long Hosts, double? Ratio)> Running()
         {
@@ -66,14 +68,17 @@ internal sealed class Planner
         }
     }
 
-    /// <summary>Counts an upload that was stored and is no repetition, and says what its host is to record of the service from now on.</summary>
+    /// <summary>
+    /// Counts an upload that was stored and is no repetition, and says what its host is to record of the service from now on.
+    /// </summary>
     /// <param name="isNew">Whether it is to be counted.</param>
     public ServicePlan? Uploaded(BranchProfileSet set, string hash, bool isNew)
     {
         string service = set.Service!;
         if (isNew)
             tally.Add(set, hash, Volatile.Read(ref services).GetValueOrDefault(service)?.Hosts ?? 0);
-        return set.Labels.GetValueOrDefault(ProfileLabels.Host) is { Length: > 0 } host ? PlanOf(host, service, [.. set.Profiles.Keys]) : null;
+        return set.Labels.GetValueOrDefault(ProfileLabels.Host) is { Length: > 0 } host
+            ? PlanOf(host, service, [.. set.Profiles.Keys]) : null;
     }
 
     /// <summary>Counts what a host runs, and says what it is to record of it.</summary>
@@ -83,7 +88,10 @@ internal sealed class Planner
             tally.Add(request.Host, service);
         DemandRules rules = Rules;
         return new PlanAnswer(
-            [.. request.Services.Select(service => PlanOf(request.Host, service.Service, [.. service.Builds.Select(static id => BuildId.TryParse(id, out BuildId build) ? build : default)]))],
+            [.. request.Services.Select(
+                service => PlanOf(
+                    request.Host, service.Service,
+                    [.. service.Builds.Select(static id => BuildId.TryParse(id, out BuildId build) ? build : default)]))],
             rules.Hold.TotalSeconds, rules.FallbackRate);
     }
 
@@ -139,7 +147,8 @@ internal sealed class Planner
         DateTimeOffset rested = time.GetUtcNow() - (Rest * Rules.Update);
         Dictionary<string, KnownService> known = Volatile.Read(ref services);
         IReadOnlyList<(string Service, BuildId Build, PendingBuild Pending)> taken = tally.Take((service, build) =>
-            isLast || known.GetValueOrDefault(service)?.Builds.FirstOrDefault(one => one.Build == build) is not { Figures.IsSufficient: true } one || one.Seen <= rested);
+            isLast || known.GetValueOrDefault(service)?.Builds.FirstOrDefault(one =>
+                one.Build == build) is not { Figures.IsSufficient: true } one || one.Seen <= rested);
         Dictionary<BuildId, double> code = [];
         try
         {
@@ -185,7 +194,9 @@ internal sealed class Planner
             figures = evidence.Judge(code, now);
         }
         while (!await storage.Demand.PutAsync(
-            new KeptDemand(service, build, kept?.Version ?? 0, now, JsonSerializer.Serialize(figures, DemandJson.Default.BuildFigures), evidence.Encode()), stop));
+            new KeptDemand(
+                service, build, kept?.Version ?? 0, now, JsonSerializer.Serialize(figures, DemandJson.Default.BuildFigures),
+                evidence.Encode()), stop));
     }
 
     private static BuildEvidence EvidenceOf(KeptDemand? kept)
@@ -206,17 +217,25 @@ internal sealed class Planner
         DateTimeOffset now = time.GetUtcNow();
         DemandRules rules = Rules;
         Dictionary<string, KnownService> read = new(StringComparer.Ordinal);
-        foreach (IGrouping<string, KeptDemand> service in (await storage.Demand.ListAsync(now - Kept, stop)).GroupBy(static one => one.Service))
+        foreach (IGrouping<string, KeptDemand> service in (await storage.Demand.ListAsync(now - Kept, stop)).GroupBy(static one =>
+            one.Service))
         {
             List<(KeptDemand Kept, BuildFigures Figures)> builds =
                 [.. service.Select(static one => (one, JsonSerializer.Deserialize(one.Figures, DemandJson.Default.BuildFigures)!))];
             // Hosts name executables only; a library is run by those that run them.
-            long hosts = builds.Where(one => one.Figures.IsExecutable && now - one.Kept.Seen < Gone).Select(static one => one.Figures.Hosts).DefaultIfEmpty().Max();
-            double each = builds.Where(static one => one.Figures.IsExecutable).Select(static one => one.Figures.BranchesPerHostSecond).DefaultIfEmpty().Max();
+            long hosts =
+                builds.Where(one => one.Figures.IsExecutable && now - one.Kept.Seen < Gone).Select(static one => one.Figures.Hosts)
+                    .DefaultIfEmpty().Max();
+            double each =
+                builds.Where(static one => one.Figures.IsExecutable).Select(static one => one.Figures.BranchesPerHostSecond)
+                    .DefaultIfEmpty().Max();
             read[service.Key] = new KnownService(
-                [.. builds.Select(one => new KnownBuild(one.Kept.BuildId, one.Figures, one.Kept.Seen, FiguresFor(one.Figures).DrawOf(rules)))], hosts, each);
+                [.. builds.Select(
+                    one => new KnownBuild(one.Kept.BuildId, one.Figures, one.Kept.Seen, FiguresFor(one.Figures).DrawOf(rules)))], hosts,
+                    each);
 
-            BuildFigures FiguresFor(BuildFigures own) => !own.IsExecutable ? own with { Hosts = Math.Max(own.Hosts, hosts), BranchesPerHostSecond = each * own.Share }
+            BuildFigures FiguresFor(BuildFigures own) =>
+                !own.IsExecutable ? own with { Hosts = Math.Max(own.Hosts, hosts), BranchesPerHostSecond = each * own.Share }
                 : own.BranchesPerHostSecond > 0 ? own : own with { BranchesPerHostSecond = each };
         }
         Volatile.Write(ref services, read);

@@ -36,7 +36,8 @@ public static class DemoStore
         await using ServerStorage storage = await EmbeddedStorage.OpenAsync(folder, clock, stop);
         using ProfileIngest profiles = new(storage, settings, clock, new Planner(storage, new EnrolmentFile(null), clock));
         BinaryIngest binaries = new(storage, settings, clock);
-        using DebuginfodSource none = new(new Api.DebuginfodServers([], TimeSpan.Zero), binaries, clock, NullLogger<DebuginfodSource>.Instance);
+        using DebuginfodSource none =
+            new(new Api.DebuginfodServers([], TimeSpan.Zero), binaries, clock, NullLogger<DebuginfodSource>.Instance);
         PgoResults results = new(new ProfileReader(storage), storage, none, clock);
         for (int release = 1; release <= 3; release++)
         {
@@ -73,7 +74,8 @@ public static class DemoStore
         await storage.Results.SetNameAsync("logquery", "stable", made[1].Profile, now, stop);
         for (int i = 0; i < made.Count; i++)
             await storage.Results.NoteAskedAsync(Asked(made[i], "build-farm"), stop);
-        await storage.Results.NoteAskedAsync(Asked(made[0], "perf-lab", minutes: 2) with { Gates = "--min-hosts 5", Unmet = "the data are of 3 hosts, fewer than --min-hosts 5; record on more hosts" }, stop);
+        await storage.Results.NoteAskedAsync(
+            Asked(made[0], "perf-lab", minutes: 2) with { Gates = "--min-hosts 5", Unmet = "the data are of 3 hosts, fewer than --min-hosts 5; record on more hosts" }, stop);
         await storage.Agents.PutAsync(
         [
             .. Hosts.Select((host, i) => Agent(host, ["logquery"], 0.0031 + (i * 0.0009), 0)),
@@ -81,10 +83,12 @@ public static class DemoStore
             Agent("edge-1", ["logquery-edge"], 0.0094, 3),
         ], now.AddDays(-Days), stop);
 
-        KeptAsked Asked(KeptResult result, string who, int minutes = 1) => new("logquery", result.Profile, who, result.Made.AddMinutes(minutes), "--min-ratio 1", "");
+        KeptAsked Asked(KeptResult result, string who, int minutes = 1) =>
+            new("logquery", result.Profile, who, result.Made.AddMinutes(minutes), "--min-ratio 1", "");
 
         KeptAgent Agent(string host, string[] services, double cpu, long dropped) => new(host, now, JsonSerializer.Serialize(new AgentFigures(
-            new AgentReport(PgoResults.Tool, "software", cpu, 0.01, 118_000_000, 150_000_000, 1, 0, 0, dropped, dropped * 400, null), services), DemandJson.Default.AgentFigures));
+            new AgentReport(PgoResults.Tool, "software", cpu, 0.01, 118_000_000, 150_000_000, 1, 0, 0, dropped, dropped * 400, null),
+            services), DemandJson.Default.AgentFigures));
 
         async Task AddAsync(string service, int release, int recording, string host, string cluster, DateTimeOffset end, uint scale = 1)
         {
@@ -100,7 +104,10 @@ public static class DemoStore
             BranchProfileSet recorded = Recorded(1, 1), set = new() { TotalSamples = recorded.TotalSamples };
             foreach ((string name, string value) in recorded.Labels)
                 set.Labels[name] = value;
-            BranchProfile main = recorded.Profiles[BuildIdOf(1)], other = new(BuildId.Parse("0badc0de"), "/opt/logquery/bin/logquery-legacy") { Samples = main.Samples, BranchEntries = main.BranchEntries };
+            BranchProfile main = recorded.Profiles[BuildIdOf(1)], other = new(
+                BuildId.Parse("0badc0de"),
+                "/opt/logquery/bin/logquery-legacy")
+            { Samples = main.Samples, BranchEntries = main.BranchEntries };
             foreach (PairCount branch in main.Branches.Sorted())
                 other.AddBranch(branch.First, branch.Second, branch.Count);
             set.Add(other);
@@ -125,7 +132,8 @@ public static class DemoStore
             set.Labels[name] = value;
         foreach (BranchProfile profile in whole.Profiles.Values)
         {
-            BranchProfile few = new(profile.BuildId, profile.Path) { Samples = Math.Max(1, profile.Samples / scale), BranchEntries = Math.Max(1, profile.BranchEntries / scale) };
+            BranchProfile few =
+                new(profile.BuildId, profile.Path) { Samples = Math.Max(1, profile.Samples / scale), BranchEntries = Math.Max(1, profile.BranchEntries / scale) };
             foreach (PairCount branch in profile.Branches.Sorted())
                 if (branch.Count / scale is > 0 and var count)
                     few.AddBranch(branch.First, branch.Second, count);
@@ -142,7 +150,8 @@ public static class DemoStore
         return BranchProfileCodec.Decode(bytes);
     }
 
-    private static BuildId BuildIdOf(int release) => Recorded(release, 1).Profiles.Values.First(static profile => profile.Path.EndsWith("/logquery", StringComparison.Ordinal)).BuildId;
+    private static BuildId BuildIdOf(int release) =>
+        Recorded(release, 1).Profiles.Values.First(static profile => profile.Path.EndsWith("/logquery", StringComparison.Ordinal)).BuildId;
 
     private static Stream Resource(string name) => typeof(DemoStore).Assembly.GetManifestResourceStream("demo/" + name)
         ?? throw new InvalidOperationException($"demo/{name} is not in this build");

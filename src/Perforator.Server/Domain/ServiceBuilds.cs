@@ -14,7 +14,8 @@ namespace Perforator.Server.Domain;
 /// <param name="Hosts">On how many hosts it was seen.</param>
 /// <param name="Running">How many hosts run it now.</param>
 internal sealed record ServiceBuild(
-    BuildId BuildId, string Path, long Uploads, ulong Samples, ulong Branches, DateTimeOffset FirstSeen, DateTimeOffset LastSeen, long Hosts,
+    BuildId BuildId, string Path, long Uploads, ulong Samples, ulong Branches, DateTimeOffset FirstSeen, DateTimeOffset LastSeen,
+    long Hosts,
     long Running);
 
 /// <summary>
@@ -51,13 +52,17 @@ internal static class ServiceBuilds
         {
             string path = build.MaxBy(static day => day.LastSeen)!.Path;
             HashSet<string> running = [.. build
-                .Where(day => latest - day.LastSeen < Now && lastOfHost[(Path.GetFileName(day.Path), HostOf(day))] - day.LastSeen < Changeover).Select(HostOf)];
+                .Where(day =>
+                    latest - day.LastSeen < Now && lastOfHost[(Path.GetFileName(day.Path), HostOf(day))] - day.LastSeen < Changeover)
+                    .Select(HostOf)];
             builds.Add(new ServiceBuild(
                 build.Key, path, build.Sum(static day => day.Uploads), Total(build.Select(static day => day.Samples)),
-                Total(build.Select(static day => day.Branches)), build.Min(static day => day.FirstSeen), build.Max(static day => day.LastSeen),
+                Total(build.Select(static day => day.Branches)), build.Min(static day => day.FirstSeen),
+                build.Max(static day => day.LastSeen),
                 build.Select(HostOf).Distinct().Count(), running.Count));
         }
-        Dictionary<string, ulong> ofFile = builds.Where(static build => build.Running > 0).GroupBy(static build => Path.GetFileName(build.Path))
+        Dictionary<string, ulong> ofFile =
+            builds.Where(static build => build.Running > 0).GroupBy(static build => Path.GetFileName(build.Path))
             .ToDictionary(static file => file.Key, static file => Total(file.Select(static build => build.Branches)));
         return [.. builds
             .OrderByDescending(static build => build.Running > 0)
@@ -69,5 +74,6 @@ internal static class ServiceBuilds
 
     private static string HostOf(BuildDay day) => day.Labels.TryGetValue(ProfileLabels.Host, out string? host) ? host : "";
 
-    private static ulong Total(IEnumerable<ulong> counts) => counts.Aggregate(0UL, static (sum, n) => sum > ulong.MaxValue - n ? ulong.MaxValue : sum + n);
+    private static ulong Total(IEnumerable<ulong> counts) =>
+        counts.Aggregate(0UL, static (sum, n) => sum > ulong.MaxValue - n ? ulong.MaxValue : sum + n);
 }

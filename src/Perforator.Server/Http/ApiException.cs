@@ -29,7 +29,8 @@ internal sealed class UnknownServiceException(string service) : Exception($"serv
     /// <summary>Says so to whoever asked.</summary>
     public async Task<ApiException> DescribeAsync(HttpContext context)
     {
-        IReadOnlyList<ServiceTotals> all = await context.RequestServices.GetRequiredService<ServerStorage>().Profiles.ListServicesAsync(context.RequestAborted);
+        IReadOnlyList<ServiceTotals> all =
+            await context.RequestServices.GetRequiredService<ServerStorage>().Profiles.ListServicesAsync(context.RequestAborted);
         string[] known = [.. all.Select(static one => one.Service).Where(name => context.Caller().Gives(Role.Read, name)).Take(MaxNames)];
         // A slash in a route's value stays escaped.
         string name = ProfileLabels.Printable(service.Replace("%2F", "/", StringComparison.OrdinalIgnoreCase), ProfileLabels.MaxNameLength);
@@ -53,7 +54,8 @@ internal static class ProblemResponses
         catch (Exception e) when (!context.Response.HasStarted && Describe(e) is { } problem)
         {
             if (e is IOException or UnauthorizedAccessException)
-                LogOf(context).LogWarning("{Method} {Path} was answered {Status}: {Detail}", context.Request.Method, context.Request.Path, problem.Status, problem.Detail);
+                LogOf(context)
+                    .LogWarning("{Method} {Path} was answered {Status}: {Detail}", context.Request.Method, context.Request.Path, problem.Status, problem.Detail);
             context.Response.Clear();
             await Write(context, problem.Status, problem.Detail);
         }
@@ -77,12 +79,14 @@ internal static class ProblemResponses
         }
     }
 
-    private static ILogger LogOf(HttpContext context) => context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("Perforator");
+    private static ILogger LogOf(HttpContext context) =>
+        context.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger("Perforator");
 
     /// <summary>Says what routing refused before any of our code ran.</summary>
     private static string Describe(HttpContext context) => context.Response.StatusCode switch
     {
-        StatusCodes.Status415UnsupportedMediaType => $"content type '{context.Request.ContentType}' is not what {context.Request.Path} takes; see /api/v1/openapi.json",
+        StatusCodes.Status415UnsupportedMediaType =>
+            $"content type '{context.Request.ContentType}' is not what {context.Request.Path} takes; see /api/v1/openapi.json",
         _ => $"{context.Request.Method} {context.Request.Path} is not part of the API; see /api/v1/openapi.json",
     };
 
@@ -96,13 +100,15 @@ internal static class ProblemResponses
         BadHttpRequestException bad => (bad.StatusCode, bad.Message),
         OperationCanceledException => null,
         Storage.StorageAwayException => (StatusCodes.Status503ServiceUnavailable, $"{e.Message}; send this again in a few seconds"),
-        IOException or UnauthorizedAccessException => (StatusCodes.Status507InsufficientStorage, $"the server cannot store or read its data: {e.Message}"),
+        IOException or UnauthorizedAccessException =>
+            (StatusCodes.Status507InsufficientStorage, $"the server cannot store or read its data: {e.Message}"),
         _ => null,
     };
 
     private static Task Write(HttpContext context, int status, string detail)
     {
-        if (status is StatusCodes.Status503ServiceUnavailable or StatusCodes.Status507InsufficientStorage && context.Response.Headers.RetryAfter.Count == 0)
+        if (status is StatusCodes.Status503ServiceUnavailable or StatusCodes.Status507InsufficientStorage
+            && context.Response.Headers.RetryAfter.Count == 0)
             context.Response.Headers.RetryAfter = "5";
         return TypedResults.Problem(detail, statusCode: status, title: ReasonPhrases.GetReasonPhrase(status)).ExecuteAsync(context);
     }

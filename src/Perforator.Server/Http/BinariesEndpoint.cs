@@ -7,7 +7,10 @@ using Perforator.Server.Ingest;
 
 namespace Perforator.Server.Http;
 
-/// <summary><c>HEAD</c> and <c>PUT /api/v1/binaries/{buildId}</c>: executables, debug files and packages of split DWARF; a fuller one takes the place of a stripped one.</summary>
+/// <summary>
+/// <c>HEAD</c> and <c>PUT /api/v1/binaries/{buildId}</c>: executables, debug files and packages of split DWARF; a fuller one takes the
+/// place of a stripped one.
+/// </summary>
 internal static class BinariesEndpoint
 {
     private const string Route = "/api/v1/binaries/{buildId}";
@@ -16,14 +19,18 @@ internal static class BinariesEndpoint
     {
         routes.MapMethods(Route, [HttpMethods.Head], Head)
             .Produces(StatusCodes.Status200OK).Produces(StatusCodes.Status404NotFound)
-            .WithSummary("Whether the server holds the binary, or the file of Repr-Digest; Upload-Offset says how much of that has come").Requires(Role.Upload);
+            .WithSummary("Whether the server holds the binary, or the file of Repr-Digest; Upload-Offset says how much of that has come")
+            .Requires(Role.Upload);
         routes.MapPut(Route, Put)
             .Accepts<byte[]>(ApiMediaTypes.Bytes)
             .Produces(StatusCodes.Status201Created).Produces(StatusCodes.Status200OK).Produces(StatusCodes.Status202Accepted)
-            .WithSummary("Stores a binary or debug file, which must be an ELF file of that build id, or (Content-Range) a part of it; 200 when one as good was there already, 202 while parts are missing").Requires(Role.Upload);
+            .WithSummary(
+                "Stores a binary or debug file, which must be an ELF file of that build id, or (Content-Range) a part of it; 200 when one as good was there already, 202 while parts are missing").Requires(Role.Upload);
     }
 
-    /// <summary>Whether the build's executable is there; of who says which file it would send (Repr-Digest), whether that is of no use any more.</summary>
+    /// <summary>
+    /// Whether the build's executable is there; of who says which file it would send (Repr-Digest), whether that is of no use any more.
+    /// </summary>
     private static async Task<IResult> Head(string buildId, HttpContext context, BinaryIngest binaries, CancellationToken stop)
     {
         BuildId id = Parse(buildId);
@@ -41,7 +48,10 @@ internal static class BinariesEndpoint
         return isThere ? TypedResults.Ok() : TypedResults.StatusCode(StatusCodes.Status404NotFound);
     }
 
-    /// <summary>Whether nothing that could be sent is of use. A binary with skeleton units has debug info in it too, and is of no use without its package.</summary>
+    /// <summary>
+    /// Whether nothing that could be sent is of use. A binary with skeleton units has debug info in it too, and is of no use without its
+    /// package.
+    /// </summary>
     private static async Task<bool> IsCompleteAsync(BuildId id, HttpContext context, BinaryIngest binaries) =>
         context.Request.Query["kind"] != ApiRoutes.SplitKind && await binaries.IsCompleteAsync(id, context.RequestAborted);
 

@@ -7,7 +7,10 @@ using Perforator.Server.Auth;
 
 namespace Perforator.Server.Http;
 
-/// <summary>What the OpenAPI document says of errors: on every operation, the statuses that any may end in, with problem details (RFC 9457) as their schema.</summary>
+/// <summary>
+/// What the OpenAPI document says of errors: on every operation, the statuses that any may end in, with problem details (RFC 9457) as their
+/// schema.
+/// </summary>
 internal static class DescribedErrors
 {
     private const string MediaType = "application/problem+json";
@@ -15,9 +18,11 @@ internal static class DescribedErrors
     private static readonly int[] OfAll =
         [StatusCodes.Status421MisdirectedRequest, StatusCodes.Status500InternalServerError, StatusCodes.Status503ServiceUnavailable, StatusCodes.Status507InsufficientStorage];
 
-    private static readonly int[] OfBodies = [StatusCodes.Status408RequestTimeout, StatusCodes.Status413PayloadTooLarge, StatusCodes.Status415UnsupportedMediaType];
+    private static readonly int[] OfBodies =
+        [StatusCodes.Status408RequestTimeout, StatusCodes.Status413PayloadTooLarge, StatusCodes.Status415UnsupportedMediaType];
 
-    private static readonly int[] OfCallers = [StatusCodes.Status401Unauthorized, StatusCodes.Status403Forbidden, StatusCodes.Status429TooManyRequests];
+    private static readonly int[] OfCallers =
+        [StatusCodes.Status401Unauthorized, StatusCodes.Status403Forbidden, StatusCodes.Status429TooManyRequests];
 
     public static async Task AddAsync(OpenApiOperation operation, OpenApiOperationTransformerContext context, CancellationToken stop)
     {

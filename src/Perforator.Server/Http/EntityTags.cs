@@ -16,12 +16,16 @@ internal static class EntityTags
     public static RouteHandlerBuilder WithEntityTag(this RouteHandlerBuilder route) => route.AddEndpointFilter(static async (context, next) =>
     {
         object? result = await next(context);
-        if (result is not IValueHttpResult { Value: { } value } || result is not IStatusCodeHttpResult { StatusCode: StatusCodes.Status200OK })
+        if (result is not IValueHttpResult { Value: { } value }
+            || result is not IStatusCodeHttpResult { StatusCode: StatusCodes.Status200OK })
             return result;
         // Ok<T> says as what the value is described; the value itself may be of a class that only implements it.
-        JsonSerializerOptions json = context.HttpContext.RequestServices.GetRequiredService<IOptions<JsonOptions>>().Value.SerializerOptions;
+        JsonSerializerOptions json =
+            context.HttpContext.RequestServices.GetRequiredService<IOptions<JsonOptions>>().Value.SerializerOptions;
         byte[] body = JsonSerializer.SerializeToUtf8Bytes(value, json.GetTypeInfo(result.GetType().GetGenericArguments()[0]));
         context.HttpContext.Response.Headers.CacheControl = "private, no-cache";
-        return TypedResults.Bytes(body, "application/json; charset=utf-8", entityTag: new EntityTagHeaderValue($"\"{Convert.ToHexStringLower(SHA256.HashData(body))}\""));
+        return TypedResults.Bytes(
+            body, "application/json; charset=utf-8",
+            entityTag: new EntityTagHeaderValue($"\"{Convert.ToHexStringLower(SHA256.HashData(body))}\""));
     });
 }

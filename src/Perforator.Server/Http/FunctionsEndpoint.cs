@@ -17,11 +17,15 @@ internal static class FunctionsEndpoint
     public static void Map(IEndpointRouteBuilder routes)
     {
         routes.MapGet(ApiRoutes.Functions, List)
-            .WithSummary("Functions of a kept profile, those with most samples first; q searches names, sort is samples, head or name").Requires(Role.Read);
+            .WithSummary("Functions of a kept profile, those with most samples first; q searches names, sort is samples, head or name")
+            .Requires(Role.Read);
         routes.MapGet(ApiRoutes.Function, Get)
-            .WithSummary("A function of a kept profile: its lines with their source, callers, callees, and who inlines it").Requires(Role.Read);
+            .WithSummary("A function of a kept profile: its lines with their source, callers, callees, and who inlines it")
+            .Requires(Role.Read);
         routes.MapGet(ApiRoutes.Tree, Tree)
-            .WithSummary("Inlining and calls of a kept profile as a tree, cut off at 5,000 nodes; from names another profile to compare with").Requires(Role.Read);
+            .WithSummary(
+                "Inlining and calls of a kept profile as a tree, cut off at 5,000 nodes; from names another profile to compare with")
+                .Requires(Role.Read);
     }
 
     private static async Task<Ok<FunctionPage>> List(
@@ -35,17 +39,20 @@ internal static class FunctionsEndpoint
     }
 
     private static async Task<Ok<FunctionDetail>> Get(
-        string service, string hash, string id, ProfileViews views, HistoryOfService history, FunctionSources sources, CancellationToken stop)
+        string service, string hash, string id, ProfileViews views, HistoryOfService history, FunctionSources sources,
+        CancellationToken stop)
     {
         KeptResult kept = await history.FindAsync(service, hash, stop);
         FunctionDetail function = (await views.OpenAsync(kept, stop)).Function(id)
-            ?? throw ApiException.NotFound($"the profile has no function of id {Branches.ProfileLabels.Printable(id, 40)}; its list of functions gives ids");
+            ?? throw ApiException.NotFound(
+                $"the profile has no function of id {Branches.ProfileLabels.Printable(id, 40)}; its list of functions gives ids");
         return TypedResults.Ok(await sources.AddAsync(function, kept, stop));
     }
 
     private static async Task<Ok<ProfileTree>> Tree(string service, string hash, string? from, ProfileViews views, CancellationToken stop)
     {
-        ProfileView view = await views.OpenAsync(service, hash, stop), other = from is null ? view : await views.OpenAsync(service, from, stop);
+        ProfileView view = await views.OpenAsync(service, hash, stop), other = from is null
+            ? view : await views.OpenAsync(service, from, stop);
         return TypedResults.Ok(await Task.Run(() => view.Tree(from is null ? null : other), stop));
     }
 }

@@ -31,7 +31,8 @@ internal static class HealthEndpoint
         return failures.Count == 0
             ? TypedResults.Ok(new Health("ok", PgoResults.Tool))
             : TypedResults.Problem(
-                string.Join("; ", failures.Select(static failure => $"{failure.Key}: {failure.Value}")), statusCode: StatusCodes.Status503ServiceUnavailable,
+                string.Join("; ", failures.Select(static failure => $"{failure.Key}: {failure.Value}")),
+                statusCode: StatusCodes.Status503ServiceUnavailable,
                 extensions: new Dictionary<string, object?> { ["version"] = PgoResults.Tool, ["failures"] = failures });
     }
 }

@@ -16,8 +16,10 @@ internal static class HistoryEndpoint
 
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet(ApiRoutes.History, List).WithSummary("Profiles generated of a service, the latest first").WithEntityTag().Requires(Role.Read);
-        routes.MapGet(ApiRoutes.Names, Names).WithSummary("The names that stand for profiles of a service").WithEntityTag().Requires(Role.Read);
+        routes.MapGet(ApiRoutes.History, List).WithSummary("Profiles generated of a service, the latest first").WithEntityTag()
+            .Requires(Role.Read);
+        routes.MapGet(ApiRoutes.Names, Names).WithSummary("The names that stand for profiles of a service").WithEntityTag()
+            .Requires(Role.Read);
         routes.MapGet(ApiRoutes.Name, Name)
             .WithSummary("What a name stands for").Requires(Role.Read);
         routes.MapPut(ApiRoutes.Name, Put)
@@ -31,11 +33,15 @@ internal static class HistoryEndpoint
             .WithSummary("How well a kept profile fits a build's binary in the store").Requires(Role.Read);
     }
 
-    private static async Task<Ok<HistoryPage>> List(string service, int? limit, string? before, HistoryOfService history, CancellationToken stop)
+    private static async Task<Ok<HistoryPage>> List(
+        string service, int? limit, string? before, HistoryOfService history, CancellationToken stop)
     {
         if (limit is <= 0 or > MaxPage)
             throw ApiException.BadRequest($"limit is 1 to {MaxPage}");
-        long? from = before is null ? null : long.TryParse(before, CultureInfo.InvariantCulture, out long id) ? id : throw ApiException.BadRequest("before is a page's own");
+        long? from =
+            before is null
+                ? null : long.TryParse(before, CultureInfo.InvariantCulture, out long id)
+                    ? id : throw ApiException.BadRequest("before is a page's own");
         return TypedResults.Ok(await history.ListAsync(service, limit ?? 50, from, stop));
     }
 
@@ -45,7 +51,8 @@ internal static class HistoryEndpoint
     private static async Task<Ok<NamedProfile>> Name(string service, string name, HistoryOfService history, CancellationToken stop) =>
         TypedResults.Ok(await history.NameAsync(service, name, stop));
 
-    private static async Task<Ok<NamedProfile>> Put(string service, string name, PromoteRequest body, HistoryOfService history, CancellationToken stop) =>
+    private static async Task<Ok<NamedProfile>> Put(
+        string service, string name, PromoteRequest body, HistoryOfService history, CancellationToken stop) =>
         TypedResults.Ok(await history.PromoteAsync(service, name, body.Hash ?? "", stop));
 
     private static async Task<NoContent> Delete(string service, string name, HistoryOfService history, CancellationToken stop)
@@ -54,9 +61,11 @@ internal static class HistoryEndpoint
         return TypedResults.NoContent();
     }
 
-    private static async Task<Ok<FitAnswer>> Fit(string service, string hash, string? buildId, HistoryOfService history, CancellationToken stop) =>
+    private static async Task<Ok<FitAnswer>> Fit(
+        string service, string hash, string? buildId, HistoryOfService history, CancellationToken stop) =>
         TypedResults.Ok(await history.FitAsync(service, hash, buildId, stop));
 
-    private static async Task<Ok<ProfileDiff>> Diff(string service, string from, string to, HistoryOfService history, CancellationToken stop) =>
+    private static async Task<Ok<ProfileDiff>> Diff(
+        string service, string from, string to, HistoryOfService history, CancellationToken stop) =>
         TypedResults.Ok(await history.DiffAsync(service, from, to, stop));
 }

@@ -54,7 +54,8 @@ internal sealed class InFlightBytes
                 Serve();
             }
             throw e is TimeoutException
-                ? new ApiException(StatusCodes.Status503ServiceUnavailable, "the server is busy with other uploads; send this one again in a few seconds")
+                ? new ApiException(
+                    StatusCodes.Status503ServiceUnavailable, "the server is busy with other uploads; send this one again in a few seconds")
                 : e;
         }
     }

@@ -18,11 +18,14 @@ internal static class OverviewEndpoint
     public static void Map(IEndpointRouteBuilder routes)
     {
         routes.MapGet(ApiRoutes.Overview, Overview)
-            .WithSummary("All services at a glance: state with its reasons, age, ratio, convergence, hot coverage, trend").Requires(Role.Read);
+            .WithSummary("All services at a glance: state with its reasons, age, ratio, convergence, hot coverage, trend")
+            .Requires(Role.Read);
         routes.MapGet(ApiRoutes.Timeline, Timeline)
-            .WithSummary("A service over time: days, builds with their effect, labels, files, losses, generated profiles").Requires(Role.Read);
+            .WithSummary("A service over time: days, builds with their effect, labels, files, losses, generated profiles")
+            .Requires(Role.Read);
         routes.MapGet(ApiRoutes.Agents, Agents)
-            .WithSummary("The hosts that sent profiles or asked what to record in the last 30 days, with what their agents say of themselves; those seen last first").Requires(Role.Read);
+            .WithSummary(
+                "The hosts that sent profiles or asked what to record in the last 30 days, with what their agents say of themselves; those seen last first").Requires(Role.Read);
     }
 
     private static async Task<Ok<FleetOverview>> Overview(HttpContext context, ServiceFigures figures, CancellationToken stop)
@@ -53,8 +56,10 @@ internal static class OverviewEndpoint
     {
         DateTimeOffset now = time.GetUtcNow();
         Caller caller = context.Caller();
-        IReadOnlyList<FleetHost> sent = await storage.Fleet.ReadHostsAsync(DateOnly.FromDateTime(now.UtcDateTime).AddDays(1 - AgentDays), stop);
-        ILookup<string, FleetHost> hosts = sent.Where(host => host.Host.Length > 0 && caller.Gives(Role.Read, host.Service)).ToLookup(static host => host.Host);
+        IReadOnlyList<FleetHost> sent =
+            await storage.Fleet.ReadHostsAsync(DateOnly.FromDateTime(now.UtcDateTime).AddDays(1 - AgentDays), stop);
+        ILookup<string, FleetHost> hosts =
+            sent.Where(host => host.Host.Length > 0 && caller.Gives(Role.Read, host.Service)).ToLookup(static host => host.Host);
         Dictionary<string, (DateTimeOffset Seen, AgentFigures Figures)> agents = (await reports.ListAsync(now.AddDays(-AgentDays), stop))
             .Where(agent => agent.Figures.Services.Count == 0 || agent.Figures.Services.Any(service => caller.Gives(Role.Read, service)))
             .ToDictionary(static agent => agent.Host, static agent => (agent.Seen, agent.Figures), StringComparer.Ordinal);
@@ -63,13 +68,15 @@ internal static class OverviewEndpoint
             .. hosts.Select(static host => host.Key).Union(agents.Keys).Select(name =>
             {
                 FleetHost? last = hosts[name].MaxBy(static one => one.LastSeen);
-                (DateTimeOffset seen, AgentFigures? figures) = agents.TryGetValue(name, out (DateTimeOffset, AgentFigures) said) ? said : default;
+                (DateTimeOffset seen, AgentFigures? figures) = agents.TryGetValue(name, out (DateTimeOffset, AgentFigures) said)
+                    ? said : default;
                 seen = last is not null && last.LastSeen > seen ? last.LastSeen : seen;
                 IEnumerable<string> services = hosts[name].Select(static one => one.Service)
                     .Union((figures?.Services ?? []).Where(service => caller.Gives(Role.Read, service)));
                 return new AgentSummary(
                     name, AgentState.Of(figures?.Report, seen, now), figures?.Report.Source ?? last?.Source, last?.Cpu, seen,
-                    hosts[name].Sum(static one => one.Samples), [.. services.Order(StringComparer.Ordinal).Take(MaxServices)], figures?.Report);
+                    hosts[name].Sum(static one => one.Samples), [.. services.Order(StringComparer.Ordinal).Take(MaxServices)],
+                    figures?.Report);
             }).OrderByDescending(static agent => agent.LastSeen).ThenBy(static agent => agent.Host, StringComparer.Ordinal),
         ]);
     }

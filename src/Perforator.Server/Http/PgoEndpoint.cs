@@ -19,7 +19,8 @@ internal static class PgoEndpoint
         routes.MapGet(ApiRoutes.Pgo, Get)
             .Produces<PgoAnswer>().Produces<PgoJob>(StatusCodes.Status202Accepted)
             .ProducesProblem(StatusCodes.Status409Conflict)
-            .WithSummary("A service's sample profile: its report and the hash of its bytes; 202 with a job when it takes longer").Requires(Role.Read);
+            .WithSummary("A service's sample profile: its report and the hash of its bytes; 202 with a job when it takes longer")
+            .Requires(Role.Read);
         routes.MapGet(ApiRoutes.PgoOfHash, GetKept)
             .Produces<PgoAnswer>()
             .WithSummary("A profile that was generated before, by the SHA-256 of its bytes or its first digits").Requires(Role.Read);
@@ -34,7 +35,8 @@ internal static class PgoEndpoint
     private static async Task<IResult> Get(string service, HttpContext context, PgoResults results, HistoryOfService history)
     {
         context.Response.Headers.CacheControl = "private, no-cache";
-        return await AnswerAsync(context, history, await results.GetAsync(service, RequestOf(context.Request.Query), context.RequestAborted), "../../jobs/");
+        return await AnswerAsync(
+            context, history, await results.GetAsync(service, RequestOf(context.Request.Query), context.RequestAborted), "../../jobs/");
     }
 
     private static async Task<IResult> GetJob(string id, HttpContext context, PgoResults results, HistoryOfService history)
@@ -45,18 +47,21 @@ internal static class PgoEndpoint
     }
 
     /// <param name="jobs">Where jobs are, seen from the request: nobody here knows below which path a proxy passes this on.</param>
-    private static async Task<IResult> AnswerAsync(HttpContext context, HistoryOfService history, (PgoAnswer? Answer, PgoJob? Job) result, string jobs)
+    private static async Task<IResult> AnswerAsync(
+        HttpContext context, HistoryOfService history, (PgoAnswer? Answer, PgoJob? Job) result, string jobs)
     {
         if (result.Answer is { } answer)
         {
-            await history.NoteAskedAsync(answer.Service, answer.Profile, context.Caller().Name, GatesOf(context.Request.Query), answer.Report);
+            await history.NoteAskedAsync(
+                answer.Service, answer.Profile, context.Caller().Name, GatesOf(context.Request.Query), answer.Report);
             return TypedResults.Ok(answer);
         }
         context.Response.Headers.RetryAfter = "1";
         return TypedResults.Accepted($"{jobs}{result.Job!.Id}", result.Job);
     }
 
-    private static async Task<IResult> GetKept(string service, string hash, HttpContext context, HistoryOfService history, CancellationToken stop)
+    private static async Task<IResult> GetKept(
+        string service, string hash, HttpContext context, HistoryOfService history, CancellationToken stop)
     {
         PgoAnswer answer = PgoResults.AnswerOf(await history.FindAsync(service, hash, stop));
         // Without gates it may be somebody who looks at the report; who builds with it fetches its bytes.
@@ -107,7 +112,8 @@ internal static class PgoEndpoint
 
     private static DateTimeOffset? Time(string name, IQueryCollection query) => Text(name, query) is not { } text ? null
         : DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out DateTimeOffset time) ? time
-        : throw ApiException.BadRequest($"{name} '{Branches.ProfileLabels.Printable(text, 40)}' is not a time; give one as 2026-03-01T10:00:00Z");
+        : throw ApiException.BadRequest(
+            $"{name} '{Branches.ProfileLabels.Printable(text, 40)}' is not a time; give one as 2026-03-01T10:00:00Z");
 
     private static double? Number(string name, IQueryCollection query) => Text(name, query) is not { } text ? null
         : double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && double.IsFinite(number) ? number

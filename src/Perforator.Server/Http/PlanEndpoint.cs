@@ -21,14 +21,16 @@ internal static class PlanEndpoint
             .WithSummary("What a host is to record of each service named.")
             .Requires(Role.Upload);
         routes.MapPost("/api/v1/plan", Post)
-            .WithSummary("Takes what a host runs and answers what it is to record of it. Services that the caller may not upload for are left out.")
+            .WithSummary(
+                "Takes what a host runs and answers what it is to record of it. Services that the caller may not upload for are left out.")
             .Requires(Role.Upload);
     }
 
     private static Ok<PlanAnswer> Get(HttpContext context, Planner planner, AgentReports agents, string host, string[] service) =>
         Answer(context, planner, agents, new PlanRequest(host, [.. service.Select(static name => new RunningService(name, [], 0, 0, 0))]));
 
-    private static Ok<PlanAnswer> Post(HttpContext context, Planner planner, AgentReports agents, PlanRequest request) => Answer(context, planner, agents, request);
+    private static Ok<PlanAnswer> Post(HttpContext context, Planner planner, AgentReports agents, PlanRequest request) =>
+        Answer(context, planner, agents, request);
 
     private static Ok<PlanAnswer> Answer(HttpContext context, Planner planner, AgentReports agents, PlanRequest request)
     {

@@ -17,11 +17,13 @@ internal static class ProfilesEndpoint
         .WithSummary("Stores a branch profile set; answered once it is on the disk. Sending the same set again changes nothing.")
         .Requires(Role.Upload);
 
-    private static async Task<Ok<UploadReceipt>> Post(HttpContext context, ProfileIngest ingest, ServerSettings settings, UploadBodies bodies)
+    private static async Task<Ok<UploadReceipt>> Post(
+        HttpContext context, ProfileIngest ingest, ServerSettings settings, UploadBodies bodies)
     {
         // Routing lets a request without any content type through, which a foreign web page can send without asking first.
         if (context.Request.ContentType is null)
-            throw new ApiException(StatusCodes.Status415UnsupportedMediaType, $"a profile is sent as content type {ApiMediaTypes.Branches}");
+            throw new ApiException(
+                StatusCodes.Status415UnsupportedMediaType, $"a profile is sent as content type {ApiMediaTypes.Branches}");
         LimitBody(context, settings.MaxProfileBytes);
 
         using UploadBodies.Body body = await bodies.ReadAsync(context.Request.Body, context.RequestAborted);
@@ -40,7 +42,9 @@ internal static class ProfilesEndpoint
     public static void LimitBody(HttpContext context, long bytes)
     {
         if (context.Request.ContentLength > bytes)
-            throw new ApiException(StatusCodes.Status413PayloadTooLarge, $"the upload has {context.Request.ContentLength} bytes; at most {bytes} are accepted");
+            throw new ApiException(
+                StatusCodes.Status413PayloadTooLarge,
+                $"the upload has {context.Request.ContentLength} bytes; at most {bytes} are accepted");
         context.Features.GetRequiredFeature<IHttpMaxRequestBodySizeFeature>().MaxRequestBodySize = bytes;
     }
 }

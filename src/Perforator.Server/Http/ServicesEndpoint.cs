@@ -19,12 +19,15 @@ internal static class ServicesEndpoint
     public static void Map(IEndpointRouteBuilder routes)
     {
         routes.MapGet(ApiRoutes.Services, List)
-            .WithSummary("Services with profiles, by name: all of them, or limit of those after a name; Link has the next page").WithEntityTag().Requires(Role.Read);
+            .WithSummary("Services with profiles, by name: all of them, or limit of those after a name; Link has the next page")
+            .WithEntityTag().Requires(Role.Read);
         routes.MapGet(ApiRoutes.Builds, Builds)
-            .WithSummary("A service's builds, those that hosts run now first: all of them, or limit of those after a build id; Link has the next page")
+            .WithSummary(
+                "A service's builds, those that hosts run now first: all of them, or limit of those after a build id; Link has the next page")
             .WithEntityTag().Requires(Role.Read);
         routes.MapGet(ApiRoutes.Service, Get)
-            .WithSummary("One service's builds, those that hosts run now first, and the labels of its profiles").WithEntityTag().Requires(Role.Read);
+            .WithSummary("One service's builds, those that hosts run now first, and the labels of its profiles").WithEntityTag()
+            .Requires(Role.Read);
         routes.MapDelete(ApiRoutes.Service, Delete)
             .Produces(StatusCodes.Status204NoContent)
             .WithSummary("Forgets a service with all its profiles").Requires(Role.Admin);
@@ -33,10 +36,12 @@ internal static class ServicesEndpoint
             .WithSummary("The sum of a build's branch profiles, for generating elsewhere").Requires(Role.Read);
     }
 
-    private static async Task<Ok<IReadOnlyList<ServiceSummary>>> List(HttpContext context, int? limit, string? after, ServerStorage storage, CancellationToken stop)
+    private static async Task<Ok<IReadOnlyList<ServiceSummary>>> List(
+        HttpContext context, int? limit, string? after, ServerStorage storage, CancellationToken stop)
     {
         IEnumerable<ServiceSummary> services = (await storage.Profiles.ListServicesAsync(stop))
-            .Where(service => context.Caller().Gives(Role.Read, service.Service) && (after is null || string.CompareOrdinal(service.Service, after) > 0))
+            .Where(service =>
+                context.Caller().Gives(Role.Read, service.Service) && (after is null || string.CompareOrdinal(service.Service, after) > 0))
             .Select(static s => new ServiceSummary(s.Service, s.Builds, s.Uploads, s.Samples, s.LastSeen));
         return TypedResults.Ok<IReadOnlyList<ServiceSummary>>(Page(context, services, limit, static service => service.Service));
     }
@@ -69,14 +74,17 @@ internal static class ServicesEndpoint
         if (days.Count == 0)
             throw new UnknownServiceException(service);
         IReadOnlyList<ServiceBuild> builds = ServiceBuilds.Rank(days);
-        ILookup<BuildId, BinaryFile> files = (await storage.Binaries.FindAsync([.. builds.Select(static b => b.BuildId)], stop)).ToLookup(static f => f.BuildId);
+        ILookup<BuildId, BinaryFile> files =
+            (await storage.Binaries.FindAsync([.. builds.Select(static b => b.BuildId)], stop)).ToLookup(static f => f.BuildId);
         return TypedResults.Ok(new ServiceDetail(
             service,
             [.. builds.Select(build => Summary(build, [.. files[build.BuildId]]))],
             [
-                .. days.SelectMany(static day => day.Labels).Distinct().GroupBy(static label => label.Key).OrderBy(static label => label.Key, StringComparer.Ordinal)
+                .. days.SelectMany(static day => day.Labels).Distinct().GroupBy(static label => label.Key)
+                    .OrderBy(static label => label.Key, StringComparer.Ordinal)
                     .Select(static label => new LabelSummary(
-                        label.Key, [.. label.Select(static l => l.Value).Order(StringComparer.Ordinal).Take(MaxValues)], label.LongCount())),
+                        label.Key, [.. label.Select(static l => l.Value).Order(StringComparer.Ordinal).Take(MaxValues)],
+                        label.LongCount())),
             ]));
     }
 
@@ -84,7 +92,8 @@ internal static class ServicesEndpoint
     {
         BinaryFile? executable = files.FirstOrDefault(static file => file.Kind == BinaryKind.Executable);
         return new BuildSummary(
-            build.BuildId.ToString(), build.Path, build.Uploads, build.Samples, build.Branches, build.FirstSeen, build.LastSeen, executable is not null,
+            build.BuildId.ToString(), build.Path, build.Uploads, build.Samples, build.Branches, build.FirstSeen, build.LastSeen,
+            executable is not null,
             executable is { ExecutableBytes: > 0 } ? (double)build.Branches / executable.ExecutableBytes : null)
         {
             Current = build.Running > 0,
@@ -96,7 +105,8 @@ internal static class ServicesEndpoint
     private static async Task<NoContent> Delete(string service, ServerStorage storage, CancellationToken stop) =>
         await storage.Profiles.ForgetServiceAsync(service, stop) ? TypedResults.NoContent() : throw new UnknownServiceException(service);
 
-    private static async Task<IResult> Branches(HttpContext context, string service, ProfileReader reader, PgoResults results, CancellationToken stop)
+    private static async Task<IResult> Branches(
+        HttpContext context, string service, ProfileReader reader, PgoResults results, CancellationToken stop)
     {
         PgoRequest request = PgoEndpoint.RequestOf(context.Request.Query);
         (ServiceBuild build, BranchProfile sum, LossCounts losses) = await ProfileReader.WithoutDamageAsync(

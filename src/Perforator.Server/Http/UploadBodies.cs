@@ -5,8 +5,9 @@ using Perforator.Server.Storage;
 namespace Perforator.Server.Http;
 
 /// <summary>
-/// Reads the bodies of uploads. What begins wrongly or claims too much is refused by its first bytes. A body takes memory once it is there in
-/// full, so that slow clients keep none from others: while it comes it lies in a file, or in memory as far as that is small for all together.
+/// Reads the bodies of uploads. What begins wrongly or claims too much is refused by its first bytes. A body takes memory once it is there
+/// in full, so that slow clients keep none from others: while it comes it lies in a file, or in memory as far as that is small for all
+/// together.
 /// </summary>
 internal sealed class UploadBodies
 {
@@ -58,7 +59,9 @@ internal sealed class UploadBodies
             BranchProfileEnvelope envelope = BranchProfileEnvelope.Parse(start.AsSpan(0, n));
             envelope.RequireAtMost(settings.MaxProfileMessageBytes);
             if (envelope.CompressedLength > (ulong)settings.MaxProfileBytes)
-                throw new ApiException(StatusCodes.Status413PayloadTooLarge, $"the upload has {envelope.CompressedLength} bytes; at most {settings.MaxProfileBytes} are accepted");
+                throw new ApiException(
+                    StatusCodes.Status413PayloadTooLarge,
+                    $"the upload has {envelope.CompressedLength} bytes; at most {settings.MaxProfileBytes} are accepted");
             int length = start.Length + (int)envelope.CompressedLength;
             late.CancelAfter(Grace + TimeSpan.FromSeconds(length / MinBytesPerSecond));
             bool isSmall = Interlocked.Add(ref buffered, length) <= MaxBuffered;
@@ -75,20 +78,24 @@ internal sealed class UploadBodies
         }
         catch (OperationCanceledException) when (!stop.IsCancellationRequested)
         {
-            throw new ApiException(StatusCodes.Status408RequestTimeout, $"the upload came more slowly than {MinBytesPerSecond} bytes a second");
+            throw new ApiException(
+                StatusCodes.Status408RequestTimeout, $"the upload came more slowly than {MinBytesPerSecond} bytes a second");
         }
     }
 
-    private async Task<Body> ThroughMemoryAsync(Stream from, byte[] start, int length, BranchProfileEnvelope envelope, CancellationToken late, CancellationToken stop)
+    private async Task<Body> ThroughMemoryAsync(
+        Stream from, byte[] start, int length, BranchProfileEnvelope envelope, CancellationToken late, CancellationToken stop)
     {
         byte[] body = new byte[length];
         start.CopyTo(body, 0);
-        int n = start.Length + await from.ReadAtLeastAsync(body.AsMemory(start.Length), length - start.Length, throwOnEndOfStream: false, late);
+        int n = start.Length
+            + await from.ReadAtLeastAsync(body.AsMemory(start.Length), length - start.Length, throwOnEndOfStream: false, late);
         await RequireEndAsync(from, n, length, late);
         return new Body(body, await memory.TakeAsync(MemoryOf(envelope), stop));
     }
 
-    private async Task<Body> ThroughFileAsync(Stream from, byte[] start, int length, BranchProfileEnvelope envelope, CancellationToken late, CancellationToken stop)
+    private async Task<Body> ThroughFileAsync(
+        Stream from, byte[] start, int length, BranchProfileEnvelope envelope, CancellationToken late, CancellationToken stop)
     {
         string file = storage.Scratch.CreateFile();
         try
@@ -96,7 +103,8 @@ internal sealed class UploadBodies
             await using FileStream body = new(file, FileMode.Open, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
             await body.WriteAsync(start, late);
             byte[] buffer = new byte[1 << 14];
-            for (int n; body.Position < length && (n = await from.ReadAsync(buffer.AsMemory(0, (int)Math.Min(buffer.Length, length - body.Position)), late)) > 0;)
+            for (int n; body.Position < length
+                && (n = await from.ReadAsync(buffer.AsMemory(0, (int)Math.Min(buffer.Length, length - body.Position)), late)) > 0;)
                 await body.WriteAsync(buffer.AsMemory(0, n), late);
             await RequireEndAsync(from, (int)body.Position, length, late);
             InFlightBytes.Share share = await memory.TakeAsync(MemoryOf(envelope), stop);
@@ -127,7 +135,9 @@ internal sealed class UploadBodies
             throw ApiException.BadRequest("the upload is longer than it says itself");
     }
 
-    /// <summary>What an upload needs until it is stored: its bytes, the message, its columns, and a counter for each row there may be.</summary>
+    /// <summary>
+    /// What an upload needs until it is stored: its bytes, the message, its columns, and a counter for each row there may be.
+    /// </summary>
     private long MemoryOf(BranchProfileEnvelope envelope) => (long)(envelope.CompressedLength + (2 * envelope.MessageLength)
         + (Math.Min(envelope.MessageLength / MinMessageBytesPerRow, (ulong)settings.MaxProfileRows) * BytesPerRow));
 }

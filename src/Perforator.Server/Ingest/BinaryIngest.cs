@@ -7,7 +7,9 @@ using Perforator.Server.Storage;
 
 namespace Perforator.Server.Ingest;
 
-/// <summary>The files of builds that profiles refer to, each taken only if it is what its build id says, and kept once whoever sends it.</summary>
+/// <summary>
+/// The files of builds that profiles refer to, each taken only if it is what its build id says, and kept once whoever sends it.
+/// </summary>
 internal sealed class BinaryIngest
 {
     private readonly ServerStorage storage;
@@ -24,7 +26,8 @@ internal sealed class BinaryIngest
     }
 
     /// <summary>Whether the build's executable is there.</summary>
-    public Task<bool> HasAsync(BuildId buildId, CancellationToken stop) => HasAsync(buildId, static file => file.Kind == BinaryKind.Executable, stop);
+    public Task<bool> HasAsync(BuildId buildId, CancellationToken stop) =>
+        HasAsync(buildId, static file => file.Kind == BinaryKind.Executable, stop);
 
     /// <summary>Whether nothing that could be sent of a build would be of use: its executable is there with debug info in it.</summary>
     public Task<bool> IsCompleteAsync(BuildId buildId, CancellationToken stop) =>
@@ -35,7 +38,9 @@ internal sealed class BinaryIngest
         (await storage.Binaries.FindAsync(buildId, stop)).FirstOrDefault(wanted) is { } file
         && (await storage.Objects.StatAsync(file.Object, stop))?.Bytes == file.Bytes;
 
-    /// <summary>Stores an executable, a debug file or a package of split DWARF. Whatever goes wrong on the way, nothing of it is kept.</summary>
+    /// <summary>
+    /// Stores an executable, a debug file or a package of split DWARF. Whatever goes wrong on the way, nothing of it is kept.
+    /// </summary>
     /// <returns>False when one as good was there already.</returns>
     /// <exception cref="ApiException">Too large, not an ELF file, of another build id, or of no use.</exception>
     public async Task<bool> AcceptAsync(BuildId buildId, Stream content, CancellationToken stop)
@@ -54,12 +59,15 @@ internal sealed class BinaryIngest
     /// <summary>Whether a file of a build is there, or how many bytes of it from its beginning.</summary>
     /// <param name="digest">SHA-256 of its bytes, in hexadecimal.</param>
     public async Task<(bool IsThere, long Received)> FindAsync(BuildId buildId, string digest, CancellationToken stop) =>
-        await HasAsync(buildId, file => file.Object == ObjectKeys.Binary(digest), stop) ? (true, 0) : (false, await parts.ReceivedAsync(digest, stop));
+        await HasAsync(buildId, file => file.Object == ObjectKeys.Binary(digest), stop)
+            ? (true, 0) : (false, await parts.ReceivedAsync(digest, stop));
 
     /// <summary>Stores a part of a binary, and the binary once all of it is there.</summary>
-    /// <returns>Whether the binary was stored, as <see cref="AcceptAsync"/> has it; or null, and how many bytes of it are there from its beginning.</returns>
+    /// <returns>Whether the binary was stored, as <see cref="AcceptAsync"/> has it; or null, and how many bytes of it are there from its
+    /// beginning.</returns>
     /// <exception cref="ApiException">Too short or too long; or, once all of it is there, what <see cref="AcceptAsync"/> says.</exception>
-    public async Task<(bool? Stored, long Received)> AcceptPartAsync(BuildId buildId, BinaryPart part, Stream content, CancellationToken stop)
+    public async Task<(bool? Stored, long Received)> AcceptPartAsync(
+        BuildId buildId, BinaryPart part, Stream content, CancellationToken stop)
     {
         if (!await parts.HasAsync(part, stop))
         {
@@ -93,7 +101,8 @@ internal sealed class BinaryIngest
             {
                 isStored = hash == part.Digest
                     ? await StoreAsync(buildId, temporary, hash, stop)
-                    : throw ApiException.BadRequest("the parts of the binary do not add up to its digest: the file changed meanwhile, or was damaged on its way; send it again");
+                    : throw ApiException.BadRequest(
+                        "the parts of the binary do not add up to its digest: the file changed meanwhile, or was damaged on its way; send it again");
             }
             catch (ApiException e) when (e.Status == StatusCodes.Status400BadRequest)
             {
@@ -114,7 +123,8 @@ internal sealed class BinaryIngest
     {
         BinaryFile known = Verify(temporary, buildId) with { Object = ObjectKeys.Binary(hash), Added = time.GetUtcNow() };
         BinaryFile? present = (await storage.Binaries.FindAsync(buildId, stop)).FirstOrDefault(file => file.Kind == known.Kind);
-        if (present is not null && !known.IsFullerThan(present) && await storage.Objects.StatAsync(present.Object, stop) is { } stored && stored.Bytes == present.Bytes)
+        if (present is not null && !known.IsFullerThan(present) && await storage.Objects.StatAsync(present.Object, stop) is { } stored
+            && stored.Bytes == present.Bytes)
             return false;
         await storage.Objects.PutFileAsync(known.Object, temporary, CancellationToken.None);
         if (await storage.Binaries.AddAsync(known, replace: present is not null, CancellationToken.None))
@@ -131,7 +141,10 @@ internal sealed class BinaryIngest
     private static Task<string> CopyAsync(Stream from, string to, long maxBytes, CancellationToken stop) =>
         CopyAsync(new[] { from }.ToAsyncEnumerable(), to, maxBytes, stop);
 
-    /// <summary>Writes all of some streams into a file, and gives its hash. Counts for itself: a request without a declared length may send any number of bytes.</summary>
+    /// <summary>
+    /// Writes all of some streams into a file, and gives its hash. Counts for itself: a request without a declared length may send any
+    /// number of bytes.
+    /// </summary>
     private static async Task<string> CopyAsync(IAsyncEnumerable<Stream> from, string to, long maxBytes, CancellationToken stop)
     {
         await using FileStream file = new(to, FileMode.Open, FileAccess.Write, FileShare.None, 1 << 16);
@@ -144,7 +157,8 @@ internal sealed class BinaryIngest
                 {
                     total += n;
                     if (total > maxBytes)
-                        throw new ApiException(StatusCodes.Status413PayloadTooLarge, $"the binary is larger than the {maxBytes} bytes accepted");
+                        throw new ApiException(
+                            StatusCodes.Status413PayloadTooLarge, $"the binary is larger than the {maxBytes} bytes accepted");
                     hash.AppendData(buffer, 0, n);
                     await file.WriteAsync(buffer.AsMemory(0, n), stop);
                 }
@@ -161,13 +175,15 @@ internal sealed class BinaryIngest
             if (binary.ExecutableBytes == 0 && binary.HasSection(".debug_info.dwo"))
                 return new BinaryFile(expected, BinaryKind.SplitDebug, "", bytes, 0, HasDebugInfo: true, default);
             if (binary.BuildId != expected)
-                throw ApiException.BadRequest($"the upload for build id {expected} has build id {binary.BuildId}; upload the very binary that was profiled");
+                throw ApiException.BadRequest(
+                    $"the upload for build id {expected} has build id {binary.BuildId}; upload the very binary that was profiled");
             bool hasDebugInfo = binary.HasSection(".debug_info");
             if (binary.ExecutableBytes != 0)
                 return new BinaryFile(expected, BinaryKind.Executable, "", bytes, binary.ExecutableBytes, hasDebugInfo, default);
             return hasDebugInfo
                 ? new BinaryFile(expected, BinaryKind.Debug, "", bytes, 0, HasDebugInfo: true, default)
-                : throw ApiException.BadRequest($"the upload for build id {expected} has neither code nor debug info; upload the binary itself");
+                : throw ApiException.BadRequest(
+                    $"the upload for build id {expected} has neither code nor debug info; upload the binary itself");
         }
         catch (Exception e) when (e is MalformedInputException or UserErrorException)
         {

@@ -9,10 +9,11 @@ namespace Perforator.Server.Ingest;
 
 /// <summary>
 /// Debug files of stripped binaries from debuginfod servers, where the operator names some. The server's own store is the cache: what is
-/// fetched is taken as if it had been uploaded, checked and limited the same, and found there by all replicas. That a server has nothing, or
-/// does not answer, is remembered for a while.
+/// fetched is taken as if it had been uploaded, checked and limited the same, and found there by all replicas. That a server has nothing,
+/// or does not answer, is remembered for a while.
 /// </summary>
-internal sealed class DebuginfodSource(DebuginfodServers servers, BinaryIngest binaries, TimeProvider time, ILogger<DebuginfodSource> log) : IDisposable
+internal sealed class DebuginfodSource(DebuginfodServers servers, BinaryIngest binaries, TimeProvider time, ILogger<DebuginfodSource> log)
+    : IDisposable
 {
     /// <summary>As elfutils' client has it (cache_miss_s): nobody waits for a server that is away with each profile.</summary>
     private static readonly TimeSpan AskAgainAfter = TimeSpan.FromMinutes(10);
@@ -29,7 +30,8 @@ internal sealed class DebuginfodSource(DebuginfodServers servers, BinaryIngest b
     {
         bool isNew = false;
         foreach (IGrouping<BuildId, BinaryFile> build in files)
-            if (servers.Urls.Count != 0 && build.Any(static file => file is { Kind: BinaryKind.Executable, HasDebugInfo: false }) && build.All(static file => file.Kind != BinaryKind.Debug))
+            if (servers.Urls.Count != 0 && build.Any(static file => file is { Kind: BinaryKind.Executable, HasDebugInfo: false })
+                && build.All(static file => file.Kind != BinaryKind.Debug))
                 isNew |= await FetchAsync(build.Key, stop);
         return isNew;
     }
@@ -44,7 +46,9 @@ internal sealed class DebuginfodSource(DebuginfodServers servers, BinaryIngest b
             patience.CancelAfter(servers.Timeout);
             try
             {
-                using HttpResponseMessage answer = await client.GetAsync(DebuginfodServers.DebugInfo(server, build), HttpCompletionOption.ResponseHeadersRead, patience.Token);
+                using HttpResponseMessage answer =
+                    await client.GetAsync(
+                        DebuginfodServers.DebugInfo(server, build), HttpCompletionOption.ResponseHeadersRead, patience.Token);
                 if (answer.StatusCode != HttpStatusCode.NotFound)
                 {
                     answer.EnsureSuccessStatusCode();
@@ -53,9 +57,13 @@ internal sealed class DebuginfodSource(DebuginfodServers servers, BinaryIngest b
                         return true;
                 }
             }
-            catch (Exception e) when (e is HttpRequestException or ApiException or IOException || (e is OperationCanceledException && !stop.IsCancellationRequested))
+            catch (Exception e)
+                when (e is HttpRequestException or ApiException or IOException
+                    || (e is OperationCanceledException && !stop.IsCancellationRequested))
             {
-                log.LogWarning("debuginfod server {Server} did not give the debug info of build {Build}: {Reason}", server.Host, build, e is OperationCanceledException ? "it took too long" : e.Message);
+                log.LogWarning(
+                    "debuginfod server {Server} did not give the debug info of build {Build}: {Reason}", server.Host, build,
+                    e is OperationCanceledException ? "it took too long" : e.Message);
             }
             if (misses.Count >= MaxMisses)
                 misses.Clear();

@@ -8,7 +8,9 @@ using Perforator.Server.Telemetry;
 
 namespace Perforator.Server.Ingest;
 
-/// <summary>Checks uploads and stores them: the object first, then the index, then the receipt. What does not pass in full leaves nothing behind.</summary>
+/// <summary>
+/// Checks uploads and stores them: the object first, then the index, then the receipt. What does not pass in full leaves nothing behind.
+/// </summary>
 internal sealed class ProfileIngest : IDisposable
 {
     private readonly ServerStorage storage;
@@ -39,13 +41,17 @@ internal sealed class ProfileIngest : IDisposable
         (NewUpload upload, BranchProfileSet set) = await CheckAsync(encoded, authorise, stop);
         // Once storing has begun it is carried through, even if the client goes away.
         bool added = await packs.StoreAsync(upload, encoded);
-        activity?.SetTag("perforator.service", upload.Service).SetTag("perforator.duplicate", !added).SetTag("perforator.bytes", encoded.Length);
+        activity?.SetTag("perforator.service", upload.Service).SetTag("perforator.duplicate", !added)
+            .SetTag("perforator.bytes", encoded.Length);
         BuildId[] builds = [.. upload.Builds.Select(static build => build.BuildId)];
         HashSet<BuildId> wanted = [.. builds];
         foreach (BinaryFile file in await storage.Binaries.FindAsync(builds, stop))
             if (file.Kind == BinaryKind.Executable)
                 wanted.Remove(file.BuildId);
-        return new UploadReceipt(upload.Hash, !added, [.. wanted.Order().Select(static id => id.ToString())]) { Plan = planner.Uploaded(set, upload.Hash, added) };
+        return new UploadReceipt(
+            upload.Hash, !added,
+            [.. wanted.Order().Select(static id => id.ToString())])
+        { Plan = planner.Uploaded(set, upload.Hash, added) };
     }
 
     private async Task<(NewUpload, BranchProfileSet)> CheckAsync(byte[] encoded, Action<string> authorise, CancellationToken stop)
@@ -57,10 +63,12 @@ internal sealed class ProfileIngest : IDisposable
             if (set.Service is not { } service)
                 throw ApiException.BadRequest("the profile names no service; give its recording a --service");
             if (!ProfileLabels.IsName(service))
-                throw ApiException.BadRequest($"'{service}' cannot name a service: letters, digits, '.', '_' and '-' are allowed, at most {ProfileLabels.MaxNameLength}");
+                throw ApiException.BadRequest(
+                    $"'{service}' cannot name a service: letters, digits, '.', '_' and '-' are allowed, at most {ProfileLabels.MaxNameLength}");
             authorise(service);
             NewUpload upload = NewUpload.Of(BranchProfileCodec.ContentHash(encoded), encoded.Length, set, time.GetUtcNow());
-            if (upload.End < upload.Received - settings.KeepSums && await NewestAsync(service, stop) is { } newest && upload.End < newest - settings.KeepSums)
+            if (upload.End < upload.Received - settings.KeepSums && await NewestAsync(service, stop) is { } newest
+                && upload.End < newest - settings.KeepSums)
                 throw ApiException.BadRequest(
                     $"the profile ended {upload.End:yyyy-MM-dd}, and of {service} only the {settings.KeepSums.TotalDays:0} days before its newest profile are kept");
             return upload.Builds.Count != 0

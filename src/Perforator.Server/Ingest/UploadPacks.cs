@@ -7,7 +7,8 @@ namespace Perforator.Server.Ingest;
 
 /// <summary>
 /// Stores uploads: the bytes, then the index. Those that come together share an object, a pack, and a transaction: either costs as much for
-/// one as for dozens. A few packs are under way at most; what comes meanwhile goes into the next one, and what comes alone is stored at once.
+/// one as for dozens. A few packs are under way at most; what comes meanwhile goes into the next one, and what comes alone is stored at
+/// once.
 /// </summary>
 internal sealed class UploadPacks
 {
@@ -33,7 +34,8 @@ internal sealed class UploadPacks
     }
 
     /// <summary>An upload that is not stored yet.</summary>
-    private sealed class Waiting(NewUpload upload, byte[] encoded) : TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously)
+    private sealed class Waiting(NewUpload upload, byte[] encoded)
+        : TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously)
     {
         public NewUpload Upload { get; } = upload;
 
@@ -88,7 +90,8 @@ internal sealed class UploadPacks
         {
             List<Waiting> group = [];
             long bytes = 0;
-            while (waiting.TryPeek(out Waiting? one) && (group.Count == 0 || (group.Count < MaxUploads && bytes + one.Encoded.Length <= MaxBytes)))
+            while (waiting.TryPeek(out Waiting? one)
+                && (group.Count == 0 || (group.Count < MaxUploads && bytes + one.Encoded.Length <= MaxBytes)))
             {
                 group.Add(waiting.Dequeue());
                 bytes += one.Encoded.Length;
@@ -128,7 +131,8 @@ internal sealed class UploadPacks
 
     private async Task StoreAsync(List<Waiting> group)
     {
-        IReadOnlyList<(UploadState State, ObjectSlice Place)> known = await index.FindAsync([.. group.Select(static one => one.Upload.Hash)], CancellationToken.None);
+        IReadOnlyList<(UploadState State, ObjectSlice Place)> known =
+            await index.FindAsync([.. group.Select(static one => one.Upload.Hash)], CancellationToken.None);
         bool[] there = await Task.WhenAll(group.Zip(known, (one, found) => IsThereAsync(one, found.State, found.Place)));
         List<Waiting> left = [];
         foreach ((Waiting one, bool isThere) in group.Zip(there))

@@ -51,8 +51,11 @@ internal sealed class FunctionSources
             open.Add(inlined);
         }
         SourcePlace? start = places.StartOf(detail.Function.Name);
-        Dictionary<string, IReadOnlyDictionary<uint, string>> texts = found.Append(start).OfType<SourcePlace>().GroupBy(static place => place.File, StringComparer.Ordinal)
-            .ToDictionary(static file => file.Key, file => files.Read(file.Key, file.Select(static place => place.Line).ToHashSet()), StringComparer.Ordinal);
+        Dictionary<string, IReadOnlyDictionary<uint, string>> texts =
+            found.Append(start).OfType<SourcePlace>().GroupBy(static place => place.File, StringComparer.Ordinal)
+            .ToDictionary(
+                static file => file.Key, file => files.Read(file.Key, file.Select(static place => place.Line).ToHashSet()),
+                StringComparer.Ordinal);
         return detail with
         {
             Source = SourceOf(start),

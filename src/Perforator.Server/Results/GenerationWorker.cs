@@ -58,7 +58,8 @@ internal sealed class GenerationWorker : BackgroundService
     private async Task DoAsync(ServerTask task, CancellationToken stop)
     {
         GenerationOrder order = JsonSerializer.Deserialize(task.Payload, TaskJson.Default.GenerationOrder)!;
-        using Activity? activity = ServerMetrics.Activities.StartActivity("generate", ActivityKind.Consumer, Observability.ParentOf(order.TraceParent));
+        using Activity? activity =
+            ServerMetrics.Activities.StartActivity("generate", ActivityKind.Consumer, Observability.ParentOf(order.TraceParent));
         activity?.SetTag("perforator.service", order.Service);
         long start = Stopwatch.GetTimestamp();
         using CancellationTokenSource lost = CancellationTokenSource.CreateLinkedTokenSource(stop);

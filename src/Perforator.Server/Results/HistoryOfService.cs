@@ -34,15 +34,20 @@ internal sealed class HistoryOfService
         this.log = log;
     }
 
-    /// <summary>Notes who asked for a profile, and whether it is as they want it. That this cannot be written keeps nobody from the profile.</summary>
+    /// <summary>
+    /// Notes who asked for a profile, and whether it is as they want it. That this cannot be written keeps nobody from the profile.
+    /// </summary>
     /// <param name="report">Its report; null where it is only fetched.</param>
     public async Task NoteAskedAsync(string service, string profile, string who, ProfileGates gates, JsonElement? report)
     {
         DateTimeOffset now = time.GetUtcNow();
-        string unmet = report is { ValueKind: JsonValueKind.Object } known && JsonObject.Create(known) is { } figures ? string.Join('\n', gates.Failures(figures, now)) : "";
+        string unmet =
+            report is { ValueKind: JsonValueKind.Object } known && JsonObject.Create(known) is { } figures
+                ? string.Join('\n', gates.Failures(figures, now)) : "";
         try
         {
-            await storage.Results.NoteAskedAsync(new KeptAsked(service, profile, who, now, gates.ToString(), unmet), CancellationToken.None);
+            await storage.Results.NoteAskedAsync(
+                new KeptAsked(service, profile, who, now, gates.ToString(), unmet), CancellationToken.None);
         }
         catch (IOException e)
         {
@@ -56,7 +61,8 @@ internal sealed class HistoryOfService
     {
         string digits = hash.ToLowerInvariant();
         if (digits.Length is < MinDigits or > 64 || !digits.All(char.IsAsciiHexDigitLower))
-            throw ApiException.BadRequest($"'{ProfileLabels.Printable(hash, 80)}' is not a profile's hash: {MinDigits} to 64 hexadecimal digits are expected");
+            throw ApiException.BadRequest(
+                $"'{ProfileLabels.Printable(hash, 80)}' is not a profile's hash: {MinDigits} to 64 hexadecimal digits are expected");
         return await storage.Results.FindByProfileAsync(service, digits, stop) switch
         {
             [var only] => only,
@@ -72,12 +78,15 @@ internal sealed class HistoryOfService
         IReadOnlyList<KeptResult> results = await storage.Results.ListAsync(service, before, limit + 1, stop);
         if (results.Count == 0)
             await RequireServiceAsync(service, stop);
-        ILookup<string, string> names = (await storage.Results.ListNamesAsync(service, stop)).ToLookup(static name => name.Profile, static name => name.Name);
-        ILookup<string, KeptAsked> asked = (await storage.Results.ListAskedAsync(service, [.. results.Take(limit).Select(static kept => kept.Profile).Distinct()], stop))
+        ILookup<string, string> names =
+            (await storage.Results.ListNamesAsync(service, stop)).ToLookup(static name => name.Profile, static name => name.Name);
+        ILookup<string, KeptAsked> asked =
+            (await storage.Results.ListAskedAsync(service, [.. results.Take(limit).Select(static kept => kept.Profile).Distinct()], stop))
             .ToLookup(static one => one.Profile);
         return new HistoryPage(
             [.. results.Take(limit).Select(kept => new HistoryEntry(
-                kept.Profile, kept.Made, kept.Selector, kept.Since, kept.Until, kept.Uploads, kept.Inputs, kept.Builds, kept.Ratio, kept.ReportLine,
+                kept.Profile, kept.Made, kept.Selector, kept.Since, kept.Until, kept.Uploads, kept.Inputs, kept.Builds, kept.Ratio,
+                kept.ReportLine,
                 kept.Tool, [.. names[kept.Profile]])
             {
                 Asked = [.. asked[kept.Profile].Take(MaxAsked).Select(static one => new ProfileAsked(
@@ -113,7 +122,8 @@ internal sealed class HistoryOfService
     public async Task<NamedProfile> PromoteAsync(string service, string name, string hash, CancellationToken stop)
     {
         if (!ProfileLabels.IsName(name))
-            throw ApiException.BadRequest($"'{ProfileLabels.Printable(name, 100)}' cannot name a profile: letters, digits, '.', '_' and '-' are allowed");
+            throw ApiException.BadRequest(
+                $"'{ProfileLabels.Printable(name, 100)}' cannot name a profile: letters, digits, '.', '_' and '-' are allowed");
         KeptResult kept = await FindAsync(service, hash, stop);
         return Message(await storage.Results.SetNameAsync(service, name, kept.Profile, time.GetUtcNow(), stop));
     }
@@ -132,17 +142,24 @@ internal sealed class HistoryOfService
         (SampleProfile before, TargetCompiler compiler) = await LoadAsync(earlier, stop);
         (SampleProfile after, TargetCompiler other) = await LoadAsync(later, stop);
         return compiler == other ? ProfileComparison.Compare(earlier.Profile, before, later.Profile, after)
-            : throw new ApiException(StatusCodes.Status409Conflict, "the two profiles are for different compilers, which name lines and copies differently; compare those for one");
+            : throw new ApiException(
+                StatusCodes.Status409Conflict,
+                "the two profiles are for different compilers, which name lines and copies differently; compare those for one");
     }
 
-    /// <summary>How well a kept profile fits a build of which the server has the binary; the service's first current one unless named.</summary>
+    /// <summary>
+    /// How well a kept profile fits a build of which the server has the binary; the service's first current one unless named.
+    /// </summary>
     public async Task<FitAnswer> FitAsync(string service, string hash, string? buildId, CancellationToken stop)
     {
         KeptResult kept = await FindAsync(service, hash, stop);
         IReadOnlyList<ServiceBuild> builds = ServiceBuilds.Rank(await storage.Profiles.ListBuildDaysAsync(service, stop));
         // One that is to be released need not be among those that were seen.
-        BuildId build = buildId is null ? builds is [var first, ..] ? first.BuildId : throw ApiException.NotFound($"{service} has no build; name one with buildId")
-            : builds.Any(one => one.BuildId.ToString().StartsWith(buildId, StringComparison.OrdinalIgnoreCase)) ? NamedBuild.Find(builds, buildId, service).BuildId
+        BuildId build =
+            buildId is null
+                ? builds is [var first, ..] ? first.BuildId : throw ApiException.NotFound($"{service} has no build; name one with buildId")
+            : builds.Any(one => one.BuildId.ToString().StartsWith(buildId, StringComparison.OrdinalIgnoreCase))
+                ? NamedBuild.Find(builds, buildId, service).BuildId
             : BinariesEndpoint.Parse(buildId);
         (SampleProfile profile, TargetCompiler target) = await LoadAsync(kept, stop);
         ILookup<BuildId, BinaryFile> files = (await storage.Binaries.FindAsync(build, stop)).ToLookup(static file => file.BuildId);
@@ -168,7 +185,8 @@ internal sealed class HistoryOfService
         StringBuilder text = new();
         text.Append(CultureInfo.InvariantCulture, $"Fit: {100 * fit.Share:0.00} % of {fit.TotalSamples} samples find their place in build {build}\n");
         foreach (FitLoss loss in fit.Losses)
-            text.Append(CultureInfo.InvariantCulture, $"{loss.Reason}: {ProfileLabels.Printable(loss.Function, 300)} ({loss.Samples} samples)\n");
+            text.Append(
+                CultureInfo.InvariantCulture, $"{loss.Reason}: {ProfileLabels.Printable(loss.Function, 300)} ({loss.Samples} samples)\n");
         using JsonDocument document = JsonDocument.Parse(report.ToJsonString());
         return new FitAnswer(kept.Profile, build.ToString(), document.RootElement.Clone(), text.ToString());
     }

@@ -18,7 +18,8 @@ internal sealed class ObservationSums
     private readonly bool inHalves;
 
     public ObservationSums(SelectedProfiles selected) =>
-        inHalves = selected.Days.Select(static day => string.Join('\n', day.Labels)).Distinct().Take(MaxLabelSets + 1).Count() > MaxLabelSets;
+        inHalves = selected.Days.Select(static day => string.Join('\n', day.Labels)).Distinct().Take(MaxLabelSets + 1)
+            .Count() > MaxLabelSets;
 
     /// <summary>What was lost before it could be attributed to a binary.</summary>
     public LossCounts Losses { get; } = new();
@@ -63,7 +64,8 @@ internal sealed class ObservationSums
     /// <summary>The sums, in one order whatever order they were read in.</summary>
     public IReadOnlyList<Observation> ToObservations() =>
     [
-        .. sums.OrderBy(static sum => sum.Key.Build).ThenBy(static sum => sum.Key.Day).ThenBy(static sum => sum.Key.Labels, StringComparer.Ordinal)
+        .. sums.OrderBy(static sum => sum.Key.Build).ThenBy(static sum => sum.Key.Day)
+            .ThenBy(static sum => sum.Key.Labels, StringComparer.Ordinal)
             .Select(sum => new Observation(sum.Value.Branches, sum.Key.Day, sum.Value.Labels, sum.Value.Uploads, sum.Value.Start, sum.Value.End)
             {
                 BranchesByLabel = inHalves ? sum.Value.ByLabel : null,
@@ -76,7 +78,10 @@ internal sealed class ObservationSums
         uint hash = 0;
         foreach (char c in labels.TryGetValue(ProfileLabels.Host, out string? host) ? host : "")
             hash = (hash ^ c) * 16777619;
-        return new SortedDictionary<string, string>(StringComparer.Ordinal) { [ProfileLabels.Host] = ((hash >> 16) & 1) == 0 ? "one half" : "other half" };
+        return new SortedDictionary<string, string>(StringComparer.Ordinal)
+        {
+            [ProfileLabels.Host] = ((hash >> 16) & 1) == 0 ? "one half" : "other half"
+        };
     }
 
     private sealed class Sum(BranchProfile branches, IReadOnlyDictionary<string, string> labels, DateTimeOffset start, DateTimeOffset end)

@@ -72,8 +72,10 @@ internal sealed class PgoResults
         if (await FindAsync(inputs.Key, stop) is { } kept)
             return (AnswerOf(kept), null);
         // The span is kept as it is now, so that the task makes what was asked for.
-        GenerationOrder order = new(service, request with { Since = inputs.Selected.Span.Since, Until = inputs.Selected.Span.Until }, Activity.Current?.Id);
-        ServerTask task = await storage.Tasks.EnqueueAsync(TaskKind, inputs.Key, JsonSerializer.Serialize(order, TaskJson.Default.GenerationOrder), stop);
+        GenerationOrder order =
+            new(service, request with { Since = inputs.Selected.Span.Since, Until = inputs.Selected.Span.Until }, Activity.Current?.Id);
+        ServerTask task =
+            await storage.Tasks.EnqueueAsync(TaskKind, inputs.Key, JsonSerializer.Serialize(order, TaskJson.Default.GenerationOrder), stop);
         Ordered.Release();
         return await WaitAsync(task.Id, stop);
     }
@@ -82,7 +84,8 @@ internal sealed class PgoResults
     /// <exception cref="ApiException">There is no such task, or it failed.</exception>
     public async Task<(PgoAnswer? Answer, PgoJob? Job)> WaitAsync(string taskId, CancellationToken stop)
     {
-        TaskCompletionSource ended = waiting.GetOrAdd(taskId, static _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        TaskCompletionSource ended =
+            waiting.GetOrAdd(taskId, static _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
         // Whatever becomes of the clock meanwhile.
         long start = time.GetTimestamp();
         TimeSpan pause = TimeSpan.FromMilliseconds(20);
@@ -116,7 +119,8 @@ internal sealed class PgoResults
     }
 
     /// <summary>The service that a task is of; null when there is none.</summary>
-    public async Task<string?> ServiceOfTaskAsync(string taskId, CancellationToken stop) => await storage.Tasks.FindAsync(taskId, stop) is { Kind: TaskKind } task
+    public async Task<string?> ServiceOfTaskAsync(string taskId, CancellationToken stop) =>
+        await storage.Tasks.FindAsync(taskId, stop) is { Kind: TaskKind } task
         ? JsonSerializer.Deserialize(task.Payload, TaskJson.Default.GenerationOrder)!.Service : null;
 
     /// <summary>Tells those who wait here that a task has ended.</summary>
@@ -162,12 +166,15 @@ internal sealed class PgoResults
         if (hasLost)
             throw new DamageFoundException($"a binary of {order.Service} is damaged; ask again");
         ServiceReport report = generated.Report;
-        string[] builds = [.. report.Builds.Where(static build => build.Problem is null).OrderByDescending(static build => build.TotalBranches)
+        string[] builds = [.. report.Builds.Where(static build => build.Problem is null)
+            .OrderByDescending(static build => build.TotalBranches)
             .Select(static build => build.BuildId.ToString())];
         await storage.Objects.PutAsync(ObjectKeys.Result(generated.Hash), generated.Bytes, stop);
         await storage.Results.AddAsync(new KeptResult(
-            selected.Service, inputs.Key, generated.Hash, time.GetUtcNow(), selected.Selector.ToString(), selected.Span.Since, selected.Span.Until,
-            selected.Uploads.Count, selected.Uploads.ToString(), builds, report.TakenBranchesToExecutableBytesRatio, report.ToJson(), report.ToText(),
+            selected.Service, inputs.Key, generated.Hash, time.GetUtcNow(), selected.Selector.ToString(), selected.Span.Since,
+            selected.Span.Until,
+            selected.Uploads.Count, selected.Uploads.ToString(), builds, report.TakenBranchesToExecutableBytesRatio, report.ToJson(),
+            report.ToText(),
             report.ToLine(), Tool), stop);
         return inputs.Key;
     }
@@ -180,7 +187,8 @@ internal sealed class PgoResults
     /// <param name="Options">What of it goes in and how it is written.</param>
     /// <param name="Key">A hash of all of it and of the generator itself: equal keys, equal profiles.</param>
     private sealed record Inputs(
-        SelectedProfiles Selected, IReadOnlyList<ServiceBuild> Builds, ILookup<BuildId, BinaryFile> Files, IReadOnlyList<BinaryFile> Shared, ServiceProfileOptions Options, string Key);
+        SelectedProfiles Selected, IReadOnlyList<ServiceBuild> Builds, ILookup<BuildId, BinaryFile> Files, IReadOnlyList<BinaryFile> Shared,
+        ServiceProfileOptions Options, string Key);
 
     private async Task<Inputs> InputsAsync(string service, PgoRequest request, CancellationToken stop)
     {
@@ -199,18 +207,22 @@ internal sealed class PgoResults
             .. files.Concat(shared).Select(static file => $"file {file.BuildId} {file.Object}").Order(StringComparer.Ordinal),
         ]);
         return new Inputs(
-            selected, builds, files.ToLookup(static file => file.BuildId), shared, options, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(all))));
+            selected, builds, files.ToLookup(static file => file.BuildId), shared, options,
+            Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(all))));
     }
 
     /// <summary>Adds up what is selected.</summary>
-    private async Task<ServiceObservations> ObserveAsync(SelectedProfiles selected, IReadOnlyList<ServiceBuild> builds, CancellationToken stop)
+    private async Task<ServiceObservations> ObserveAsync(
+        SelectedProfiles selected, IReadOnlyList<ServiceBuild> builds, CancellationToken stop)
     {
         (ObservationSums sums, long lost) = await reader.SumAsync(
-            selected, () => new ObservationSums(selected), static (sums, read) => sums.Add(read), static (sums, others) => sums.Add(others), stop);
+            selected, () => new ObservationSums(selected), static (sums, read) => sums.Add(read), static (sums, others) => sums.Add(others),
+            stop);
         sums.Losses.Add(ProfileReader.Unreadable, (ulong)lost);
         return new ServiceObservations(
             selected.Service, sums.ToObservations(), sums.Losses,
-            [.. builds.Where(static build => build.Running > 0).OrderByDescending(static build => build.Running).Select(static build => build.BuildId)]);
+            [.. builds.Where(static build => build.Running > 0).OrderByDescending(static build => build.Running)
+                .Select(static build => build.BuildId)]);
     }
 
     /// <summary>One build's branches in what is selected, added up: of the build that is asked for, or of the first current one.</summary>
@@ -276,10 +288,12 @@ internal sealed class PgoResults
                 "text" when request.SymbolList =>
                     throw ApiException.BadRequest("the text format cannot hold a symbol list; ask for extbinary, or without symbolList"),
                 "text" => new(SampleProfileFormat.Text),
-                "gcc" or "go" when request.SymbolList => throw ApiException.BadRequest($"a profile for {request.Format} holds no symbol list; ask without symbolList"),
+                "gcc" or "go" when request.SymbolList =>
+                    throw ApiException.BadRequest($"a profile for {request.Format} holds no symbol list; ask without symbolList"),
                 "gcc" => new(SampleProfileFormat.Gcc, GccVersion: request.GccVersion ?? ProfileForm.DefaultGccVersion),
                 "go" => new(SampleProfileFormat.Go),
-                _ => throw ApiException.BadRequest($"format '{ProfileLabels.Printable(request.Format, 40)}' is not known; it is extbinary, text, gcc or go"),
+                _ => throw ApiException.BadRequest(
+                    $"format '{ProfileLabels.Printable(request.Format, 40)}' is not known; it is extbinary, text, gcc or go"),
             },
             HalfLifeDays = request.HalfLifeDays switch { null => ServiceProfileOptions.DefaultHalfLifeDays, 0 => null, var days => days },
             Only = request.Only,

@@ -19,9 +19,11 @@ internal static class ProfileComparison
         double overlap = ProfileOverlap.Compare(from, to).Similarity;
         Dictionary<string, ulong> hotBefore = Hot(from), hotAfter = Hot(to);
         FunctionChange[] hot = [.. hotAfter.Where(f => !hotBefore.ContainsKey(f.Key)).OrderByDescending(static f => f.Value)
-            .ThenBy(static f => f.Key, StringComparer.Ordinal).Take(MaxNamed).Select(f => new FunctionChange(f.Key, SamplesOf(from, f.Key), f.Value))];
+            .ThenBy(static f => f.Key, StringComparer.Ordinal).Take(MaxNamed)
+            .Select(f => new FunctionChange(f.Key, SamplesOf(from, f.Key), f.Value))];
         FunctionChange[] cold = [.. hotBefore.Where(f => !hotAfter.ContainsKey(f.Key)).OrderByDescending(static f => f.Value)
-            .ThenBy(static f => f.Key, StringComparer.Ordinal).Take(MaxNamed).Select(f => new FunctionChange(f.Key, f.Value, SamplesOf(to, f.Key)))];
+            .ThenBy(static f => f.Key, StringComparer.Ordinal).Take(MaxNamed)
+            .Select(f => new FunctionChange(f.Key, f.Value, SamplesOf(to, f.Key)))];
         Dictionary<(string, string), ulong> inlinedBefore = Inlined(from), inlinedAfter = Inlined(to);
         InliningChange[] gained = Missing(inlinedAfter, inlinedBefore), lost = Missing(inlinedBefore, inlinedAfter);
         return new ProfileDiff(fromHash, toHash, overlap, hot, cold, gained, lost, Text(overlap, hot, cold, gained, lost));
@@ -48,9 +50,11 @@ internal static class ProfileComparison
         return inlined;
     }
 
-    private static InliningChange[] Missing(Dictionary<(string Function, string Callee), ulong> of, Dictionary<(string Function, string Callee), ulong> from) =>
+    private static InliningChange[] Missing(
+        Dictionary<(string Function, string Callee), ulong> of, Dictionary<(string Function, string Callee), ulong> from) =>
         [.. of.Where(call => !from.ContainsKey(call.Key)).OrderByDescending(static call => call.Value)
-            .ThenBy(static call => call.Key.Function, StringComparer.Ordinal).ThenBy(static call => call.Key.Callee, StringComparer.Ordinal).Take(MaxNamed)
+            .ThenBy(static call => call.Key.Function, StringComparer.Ordinal).ThenBy(static call => call.Key.Callee, StringComparer.Ordinal)
+            .Take(MaxNamed)
             .Select(static call => new InliningChange(call.Key.Function, call.Key.Callee, call.Value))];
 
     private static string Text(double overlap, FunctionChange[] hot, FunctionChange[] cold, InliningChange[] gained, InliningChange[] lost)

@@ -36,7 +36,8 @@ internal readonly record struct SelectedPiece(SelectedUpload? Upload, SelectedPa
 {
     /// <summary>Uploads, and parts behind them.</summary>
     public static SelectedPiece[] AllOf(IEnumerable<SelectedUpload> uploads, IEnumerable<SelectedPart> parts) =>
-        [.. uploads.Select(static upload => new SelectedPiece(upload, null)), .. parts.Select(static part => new SelectedPiece(null, part))];
+        [.. uploads.Select(
+            static upload => new SelectedPiece(upload, null)), .. parts.Select(static part => new SelectedPiece(null, part))];
 
     /// <summary>Its labels.</summary>
     public IReadOnlyDictionary<string, string> Labels => Part?.Labels ?? Upload!.Labels;
@@ -60,7 +61,9 @@ internal sealed class DamageFoundException(string message) : IOException(message
 /// <summary>Selects profiles and reads them, whether they lie alone or in sums.</summary>
 internal sealed class ProfileReader
 {
-    /// <summary>How many fetches are under way at once for one sum and CPU: a store far away answers each in some milliseconds, whatever its size.</summary>
+    /// <summary>
+    /// How many fetches are under way at once for one sum and CPU: a store far away answers each in some milliseconds, whatever its size.
+    /// </summary>
     private const int MaxAhead = 16;
 
     /// <summary>How many bytes of them lie in memory.</summary>
@@ -89,12 +92,14 @@ internal sealed class ProfileReader
             throw new UnknownServiceException(service);
         List<BuildDay> days = [.. all.Where(day => selector.Matches(day.Labels))];
         if (days.Count == 0)
-            throw ApiException.NotFound($"service {service} has no profiles that {selector.Conditions} selects; its labels are: {Labels(all)}");
+            throw ApiException.NotFound(
+                $"service {service} has no profiles that {selector.Conditions} selects; its labels are: {Labels(all)}");
         TimeSpanFilter span = SpanOf(request, days.Max(static day => day.LastSeen));
         days = [.. days.Where(day => !(day.LastSeen < span.Since) && !(day.FirstSeen >= span.Until))];
         ProfileSelection selection = await storage.Profiles.SelectAsync(service, span, stop);
         selection = new ProfileSelection(
-            [.. selection.Uploads.Where(upload => selector.Matches(upload.Labels))], [.. selection.Parts.Where(part => selector.Matches(part.Labels))]);
+            [.. selection.Uploads.Where(upload => selector.Matches(upload.Labels))],
+            [.. selection.Parts.Where(part => selector.Matches(part.Labels))]);
         UploadSetHash uploads = new();
         // One that is damaged counts once it is sent again: then the selection is another.
         foreach (SelectedUpload upload in selection.Uploads)
@@ -111,8 +116,8 @@ internal sealed class ProfileReader
     }
 
     /// <summary>
-    /// Adds up everything selected: each CPU a run of it, in order, and then the runs in order. What cannot be read is counted, and its upload
-    /// counts again once it is sent again.
+    /// Adds up everything selected: each CPU a run of it, in order, and then the runs in order. What cannot be read is counted, and its
+    /// upload counts again once it is sent again.
     /// </summary>
     /// <param name="begin">Makes a sum of nothing.</param>
     /// <param name="add">Adds to a sum; may change what it is given.</param>
@@ -122,9 +127,11 @@ internal sealed class ProfileReader
     public async Task<(T Sum, long Lost)> SumAsync<T>(
         SelectedProfiles selected, Func<T> begin, Action<T, ReadProfiles> add, Action<T, T> merge, CancellationToken stop)
     {
-        SelectedPiece[] pieces = SelectedPiece.AllOf(selected.Profiles.Uploads.Where(static upload => !upload.IsDamaged), selected.Profiles.Parts);
+        SelectedPiece[] pieces =
+            SelectedPiece.AllOf(selected.Profiles.Uploads.Where(static upload => !upload.IsDamaged), selected.Profiles.Parts);
         int share = (pieces.Length / Environment.ProcessorCount) + 1;
-        (T Sum, long Found, long Lost)[] runs = await Task.WhenAll(pieces.Chunk(share).Select(run => Task.Run(() => SumRunAsync(run, begin(), add, stop), stop)));
+        (T Sum, long Found, long Lost)[] runs =
+            await Task.WhenAll(pieces.Chunk(share).Select(run => Task.Run(() => SumRunAsync(run, begin(), add, stop), stop)));
         if (runs.Sum(static run => run.Found) is > 0 and long found)
             throw new DamageFoundException($"{found} stored profiles of {selected.Service} are damaged; ask again for what is whole");
         T total = runs.Length > 0 ? runs[0].Sum : begin();
@@ -134,12 +141,14 @@ internal sealed class ProfileReader
         return (total, damaged + runs.Sum(static run => run.Lost));
     }
 
-    private async Task<(T Sum, long Found, long Lost)> SumRunAsync<T>(SelectedPiece[] run, T sum, Action<T, ReadProfiles> add, CancellationToken stop)
+    private async Task<(T Sum, long Found, long Lost)> SumRunAsync<T>(
+        SelectedPiece[] run, T sum, Action<T, ReadProfiles> add, CancellationToken stop)
     {
         long found = 0, lost = 0;
         await foreach ((SelectedPiece piece, BranchProfileSet? set) in LoadAsync(run, stop))
             if (set is not null)
-                add(sum, new ReadProfiles(set, DateOnly.FromDateTime(piece.End.UtcDateTime), piece.Labels, piece.Uploads, piece.Start, piece.End));
+                add(sum, new ReadProfiles(
+                    set, DateOnly.FromDateTime(piece.End.UtcDateTime), piece.Labels, piece.Uploads, piece.Start, piece.End));
             else if (piece.Part is not { } part)
                 found++;
             else if (await storage.Profiles.DissolveAsync(part.Object, stop))
@@ -150,8 +159,8 @@ internal sealed class ProfileReader
     }
 
     /// <summary>
-    /// Loads pieces in order, and fetches the next ones meanwhile, as far as their bytes may lie in memory; pieces that lie close together in
-    /// one object are fetched at once. Null stands for one that cannot be read: an upload is marked as damaged then.
+    /// Loads pieces in order, and fetches the next ones meanwhile, as far as their bytes may lie in memory; pieces that lie close together
+    /// in one object are fetched at once. Null stands for one that cannot be read: an upload is marked as damaged then.
     /// </summary>
     public async IAsyncEnumerable<(SelectedPiece Piece, BranchProfileSet? Set)> LoadAsync(
         IReadOnlyList<SelectedPiece> pieces, [EnumeratorCancellation] CancellationToken stop)
@@ -243,7 +252,8 @@ internal sealed class ProfileReader
     }
 
     /// <summary>Whether bytes are those of an upload, as far as they say so themselves.</summary>
-    private static bool IsUpload(ReadOnlySpan<byte> bytes, string hash) => bytes.Length >= BranchProfileEnvelope.Length && BranchProfileCodec.ContentHash(bytes) == hash;
+    private static bool IsUpload(ReadOnlySpan<byte> bytes, string hash) =>
+        bytes.Length >= BranchProfileEnvelope.Length && BranchProfileCodec.ContentHash(bytes) == hash;
 
     /// <summary>Whether bytes are those of an upload, and whole.</summary>
     public static bool IsWhole(ReadOnlySpan<byte> bytes, string hash) => IsUpload(bytes, hash) && TryDecode(bytes) is not null;
@@ -272,7 +282,8 @@ internal sealed class ProfileReader
         {
             throw ApiException.BadRequest(e.Message);
         }
-        return selector.Service == service ? selector : throw ApiException.BadRequest($"the selector is of service '{selector.Service}', not of '{service}'");
+        return selector.Service == service
+            ? selector : throw ApiException.BadRequest($"the selector is of service '{selector.Service}', not of '{service}'");
     }
 
     /// <summary>A window counts back from the newest profile's day, not from today: so the same data give the same profile.</summary>
@@ -288,6 +299,7 @@ internal sealed class ProfileReader
     }
 
     private static string Labels(IEnumerable<BuildDay> days) => ProfileLabels.Printable(string.Join(", ", days
-        .SelectMany(static day => day.Labels).Where(static label => label.Key != ProfileLabels.Service).Select(static label => $"{label.Key}=\"{label.Value}\"")
+        .SelectMany(static day => day.Labels).Where(static label => label.Key != ProfileLabels.Service)
+        .Select(static label => $"{label.Key}=\"{label.Value}\"")
         .Distinct().Order(StringComparer.Ordinal).Take(30)));
 }

@@ -95,15 +95,18 @@ internal sealed class ProfileView
                 names.Add(nodes[i].Name, name = list.Count);
                 list.Add(nodes[i].Name);
             }
-            rows.Add([nodes[i].Parent, name, nodes[i].IsInlined ? 1 : 0, Math.Round(nodes[i].Samples), others is null ? 0 : Math.Round(others[i])]);
+            rows.Add([nodes[i].Parent, name, nodes[i].IsInlined
+                ? 1 : 0, Math.Round(nodes[i].Samples), others is null ? 0 : Math.Round(others[i])]);
         }
-        return new ProfileTree(list, rows, total, other?.total ?? 0, Math.Max(0, total - nodes.Where(static node => node.Parent < 0).Sum(static node => node.Samples)));
+        return new ProfileTree(
+            list, rows, total, other?.total ?? 0,
+            Math.Max(0, total - nodes.Where(static node => node.Parent < 0).Sum(static node => node.Samples)));
     }
 
     /// <summary>
-    /// The samples of another profile for each node: those of the same path, be its copies inlined there or called. A path that the other has
-    /// not (its code was inlined elsewhere, or was too little to be shown) has what the function has there, in proportion: what differs is then
-    /// the function and not the way to it.
+    /// The samples of another profile for each node: those of the same path, be its copies inlined there or called. A path that the other
+    /// has not (its code was inlined elsewhere, or was too little to be shown) has what the function has there, in proportion: what differs
+    /// is then the function and not the way to it.
     /// </summary>
     private double[] Beside(List<Node> nodes, ProfileView other)
     {
@@ -115,7 +118,8 @@ internal sealed class ProfileView
         double[] beside = new double[nodes.Count];
         for (int i = 0; i < beside.Length; i++)
             beside[i] = byPath.TryGetValue(own[i], out double samples) ? samples
-                : bodies.TryGetValue(nodes[i].Name, out double here) && here > 0 ? nodes[i].Samples * other.bodies.GetValueOrDefault(nodes[i].Name) / here : 0;
+                : bodies.TryGetValue(nodes[i].Name, out double here) && here > 0
+                    ? nodes[i].Samples * other.bodies.GetValueOrDefault(nodes[i].Name) / here : 0;
         return beside;
     }
 
@@ -134,8 +138,8 @@ internal sealed class ProfileView
     }
 
     /// <summary>
-    /// Walks from what nobody calls down to callees, the heaviest first. What a function has is given to each caller as its calls are of all
-    /// calls: with 3 calls from one and 1 from another, three quarters of it lie below the first.
+    /// Walks from what nobody calls down to callees, the heaviest first. What a function has is given to each caller as its calls are of
+    /// all calls: with 3 calls from one and 1 from another, three quarters of it lie below the first.
     /// </summary>
     private List<Node> Expand()
     {
@@ -143,13 +147,17 @@ internal sealed class ProfileView
         PriorityQueue<int, double> open = new();
         Dictionary<string, double> entries = functions.ToDictionary(
             static function => function.Name,
-            function => Math.Max(function.HeadSamples, callers.TryGetValue(function.Name, out Dictionary<string, double>? from) ? from.Values.Sum() : 0), StringComparer.Ordinal);
+            function => Math.Max(
+                function.HeadSamples, callers.TryGetValue(function.Name, out Dictionary<string, double>? from) ? from.Values.Sum() : 0),
+                StringComparer.Ordinal);
         Dictionary<string, FunctionSamples> byName = functions.ToDictionary(static function => function.Name, StringComparer.Ordinal);
         Dictionary<string, double> whole = WithCallees(entries);
         Dictionary<FunctionSamples, double> weights = new(ReferenceEqualityComparer.Instance);
         foreach (FunctionSamples function in functions)
         {
-            double called = callers.TryGetValue(function.Name, out Dictionary<string, double>? from) ? from.Where(one => one.Key != function.Name).Sum(static one => one.Value) : 0;
+            double called =
+                callers.TryGetValue(function.Name, out Dictionary<string, double>? from)
+                    ? from.Where(one => one.Key != function.Name).Sum(static one => one.Value) : 0;
             double entry = entries[function.Name] - (from?.GetValueOrDefault(function.Name) ?? 0);
             double share = entry <= 0 ? 1 : Math.Max(0, 1 - (called / entry));
             if (share > 0)
@@ -165,14 +173,17 @@ internal sealed class ProfileView
                     Open(at, name, true, node.Depth + 1, copy, node.Share);
                     inside += copy.TotalSamples;
                 }
-            foreach (IGrouping<string, KeyValuePair<string, ulong>> target in node.Part.Body.SelectMany(static line => line.Value.CallTargets).GroupBy(static call => call.Key, StringComparer.Ordinal))
+            foreach (IGrouping<string, KeyValuePair<string, ulong>> target in node.Part.Body.SelectMany(static line =>
+                line.Value.CallTargets).GroupBy(static call => call.Key, StringComparer.Ordinal))
                 if (byName.TryGetValue(target.Key, out FunctionSamples? callee) && entries[target.Key] > 0 && !IsBelow(at, target.Key))
-                    Open(at, target.Key, false, node.Depth + 1, callee, node.Share * Math.Min(1, target.Sum(static call => (double)call.Value) / entries[target.Key]));
+                    Open(at, target.Key, false, node.Depth
+                        + 1, callee, node.Share * Math.Min(1, target.Sum(static call => (double)call.Value) / entries[target.Key]));
         }
         // A copy's samples are part of its function's; a callee's are not: they add to all above, up to where it is called.
         for (int i = nodes.Count - 1; i >= 0; i--)
             if (nodes[i].Parent >= 0)
-                nodes[nodes[i].Parent].Samples += nodes[i].IsInlined ? nodes[i].Samples - (nodes[i].Part!.TotalSamples * nodes[i].Share) : nodes[i].Samples;
+                nodes[nodes[i].Parent].Samples += nodes[i].IsInlined
+                    ? nodes[i].Samples - (nodes[i].Part!.TotalSamples * nodes[i].Share) : nodes[i].Samples;
         return nodes;
 
         void Open(int parent, string name, bool isInlined, int depth, FunctionSamples part, double share)
@@ -213,10 +224,14 @@ internal sealed class ProfileView
         }
     }
 
-    /// <summary>Each function's samples with those of all it calls, as far as chains of calls go; recursion is bounded by the profile's whole.</summary>
+    /// <summary>
+    /// Each function's samples with those of all it calls, as far as chains of calls go; recursion is bounded by the profile's whole.
+    /// </summary>
     private Dictionary<string, double> WithCallees(Dictionary<string, double> entries)
     {
-        Dictionary<string, double> whole = functions.ToDictionary(static function => function.Name, static function => (double)function.TotalSamples, StringComparer.Ordinal);
+        Dictionary<string, double> whole =
+            functions.ToDictionary(
+                static function => function.Name, static function => (double)function.TotalSamples, StringComparer.Ordinal);
         for (int round = 0; round < Rounds; round++)
         {
             Dictionary<string, double> next = new(whole.Count, StringComparer.Ordinal);
@@ -247,15 +262,18 @@ internal sealed class ProfileView
     {
         if (depth > MaxDepth)
             return;
-        foreach ((LineLocation place, BodySample? line, NameMap<FunctionSamples>? copies) in function.Body.Select(static one => (one.Key, (BodySample?)one.Value, (NameMap<FunctionSamples>?)null))
-            .Concat(function.Callsites.Select(static one => (one.Key, (BodySample?)null, (NameMap<FunctionSamples>?)one.Value))).OrderBy(static one => one.Key))
+        foreach ((LineLocation place, BodySample? line, NameMap<FunctionSamples>? copies) in function.Body.Select(
+            static one => (one.Key, (BodySample?)one.Value, (NameMap<FunctionSamples>?)null))
+            .Concat(function.Callsites.Select(static one => (one.Key, (BodySample?)null, (NameMap<FunctionSamples>?)one.Value)))
+            .OrderBy(static one => one.Key))
         {
             if (lines.Count >= MaxLines)
                 return;
             if (line is not null)
                 lines.Add(new FunctionLine(
                     depth, place.LineOffset, place.Discriminator, line.Samples, null,
-                    [.. line.CallTargets.OrderByDescending(static call => call.Value).Take(MaxRelated).Select(call => new RelatedFunction(IdOf(call.Key), call.Key, call.Value))]));
+                    [.. line.CallTargets.OrderByDescending(static call => call.Value).Take(MaxRelated)
+                        .Select(call => new RelatedFunction(IdOf(call.Key), call.Key, call.Value))]));
             if (copies is null)
                 continue;
             foreach ((string name, FunctionSamples copy) in copies)
@@ -267,15 +285,18 @@ internal sealed class ProfileView
     }
 
     private FunctionSummary Summary(FunctionSamples function) => new(
-        IdOf(function.Name), function.Name, function.TotalSamples, function.HeadSamples, inlinedInto.GetValueOrDefault(function.Name)?.Count ?? 0,
+        IdOf(function.Name), function.Name, function.TotalSamples, function.HeadSamples,
+        inlinedInto.GetValueOrDefault(function.Name)?.Count ?? 0,
         callees.GetValueOrDefault(function.Name)?.Count ?? 0);
 
-    private RelatedFunction[] Related(Dictionary<string, Dictionary<string, double>> how, string name) => how.TryGetValue(name, out Dictionary<string, double>? related)
+    private RelatedFunction[] Related(Dictionary<string, Dictionary<string, double>> how, string name) =>
+        how.TryGetValue(name, out Dictionary<string, double>? related)
         ? [.. related.OrderByDescending(static one => one.Value).ThenBy(static one => one.Key, StringComparer.Ordinal).Take(MaxRelated)
             .Select(one => new RelatedFunction(IdOf(one.Key), one.Key, one.Value))]
         : [];
 
-    private string IdOf(string name) => hashed ? name : FunctionNameHash.Of(name).ToString(System.Globalization.CultureInfo.InvariantCulture);
+    private string IdOf(string name) =>
+        hashed ? name : FunctionNameHash.Of(name).ToString(System.Globalization.CultureInfo.InvariantCulture);
 
     private static void Add(Dictionary<string, Dictionary<string, double>> to, string of, string name, double count)
     {

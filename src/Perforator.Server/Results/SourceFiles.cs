@@ -17,15 +17,18 @@ internal sealed partial class SourceFiles
     private readonly string? root;
     private readonly string? url;
 
-    public SourceFiles(ServerSettings settings) => (root, url) = (settings.SourceRoot is { } folder ? Real(folder) : null, settings.SourceUrl);
+    public SourceFiles(ServerSettings settings) =>
+        (root, url) = (settings.SourceRoot is { } folder ? Real(folder) : null, settings.SourceUrl);
 
     /// <summary>What is wrong with a template of <c>--source-url</c>, as a sentence; null for nothing.</summary>
     public static string? FaultOf(string template)
     {
-        if (!Uri.TryCreate(Placeholder().Replace(template, "x"), UriKind.Absolute, out Uri? address) || address.Scheme is not ("http" or "https"))
+        if (!Uri.TryCreate(Placeholder().Replace(template, "x"), UriKind.Absolute, out Uri? address)
+            || address.Scheme is not ("http" or "https"))
             return $"--source-url '{template}' is no http(s) address; give one such as https://git.example/app/blob/main/{{path:/build/app/}}#L{{line}}";
         return template.Contains("{path", StringComparison.Ordinal) && !Unknown().IsMatch(Placeholder().Replace(template, ""))
-            ? null : $"--source-url '{template}' has to name {{path}} or {{path:PREFIX}}, and knows {{line}}, {{service}} and {{build}} besides";
+            ? null
+            : $"--source-url '{template}' has to name {{path}} or {{path:PREFIX}}, and knows {{line}}, {{service}} and {{build}} besides";
     }
 
     /// <summary>The lines of a file that are asked for, by number; without those that are not there.</summary>
@@ -48,7 +51,9 @@ internal sealed partial class SourceFiles
         return lines;
     }
 
-    /// <summary>The address at which people see a line; null where no template is given, or the file is not below the template's prefix.</summary>
+    /// <summary>
+    /// The address at which people see a line; null where no template is given, or the file is not below the template's prefix.
+    /// </summary>
     public string? UrlOf(SourcePlace place, string service, string build)
     {
         if (url is null)
@@ -84,7 +89,8 @@ internal sealed partial class SourceFiles
         for (int skip = 0; skip < parts.Length; skip++)
         {
             string path = Path.Combine([root, .. parts[skip..]]);
-            if (new FileInfo(path) is { Exists: true, Length: <= MaxBytes } && Real(path) is { } real && real.StartsWith(root + "/", StringComparison.Ordinal)
+            if (new FileInfo(path) is { Exists: true, Length: <= MaxBytes } && Real(path) is { } real
+                && real.StartsWith(root + "/", StringComparison.Ordinal)
                 && (File.GetAttributes(real) & FileAttributes.Device) == 0)
                 return real;
         }

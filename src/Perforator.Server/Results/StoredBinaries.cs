@@ -62,7 +62,8 @@ internal sealed class StoredBinaries : IBinaries, IDisposable
         return null;
     }
 
-    private const string Damaged = "the server's copy of the binary is damaged or gone; let an agent or 'perforator binaries put' upload it again";
+    private const string Damaged =
+        "the server's copy of the binary is damaged or gone; let an agent or 'perforator binaries put' upload it again";
 
     private BinaryFile? Of(BuildId id, BinaryKind kind) => files[id].FirstOrDefault(file => file.Kind == kind);
 

@@ -13,7 +13,8 @@ namespace Perforator.Server.Results;
 /// <param name="package">Its package of split DWARF; null when there is none.</param>
 /// <param name="shared">What programs may name as their supplement.</param>
 /// <param name="lease">Gives a file's path; null when it is damaged or gone.</param>
-internal sealed class StoredDebugFiles(BinaryFile? debugFile, BinaryFile? package, IReadOnlyList<BinaryFile> shared, Func<BinaryFile, string?> lease) : IDebugFiles
+internal sealed class StoredDebugFiles(
+    BinaryFile? debugFile, BinaryFile? package, IReadOnlyList<BinaryFile> shared, Func<BinaryFile, string?> lease) : IDebugFiles
 {
     public ElfFile? FindDebugFile(ElfFile binary, LossCounts losses) => Open(debugFile, losses);
 

@@ -53,7 +53,8 @@ internal sealed class BlockBuilder
         }
         catch (Exception e) when (e is not (OperationCanceledException or StorageAwayException))
         {
-            storage.Log.LogError(e, "the uploads of {Service} in {Period} could not be added up; it is tried again", open.Service, open.Period.Start);
+            storage.Log.LogError(
+                e, "the uploads of {Service} in {Period} could not be added up; it is tried again", open.Service, open.Period.Start);
             return false;
         }
     }
@@ -66,7 +67,8 @@ internal sealed class BlockBuilder
         ProfileSelection selection = await storage.Profiles.SelectPeriodAsync(service, period, stop);
         SortedDictionary<string, Sum> sums = new(StringComparer.Ordinal);
         List<string> uploads = [];
-        await foreach ((SelectedPiece piece, BranchProfileSet? set) in reader.LoadAsync(SelectedPiece.AllOf(selection.Uploads, selection.Parts), stop))
+        await foreach ((SelectedPiece piece, BranchProfileSet? set) in reader.LoadAsync(
+            SelectedPiece.AllOf(selection.Uploads, selection.Parts), stop))
         {
             if (set is null && piece.Part is { } damaged)
             {

@@ -5,7 +5,9 @@ using Perforator.Server.Telemetry;
 
 namespace Perforator.Server.Retention;
 
-/// <summary>Builds blocks every minute, unless told otherwise, and collects after each sixtieth time. Any number of servers may do so at once.</summary>
+/// <summary>
+/// Builds blocks every minute, unless told otherwise, and collects after each sixtieth time. Any number of servers may do so at once.
+/// </summary>
 internal sealed class Housekeeping : BackgroundService
 {
     private const int CollectEvery = 60;

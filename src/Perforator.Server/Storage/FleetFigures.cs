@@ -8,7 +8,8 @@ namespace Perforator.Server.Storage;
 /// <param name="LastSeen">End of the latest profile.</param>
 /// <param name="CodeBytes">Bytes of code of its binary; 0 when there is none.</param>
 /// <param name="HasDebugInfo">Whether a binary of it is there, and debug info.</param>
-public sealed record FleetBuild(string Service, BuildId BuildId, string Path, double Branches, DateTimeOffset LastSeen, ulong CodeBytes, bool HasDebugInfo)
+public sealed record FleetBuild(
+    string Service, BuildId BuildId, string Path, double Branches, DateTimeOffset LastSeen, ulong CodeBytes, bool HasDebugInfo)
 {
     /// <summary>Whether its binary is there.</summary>
     public bool HasBinary => CodeBytes > 0;
@@ -26,7 +27,9 @@ public sealed record FleetSpread(string Service, long Values, double Largest);
 /// <summary>What a host sent of a service since a day.</summary>
 public sealed record FleetHost(string Service, string Host, string? Cpu, string? Source, DateTimeOffset LastSeen, double Samples);
 
-/// <summary>What the index knows of all services, or of one, at a glance. Costs as much as there are builds, days and sets of labels.</summary>
+/// <summary>
+/// What the index knows of all services, or of one, at a glance. Costs as much as there are builds, days and sets of labels.
+/// </summary>
 /// <param name="Services">The services in ordinal order.</param>
 /// <param name="Builds">Their builds in the window.</param>
 /// <param name="Days">Their days since a day.</param>
@@ -36,7 +39,9 @@ public sealed record FleetFigures(
     IReadOnlyList<ServiceTotals> Services, IReadOnlyList<FleetBuild> Builds, IReadOnlyList<FleetDay> Days, IReadOnlyList<FleetSpread> Hosts,
     IReadOnlyList<FleetSpread> Cpus);
 
-/// <summary>Figures of all services at once. Promises about crashes, threads and servers are those of <see cref="IProfileIndex"/>.</summary>
+/// <summary>
+/// Figures of all services at once. Promises about crashes, threads and servers are those of <see cref="IProfileIndex"/>.
+/// </summary>
 public interface IFleetIndex
 {
     /// <summary>All services at a glance, or one.</summary>
@@ -48,9 +53,12 @@ public interface IFleetIndex
     /// <summary>What each host sent of each service since a day.</summary>
     Task<IReadOnlyList<FleetHost>> ReadHostsAsync(DateOnly since, CancellationToken stop);
 
-    /// <summary>The latest generated profile of each service, or of one, that no conditions on labels narrow down: its <see cref="KeptResult.Id"/>.</summary>
+    /// <summary>
+    /// The latest generated profile of each service, or of one, that no conditions on labels narrow down: its <see cref="KeptResult.Id"/>.
+    /// </summary>
     Task<IReadOnlyList<(string Service, long Id)>> LatestResultsAsync(string? service, CancellationToken stop);
 
     /// <summary>Generated profiles by <see cref="KeptResult.Id"/>, with their reports as JSON.</summary>
-    Task<IReadOnlyList<(long Id, string Profile, DateTimeOffset Made, string Report)>> ReadReportsAsync(IReadOnlyCollection<long> ids, CancellationToken stop);
+    Task<IReadOnlyList<(long Id, string Profile, DateTimeOffset Made, string Report)>> ReadReportsAsync(
+        IReadOnlyCollection<long> ids, CancellationToken stop);
 }

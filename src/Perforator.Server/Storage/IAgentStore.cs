@@ -6,7 +6,9 @@ namespace Perforator.Server.Storage;
 /// <param name="Report">What, as JSON.</param>
 public sealed record KeptAgent(string Host, DateTimeOffset Seen, string Report);
 
-/// <summary>What agents say of themselves, the latest of each. Promises about crashes, threads and servers are those of <see cref="IProfileIndex"/>.</summary>
+/// <summary>
+/// What agents say of themselves, the latest of each. Promises about crashes, threads and servers are those of <see cref="IProfileIndex"/>.
+/// </summary>
 public interface IAgentStore
 {
     /// <summary>Keeps what some agents said, unless something later is kept, and forgets those not heard of since a time.</summary>

@@ -24,7 +24,9 @@ public enum BinaryKind
 public sealed record BinaryFile(
     BuildId BuildId, BinaryKind Kind, string Object, long Bytes, ulong ExecutableBytes, bool HasDebugInfo, DateTimeOffset Added)
 {
-    /// <summary>Whether this file should take the place of another of the same build and kind: it has debug info and the other has not.</summary>
+    /// <summary>
+    /// Whether this file should take the place of another of the same build and kind: it has debug info and the other has not.
+    /// </summary>
     public bool IsFullerThan(BinaryFile other) => HasDebugInfo && !other.HasDebugInfo;
 }
 
@@ -41,8 +43,8 @@ public interface IBinaryCatalog
     Task<IReadOnlyList<BinaryFile>> FindAsync(IReadOnlyCollection<BuildId> buildIds, CancellationToken stop);
 
     /// <summary>
-    /// Debug files of which there is no executable: those that a program's debug info may name as shared with others (dwz), or whose executable
-    /// has not come.
+    /// Debug files of which there is no executable: those that a program's debug info may name as shared with others (dwz), or whose
+    /// executable has not come.
     /// </summary>
     Task<IReadOnlyList<BinaryFile>> ListSharedAsync(CancellationToken stop);
 

@@ -10,8 +10,8 @@ namespace Perforator.Server.Storage;
 public sealed record KeptDemand(string Service, BuildId BuildId, long Version, DateTimeOffset Seen, string Figures, byte[] Evidence);
 
 /// <summary>
-/// Keeps the state of demand, so that all servers tell hosts the same. Every implementation passes <c>DemandStoreContract</c>. Promises about
-/// crashes, threads and servers are those of <see cref="IProfileIndex"/>.
+/// Keeps the state of demand, so that all servers tell hosts the same. Every implementation passes <c>DemandStoreContract</c>. Promises
+/// about crashes, threads and servers are those of <see cref="IProfileIndex"/>.
 /// </summary>
 public interface IDemandStore
 {
@@ -19,8 +19,8 @@ public interface IDemandStore
     Task<KeptDemand?> FindAsync(string service, BuildId buildId, CancellationToken stop);
 
     /// <summary>
-    /// Keeps a build's state with the next version, if what is kept has the version given (0: nothing is kept). False, and nothing happens, when
-    /// another server was first: read it again then.
+    /// Keeps a build's state with the next version, if what is kept has the version given (0: nothing is kept). False, and nothing happens,
+    /// when another server was first: read it again then.
     /// </summary>
     Task<bool> PutAsync(KeptDemand demand, CancellationToken stop);
 

@@ -62,12 +62,14 @@ public interface IObjectStore
     /// <summary>What is known of an object, without fetching it; null when there is none.</summary>
     Task<StoredObject?> StatAsync(string key, CancellationToken stop);
 
-    /// <summary>All objects whose key begins with a prefix, in no particular order. What is put or deleted meanwhile may or may not be seen.</summary>
+    /// <summary>
+    /// All objects whose key begins with a prefix, in no particular order. What is put or deleted meanwhile may or may not be seen.
+    /// </summary>
     IAsyncEnumerable<StoredObject> ListAsync(string prefix, CancellationToken stop);
 
     /// <summary>
-    /// Moves an object whose content is damaged aside, to <see cref="ObjectKeys.Quarantined"/>, for people to look at: there is none under its
-    /// key any more. Nothing happens when there is none.
+    /// Moves an object whose content is damaged aside, to <see cref="ObjectKeys.Quarantined"/>, for people to look at: there is none under
+    /// its key any more. Nothing happens when there is none.
     /// </summary>
     Task QuarantineAsync(string key, CancellationToken stop);
 

@@ -7,13 +7,15 @@ namespace Perforator.Server.Storage;
 /// <param name="Service">The service it is of.</param>
 /// <param name="Labels">Its labels.</param>
 /// <param name="Start">When its observation began.</param>
-/// <param name="End">When it ended. Neither is after <paramref name="Received"/>: whose clock is ahead does not come to lie in the future.</param>
+/// <param name="End">When it ended. Neither is after <paramref name="Received"/>: whose clock is ahead does not come to lie in the
+/// future.</param>
 /// <param name="Received">When the server got it.</param>
 /// <param name="Samples">Branch stacks in it.</param>
 /// <param name="Bytes">Its length.</param>
 /// <param name="Builds">The binaries of which it observed something.</param>
 public sealed record NewUpload(
-    string Hash, string Service, IReadOnlyDictionary<string, string> Labels, DateTimeOffset Start, DateTimeOffset End, DateTimeOffset Received,
+    string Hash, string Service, IReadOnlyDictionary<string, string> Labels, DateTimeOffset Start, DateTimeOffset End,
+    DateTimeOffset Received,
     ulong Samples, long Bytes, IReadOnlyList<UploadedBuild> Builds)
 {
     /// <summary>Key of the object that it is a part of; null for one of its own, <see cref="ObjectKeys.Upload"/>.</summary>
@@ -27,7 +29,8 @@ public sealed record NewUpload(
     {
         DateTimeOffset end = set.End < received ? set.End : received;
         return new NewUpload(
-            hash, set.Service ?? throw new ArgumentException("a set without a service", nameof(set)), set.Labels, set.Start < end ? set.Start : end, end, received,
+            hash, set.Service ?? throw new ArgumentException("a set without a service", nameof(set)), set.Labels,
+            set.Start < end ? set.Start : end, end, received,
             set.TotalSamples, bytes,
             [.. set.Profiles.Values.Where(static build => !build.IsEmpty)
                 .Select(static build => new UploadedBuild(build.BuildId, build.Path, build.Samples, build.InternalBranches))]);
@@ -114,7 +117,8 @@ public sealed record SelectedUpload(
 /// <param name="Start">Start of the earliest.</param>
 /// <param name="End">End of the latest.</param>
 public sealed record SelectedPart(
-    string Object, long Offset, int Length, IReadOnlyDictionary<string, string> Labels, UploadSetHash Set, DateTimeOffset Start, DateTimeOffset End);
+    string Object, long Offset, int Length, IReadOnlyDictionary<string, string> Labels, UploadSetHash Set, DateTimeOffset Start,
+    DateTimeOffset End);
 
 /// <summary>All that has to be added up, each upload in exactly one place.</summary>
 /// <param name="Uploads">Those that are read one by one, in the order of their places, so that neighbours are read together.</param>
@@ -146,7 +150,8 @@ public readonly record struct BlockPeriod(DateTimeOffset Start, bool IsDay)
     public DateTimeOffset End => IsDay ? Start.AddDays(1) : Start.AddHours(1);
 
     /// <summary>The hour that a time lies in.</summary>
-    public static BlockPeriod HourOf(DateTimeOffset time) => new(new DateTimeOffset(time.UtcDateTime.Date.AddHours(time.UtcDateTime.Hour), TimeSpan.Zero), false);
+    public static BlockPeriod HourOf(DateTimeOffset time) =>
+        new(new DateTimeOffset(time.UtcDateTime.Date.AddHours(time.UtcDateTime.Hour), TimeSpan.Zero), false);
 
     /// <summary>The day that a time lies in.</summary>
     public static BlockPeriod DayOf(DateTimeOffset time) => new(new DateTimeOffset(time.UtcDateTime.Date, TimeSpan.Zero), true);
@@ -177,8 +182,8 @@ public interface IProfileIndex
     async Task<(UploadState State, ObjectSlice Place)> FindAsync(string hash, CancellationToken stop) => (await FindAsync([hash], stop))[0];
 
     /// <summary>
-    /// Counts uploads whose objects have been put, all or, when it fails, none. Whatever order and however often, each content counts once; it
-    /// is read where it was put last, as that is known to be whole.
+    /// Counts uploads whose objects have been put, all or, when it fails, none. Whatever order and however often, each content counts once;
+    /// it is read where it was put last, as that is known to be whole.
     /// </summary>
     /// <returns>What became of each, in their order.</returns>
     Task<IReadOnlyList<UploadOutcome>> AddAsync(IReadOnlyList<NewUpload> uploads, CancellationToken stop);
@@ -196,7 +201,9 @@ public interface IProfileIndex
     /// <summary>All services in ordinal order. Costs as much as there are services and builds, however many uploads.</summary>
     Task<IReadOnlyList<ServiceTotals>> ListServicesAsync(CancellationToken stop);
 
-    /// <summary>A service's binaries by day and labels; none for an unknown service. Costs as much as these, however many uploads.</summary>
+    /// <summary>
+    /// A service's binaries by day and labels; none for an unknown service. Costs as much as these, however many uploads.
+    /// </summary>
     Task<IReadOnlyList<BuildDay>> ListBuildDaysAsync(string service, CancellationToken stop);
 
     /// <summary>
@@ -226,11 +233,15 @@ public interface IProfileIndex
     /// </summary>
     Task<bool> DissolveAsync(string blockObject, CancellationToken stop);
 
-    /// <summary>Forgets the single uploads' bytes behind blocks that ended before a time; the blocks and the uploads' identity stay.</summary>
+    /// <summary>
+    /// Forgets the single uploads' bytes behind blocks that ended before a time; the blocks and the uploads' identity stay.
+    /// </summary>
     /// <returns>How many were forgotten, at most <paramref name="limit"/>.</returns>
     Task<long> ForgetUploadsAsync(string service, DateTimeOffset endedBefore, int limit, CancellationToken stop);
 
-    /// <summary>Forgets blocks, and uploads' identity, that ended before a time, and what the figures of services and builds have of them.</summary>
+    /// <summary>
+    /// Forgets blocks, and uploads' identity, that ended before a time, and what the figures of services and builds have of them.
+    /// </summary>
     /// <returns>How many uploads were forgotten.</returns>
     Task<long> ForgetPeriodsAsync(string service, DateTimeOffset endedBefore, CancellationToken stop);
 

@@ -17,7 +17,8 @@ namespace Perforator.Server.Storage;
 /// <param name="ReportLine">The report in one line.</param>
 /// <param name="Tool">The version that generated it.</param>
 public sealed record KeptResult(
-    string Service, string Key, string Profile, DateTimeOffset Made, string Selector, DateTimeOffset? Since, DateTimeOffset? Until, long Uploads,
+    string Service, string Key, string Profile, DateTimeOffset Made, string Selector, DateTimeOffset? Since, DateTimeOffset? Until,
+    long Uploads,
     string Inputs, IReadOnlyList<string> Builds, double Ratio, string Report, string ReportText, string ReportLine, string Tool)
 {
     /// <summary>Its place in the history; the index gives it.</summary>
@@ -83,6 +84,8 @@ public interface IResultIndex
     /// <summary>Takes a name away. False when there is none.</summary>
     Task<bool> RemoveNameAsync(string service, string name, CancellationToken stop);
 
-    /// <summary>Unlists results made before a time that no name stands for or stood for last; each service's latest stays. Gives how many.</summary>
+    /// <summary>
+    /// Unlists results made before a time that no name stands for or stood for last; each service's latest stays. Gives how many.
+    /// </summary>
     Task<long> RemoveOldAsync(DateTimeOffset madeBefore, CancellationToken stop);
 }

@@ -27,15 +27,19 @@ internal static class PrivateFolder
         if ((mode & ~OfAnybody) == 0)
             return;
         string open = $"{path} is open to others (mode {Convert.ToString((int)mode, 8)})";
-        if (Directory.EnumerateFileSystemEntries(path).Select(Path.GetFileName).FirstOrDefault(static name => !Own.Contains(name!)) is { } other)
-            throw new UserErrorException($"{open} and holds more than a server's data ({other}): chmod 700 it, or choose another --data folder");
+        if (Directory.EnumerateFileSystemEntries(path).Select(Path.GetFileName)
+            .FirstOrDefault(static name => !Own.Contains(name!)) is { } other)
+            throw new UserErrorException(
+                $"{open} and holds more than a server's data ({other}): chmod 700 it, or choose another --data folder");
         try
         {
             File.SetUnixFileMode(path, mode & OfAnybody);
         }
         catch (UnauthorizedAccessException e)
         {
-            throw new UserErrorException($"{open} and another user's: have it closed to others, or choose a new folder in it, as --data {Path.Join(path, "data")}", e);
+            throw new UserErrorException(
+                $"{open} and another user's: have it closed to others, or choose a new folder in it, as --data {Path.Join(path, "data")}",
+                e);
         }
     }
 

@@ -44,7 +44,8 @@ public sealed class ScratchFolder
         string path = Path.Combine(folder, Path.GetRandomFileName());
         try
         {
-            using FileStream file = new(path, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = PrivateFolder.OfFiles });
+            using FileStream file =
+                new(path, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = PrivateFolder.OfFiles });
             return path;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

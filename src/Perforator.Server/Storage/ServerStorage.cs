@@ -13,7 +13,8 @@ namespace Perforator.Server.Storage;
 /// <param name="Collection">What may be deleted.</param>
 /// <param name="Scratch">Files that are not whole yet.</param>
 public sealed record ServerStorage(
-    IObjectStore Objects, IProfileIndex Profiles, IBinaryCatalog Binaries, IResultIndex Results, ITaskQueue Tasks, IObjectCollection Collection,
+    IObjectStore Objects, IProfileIndex Profiles, IBinaryCatalog Binaries, IResultIndex Results, ITaskQueue Tasks,
+    IObjectCollection Collection,
     ScratchFolder Scratch) : IAsyncDisposable
 {
     /// <summary>Closes what has to be closed; null for nothing.</summary>
@@ -52,8 +53,8 @@ public sealed record ServerStorage(
     }
 
     /// <summary>
-    /// Names a damaged upload in the log, and sets it aside: moves its object, or, where others lie in the same, copies what of it is its own.
-    /// A disk that takes no copy is no reason to fail.
+    /// Names a damaged upload in the log, and sets it aside: moves its object, or, where others lie in the same, copies what of it is its
+    /// own. A disk that takes no copy is no reason to fail.
     /// </summary>
     /// <param name="hash">The upload.</param>
     /// <param name="place">Where it lies.</param>
@@ -107,7 +108,8 @@ public sealed record ServerStorage(
 
     private static async Task<string> HashAsync(string path, CancellationToken stop)
     {
-        await using FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 1 << 20, FileOptions.SequentialScan);
+        await using FileStream stream =
+            new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 1 << 20, FileOptions.SequentialScan);
         return Convert.ToHexStringLower(await SHA256.HashDataAsync(stream, stop));
     }
 

@@ -10,8 +10,10 @@ internal static class StorageMetrics
     public const string Database = "database", Objects = "objects";
 
     private static readonly Meter Meter = new(Name);
-    private static readonly Counter<long> Errors = Meter.CreateCounter<long>("perforator.storage.errors", null, "Calls that failed, by part: database or objects.");
-    private static readonly Counter<long> Retries = Meter.CreateCounter<long>("perforator.storage.retries", null, "Calls that were tried again, by part.");
+    private static readonly Counter<long> Errors =
+        Meter.CreateCounter<long>("perforator.storage.errors", null, "Calls that failed, by part: database or objects.");
+    private static readonly Counter<long> Retries =
+        Meter.CreateCounter<long>("perforator.storage.retries", null, "Calls that were tried again, by part.");
 
     public static void Failed(string part) => Errors.Add(1, new KeyValuePair<string, object?>("part", part));
 

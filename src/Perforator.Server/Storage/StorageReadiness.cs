@@ -6,8 +6,8 @@ namespace Perforator.Server.Storage;
 public sealed record StoragePart(string Name, Func<CancellationToken, Task> CheckAsync);
 
 /// <summary>
-/// Finds out whether what keeps the data can be written to, by doing so. However many ask at once, it is done once, and its outcome holds for a
-/// second: who may ask without a credential is not to make work.
+/// Finds out whether what keeps the data can be written to, by doing so. However many ask at once, it is done once, and its outcome holds
+/// for a second: who may ask without a credential is not to make work.
 /// </summary>
 internal sealed class StorageReadiness
 {

@@ -8,7 +8,9 @@ namespace Perforator.Server.Storage;
 /// theirs. So a sum of uploads tells what is in it without a list of them, and a selection has the same hash before and after its uploads
 /// were added up.
 /// </summary>
-/// <remarks>The SHA-512 of each upload's id, added modulo 2^512 (Bellare and Micciancio's AdHash), with the number of members beside it.</remarks>
+/// <remarks>
+/// The SHA-512 of each upload's id, added modulo 2^512 (Bellare and Micciancio's AdHash), with the number of members beside it.
+/// </remarks>
 public sealed class UploadSetHash
 {
     private const int Length = 64;

@@ -20,7 +20,9 @@ internal static class Observability
 {
     private const string EndpointVariable = "OTEL_EXPORTER_OTLP_ENDPOINT", TracesEndpointVariable = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 
-    /// <summary>What is measured beside our own: requests, connections, calls of S3 and PostgreSQL, memory and garbage collection.</summary>
+    /// <summary>
+    /// What is measured beside our own: requests, connections, calls of S3 and PostgreSQL, memory and garbage collection.
+    /// </summary>
     private static readonly string[] Meters =
         [ServerMetrics.Name, StorageMetrics.Name, "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "System.Net.Http", "Npgsql", "System.Runtime"];
 
@@ -36,16 +38,19 @@ internal static class Observability
             .ToDictionary(static variable => (string)variable.Key, static variable => (string?)variable.Value);
         builder.Configuration.AddInMemoryCollection(variables);
         OpenTelemetry.OpenTelemetryBuilder telemetry = builder.Services.AddOpenTelemetry()
-            .ConfigureResource(static resource => resource.AddService("perforator", serviceVersion: PgoResults.Tool).AddEnvironmentVariableDetector())
+            .ConfigureResource(
+                static resource => resource.AddService("perforator", serviceVersion: PgoResults.Tool).AddEnvironmentVariableDetector())
             .WithMetrics(static metrics => metrics
                 .AddMeter(Meters)
                 .AddView(static instrument => MisnamedInPrometheus.Contains(instrument.Name) ? MetricStreamConfiguration.Drop : null)
                 .AddPrometheusExporter());
         if (variables.ContainsKey(EndpointVariable) || variables.ContainsKey(TracesEndpointVariable))
-            telemetry.WithTracing(static traces => traces.AddAspNetCoreInstrumentation().AddSource(ServerMetrics.Name, "Npgsql").AddOtlpExporter());
+            telemetry.WithTracing(
+                static traces => traces.AddAspNetCoreInstrumentation().AddSource(ServerMetrics.Name, "Npgsql").AddOtlpExporter());
         builder.Services.AddSingleton<StoreFigures>().AddSingleton<ServerGauges>();
 
-        builder.Logging.Configure(static options => options.ActivityTrackingOptions = ActivityTrackingOptions.TraceId | ActivityTrackingOptions.SpanId);
+        builder.Logging.Configure(
+            static options => options.ActivityTrackingOptions = ActivityTrackingOptions.TraceId | ActivityTrackingOptions.SpanId);
         if (logs == LogFormat.Json)
             builder.Logging.AddJsonConsole(static json =>
             {
@@ -69,5 +74,6 @@ internal static class Observability
     }
 
     /// <summary>Where a task's work belongs that another request asked for, perhaps on another server.</summary>
-    public static ActivityContext ParentOf(string? traceParent) => ActivityContext.TryParse(traceParent, null, out ActivityContext parent) ? parent : default;
+    public static ActivityContext ParentOf(string? traceParent) =>
+        ActivityContext.TryParse(traceParent, null, out ActivityContext parent) ? parent : default;
 }

@@ -7,13 +7,16 @@ namespace Perforator.Server.Telemetry;
 /// <summary>Counts what became of uploads, and who was turned away.</summary>
 internal static class RequestMetrics
 {
-    /// <summary>Under this key of the request's items stands of a profile that was taken whether it was a duplicate, and its bytes.</summary>
+    /// <summary>
+    /// Under this key of the request's items stands of a profile that was taken whether it was a duplicate, and its bytes.
+    /// </summary>
     public const string ReceiptItem = "perforator.receipt";
 
     /// <summary>The middleware; stands before all that may refuse.</summary>
     public static async Task Handle(HttpContext context, RequestDelegate next)
     {
-        bool isUpload = HttpMethods.IsPost(context.Request.Method) && context.Request.Path.Equals($"/{ApiRoutes.Profiles}", StringComparison.Ordinal);
+        bool isUpload =
+            HttpMethods.IsPost(context.Request.Method) && context.Request.Path.Equals($"/{ApiRoutes.Profiles}", StringComparison.Ordinal);
         long start = Stopwatch.GetTimestamp();
         try
         {

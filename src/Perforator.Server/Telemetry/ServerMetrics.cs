@@ -18,28 +18,36 @@ internal static class ServerMetrics
     private static readonly Counter<long> RefusedUploads = Count("perforator.uploads.refused", "Profiles not taken, by reason.");
     private static readonly Counter<long> UploadBytes = Count("perforator.upload.size", "Bytes of profiles added.", "By");
     private static readonly Histogram<double> UploadDuration = Time(
-        "perforator.upload.duration", "From a profile's first byte to its acknowledgement.", [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10, 20, 60]);
+        "perforator.upload.duration", "From a profile's first byte to its acknowledgement.",
+        [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10, 20, 60]);
 
-    private static readonly Counter<long> AuthFailures = Count("perforator.auth.failures", "Requests of callers who are unknown, may not, or ask too often.");
+    private static readonly Counter<long> AuthFailures =
+        Count("perforator.auth.failures", "Requests of callers who are unknown, may not, or ask too often.");
     private static readonly Counter<long> Binaries = Count("perforator.binaries", "Binaries taken.");
     private static readonly Counter<long> BinaryBytes = Count("perforator.binary.size", "Bytes of binaries taken.", "By");
-    private static readonly Counter<long> Generations = Count("perforator.generations", "Generation tasks ended, by outcome: done, failed or returned.");
+    private static readonly Counter<long> Generations =
+        Count("perforator.generations", "Generation tasks ended, by outcome: done, failed or returned.");
     private static readonly Histogram<double> GenerationDuration = Time(
         "perforator.generation.duration", "Time that a generation task took.", [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600]);
 
     private static readonly Counter<long> Blocks = Count("perforator.compaction.blocks", "Sums of an hour or a day that were made.");
-    private static readonly Counter<long> BlockUploads = Count("perforator.compaction.uploads", "Uploads that were added up into sums for the first time.");
+    private static readonly Counter<long> BlockUploads =
+        Count("perforator.compaction.uploads", "Uploads that were added up into sums for the first time.");
     private static readonly Counter<long> BlockBytes = Count("perforator.compaction.size", "Bytes of sums made.", "By");
-    private static readonly Counter<long> ForgottenUploads = Count("perforator.collection.uploads", "Uploads forgotten because of their age.");
-    private static readonly Counter<long> CollectedObjects = Count("perforator.collection.objects", "Objects deleted that nothing named any more.");
+    private static readonly Counter<long> ForgottenUploads =
+        Count("perforator.collection.uploads", "Uploads forgotten because of their age.");
+    private static readonly Counter<long> CollectedObjects =
+        Count("perforator.collection.objects", "Objects deleted that nothing named any more.");
     private static readonly Counter<long> CollectedBytes = Count("perforator.collection.size", "Bytes of objects deleted.", "By");
     private static readonly Counter<long> UncountedForDemand = Count(
-        "perforator.demand.uncounted", "Builds of uploads and of hosts that counted for no demand, by what there was too much of: branches or builds.");
+        "perforator.demand.uncounted",
+        "Builds of uploads and of hosts that counted for no demand, by what there was too much of: branches or builds.");
 
     private static double compactedAt;
     private static double collectedAt;
 
-    private static Counter<long> Count(string name, string description, string? unit = null) => Meter.CreateCounter<long>(name, unit, description);
+    private static Counter<long> Count(string name, string description, string? unit = null) =>
+        Meter.CreateCounter<long>(name, unit, description);
 
     private static Histogram<double> Time(string name, string description, double[] bounds) =>
         Meter.CreateHistogram(name, "s", description, advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = bounds });

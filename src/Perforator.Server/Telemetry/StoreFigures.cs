@@ -43,7 +43,9 @@ internal sealed class StoreFigures : IDisposable
 
     public IReadOnlyList<Measurement<double>> DiskFree { get; private set; } = [];
 
-    /// <summary>Asks the store, unless that was just done. When it does not answer there are no figures of it, but still all others.</summary>
+    /// <summary>
+    /// Asks the store, unless that was just done. When it does not answer there are no figures of it, but still all others.
+    /// </summary>
     public async Task RefreshAsync(CancellationToken stop)
     {
         await asking.WaitAsync(stop);
@@ -60,16 +62,19 @@ internal sealed class StoreFigures : IDisposable
             (long waiting, long running) = await storage.Tasks.CountAsync(patience.Token).WaitAsync(patience.Token);
             Tasks = [Of(waiting, "state", "queued"), Of(running, "state", "running")];
             IReadOnlyList<ServiceTotals> services = await storage.Profiles.ListServicesAsync(patience.Token).WaitAsync(patience.Token);
-            long fresh = services.Count(service => now - service.LastSeen <= Fresh), recent = services.Count(service => now - service.LastSeen <= Recent) - fresh;
+            long fresh = services.Count(
+                service => now - service.LastSeen <= Fresh), recent = services.Count(service => now - service.LastSeen <= Recent) - fresh;
             Services = [Of(fresh, "state", "fresh"), Of(recent, "state", "recent"), Of(services.Count - fresh - recent, "state", "silent")];
             LastSeen = [.. services.OrderByDescending(static service => service.LastSeen).Take(MaxServices)
                 .Select(static service => Of(service.LastSeen.ToUnixTimeMilliseconds() / 1e3, "service", service.Service))];
             // A host that is taken away is silent for a day.
-            List<(string Version, string State)> agents = [.. (await reports.ListAsync(now - TimeSpan.FromDays(1), patience.Token).WaitAsync(patience.Token))
+            List<(string Version, string State)> agents = [.. (await reports.ListAsync(now - TimeSpan.FromDays(1), patience.Token)
+                .WaitAsync(patience.Token))
                 .Select(agent => (agent.Figures.Report.Version, AgentState.Of(agent.Figures.Report, agent.Seen, now)))];
             Agents = [.. AgentState.All.Select(state => Of(agents.Count(agent => agent.State == state), "state", state.Replace(' ', '_')))];
             AgentVersions = [.. agents.Where(static agent => agent.State != AgentState.Silent).GroupBy(static agent => agent.Version)
-                .OrderByDescending(static version => version.Count()).Take(MaxVersions).Select(static version => Of(version.Count(), "version", version.Key))];
+                .OrderByDescending(static version => version.Count()).Take(MaxVersions)
+                .Select(static version => Of(version.Count(), "version", version.Key))];
         }
         catch (Exception e) when (e is IOException or OperationCanceledException && !stop.IsCancellationRequested)
         {
@@ -80,7 +85,8 @@ internal sealed class StoreFigures : IDisposable
         }
     }
 
-    private static Measurement<double> Of(double value, string label, string of) => new(value, new KeyValuePair<string, object?>(label, of));
+    private static Measurement<double> Of(double value, string label, string of) =>
+        new(value, new KeyValuePair<string, object?>(label, of));
 
     public void Dispose() => asking.Dispose();
 }

@@ -3,8 +3,8 @@ using System.Runtime.CompilerServices;
 namespace Perforator.Branches;
 
 /// <summary>
-/// Places in a table for two or three numbers together. They depend on secret numbers that every process draws anew, so that nobody can make up
-/// some that all collide.
+/// Places in a table for two or three numbers together. They depend on secret numbers that every process draws anew, so that nobody can
+/// make up some that all collide.
 /// </summary>
 internal readonly struct AddressHash
 {
@@ -32,7 +32,8 @@ internal readonly struct AddressHash
 
     /// <inheritdoc cref="Of(ulong, ulong)"/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public ulong Of(ulong first, ulong second, ulong third) => Upper(unchecked(first * firstSecret + second * secondSecret + third * thirdSecret));
+    public ulong Of(ulong first, ulong second, ulong third) =>
+        Upper(unchecked(first * firstSecret + second * secondSecret + third * thirdSecret));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static ulong Upper(ulong sum) => unchecked((sum ^ sum >> 32) * 0x9E3779B97F4A7C15UL) >> 32;

@@ -36,7 +36,8 @@ internal sealed partial class AddressSpace
     {
         int at = FirstEndingAfter(start);
         Region mapped = regions[at];
-        for (at--; at >= 0 && regions[at] is { IsAnonymous: true } anonymous && anonymous.End == mapped.Start && HasCode(mapped, anonymous.Start, anonymous.End); at--)
+        for (at--; at >= 0 && regions[at] is { IsAnonymous: true } anonymous && anonymous.End == mapped.Start
+            && HasCode(mapped, anonymous.Start, anonymous.End); at--)
             regions[at] = mapped = new Region(anonymous.Start, anonymous.End, mapped.Tally, mapped.Bias) { Module = mapped.Module };
     }
 
@@ -73,7 +74,8 @@ internal sealed partial class AddressSpace
         ulong page = start % HugePage == 0 && end % HugePage == 0 ? HugePage : Page;
         (ulong first, ulong last) = unchecked((start - mapped.Bias, end - mapped.Bias));
         foreach (LoadSegment segment in mapped.Module?.Segments ?? [])
-            if (segment.IsExecutable && first < last && first >= segment.Address.Value / page * page && last - segment.Address.Value <= segment.MemorySize + (page - 1))
+            if (segment.IsExecutable && first < last && first >= segment.Address.Value / page * page
+                && last - segment.Address.Value <= segment.MemorySize + (page - 1))
                 return true;
         return false;
     }

@@ -69,10 +69,12 @@ public sealed class BranchAggregator : IBranchSink
     }
 
     /// <summary>The profiles so far, by build id. What is counted later reaches them when they are asked for again.</summary>
-    public IReadOnlyDictionary<BuildId, BranchProfile> Profiles => tallies.Values.Select(static tally => tally.Complete()).ToDictionary(static profile => profile.BuildId);
+    public IReadOnlyDictionary<BuildId, BranchProfile> Profiles =>
+        tallies.Values.Select(static tally => tally.Complete()).ToDictionary(static profile => profile.BuildId);
 
     /// <summary>One of <see cref="Profiles"/>; null when the binary was never mapped.</summary>
-    public BranchProfile? ProfileOf(BuildId buildId) => tallies.TryGetValue(buildId.ToString(), out ModuleTally? tally) ? tally.Complete() : null;
+    public BranchProfile? ProfileOf(BuildId buildId) =>
+        tallies.TryGetValue(buildId.ToString(), out ModuleTally? tally) ? tally.Complete() : null;
 
     /// <summary>What was dropped before it could be attributed to a binary, by reason.</summary>
     public LossCounts Losses { get; } = new();
@@ -191,8 +193,8 @@ public sealed class BranchAggregator : IBranchSink
     }
 
     /// <summary>
-    /// Counts the entries a stack begins with, as far as they lie in one region and nothing is the matter with them, as with nearly all:
-    /// to the same result as <see cref="Count"/>, and several times as fast. The counters are fetched from memory while the next entries are
+    /// Counts the entries a stack begins with, as far as they lie in one region and nothing is the matter with them, as with nearly all: to
+    /// the same result as <see cref="Count"/>, and several times as fast. The counters are fetched from memory while the next entries are
     /// looked at.
     /// </summary>
     /// <returns>How many; as many as fit the buffer at most.</returns>

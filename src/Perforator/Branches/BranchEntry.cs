@@ -21,7 +21,9 @@ public enum BranchFlags : byte
     /// <summary>Recorded on a path that speculation took wrongly (AMD LbrExtV2); it did not retire and must not count.</summary>
     SpeculativeWrongPath = 16,
 
-    /// <summary>Not a branch instruction but an interrupt or fault: the instruction it left from had not run (Arm BRBE, or types saved).</summary>
+    /// <summary>
+    /// Not a branch instruction but an interrupt or fault: the instruction it left from had not run (Arm BRBE, or types saved).
+    /// </summary>
     Interrupt = 32,
 
     /// <summary>A conditional branch that fell through, as perf makes of Arm SPE's samples; code ran straight through it.</summary>
@@ -59,7 +61,8 @@ public readonly ref struct BranchSample
     public ReadOnlySpan<RuntimeAddress> Callers { get; init; }
 
     /// <summary>
-    /// How many times this very stack counts: more than 1 where pre-aggregated inputs saw it so often, and where it stands for more branches than the software recorder could follow.
+    /// How many times this very stack counts: more than 1 where pre-aggregated inputs saw it so often, and where it stands for more
+    /// branches than the software recorder could follow.
     /// </summary>
     public ulong Weight { get; init; }
 }

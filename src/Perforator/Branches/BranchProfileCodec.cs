@@ -15,8 +15,8 @@ public static class BranchProfileCodec
     public const int DefaultMaxMessageLength = 256 << 20;
 
     /// <summary>
-    /// The most rows (counters) decoded unless the caller says otherwise. A row may take three bytes of the message, and a thousandth of that
-    /// compressed, but takes some 100 bytes of memory.
+    /// The most rows (counters) decoded unless the caller says otherwise. A row may take three bytes of the message, and a thousandth of
+    /// that compressed, but takes some 100 bytes of memory.
     /// </summary>
     public const long DefaultMaxRows = 16_000_000;
 
@@ -42,7 +42,8 @@ public static class BranchProfileCodec
         using (ZLibStream compressor = new(output, CompressionLevel.Optimal, leaveOpen: true))
             compressor.Write(message);
         byte[] encoded = output.ToArray();
-        new BranchProfileEnvelope((ulong)(encoded.Length - BranchProfileEnvelope.Length), (ulong)message.Length).Write(encoded, SHA256.HashData(message));
+        new BranchProfileEnvelope(
+            (ulong)(encoded.Length - BranchProfileEnvelope.Length), (ulong)message.Length).Write(encoded, SHA256.HashData(message));
         return encoded;
     }
 
@@ -51,12 +52,14 @@ public static class BranchProfileCodec
     /// The bytes are not a branch profile file, are truncated or damaged, are larger than allowed, or are not what <see cref="Encode"/>
     /// or a newer version writes for any set.
     /// </exception>
-    public static BranchProfileSet Decode(ReadOnlySpan<byte> encoded, int maxMessageLength = DefaultMaxMessageLength, long maxRows = DefaultMaxRows)
+    public static BranchProfileSet Decode(
+        ReadOnlySpan<byte> encoded, int maxMessageLength = DefaultMaxMessageLength, long maxRows = DefaultMaxRows)
     {
         BranchProfileEnvelope envelope = BranchProfileEnvelope.Parse(encoded);
         ulong length = (ulong)(encoded.Length - BranchProfileEnvelope.Length);
         if (envelope.CompressedLength > length)
-            throw new MalformedInputException($"truncated: {envelope.CompressedLength} bytes wanted, {length} left", Where, BranchProfileEnvelope.Length);
+            throw new MalformedInputException(
+                $"truncated: {envelope.CompressedLength} bytes wanted, {length} left", Where, BranchProfileEnvelope.Length);
         if (envelope.CompressedLength < length)
             throw new MalformedInputException($"{length - envelope.CompressedLength} bytes too many", Where, BranchProfileEnvelope.Length);
         envelope.RequireAtMost(maxMessageLength);

@@ -20,7 +20,9 @@ public readonly record struct BranchProfileEnvelope(ulong CompressedLength, ulon
     /// <summary>RFC 1950.</summary>
     private const uint CompressionZlib = 1;
 
-    /// <summary>Deflate never shrinks more than 1032 : 1 (zlib, "Maximum Compression Factor"); a declared length beyond that lies.</summary>
+    /// <summary>
+    /// Deflate never shrinks more than 1032 : 1 (zlib, "Maximum Compression Factor"); a declared length beyond that lies.
+    /// </summary>
     private const ulong MaxDeflateRatio = 1032;
 
     internal static ReadOnlySpan<byte> Magic => "PFBRANCH"u8;
@@ -35,7 +37,9 @@ public readonly record struct BranchProfileEnvelope(ulong CompressedLength, ulon
         reader.Skip(8);
         uint version = reader.ReadU32();
         if (version != Version)
-            throw new MalformedInputException($"version {version} is not known; a newer perforator may have written it", Where, 8) { IsOtherVersion = true };
+            throw new MalformedInputException(
+                $"version {version} is not known; a newer perforator may have written it", Where, 8)
+            { IsOtherVersion = true };
         uint compression = reader.ReadU32();
         if (compression != CompressionZlib)
             throw reader.Malformed($"compression {compression} is not known");
@@ -51,7 +55,9 @@ public readonly record struct BranchProfileEnvelope(ulong CompressedLength, ulon
     public void RequireAtMost(int maxMessageLength)
     {
         if (MessageLength > (ulong)maxMessageLength)
-            throw new MalformedInputException($"{MessageLength} bytes uncompressed; at most {maxMessageLength} are accepted", Where, 24) { IsTooLarge = true };
+            throw new MalformedInputException(
+                $"{MessageLength} bytes uncompressed; at most {maxMessageLength} are accepted", Where, 24)
+            { IsTooLarge = true };
     }
 
     internal void Write(Span<byte> to, ReadOnlySpan<byte> hash)

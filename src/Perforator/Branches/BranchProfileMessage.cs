@@ -96,7 +96,9 @@ internal static class BranchProfileMessage
             if (!set.Profiles.TryAdd(buildId, profile))
                 throw Malformed($"build id {buildId} occurs twice");
             List<TraceCount> branches = new((int)Math.Min(p.Branches?.Rows ?? 0, (ulong)(p.Branches?.First.Length ?? 0)));
-            PairColumnsCodec.Decode(p.Branches, PairKind.Branches, (from, to, count, missed) => branches.Add(new(from, to, BinaryAddress.External, count, missed)));
+            PairColumnsCodec.Decode(
+                p.Branches, PairKind.Branches,
+                (from, to, count, missed) => branches.Add(new(from, to, BinaryAddress.External, count, missed)));
             PairColumnsCodec.Decode(p.Ranges, PairKind.Ranges, (begin, end, count, _) => profile.AddRange(begin, end, count));
             PairColumnsCodec.Decode(p.Addresses, PairKind.Addresses, profile.Addresses.Add);
             profile.LoadTraces(TraceColumnsCodec.Decode(p.Traces, branches));

@@ -35,7 +35,9 @@ public sealed class BranchProfileSet
         known.Merge(profile);
     }
 
-    /// <summary>Adds a binary's profile, which is not to be used by others any more: the first of a binary is kept rather than copied.</summary>
+    /// <summary>
+    /// Adds a binary's profile, which is not to be used by others any more: the first of a binary is kept rather than copied.
+    /// </summary>
     public void TakeOver(BranchProfile profile)
     {
         if (!Profiles.TryAdd(profile.BuildId, profile))

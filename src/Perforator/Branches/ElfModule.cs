@@ -26,17 +26,21 @@ public static class ElfModule
         return Of(file, recordedAs);
     }
 
-    /// <summary>The first symbols of a kernel's image, which is linked into the upper half of the address space; null for all else.</summary>
+    /// <summary>
+    /// The first symbols of a kernel's image, which is linked into the upper half of the address space; null for all else.
+    /// </summary>
     private static Dictionary<string, BinaryAddress>? KernelSymbolsOf(ElfFile file)
     {
-        BinaryAddress[] code = [.. file.LoadSegments.Where(static s => s.IsExecutable && s.Address.Value >> 63 != 0).Select(static s => s.Address)];
+        BinaryAddress[] code =
+            [.. file.LoadSegments.Where(static s => s.IsExecutable && s.Address.Value >> 63 != 0).Select(static s => s.Address)];
         if (code.Length == 0)
             return null;
         Dictionary<string, BinaryAddress> found = [];
         try
         {
             foreach (ref readonly ElfSymbol symbol in file.Symbols.Symbols)
-                if (symbol.IsDefined && file.Symbols.NameBytes(symbol) is var name && (name.SequenceEqual("_text"u8) || name.SequenceEqual("_stext"u8)))
+                if (symbol.IsDefined && file.Symbols.NameBytes(symbol) is var name
+                    && (name.SequenceEqual("_text"u8) || name.SequenceEqual("_stext"u8)))
                     found.TryAdd(System.Text.Encoding.ASCII.GetString(name), symbol.Address);
         }
         catch (MalformedInputException)
@@ -63,7 +67,9 @@ public static class ElfModule
         return Mapping.KernelModuleOf(file.Path);
     }
 
-    /// <summary>A path's file name and, where it is a link, those that it leads over: a process that was started by any has the last one mapped.</summary>
+    /// <summary>
+    /// A path's file name and, where it is a link, those that it leads over: a process that was started by any has the last one mapped.
+    /// </summary>
     private static string[] NamesOf(string path)
     {
         const int MaxLinks = 40;

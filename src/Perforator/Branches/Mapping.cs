@@ -31,14 +31,15 @@ public sealed record Mapping(
     /// <see cref="Offset"/>), <c>[kernel.kcore]</c>, <c>/proc/kcore</c> and the paths of a vmlinux.
     /// </summary>
     public bool IsKernel => ProcessId == KernelProcess
-        && (Path.StartsWith("[kernel", StringComparison.Ordinal) || Path == "/proc/kcore" || System.IO.Path.GetFileName(Path.AsSpan()).StartsWith("vmlinu"));
+        && (Path.StartsWith("[kernel", StringComparison.Ordinal) || Path == "/proc/kcore"
+            || System.IO.Path.GetFileName(Path.AsSpan()).StartsWith("vmlinu"));
 
     /// <summary>The symbol that the name of the kernel's mapping ends in; empty when it names none.</summary>
     public string KernelSymbol => IsKernel && Path[0] == '[' ? Path[(Path.LastIndexOf(']') + 1)..] : "";
 
     /// <summary>
-    /// The name of the kernel module that a path is of: <c>[nf_tables]</c>, or a file <c>nf-tables.ko</c>, which may be compressed or have its
-    /// debug info alone. The kernel writes '_' where files have '-'. Null for any other path.
+    /// The name of the kernel module that a path is of: <c>[nf_tables]</c>, or a file <c>nf-tables.ko</c>, which may be compressed or have
+    /// its debug info alone. The kernel writes '_' where files have '-'. Null for any other path.
     /// </summary>
     public static string? KernelModuleOf(string path)
     {
@@ -50,9 +51,12 @@ public sealed record Mapping(
     }
 
     /// <summary>The name that perf lists a build id under: that of the kernel's mapping has the symbol behind it.</summary>
-    public string ListedPath => Path.StartsWith("[kernel", StringComparison.Ordinal) && Path.LastIndexOf(']') is > 0 and int end ? Path[..(end + 1)] : Path;
+    public string ListedPath =>
+        Path.StartsWith("[kernel", StringComparison.Ordinal) && Path.LastIndexOf(']') is > 0 and int end ? Path[..(end + 1)] : Path;
 
-    /// <summary>The file by the numbers of its file system, where the source knows them; else all zero. Paths may come to lead elsewhere.</summary>
+    /// <summary>
+    /// The file by the numbers of its file system, where the source knows them; else all zero. Paths may come to lead elsewhere.
+    /// </summary>
     public MappedFile File { get; init; }
 
     /// <summary>Whether its pages are huge ones that were asked for as such (MAP_HUGETLB), which no file of a program has.</summary>

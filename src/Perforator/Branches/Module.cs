@@ -32,12 +32,14 @@ public sealed class Module
     public IReadOnlyList<string> Names { get; init; }
 
     /// <summary>
-    /// Where a kernel's image has its first symbols, <c>_text</c> and <c>_stext</c>, by name: they say how far it was moved when it was loaded
-    /// (KASLR). Null for all that is no kernel.
+    /// Where a kernel's image has its first symbols, <c>_text</c> and <c>_stext</c>, by name: they say how far it was moved when it was
+    /// loaded (KASLR). Null for all that is no kernel.
     /// </summary>
     public IReadOnlyDictionary<string, BinaryAddress>? KernelSymbols { get; init; }
 
-    /// <summary>A kernel module's name (<c>nf_tables</c>), whose code begins at <see cref="ElfFile.KernelModuleText"/>; null for all else.</summary>
+    /// <summary>
+    /// A kernel module's name (<c>nf_tables</c>), whose code begins at <see cref="ElfFile.KernelModuleText"/>; null for all else.
+    /// </summary>
     public string? KernelModuleName { get; init; }
 
     /// <summary>What the user says that recordings have it as: a path, a file name or a build id. Null when nothing was said.</summary>
@@ -45,8 +47,8 @@ public sealed class Module
 
     /// <summary>
     /// Whether a mapping is of this binary: the one notion of "the same binary" that all inputs share. Where both build ids are known they
-    /// decide; else the file name does, since the path in a recording may be that of another host or container. What the user says of a file
-    /// without a build id of its own holds in any case.
+    /// decide; else the file name does, since the path in a recording may be that of another host or container. What the user says of a
+    /// file without a build id of its own holds in any case.
     /// </summary>
     public bool Matches(Mapping mapping)
     {
@@ -89,7 +91,8 @@ public sealed class Module
         (BuildId.TryParse(RecordedAs, out BuildId id) && id.IsSameAs(mapping.BuildId))
         || ((mapping.BuildId.IsEmpty || !HasOwnBuildId) && (mapping.Path == RecordedAs || IsNameOf(RecordedAs!, mapping.FilePath)));
 
-    private static bool IsNameOf(string said, string path) => said == path || (!said.Contains('/') && said == System.IO.Path.GetFileName(path));
+    private static bool IsNameOf(string said, string path) =>
+        said == path || (!said.Contains('/') && said == System.IO.Path.GetFileName(path));
 
     /// <summary>
     /// The ELF virtual address at which a mapping of the file begins: p_vaddr + (offset - p_offset) of the segment it shows most of,
@@ -105,7 +108,8 @@ public sealed class Module
         foreach (LoadSegment segment in Segments)
         {
             ulong start = Math.Max(offset.Value, segment.Offset.Value);
-            ulong end = Math.Min(PairCounts.Saturating(offset.Value, length), PairCounts.Saturating(segment.Offset.Value, segment.FileSize));
+            ulong end = Math.Min(
+                PairCounts.Saturating(offset.Value, length), PairCounts.Saturating(segment.Offset.Value, segment.FileSize));
             if (end <= start || (best.IsExecutable && !segment.IsExecutable))
                 continue;
             if (end - start > shown || (segment.IsExecutable && !best.IsExecutable))
@@ -124,7 +128,8 @@ public sealed class Module
     }
 
     /// <summary>Where the binary is linked to begin: the page of its lowest executable segment.</summary>
-    public BinaryAddress PreferredBase => new((Segments.Where(static s => s.IsExecutable).Select(static s => s.Address.Value).DefaultIfEmpty(0UL).Min()) & ~0xfffUL);
+    public BinaryAddress PreferredBase =>
+        new((Segments.Where(static s => s.IsExecutable).Select(static s => s.Address.Value).DefaultIfEmpty(0UL).Min()) & ~0xfffUL);
 
     /// <summary>
     /// The mappings of a binary that runs where it is linked to run, for every process without mappings of its own: what text
@@ -134,7 +139,8 @@ public sealed class Module
     {
         foreach (LoadSegment segment in Segments)
             if (segment.IsExecutable)
-                yield return new Mapping(BranchAggregator.AnyProcess, new(segment.Address.Value), segment.FileSize, segment.Offset, Path, BuildId);
+                yield return new Mapping(
+                    BranchAggregator.AnyProcess, new(segment.Address.Value), segment.FileSize, segment.Offset, Path, BuildId);
     }
 
     /// <summary>Whether the address lies in an executable segment.</summary>

@@ -11,7 +11,9 @@ public sealed class OtherBinary(string path, BuildId buildId)
     /// <summary>Its build id; empty when the recording does not say.</summary>
     public BuildId BuildId { get; } = buildId;
 
-    /// <summary>Branch stack entries with an end in it and none in a binary of interest; of samples without a stack, their addresses in it.</summary>
+    /// <summary>
+    /// Branch stack entries with an end in it and none in a binary of interest; of samples without a stack, their addresses in it.
+    /// </summary>
     public ulong Entries { get; private set; }
 
     internal void Count(ulong entries) => Entries = PairCounts.Saturating(Entries, entries);

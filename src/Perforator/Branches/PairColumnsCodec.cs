@@ -44,7 +44,8 @@ internal static class PairColumnsCodec
     }
 
     /// <summary>Hands each row to <paramref name="add"/>: both addresses, the count and the extra one.</summary>
-    /// <exception cref="MalformedInputException">The columns are of different lengths, out of order or break a rule of the kind.</exception>
+    /// <exception cref="MalformedInputException">The columns are of different lengths, out of order or break a rule of the
+    /// kind.</exception>
     public static void Decode(Wire.PairColumns? columns, PairKind kind, Action<BinaryAddress, BinaryAddress, ulong, ulong> add)
     {
         string where = $"{kind} column";

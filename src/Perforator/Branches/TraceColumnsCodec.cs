@@ -40,10 +40,13 @@ internal static class TraceColumnsCodec
         };
     }
 
-    /// <summary>The rows, by source, target and end, and with them branches without a range, as <see cref="BranchProfile.Traces"/> has them.</summary>
+    /// <summary>
+    /// The rows, by source, target and end, and with them branches without a range, as <see cref="BranchProfile.Traces"/> has them.
+    /// </summary>
     /// <param name="columns">Null stands for none.</param>
     /// <param name="branches">Traces without a range, by source and target.</param>
-    /// <exception cref="MalformedInputException">The columns are of different lengths, out of order or hold what cannot be a trace.</exception>
+    /// <exception cref="MalformedInputException">The columns are of different lengths, out of order or hold what cannot be a
+    /// trace.</exception>
     public static TraceCount[] Decode(Wire.TraceColumns? columns, List<TraceCount> branches)
     {
         if (columns is null)
@@ -54,7 +57,8 @@ internal static class TraceColumnsCodec
         bool hasMispredicted = !mispredicted.AtEnd;
 
         // A row has at least a byte in each column: no more room is made than what was sent can fill.
-        TraceCount[] rows = GC.AllocateUninitializedArray<TraceCount>(branches.Count + (int)Math.Min(columns.Rows, (ulong)columns.From.Length));
+        TraceCount[] rows =
+            GC.AllocateUninitializedArray<TraceCount>(branches.Count + (int)Math.Min(columns.Rows, (ulong)columns.From.Length));
         ReadOnlySpan<TraceCount> apart = CollectionsMarshal.AsSpan(branches);
         int filled = 0;
         ulong source = 0, target = 0, end = 0;

@@ -16,8 +16,10 @@ namespace Perforator.Branches;
 internal sealed class TraceCounts
 {
     /// <summary>A trace and where its counter lies.</summary>
-    /// <param name="Branch">The branch's source in the lower half, its target in the upper one; all ones stand for code outside the binary.</param>
-    /// <param name="Rest">Length of the range that followed in bytes, shifted by one; the lowest bit is set when the branch was mispredicted.</param>
+    /// <param name="Branch">The branch's source in the lower half, its target in the upper one; all ones stand for code outside the
+    /// binary.</param>
+    /// <param name="Rest">Length of the range that followed in bytes, shifted by one; the lowest bit is set when the branch was
+    /// mispredicted.</param>
     /// <param name="Place">Its place in a table of 2^32 slots.</param>
     public readonly record struct Trace(ulong Branch, uint Rest, uint Place);
 
@@ -52,7 +54,8 @@ internal sealed class TraceCounts
     /// <summary>Makes a trace, whose counter is fetched into the CPU's caches meanwhile.</summary>
     /// <param name="from">The branch instruction; fits.</param>
     /// <param name="to">The branch's target; fits.</param>
-    /// <param name="rangeLength">Bytes from the target to the next taken branch instruction, less than <see cref="NoRange"/>, or that.</param>
+    /// <param name="rangeLength">Bytes from the target to the next taken branch instruction, less than <see cref="NoRange"/>, or
+    /// that.</param>
     /// <param name="mispredicted">1 if the branch was mispredicted, else 0.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public unsafe Trace Fetch(ulong from, ulong to, ulong rangeLength, uint mispredicted)
@@ -62,7 +65,8 @@ internal sealed class TraceCounts
         uint place = (uint)hash.Of(branch, rest);
         // The array may move meanwhile; fetching the wrong line costs a little time and nothing else.
         if (Sse.IsSupported)
-            Sse.Prefetch0(Unsafe.AsPointer(ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(slots), place & (uint)(slots.Length - 1))));
+            Sse.Prefetch0(
+                Unsafe.AsPointer(ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(slots), place & (uint)(slots.Length - 1))));
         return new(branch, rest, place);
     }
 

@@ -60,8 +60,8 @@ internal sealed class TraceTable
     }
 
     /// <summary>
-    /// Takes counters in the order of <see cref="Sorted"/>, each once, as the only ones. They stay as they are until one is added: a sum over
-    /// many tables takes them from there, and a table in between would cost more than all else.
+    /// Takes counters in the order of <see cref="Sorted"/>, each once, as the only ones. They stay as they are until one is added: a sum
+    /// over many tables takes them from there, and a table in between would cost more than all else.
     /// </summary>
     public void Load(TraceCount[] sorted) => (slots, isSorted, Count) = (sorted, true, sorted.Length);
 

@@ -64,7 +64,8 @@ public sealed class ByteWriter
     }
 
     /// <summary>Text in UTF-8, without a terminating NUL.</summary>
-    public void WriteUtf8(ReadOnlySpan<char> text) => Position += Encoding.UTF8.GetBytes(text, Room(Encoding.UTF8.GetMaxByteCount(text.Length)));
+    public void WriteUtf8(ReadOnlySpan<char> text) =>
+        Position += Encoding.UTF8.GetBytes(text, Room(Encoding.UTF8.GetMaxByteCount(text.Length)));
 
     /// <summary>A number as decimal digits.</summary>
     public void WriteDecimal(ulong value)
@@ -80,5 +81,6 @@ public sealed class ByteWriter
         return bytes.AsSpan(Position);
     }
 
-    private void Grow(int count) => Array.Resize(ref bytes, (int)Math.Min(Array.MaxLength, Math.Max(2L * bytes.Length, (long)Position + count)));
+    private void Grow(int count) =>
+        Array.Resize(ref bytes, (int)Math.Min(Array.MaxLength, Math.Max(2L * bytes.Length, (long)Position + count)));
 }

@@ -50,7 +50,8 @@ public sealed class FileBytes : IDisposable
     public ReadOnlyMemory<byte> Read(ulong offset, ulong length, string where)
     {
         if (offset > Length || length > Length - offset)
-            throw new MalformedInputException($"{length} bytes at file offset 0x{offset:x} are beyond the end of the file ({Length} bytes)", where, offset);
+            throw new MalformedInputException(
+                $"{length} bytes at file offset 0x{offset:x} are beyond the end of the file ({Length} bytes)", where, offset);
         if (length > int.MaxValue)
             throw new MalformedInputException($"{length} bytes: more than 2 GiB is not supported", where, offset);
         if (file is null)
@@ -82,7 +83,8 @@ public sealed class FileBytes : IDisposable
 
     private ReadOnlyMemory<byte> Map(ulong offset, int length)
     {
-        mapping ??= MemoryMappedFile.CreateFromFile(file!, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+        mapping ??= MemoryMappedFile.CreateFromFile(
+            file!, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
         MappedView view = new(mapping.CreateViewAccessor((long)offset, length, MemoryMappedFileAccess.Read), length);
         views.Add(view);
         return view.Memory;

@@ -56,7 +56,9 @@ public ref struct SpanReader
     /// <summary>Moves forward.</summary>
     public void Skip(ulong count) => Take(count);
 
-    /// <summary>Moves to the next multiple of <paramref name="alignment"/> (a power of two) from the start of this reader's bytes.</summary>
+    /// <summary>
+    /// Moves to the next multiple of <paramref name="alignment"/> (a power of two) from the start of this reader's bytes.
+    /// </summary>
     public void Align(int alignment) => Take((ulong)(-Position & (alignment - 1)));
 
     public byte ReadU8()

@@ -41,16 +41,20 @@ public static partial class WholeFile
         if (path.Length == 0)
             throw new UserErrorException("the name of the file to write is empty");
         // To open a pipe and close it again would end whoever reads it.
-        if (File.Exists(path) && (IsDevice(Path.GetFullPath(path)) || IsDevice(File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path)))
+        if (File.Exists(path)
+            && (IsDevice(Path.GetFullPath(path)) || IsDevice(File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path)))
             return;
         string file = path;
         try
         {
-            using FileStream partial = new(PartialOf(ref file), FileMode.CreateNew, FileAccess.Write, FileShare.None, 0, FileOptions.DeleteOnClose);
+            using FileStream partial =
+                new(PartialOf(ref file), FileMode.CreateNew, FileAccess.Write, FileShare.None, 0, FileOptions.DeleteOnClose);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            string reason = e is UnauthorizedAccessException ? "permission denied" : e is FileNotFoundException ? "it takes no files" : e.Message.TrimEnd('.');
+            string reason =
+                e is UnauthorizedAccessException
+                    ? "permission denied" : e is FileNotFoundException ? "it takes no files" : e.Message.TrimEnd('.');
             throw new UserErrorException($"{path} cannot be written: folder {Path.GetDirectoryName(Path.GetFullPath(file))}: {reason}", e);
         }
     }
@@ -79,7 +83,9 @@ public static partial class WholeFile
         return file.Exists && file.Length == content.Length && file.Length > 0 && File.ReadAllBytes(path).AsSpan().SequenceEqual(content);
     }
 
-    /// <summary>Opens a device or pipe: something that takes bytes, but is no file that could be replaced. Null when the path is none.</summary>
+    /// <summary>
+    /// Opens a device or pipe: something that takes bytes, but is no file that could be replaced. Null when the path is none.
+    /// </summary>
     /// <exception cref="UserErrorException">The path is empty.</exception>
     public static FileStream? OpenStream(string path)
     {

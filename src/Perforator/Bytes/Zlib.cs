@@ -5,7 +5,9 @@ namespace Perforator.Bytes;
 /// <summary>zlib streams (RFC 1950), decompressed under a cap.</summary>
 public static class Zlib
 {
-    /// <summary>What most content takes at most when decompressed, to what it takes compressed; what takes more is given more when it comes.</summary>
+    /// <summary>
+    /// What most content takes at most when decompressed, to what it takes compressed; what takes more is given more when it comes.
+    /// </summary>
     private const int UsualRatio = 8;
 
     /// <summary>Decompresses one zlib stream.</summary>

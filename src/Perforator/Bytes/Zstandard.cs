@@ -52,7 +52,8 @@ public static partial class Zstandard
     internal static void RequireLibrary()
     {
         if (!NativeLibrary.TryLoad(Library, typeof(Zstandard).Assembly, DllImportSearchPath.SafeDirectories, out _))
-            throw new UserErrorException($"{Library} is missing, and this input is compressed with Zstandard; install it (Debian: apt-get install libzstd1)");
+            throw new UserErrorException(
+                $"{Library} is missing, and this input is compressed with Zstandard; install it (Debian: apt-get install libzstd1)");
     }
 
     internal static unsafe string ErrorName(nuint code) => Marshal.PtrToStringUTF8((nint)ZSTD_getErrorName(code)) ?? "unknown error";

@@ -48,7 +48,8 @@ public sealed class ZstandardDecoder : IDisposable
                     status = Zstandard.ZSTD_decompressStream(stream, &target, &input);
                 }
                 if (Zstandard.ZSTD_isError(status) != 0)
-                    throw new MalformedInputException($"damaged Zstandard data: {Zstandard.ErrorName(status)}", where, consumed + input.Position);
+                    throw new MalformedInputException(
+                        $"damaged Zstandard data: {Zstandard.ErrorName(status)}", where, consumed + input.Position);
                 produced += (int)target.Position;
                 if (produced > maxSize)
                     throw new MalformedInputException($"decompresses to more than {maxSize} bytes", where, consumed + input.Position);

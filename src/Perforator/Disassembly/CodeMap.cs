@@ -77,7 +77,8 @@ public sealed class CodeMap
         ulong address = begin.Value;
         while (address < end.Value && Next(ref address, end.Value - 1, out InstructionKind kind, out int length))
         {
-            if (kind is InstructionKind.UnconditionalBranch or InstructionKind.Call or InstructionKind.IndirectCall or InstructionKind.Return)
+            if (kind is InstructionKind.UnconditionalBranch or InstructionKind.Call or InstructionKind.IndirectCall
+                or InstructionKind.Return)
                 return true;
             address += (ulong)length;
         }
@@ -127,7 +128,8 @@ public sealed class CodeMap
     /// <summary>The last chunk that begins at or before an address; -1 when there is none.</summary>
     private int ChunkAt(ulong address)
     {
-        if (lastChunk < starts.Length && starts[lastChunk] <= address && (lastChunk + 1 == starts.Length || address < starts[lastChunk + 1]))
+        if (lastChunk < starts.Length && starts[lastChunk] <= address
+            && (lastChunk + 1 == starts.Length || address < starts[lastChunk + 1]))
             return lastChunk;
         int found = Array.BinarySearch(starts, address);
         if (found < 0)

@@ -68,7 +68,8 @@ internal sealed class AbbreviationTable
                 break;
             if (name > ushort.MaxValue || form > ushort.MaxValue || attributes.Count == MaxAttributes)
                 throw reader.Malformed($"attribute 0x{name:x} of form 0x{form:x}");
-            attributes.Add(new((ushort)name, (ushort)form, sizes.Of((ushort)form), form == DW_FORM_implicit_const ? reader.ReadSLeb128() : 0));
+            attributes.Add(
+                new((ushort)name, (ushort)form, sizes.Of((ushort)form), form == DW_FORM_implicit_const ? reader.ReadSLeb128() : 0));
         }
         if (tag > ushort.MaxValue)
             throw reader.Malformed($"tag 0x{tag:x}");

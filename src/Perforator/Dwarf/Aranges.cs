@@ -2,7 +2,9 @@ using Perforator.Bytes;
 
 namespace Perforator.Dwarf;
 
-/// <summary>.debug_aranges: which unit covers which addresses (DWARF 5, section 6.1.2). Often absent, and never obliged to be complete.</summary>
+/// <summary>
+/// .debug_aranges: which unit covers which addresses (DWARF 5, section 6.1.2). Often absent, and never obliged to be complete.
+/// </summary>
 internal static class Aranges
 {
     /// <summary>Reads all sets up to the first damaged one.</summary>

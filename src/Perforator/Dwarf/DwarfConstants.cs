@@ -1,6 +1,8 @@
 namespace Perforator.Dwarf;
 
-/// <summary>The constants of DWARF 5, chapter 7, of its predecessors and of the GNU extensions that this reader knows, as spelled there.</summary>
+/// <summary>
+/// The constants of DWARF 5, chapter 7, of its predecessors and of the GNU extensions that this reader knows, as spelled there.
+/// </summary>
 internal static class DwarfConstants
 {
     public const ushort DW_TAG_inlined_subroutine = 0x1d;

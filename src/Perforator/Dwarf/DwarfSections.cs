@@ -5,7 +5,8 @@ internal sealed class DwarfSections
 {
     private readonly Lazy<ReadOnlyMemory<byte>> info, abbrev, line, str, lineStr, strOffsets, addr, ranges, rngLists, aranges, types;
 
-    /// <param name="section">Gives the contents of a section by its name in a non-split file (".debug_info"); empty when there is none.</param>
+    /// <param name="section">Gives the contents of a section by its name in a non-split file (".debug_info"); empty when there is
+    /// none.</param>
     public DwarfSections(Func<string, ReadOnlyMemory<byte>> section)
     {
         info = Of(".debug_info");

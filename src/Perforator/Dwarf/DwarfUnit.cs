@@ -4,7 +4,9 @@ using static Perforator.Dwarf.DwarfConstants;
 
 namespace Perforator.Dwarf;
 
-/// <summary>One unit of .debug_info or .debug_types: its header, the attributes of its first entry, and what resolving attribute values needs.</summary>
+/// <summary>
+/// One unit of .debug_info or .debug_types: its header, the attributes of its first entry, and what resolving attribute values needs.
+/// </summary>
 internal sealed class DwarfUnit
 {
     /// <summary>Longer names are cut to nothing: no mangled name comes near, and many entries may share one.</summary>
@@ -15,7 +17,8 @@ internal sealed class DwarfUnit
     private UnitAttributes? attributes;
     private long rangeBudget;
 
-    private DwarfUnit(DwarfUnits units, ulong offset, ulong end, FormSizes sizes, byte type, ulong abbrevOffset, ulong dwoId, ulong firstEntry)
+    private DwarfUnit(
+        DwarfUnits units, ulong offset, ulong end, FormSizes sizes, byte type, ulong abbrevOffset, ulong dwoId, ulong firstEntry)
     {
         Units = units;
         Offset = offset;
@@ -51,7 +54,9 @@ internal sealed class DwarfUnit
     /// <summary>For a type unit: what entries elsewhere refer to its type by (DW_FORM_ref_sig8).</summary>
     public ulong TypeSignature { get; private init; }
 
-    /// <summary>Offset in the section of the type that a type unit describes; null when it is no type unit or the offset is outside it.</summary>
+    /// <summary>
+    /// Offset in the section of the type that a type unit describes; null when it is no type unit or the offset is outside it.
+    /// </summary>
     public ulong? TypeEntry { get; private init; }
 
     /// <summary>For the unit of a .dwo or .dwp file: the unit of the linked file that refers to it and owns the addresses.</summary>
@@ -117,7 +122,8 @@ internal sealed class DwarfUnit
     public ulong? Address(AttributeValue value) => value.Form switch
     {
         DW_FORM_addr => value.Raw,
-        DW_FORM_addrx or DW_FORM_addrx1 or DW_FORM_addrx2 or DW_FORM_addrx3 or DW_FORM_addrx4 or DW_FORM_GNU_addr_index => IndexedAddress(value.Raw),
+        DW_FORM_addrx or DW_FORM_addrx1 or DW_FORM_addrx2 or DW_FORM_addrx3 or DW_FORM_addrx4 or DW_FORM_GNU_addr_index =>
+            IndexedAddress(value.Raw),
         _ => null,
     };
 
@@ -217,7 +223,8 @@ internal sealed class DwarfUnit
         {
             // GNU split DWARF 4 keeps the ranges of the split unit in the linked file, relative to DW_AT_GNU_ranges_base.
             ulong rangesBase = Skeleton?.Attributes.GnuRangesBase ?? 0;
-            RangeList.ReadRanges((Skeleton ?? this).Sections.Ranges.Span, unchecked(rangesBase + rangeList.Raw), Sizes.AddressSize, BaseAddress, ranges);
+            RangeList.ReadRanges(
+                (Skeleton ?? this).Sections.Ranges.Span, unchecked(rangesBase + rangeList.Raw), Sizes.AddressSize, BaseAddress, ranges);
         }
         SpendOnRanges(ranges.Count - before);
     }
@@ -233,7 +240,8 @@ internal sealed class DwarfUnit
     }
 
     private static ulong Element(ulong start, ulong index, int size, in SpanReader reader) =>
-        index <= int.MaxValue && start <= int.MaxValue ? start + index * (ulong)size : throw reader.Malformed($"index {index} from 0x{start:x}");
+        index <= int.MaxValue && start <= int.MaxValue
+            ? start + index * (ulong)size : throw reader.Malformed($"index {index} from 0x{start:x}");
 
     private static string TextAt(ReadOnlyMemory<byte> section, ulong offset, string where)
     {

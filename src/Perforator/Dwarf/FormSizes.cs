@@ -20,7 +20,8 @@ internal readonly record struct FormSizes(ushort Version, byte AddressSize, byte
         DW_FORM_data16 => 16,
         DW_FORM_addr => AddressSize,
         DW_FORM_ref_addr => Version <= 2 ? AddressSize : OffsetSize,
-        DW_FORM_strp or DW_FORM_line_strp or DW_FORM_strp_sup or DW_FORM_sec_offset or DW_FORM_GNU_ref_alt or DW_FORM_GNU_strp_alt => OffsetSize,
+        DW_FORM_strp or DW_FORM_line_strp or DW_FORM_strp_sup or DW_FORM_sec_offset or DW_FORM_GNU_ref_alt or DW_FORM_GNU_strp_alt =>
+            OffsetSize,
         _ => -1,
     };
 }

@@ -2,7 +2,9 @@ using Perforator.Bytes;
 
 namespace Perforator.Dwarf;
 
-/// <summary>The length that units, line programs and address tables begin with (DWARF 5, section 7.4): 4 bytes, or 12 in the 64-bit format.</summary>
+/// <summary>
+/// The length that units, line programs and address tables begin with (DWARF 5, section 7.4): 4 bytes, or 12 in the 64-bit format.
+/// </summary>
 internal static class InitialLength
 {
     private const uint Is64Bit = 0xffffffff;

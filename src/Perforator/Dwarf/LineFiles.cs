@@ -2,7 +2,9 @@ using Perforator.Bytes;
 
 namespace Perforator.Dwarf;
 
-/// <summary>The names of a line program's file table (DWARF 5, section 6.2.4.1; DWARF 4, section 6.2.4), which DW_AT_decl_file counts in.</summary>
+/// <summary>
+/// The names of a line program's file table (DWARF 5, section 6.2.4.1; DWARF 4, section 6.2.4), which DW_AT_decl_file counts in.
+/// </summary>
 internal sealed class LineFiles
 {
     private readonly DwarfUnit unit;
@@ -28,7 +30,9 @@ internal sealed class LineFiles
         return result;
     }
 
-    /// <summary>A file's path as the compiler had it, absolute where the unit tells its folder; null when there is none of this number.</summary>
+    /// <summary>
+    /// A file's path as the compiler had it, absolute where the unit tells its folder; null when there is none of this number.
+    /// </summary>
     public string? PathOf(ulong file)
     {
         // Files count from 1 before DWARF 5; folder 0 is the one that was compiled in.

@@ -35,7 +35,8 @@ internal sealed record LineHeader(
         byte lineRange = header.ReadU8();
         byte opcodeBase = header.ReadU8();
         byte[] operandCounts = opcodeBase == 0 ? [] : header.ReadBytes((ulong)opcodeBase - 1).ToArray();
-        ulong files = version >= 5 ? ReadFiles(ref header, new(version, addressSize, offsetSize), names) : ReadFilesBefore5(ref header, names);
+        ulong files =
+            version >= 5 ? ReadFiles(ref header, new(version, addressSize, offsetSize), names) : ReadFilesBefore5(ref header, names);
         return new LineHeader(version, minimumInstructionLength, lineBase, lineRange, opcodeBase, operandCounts, files);
     }
 

@@ -15,7 +15,8 @@ internal static class LineProgram
     /// <param name="damage">What stopped the program before its end; the sequences before that are kept.</param>
     /// <exception cref="MalformedInputException">The header is damaged.</exception>
     public static LineTable Run(
-        ReadOnlySpan<byte> lines, ulong offset, byte addressSize, Func<ulong, bool> isCode, out ulong size, out MalformedInputException? damage)
+        ReadOnlySpan<byte> lines, ulong offset, byte addressSize, Func<ulong, bool> isCode, out ulong size,
+        out MalformedInputException? damage)
     {
         SpanReader section = new(lines, ".debug_line");
         section.Seek(offset);

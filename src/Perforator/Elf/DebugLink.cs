@@ -23,7 +23,9 @@ public sealed record DebugLink(string FileName, uint Crc, BuildId Id)
         return new DebugLink(name, reader.ReadU32(), default);
     }
 
-    /// <summary>The supplement that a file names in either form; null when it names none, or in a damaged section, which is counted.</summary>
+    /// <summary>
+    /// The supplement that a file names in either form; null when it names none, or in a damaged section, which is counted.
+    /// </summary>
     public static DebugLink? FindSupplement(ElfFile file, LossCounts losses)
     {
         try
@@ -50,7 +52,9 @@ public sealed record DebugLink(string FileName, uint Crc, BuildId Id)
         return new DebugLink(name, 0, BuildId.FromBytes(reader.Rest));
     }
 
-    /// <summary>Reads the DWARF 5 form of the same, .debug_sup (section 7.3.6); null when the file has none or is itself the supplement.</summary>
+    /// <summary>
+    /// Reads the DWARF 5 form of the same, .debug_sup (section 7.3.6); null when the file has none or is itself the supplement.
+    /// </summary>
     /// <exception cref="MalformedInputException">The section is damaged.</exception>
     public static DebugLink? OfDebugSup(ElfFile file)
     {

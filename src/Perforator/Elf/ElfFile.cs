@@ -66,8 +66,8 @@ public sealed class ElfFile : IDisposable
     public bool IsUnlinked { get; }
 
     /// <summary>
-    /// Whether it is a kernel module, or the debug file of one: an object file whose sections are given addresses as the kernel places them,
-    /// its code from <see cref="KernelModuleText"/> on.
+    /// Whether it is a kernel module, or the debug file of one: an object file whose sections are given addresses as the kernel places
+    /// them, its code from <see cref="KernelModuleText"/> on.
     /// </summary>
     public bool IsKernelModule { get; }
 

@@ -23,7 +23,8 @@ internal sealed record ElfHeaders(
     public static ElfHeaders Parse(FileBytes file, string name)
     {
         if (file.Length < 4 || !file.Read(0, 4, name).Span.SequenceEqual("\x7f"u8 + "ELF"u8))
-            throw new MalformedInputException(CompressionOf(file, name) is { } unpack ? $"it is compressed; unpack it first ({unpack})" : "not an ELF file", name, 0);
+            throw new MalformedInputException(
+                CompressionOf(file, name) is { } unpack ? $"it is compressed; unpack it first ({unpack})" : "not an ELF file", name, 0);
         SpanReader reader = new(file.Read(0, Math.Min(HeaderSize, file.Length), "ELF header").Span, "ELF header");
         reader.Skip(4);
         if (reader.ReadU8() != ELFCLASS64)
@@ -36,7 +37,8 @@ internal sealed record ElfHeaders(
         if (machine is not (ElfMachine.X86_64 or ElfMachine.AArch64))
             throw reader.Malformed($"ELF for machine {(ushort)machine} is not supported, only x86-64 and AArch64");
         if (type == ET_CORE)
-            throw reader.Malformed("an image of memory (a core file); of the running kernel, whose image /proc/kcore is, give the vmlinux with its debug info");
+            throw reader.Malformed(
+                "an image of memory (a core file); of the running kernel, whose image /proc/kcore is, give the vmlinux with its debug info");
         reader.Skip(4 + 8);
         ulong programHeaders = reader.ReadU64();
         ulong sectionHeaders = reader.ReadU64();

@@ -5,12 +5,12 @@ using static Perforator.Elf.ElfConstants;
 namespace Perforator.Elf;
 
 /// <summary>
-/// A kernel module (.ko): an object file that the kernel links when it loads it. Its sections get the addresses that they have in the module's
-/// memory, relative to where its code begins, and references in them are resolved, so that it reads like a linked file.
+/// A kernel module (.ko): an object file that the kernel links when it loads it. Its sections get the addresses that they have in the
+/// module's memory, relative to where its code begins, and references in them are resolved, so that it reads like a linked file.
 /// </summary>
 /// <remarks>
-/// Order of sections: Linux, kernel/module/main.c, layout_sections(): the executable ones that are not of initialisation, in file order, each
-/// aligned as it asks for, come first. That is the address /proc/modules has, at which perf's mapping of a module begins.
+/// Order of sections: Linux, kernel/module/main.c, layout_sections(): the executable ones that are not of initialisation, in file order,
+/// each aligned as it asks for, come first. That is the address /proc/modules has, at which perf's mapping of a module begins.
 /// </remarks>
 internal static class KernelModuleImage
 {
@@ -24,7 +24,9 @@ internal static class KernelModuleImage
     private const ulong InitDistance = 1 << 30;
     private const int RelocationSize = 24;
 
-    /// <summary>Whether sections of an object file are those of a kernel module, or of its debug file: each has its struct module.</summary>
+    /// <summary>
+    /// Whether sections of an object file are those of a kernel module, or of its debug file: each has its struct module.
+    /// </summary>
     public static bool IsModule(ushort type, IReadOnlyList<ElfSection> sections) =>
         type == ET_REL && sections.Any(static section => section.Name == ".gnu.linkonce.this_module");
 
@@ -46,7 +48,8 @@ internal static class KernelModuleImage
                 at = (at + alignment - 1) & ~(alignment - 1);
                 placed[section.Index] = section with { Address = new(at) };
                 if (section.Size > MaxAddress - at)
-                    throw new MalformedInputException($"section of {section.Size} bytes in a kernel module", section.Name, section.Offset.Value);
+                    throw new MalformedInputException(
+                        $"section of {section.Size} bytes in a kernel module", section.Name, section.Offset.Value);
                 at += section.Size;
             }
         }
@@ -69,7 +72,8 @@ internal static class KernelModuleImage
     /// <param name="address">The section's address.</param>
     /// <param name="relocations">Elf64_Rela entries.</param>
     /// <param name="symbols">The symbols that they refer to, placed.</param>
-    public static void Relocate(ElfMachine machine, Span<byte> bytes, BinaryAddress address, ReadOnlySpan<byte> relocations, ElfSymbolTable symbols)
+    public static void Relocate(
+        ElfMachine machine, Span<byte> bytes, BinaryAddress address, ReadOnlySpan<byte> relocations, ElfSymbolTable symbols)
     {
         for (; relocations.Length >= RelocationSize; relocations = relocations[RelocationSize..])
         {
@@ -77,7 +81,8 @@ internal static class KernelModuleImage
             ulong info = BinaryPrimitives.ReadUInt64LittleEndian(relocations[8..]);
             ulong addend = BinaryPrimitives.ReadUInt64LittleEndian(relocations[16..]);
             int symbol = (int)(info >> 32) - 1;
-            if (symbol < 0 || symbol >= symbols.Symbols.Length || symbols.Symbols[symbol] is not { SectionIndex: not SHN_UNDEF } defined || offset >= (ulong)bytes.Length)
+            if (symbol < 0 || symbol >= symbols.Symbols.Length || symbols.Symbols[symbol] is not { SectionIndex: not SHN_UNDEF } defined
+                || offset >= (ulong)bytes.Length)
                 continue;
             ulong target = unchecked(defined.Address.Value + addend);
             Write(machine, (uint)info, bytes[(int)offset..], target, unchecked(target - address.Value - offset));
@@ -106,7 +111,8 @@ internal static class KernelModuleImage
         else if (size == 26 && place.Length >= 4)
         {
             const uint Mask = (1 << 26) - 1;
-            BinaryPrimitives.WriteUInt32LittleEndian(place, (BinaryPrimitives.ReadUInt32LittleEndian(place) & ~Mask) | ((uint)(value >> 2) & Mask));
+            BinaryPrimitives.WriteUInt32LittleEndian(
+                place, (BinaryPrimitives.ReadUInt32LittleEndian(place) & ~Mask) | ((uint)(value >> 2) & Mask));
         }
     }
 }

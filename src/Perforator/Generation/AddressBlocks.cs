@@ -17,7 +17,8 @@ internal static class AddressBlocks
     public const ulong Scale = 16;
 
     /// <summary>Whether a profile has nothing but sampled addresses.</summary>
-    public static bool IsAll(BranchProfile profile) => profile.Branches.Count == 0 && profile.Ranges.Count == 0 && profile.Addresses.Count != 0;
+    public static bool IsAll(BranchProfile profile) =>
+        profile.Branches.Count == 0 && profile.Ranges.Count == 0 && profile.Addresses.Count != 0;
 
     /// <summary>The blocks that samples fell into, each with its mean.</summary>
     public static List<RangeCount> Of(BranchProfile profile, ProfiledBinary binary, FlowChecks checks)
@@ -63,7 +64,8 @@ internal static class AddressBlocks
         void Close()
         {
             if (sum != 0)
-                blocks.Add(new RangeCount(begin, last, (ulong)UInt128.Max(1, UInt128.Min(ulong.MaxValue, (UInt128)sum * Scale / instructions))));
+                blocks.Add(new RangeCount(
+                    begin, last, (ulong)UInt128.Max(1, UInt128.Min(ulong.MaxValue, (UInt128)sum * Scale / instructions))));
             (sum, instructions) = (0, 0);
         }
     }

@@ -10,13 +10,15 @@ namespace Perforator.Generation;
 /// <param name="FirstSeen">Start of the earliest profile.</param>
 /// <param name="LastSeen">End of the latest profile.</param>
 public sealed record Provenance(
-    IReadOnlyList<(string Name, double Share)> Hosts, IReadOnlyList<(string Name, double Share)> Cpus, IReadOnlyList<(string Name, double Share)> Sources,
+    IReadOnlyList<(string Name, double Share)> Hosts, IReadOnlyList<(string Name, double Share)> Cpus,
+    IReadOnlyList<(string Name, double Share)> Sources,
     DateTimeOffset FirstSeen, DateTimeOffset LastSeen)
 {
     internal static Provenance Of(IReadOnlyCollection<Observation> observations)
     {
         return new Provenance(
-            Shares(ProfileLabels.Host), Shares(ProfileLabels.Cpu), Shares(ProfileLabels.Source), observations.Min(static o => o.FirstSeen), observations.Max(static o => o.LastSeen));
+            Shares(ProfileLabels.Host), Shares(ProfileLabels.Cpu), Shares(ProfileLabels.Source), observations.Min(static o => o.FirstSeen),
+            observations.Max(static o => o.LastSeen));
 
         IReadOnlyList<(string, double)> Shares(string label)
         {

@@ -7,13 +7,16 @@ namespace Perforator.Generation;
 /// What a compiler made of a build, as far as branch counts tell without a benchmark: a build compiled with a profile runs longer between
 /// taken branches, calls less and has its hot code in fewer bytes.
 /// </summary>
-/// <param name="InstructionsPerTakenBranch">Executed instructions for each taken branch that leaves from the binary; 0 when unknown.</param>
+/// <param name="InstructionsPerTakenBranch">Executed instructions for each taken branch that leaves from the binary; 0 when
+/// unknown.</param>
 /// <param name="BytesOf90Percent">Bytes of the code, hottest first, that holds 90 % of the executed instructions.</param>
 /// <param name="BytesOf99Percent">The same for 99 %.</param>
 /// <param name="CallsPer1000Instructions">Direct and indirect calls for each 1,000 executed instructions.</param>
-/// <param name="MispredictedShare">The share of taken branches that were mispredicted, from 0 to 1; null where the source does not tell.</param>
+/// <param name="MispredictedShare">The share of taken branches that were mispredicted, from 0 to 1; null where the source does not
+/// tell.</param>
 public sealed record CodeEffect(
-    double InstructionsPerTakenBranch, ulong BytesOf90Percent, ulong BytesOf99Percent, double CallsPer1000Instructions, double? MispredictedShare)
+    double InstructionsPerTakenBranch, ulong BytesOf90Percent, ulong BytesOf99Percent, double CallsPer1000Instructions,
+    double? MispredictedShare)
 {
     /// <summary>Measures a build.</summary>
     /// <remarks>

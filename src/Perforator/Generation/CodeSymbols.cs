@@ -21,7 +21,9 @@ internal sealed class CodeSymbols
     /// <summary>Addresses at which some symbol lies, ascending, repeated where several do.</summary>
     public ReadOnlySpan<ulong> Addresses => addresses;
 
-    /// <summary>Takes the symbols of the given sections from a symbol table, whatever their type: labels of assembly count as well.</summary>
+    /// <summary>
+    /// Takes the symbols of the given sections from a symbol table, whatever their type: labels of assembly count as well.
+    /// </summary>
     public static CodeSymbols Of(ElfSymbolTable table, IReadOnlyCollection<ElfSection> codeSections)
     {
         bool[] isCode = new bool[codeSections.Count == 0 ? 0 : codeSections.Max(s => s.Index) + 1];

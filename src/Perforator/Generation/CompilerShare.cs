@@ -15,7 +15,9 @@ public sealed class CompilerShare
 
     private CompilerShare() { }
 
-    /// <summary>Counts the fall-through ranges, and sampled addresses where there are none, by the compiler of the code that they begin in.</summary>
+    /// <summary>
+    /// Counts the fall-through ranges, and sampled addresses where there are none, by the compiler of the code that they begin in.
+    /// </summary>
     public static CompilerShare Of(BranchProfile branches, ProfiledBinary binary)
     {
         CompilerShare share = new();
@@ -36,10 +38,13 @@ public sealed class CompilerShare
     public double Share(SourceCompiler compiler) => total == 0 ? 1 : (double)samples.GetValueOrDefault(compiler) / total;
 
     /// <summary>The compiler with most samples, as debug info names it; empty when none is told.</summary>
-    public string Main => producers.Count == 0 ? "" : producers.OrderByDescending(static p => p.Value).ThenBy(static p => p.Key, StringComparer.Ordinal).First().Key;
+    public string Main =>
+        producers.Count == 0
+            ? "" : producers.OrderByDescending(static p => p.Value).ThenBy(static p => p.Key, StringComparer.Ordinal).First().Key;
 
     /// <summary>The share of the samples that is in code of a kind that the profile's compiler has use for.</summary>
-    public double UsableBy(TargetCompiler target) => target == TargetCompiler.Clang && Share(SourceCompiler.Gcc) + Share(SourceCompiler.Go) == 0 ? 1 : Share(Wanted(target));
+    public double UsableBy(TargetCompiler target) =>
+        target == TargetCompiler.Clang && Share(SourceCompiler.Gcc) + Share(SourceCompiler.Go) == 0 ? 1 : Share(Wanted(target));
 
     /// <summary>Refuses a profile for a compiler that made none of the code, and notes what else it cannot use.</summary>
     /// <exception cref="UserErrorException">The compiler made none of the code; the message says what to build with.</exception>
@@ -49,7 +54,8 @@ public sealed class CompilerShare
         if (share >= 0.995)
             return [];
         if (share == 0 && target != TargetCompiler.Clang)
-            throw new UserErrorException($"{path} was compiled by {Main}, whose lines and names are not {Name(target)}'s: {Build(target)} and record that build");
+            throw new UserErrorException(
+                $"{path} was compiled by {Main}, whose lines and names are not {Name(target)}'s: {Build(target)} and record that build");
         string percent = (100 * (1 - share)).ToString("0.0", CultureInfo.InvariantCulture);
         return UsableBy(target) == 1
             ? []

@@ -15,7 +15,9 @@ public static class ConsumerNotes
         }
         else if (form.Target == TargetCompiler.Gcc)
         {
-            string other = form.GccVersion >= 16 ? "GCC 16 and newer; for GCC 12 to 15 give --gcc-version 15" : "GCC 12 to 15; for GCC 16 give --gcc-version 16";
+            string other =
+                form.GccVersion >= 16
+                    ? "GCC 16 and newer; for GCC 12 to 15 give --gcc-version 15" : "GCC 12 to 15; for GCC 16 give --gcc-version 16";
             yield return $"Use it with gcc -O2 -g1 -fauto-profile=FILE ({other}).";
             ulong nameless = 0, total = 0;
             foreach (FunctionSamples function in profile.Functions.Values)

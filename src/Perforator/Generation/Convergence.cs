@@ -55,7 +55,9 @@ public static class Convergence
         return weights == 0 ? null : weighted / weights;
     }
 
-    /// <summary>Splits observations by host where there are several, else by the time they were made, into halves as even as may be.</summary>
+    /// <summary>
+    /// Splits observations by host where there are several, else by the time they were made, into halves as even as may be.
+    /// </summary>
     private static (BranchProfile One, BranchProfile Other)? Halves(BuildId build, IReadOnlyList<Observation> observations)
     {
         IGrouping<string, Observation>[] groups = [.. observations.GroupBy(static o => o.Label(ProfileLabels.Host))];
@@ -67,7 +69,8 @@ public static class Convergence
         double ones = 0, others = 0;
         // Largest first, each to the half that has less so far.
         foreach (IGrouping<string, Observation> group in groups
-            .OrderByDescending(static g => g.Sum(static o => (double)o.Branches.Branches.Total)).ThenBy(static g => g.Key, StringComparer.Ordinal))
+            .OrderByDescending(static g => g.Sum(static o => (double)o.Branches.Branches.Total))
+            .ThenBy(static g => g.Key, StringComparer.Ordinal))
         {
             bool isOne = ones <= others;
             foreach (Observation observation in group)

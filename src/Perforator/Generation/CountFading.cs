@@ -12,11 +12,14 @@ namespace Perforator.Generation;
 /// </remarks>
 internal static class CountFading
 {
-    /// <summary>Weights are in 65536ths until all days are added up, so that small counts of many days are not rounded away one by one.</summary>
+    /// <summary>
+    /// Weights are in 65536ths until all days are added up, so that small counts of many days are not rounded away one by one.
+    /// </summary>
     private const double Unit = 65536;
 
     /// <summary>The weight of what is so many days old, from 0 to 1.</summary>
-    public static double Weight(int ageInDays, double? halfLifeDays) => halfLifeDays is { } halfLife ? Math.Pow(2, -ageInDays / halfLife) : 1;
+    public static double Weight(int ageInDays, double? halfLifeDays) =>
+        halfLifeDays is { } halfLife ? Math.Pow(2, -ageInDays / halfLife) : 1;
 
     /// <summary>Adds up one build's observations.</summary>
     /// <param name="observations">Of one build; at least one.</param>
@@ -31,7 +34,8 @@ internal static class CountFading
                 whole.Merge(observation.Branches);
             return whole;
         }
-        foreach (IGrouping<int, Observation> day in observations.GroupBy(o => newest.DayNumber - o.Day.DayNumber).OrderBy(static day => day.Key))
+        foreach (IGrouping<int, Observation> day in observations.GroupBy(o => newest.DayNumber - o.Day.DayNumber)
+            .OrderBy(static day => day.Key))
         {
             ulong weight = (ulong)Math.Max(1, Math.Round(Weight(day.Key, halfLifeDays) * Unit));
             foreach (Observation observation in day)

@@ -44,12 +44,16 @@ public sealed class FlowChecks
     public ulong IndirectCalls { get; private set; }
 
     /// <summary>
-    /// Those of <see cref="IndirectCalls"/> whose place in the source is lost: where the compiler merges the ends of several blocks, it keeps neither line nor probe of the calls in them.
+    /// Those of <see cref="IndirectCalls"/> whose place in the source is lost: where the compiler merges the ends of several blocks, it
+    /// keeps neither line nor probe of the calls in them.
     /// </summary>
     public ulong PlacelessIndirectCalls { get; private set; }
 
-    /// <summary>The share of ranges' samples that lie in functions with debug info and make sense, from 0 to 1; 1 when there are none.</summary>
-    public double UsableShare => RangeSamples == 0 ? 1 : Math.Clamp(1 - (((double)OutsideFunctions + OutsideCode + BogusRange) / RangeSamples), 0, 1);
+    /// <summary>
+    /// The share of ranges' samples that lie in functions with debug info and make sense, from 0 to 1; 1 when there are none.
+    /// </summary>
+    public double UsableShare =>
+        RangeSamples == 0 ? 1 : Math.Clamp(1 - (((double)OutsideFunctions + OutsideCode + BogusRange) / RangeSamples), 0, 1);
 
     /// <param name="count">How often it was executed.</param>
     /// <param name="hasPlace">Whether a line, or a probe, is known of it.</param>

@@ -8,7 +8,9 @@ namespace Perforator.Generation;
 /// <param name="Line">Counted from 1.</param>
 public readonly record struct SourcePlace(string File, uint Line);
 
-/// <summary>Where in source a profile's counts of a function, and of what is inlined into it, are of, as a binary's debug info tells.</summary>
+/// <summary>
+/// Where in source a profile's counts of a function, and of what is inlined into it, are of, as a binary's debug info tells.
+/// </summary>
 public sealed class FunctionPlaces
 {
     private readonly Symbolizer symbolizer;
@@ -24,7 +26,8 @@ public sealed class FunctionPlaces
     /// <summary>The line of a count in a profile by lines.</summary>
     /// <param name="function">The function, or the inlined one, that the count is of.</param>
     /// <param name="offset">Lines behind its first one, as profiles have them: modulo 2^16.</param>
-    public SourcePlace? LineOf(string function, uint offset) => StartOf(function) is { } start ? start with { Line = start.Line + offset } : null;
+    public SourcePlace? LineOf(string function, uint offset) =>
+        StartOf(function) is { } start ? start with { Line = start.Line + offset } : null;
 
     /// <summary>The line of a count in a profile by pseudo probes: of an instruction that the probe stands at.</summary>
     public SourcePlace? ProbeOf(string function, uint probe) =>
@@ -42,7 +45,8 @@ public sealed class FunctionPlaces
     internal void Add(SourceLocation location, PseudoProbe probe)
     {
         foreach (SourceFrame frame in location.Frames())
-            if (frame.Line != 0 && CanonicalName.Of(frame.Function) is var name && FunctionNameHash.Of(name) == probe.Node.Guid && StartOf(name) is { } start)
+            if (frame.Line != 0 && CanonicalName.Of(frame.Function) is var name && FunctionNameHash.Of(name) == probe.Node.Guid
+                && StartOf(name) is { } start)
             {
                 probes.TryAdd((probe.Node.Guid, probe.Index), start with { Line = frame.Line });
                 return;

@@ -7,10 +7,11 @@ namespace Perforator.Generation;
 
 /// <summary>How a sample profile is written, and so for which compiler.</summary>
 /// <param name="Format">The encoding.</param>
-/// <param name="HasSymbolList">Whether the names of all of the binary's functions are in it, so that clang takes those without samples for cold; only
-/// <see cref="SampleProfileFormat.ExtBinary"/> can hold them.</param>
+/// <param name="HasSymbolList">Whether the names of all of the binary's functions are in it, so that clang takes those without samples for
+/// cold; only <see cref="SampleProfileFormat.ExtBinary"/> can hold them.</param>
 /// <param name="GccVersion">Major version of the GCC that is to read it; of <see cref="SampleProfileFormat.Gcc"/> alone.</param>
-public readonly record struct ProfileForm(SampleProfileFormat Format, bool HasSymbolList = false, int GccVersion = ProfileForm.DefaultGccVersion)
+public readonly record struct ProfileForm(
+    SampleProfileFormat Format, bool HasSymbolList = false, int GccVersion = ProfileForm.DefaultGccVersion)
 {
     /// <summary>The GCC that profiles are for unless told otherwise.</summary>
     public const int DefaultGccVersion = 15;
@@ -48,7 +49,8 @@ public sealed record GeneratedProfile(byte[] Bytes, GenerationReport Report)
     /// <param name="form">The form wanted.</param>
     /// <exception cref="UserErrorException">The binary cannot be used, or has another build id.</exception>
     public static GeneratedProfile Generate(
-        BranchProfile branches, long totalProfiles, LossCounts losses, string binaryFile, IDebugFiles debugFiles, string service, ProfileForm form)
+        BranchProfile branches, long totalProfiles, LossCounts losses, string binaryFile, IDebugFiles debugFiles, string service,
+        ProfileForm form)
     {
         using ProfiledBinary binary = ProfiledBinary.Load(binaryFile, debugFiles, form.Target);
         if (binary.BuildId != branches.BuildId)
@@ -61,6 +63,7 @@ public sealed record GeneratedProfile(byte[] Bytes, GenerationReport Report)
         byte[] bytes = form.ToBytes(profile, losses);
         CompilerShare compilers = CompilerShare.Of(branches, binary);
         string[] notes = [.. compilers.Check(form.Target, binary.Path), .. ConsumerNotes.Of(form, profile)];
-        return new GeneratedProfile(bytes, GenerationReport.Create(branches, binary, profile, checks, (ulong)totalProfiles, losses, service, notes, compilers));
+        return new GeneratedProfile(
+            bytes, GenerationReport.Create(branches, binary, profile, checks, (ulong)totalProfiles, losses, service, notes, compilers));
     }
 }

@@ -13,7 +13,9 @@ namespace Perforator.Generation;
 /// </summary>
 public sealed record GenerationReport
 {
-    /// <summary>The ratio from which on a profile is taken for good: each byte of code has, on average, one taken branch behind it.</summary>
+    /// <summary>
+    /// The ratio from which on a profile is taken for good: each byte of code has, on average, one taken branch behind it.
+    /// </summary>
     public const double GoodRatio = 1.0;
 
     private GenerationReport() { }
@@ -71,7 +73,9 @@ public sealed record GenerationReport
     /// <summary>Samples per line of the least dense function among those with 99 % of the samples; LLVM wants at least 50.</summary>
     public required double Density { get; init; }
 
-    /// <summary>Functions that hold at least one hot count (of the top 99 % of all samples), inlined copies counted with their function.</summary>
+    /// <summary>
+    /// Functions that hold at least one hot count (of the top 99 % of all samples), inlined copies counted with their function.
+    /// </summary>
     public required int HotFunctions { get; init; }
 
     /// <summary>The share of all samples in those functions, from 0 to 1.</summary>
@@ -80,7 +84,9 @@ public sealed record GenerationReport
     /// <summary>The compiler of most of the code that was observed, as debug info names it; empty when that is not told.</summary>
     public string Compiler { get; init; } = "";
 
-    /// <summary>The share of the samples that can be used: in functions with debug info, of the compiler that the profile is for, from 0 to 1.</summary>
+    /// <summary>
+    /// The share of the samples that can be used: in functions with debug info, of the compiler that the profile is for, from 0 to 1.
+    /// </summary>
     public required double UsableShare { get; init; }
 
     /// <summary>How well the branches fit the code.</summary>
@@ -103,7 +109,8 @@ public sealed record GenerationReport
     /// <param name="notes">How the inputs were understood where that is not plain.</param>
     /// <param name="compilers">What compiled the code that was observed.</param>
     public static GenerationReport Create(
-        BranchProfile branches, ProfiledBinary binary, SampleProfile profile, FlowChecks checks, ulong totalProfiles, LossCounts? inputLosses = null,
+        BranchProfile branches, ProfiledBinary binary, SampleProfile profile, FlowChecks checks, ulong totalProfiles,
+        LossCounts? inputLosses = null,
         string? service = null, IReadOnlyList<string>? notes = null, CompilerShare? compilers = null)
     {
         LossCounts losses = new();
@@ -203,7 +210,8 @@ public sealed record GenerationReport
         json["addressSamples"] = AddressSamples;
         json["exactAddressSamples"] = ExactAddressSamples;
         json["summary"] = ReportJson.Of(Summary);
-        json["findings"] = new JsonArray([.. Checks.Findings().Select(f => new JsonObject { ["samples"] = f.Samples, ["of"] = f.Of, ["what"] = f.What })]);
+        json["findings"] = new JsonArray(
+            [.. Checks.Findings().Select(f => new JsonObject { ["samples"] = f.Samples, ["of"] = f.Of, ["what"] = f.What })]);
         json["losses"] = ReportJson.Of(Losses);
         json["notes"] = new JsonArray([.. Notes.Select(note => JsonValue.Create(note))]);
         json["advice"] = Advice;

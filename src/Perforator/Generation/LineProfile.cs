@@ -67,7 +67,8 @@ internal sealed class LineProfile
     public void AddCall(in SourceLocation location, string callee, ulong count)
     {
         if (PlaceOf(location.Context) is { } place)
-            place.Samples.BodyAt(place.NamelessCall ?? LocationIn(location.Context!, location.Line, location.Discriminator)).AddCallTarget(callee, count);
+            place.Samples.BodyAt(place.NamelessCall ?? LocationIn(location.Context!, location.Line, location.Discriminator))
+                .AddCallTarget(callee, count);
         profile.Function(callee).AddHeadSamples(count);
     }
 

@@ -24,8 +24,8 @@ public sealed record ProfileFit(ulong FittingSamples, ulong TotalSamples, IReadO
     public const int MaxLosses = 20;
 
     /// <summary>
-    /// How far a profile fits another build of the same source, as far as that build's own profile shows its code: functions that it was not
-    /// seen to run are left out, as they may be there or not.
+    /// How far a profile fits another build of the same source, as far as that build's own profile shows its code: functions that it was
+    /// not seen to run are left out, as they may be there or not.
     /// </summary>
     /// <param name="profile">The profile to be used.</param>
     /// <param name="build">The profile generated for the build, in which all code of touched functions has a count, be it 0.</param>
@@ -39,7 +39,8 @@ public sealed record ProfileFit(ulong FittingSamples, ulong TotalSamples, IReadO
 
     /// <summary>How far a profile fits a binary, by all of the binary's code.</summary>
     /// <exception cref="UserErrorException">The binary's probes cannot be read.</exception>
-    public static ProfileFit Of(SampleProfile profile, ProfiledBinary binary) => Of(profile, binary.Shape(profile.IsProbeBased), skipsUnknown: false);
+    public static ProfileFit Of(SampleProfile profile, ProfiledBinary binary) =>
+        Of(profile, binary.Shape(profile.IsProbeBased), skipsUnknown: false);
 
     private static ProfileFit Of(SampleProfile profile, SourceShape shape, bool skipsUnknown)
     {

@@ -9,16 +9,20 @@ namespace Perforator.Generation;
 /// <param name="MinOverlap">Of <see cref="ServiceReport.Convergence"/>, from 0 to 1.</param>
 /// <param name="MaxAge">Since the newest data.</param>
 /// <param name="MinHosts">Hosts with at least one branch.</param>
-public sealed record ProfileGates(double? MinRatio = null, double? MinCoverage = null, double? MinOverlap = null, TimeSpan? MaxAge = null, int? MinHosts = null)
+public sealed record ProfileGates(
+    double? MinRatio = null, double? MinCoverage = null, double? MinOverlap = null, TimeSpan? MaxAge = null, int? MinHosts = null)
 {
     /// <summary>What is not met, a sentence each, which ends with what to do.</summary>
     /// <param name="report">The profile's report.</param>
     /// <param name="now">The time that its age is told by.</param>
     public IEnumerable<string> Failures(ServiceReport report, DateTimeOffset now) => Failures(
-        report.TakenBranchesToExecutableBytesRatio, report.UsableShare, report.HotFunctionCoverage, report.Convergence, report.Provenance.Hosts.Count,
+        report.TakenBranchesToExecutableBytesRatio, report.UsableShare, report.HotFunctionCoverage, report.Convergence,
+        report.Provenance.Hosts.Count,
         report.Provenance.LastSeen, now);
 
-    /// <summary>As above, of a report as JSON, which another version may have written: without a figure, only gates for it are not met.</summary>
+    /// <summary>
+    /// As above, of a report as JSON, which another version may have written: without a figure, only gates for it are not met.
+    /// </summary>
     public IEnumerable<string> Failures(JsonObject report, DateTimeOffset now)
     {
         double? Number(string name) => report[name] is JsonValue value && value.TryGetValue(out double number) ? number : null;
@@ -61,5 +65,8 @@ public sealed record ProfileGates(double? MinRatio = null, double? MinCoverage =
             yield return $"the data are of {Count(hosts, "host")}, fewer than --min-hosts {MinHosts}; record on more hosts";
     }
 
-    private static string Age(TimeSpan age) => age.TotalDays >= 2 ? $"{Number(Math.Round(age.TotalDays, 1))} days" : age.TotalHours >= 2 ? $"{Number(Math.Round(age.TotalHours, 1))} hours" : $"{Number(Math.Round(age.TotalMinutes, 1))} minutes";
+    private static string Age(TimeSpan age) =>
+        age.TotalDays >= 2
+            ? $"{Number(Math.Round(age.TotalDays, 1))} days"
+            : age.TotalHours >= 2 ? $"{Number(Math.Round(age.TotalHours, 1))} hours" : $"{Number(Math.Round(age.TotalMinutes, 1))} minutes";
 }

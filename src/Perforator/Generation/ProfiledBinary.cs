@@ -34,9 +34,11 @@ public sealed class ProfiledBinary : IDisposable
         this.symbolizer = symbolizer;
         Path = elf.Path;
         BuildId = elf.BuildId;
-        ElfSection[] code = [.. elf.Sections.Where(s => s is { IsExecutable: true, IsLoaded: true, HasBytes: true, Size: > 0 } && s.Name != ".plt")];
+        ElfSection[] code =
+            [.. elf.Sections.Where(s => s is { IsExecutable: true, IsLoaded: true, HasBytes: true, Size: > 0 } && s.Name != ".plt")];
         // A stripped binary's own symbols are few; the file with its debug info has them all, under the same section numbers.
-        ElfSymbolTable table = symbolizer.DebugFile is { } debug && debug.Symbols.Symbols.Length > elf.Symbols.Symbols.Length ? debug.Symbols : elf.Symbols;
+        ElfSymbolTable table =
+            symbolizer.DebugFile is { } debug && debug.Symbols.Symbols.Length > elf.Symbols.Symbols.Length ? debug.Symbols : elf.Symbols;
         symbols = CodeSymbols.Of(table, code);
         Code = new CodeMap(
             DecoderOf(elf.Machine), code.Select(s => new CodeSection(s.Address, elf.ReadSection(s))), symbols.Addresses);
@@ -79,7 +81,8 @@ public sealed class ProfiledBinary : IDisposable
     /// <param name="path">The binary.</param>
     /// <param name="debugFiles">Where to look for the debug info that it does not have itself.</param>
     /// <param name="target">The compiler that profiles are made for.</param>
-    /// <exception cref="UserErrorException">One of the files cannot be used, or there is no debug info; the message says what to do.</exception>
+    /// <exception cref="UserErrorException">One of the files cannot be used, or there is no debug info; the message says what to
+    /// do.</exception>
     public static ProfiledBinary Load(string path, IDebugFiles debugFiles, TargetCompiler target = TargetCompiler.Clang)
     {
         ElfFile elf = ElfFile.Load(path);
@@ -87,9 +90,11 @@ public sealed class ProfiledBinary : IDisposable
         try
         {
             if (elf is { IsUnlinked: true, IsKernelModule: false })
-                throw new UserErrorException($"{path} is an object file that is not linked yet: give the executable, shared library or kernel module (.ko) that it went into");
+                throw new UserErrorException(
+                    $"{path} is an object file that is not linked yet: give the executable, shared library or kernel module (.ko) that it went into");
             if (elf.ExecutableBytes == 0)
-                throw new UserErrorException($"{path} holds no code, only debug info: give the binary itself, and this file as its debug file (generate --binary BINARY --debug-file {path})");
+                throw new UserErrorException(
+                    $"{path} holds no code, only debug info: give the binary itself, and this file as its debug file (generate --binary BINARY --debug-file {path})");
             symbolizer = Symbolizer.Open(elf, debugFiles, namesFromSymbols: target == TargetCompiler.Gcc);
             if (!symbolizer.HasDebugInfo)
                 throw new UserErrorException(
@@ -200,7 +205,9 @@ public sealed class ProfiledBinary : IDisposable
         return places;
     }
 
-    /// <summary>Which functions it has, with checksums or with the lines they have code for. Reads all of the debug info, or all descriptors.</summary>
+    /// <summary>
+    /// Which functions it has, with checksums or with the lines they have code for. Reads all of the debug info, or all descriptors.
+    /// </summary>
     /// <param name="byProbes">Whether checksums are wanted.</param>
     /// <exception cref="UserErrorException">Checksums are wanted and there are none.</exception>
     internal SourceShape Shape(bool byProbes)
@@ -209,8 +216,10 @@ public sealed class ProfiledBinary : IDisposable
         if (byProbes)
         {
             if (!HasPseudoProbes)
-                throw new UserErrorException($"{Path} has no pseudo probes, but the profile is of a build that has; compile it with -fpseudo-probe-for-profiling");
-            PseudoProbes probes = PseudoProbes.Parse(elf.SectionData(ProbeDescriptorSection).Span, default, static _ => false, static _ => null);
+                throw new UserErrorException(
+                    $"{Path} has no pseudo probes, but the profile is of a build that has; compile it with -fpseudo-probe-for-profiling");
+            PseudoProbes probes =
+                PseudoProbes.Parse(elf.SectionData(ProbeDescriptorSection).Span, default, static _ => false, static _ => null);
             foreach (ProbeDescriptor descriptor in probes.Descriptors)
                 shape.AddFunction(CanonicalName.Of(descriptor.Name), descriptor.Checksum);
             return shape;
@@ -273,7 +282,8 @@ public sealed class ProfiledBinary : IDisposable
         return names;
     }
 
-    private static IInstructionDecoder DecoderOf(ElfMachine machine) => machine == ElfMachine.AArch64 ? new Arm64Decoder() : new X64Decoder();
+    private static IInstructionDecoder DecoderOf(ElfMachine machine) =>
+        machine == ElfMachine.AArch64 ? new Arm64Decoder() : new X64Decoder();
 
     private static bool HasSymbol(ElfSymbolTable table, string name)
     {

@@ -63,7 +63,8 @@ internal sealed class PseudoProbes
     public IReadOnlyList<PseudoProbe> At(ulong address) => byAddress.TryGetValue(address, out List<PseudoProbe>? probes) ? probes : [];
 
     /// <summary>All probes that were wanted, with the addresses of their instructions.</summary>
-    public IEnumerable<(ulong Address, PseudoProbe Probe)> All => byAddress.SelectMany(static at => at.Value.Select(probe => (at.Key, probe)));
+    public IEnumerable<(ulong Address, PseudoProbe Probe)> All =>
+        byAddress.SelectMany(static at => at.Value.Select(probe => (at.Key, probe)));
 
     /// <summary>All descriptors.</summary>
     public IEnumerable<ProbeDescriptor> Descriptors => descriptors.Values;
@@ -138,7 +139,8 @@ internal sealed class PseudoProbes
             throw reader.Malformed("truncated: inlined functions are missing");
     }
 
-    private void ReadProbe(ref SpanReader reader, ProbeInlineNode? node, ref ulong address, ref bool addressBased, Func<ulong, ulong?> startOf)
+    private void ReadProbe(
+        ref SpanReader reader, ProbeInlineNode? node, ref ulong address, ref bool addressBased, Func<ulong, ulong?> startOf)
     {
         uint index = (uint)reader.ReadULeb128();
         byte bits = reader.ReadU8();

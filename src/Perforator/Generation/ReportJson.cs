@@ -37,7 +37,9 @@ internal static class ReportJson
         ["totalCount"] = summary.TotalCount,
         ["maxCount"] = summary.MaxCount,
         ["maxFunctionCount"] = summary.MaxFunctionCount,
-        ["cutoffs"] = new JsonArray([.. summary.Entries.ToArray().Select(static e => new JsonObject { ["cutoff"] = e.Cutoff, ["minCount"] = e.MinCount, ["counts"] = e.NumCounts })]),
+        ["cutoffs"] = new JsonArray(
+            [.. summary.Entries.ToArray()
+                .Select(static e => new JsonObject { ["cutoff"] = e.Cutoff, ["minCount"] = e.MinCount, ["counts"] = e.NumCounts })]),
     };
 
     public static JsonArray Of(IEnumerable<string> texts) => new([.. texts.Select(static text => JsonValue.Create(text))]);

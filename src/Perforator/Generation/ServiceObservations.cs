@@ -10,10 +10,12 @@ namespace Perforator.Generation;
 /// <param name="FirstSeen">Start of the earliest.</param>
 /// <param name="LastSeen">End of the latest.</param>
 public sealed record Observation(
-    BranchProfile Branches, DateOnly Day, IReadOnlyDictionary<string, string> Labels, long Uploads, DateTimeOffset FirstSeen, DateTimeOffset LastSeen)
+    BranchProfile Branches, DateOnly Day, IReadOnlyDictionary<string, string> Labels, long Uploads, DateTimeOffset FirstSeen,
+    DateTimeOffset LastSeen)
 {
     /// <summary>
-    /// Where several sets of labels were added up: taken branches by name and value of each label. The labels then only tell such sums apart.
+    /// Where several sets of labels were added up: taken branches by name and value of each label. The labels then only tell such sums
+    /// apart.
     /// </summary>
     public IReadOnlyDictionary<(string Name, string Value), double>? BranchesByLabel { get; init; }
 
@@ -30,8 +32,10 @@ public sealed record Observation(
 /// <param name="Service">Its name.</param>
 /// <param name="Observations">In any order.</param>
 /// <param name="Losses">What was lost before it could be attributed to a binary.</param>
-/// <param name="Current">The builds that hosts run now, the one on most hosts first; of each file its first build here counts as the newest.</param>
-public sealed record ServiceObservations(string Service, IReadOnlyList<Observation> Observations, LossCounts Losses, IReadOnlyList<BuildId> Current);
+/// <param name="Current">The builds that hosts run now, the one on most hosts first; of each file its first build here counts as the
+/// newest.</param>
+public sealed record ServiceObservations(
+    string Service, IReadOnlyList<Observation> Observations, LossCounts Losses, IReadOnlyList<BuildId> Current);
 
 /// <summary>Where the binaries of a service are.</summary>
 public interface IBinaries

@@ -21,10 +21,12 @@ public sealed record ServiceProfile(SampleProfile Profile, byte[] Bytes, Service
 public static class ServiceProfileGenerator
 {
     /// <summary>Why a build that could be used is not: LLVM's profiles are of one kind.</summary>
-    private const string OtherKind = "its profile is of another kind (lines, pseudo probes, flow-sensitive discriminators) than that of the files with more branches, and one profile holds one kind; build all files alike";
+    private const string OtherKind =
+        "its profile is of another kind (lines, pseudo probes, flow-sensitive discriminators) than that of the files with more branches, and one profile holds one kind; build all files alike";
 
     /// <summary>Generates the profile. One binary is open at a time.</summary>
-    /// <exception cref="UserErrorException">Nothing was observed, nothing of it can be used, or an option fits nothing; the message says why.</exception>
+    /// <exception cref="UserErrorException">Nothing was observed, nothing of it can be used, or an option fits nothing; the message says
+    /// why.</exception>
     public static ServiceProfile Generate(ServiceObservations observed, IBinaries binaries, ServiceProfileOptions options)
     {
         if (observed.Observations.Count == 0)
@@ -49,7 +51,10 @@ public static class ServiceProfileGenerator
         if (profile.Functions.Count == 0)
             throw new UserErrorException(NothingUsable(observed.Service, reports));
         byte[] bytes = options.Form.ToBytes(profile, losses);
-        ServiceReport whole = ServiceReport.Create(observed.Service, reports, profile, Convergence.OfHalves(builds), losses, options, newest, [.. builds.SelectMany(static build => build)]);
+        ServiceReport whole =
+            ServiceReport.Create(
+                observed.Service, reports, profile, Convergence.OfHalves(builds), losses, options, newest,
+                [.. builds.SelectMany(static build => build)]);
         return new ServiceProfile(profile, bytes, whole);
     }
 
@@ -72,7 +77,10 @@ public static class ServiceProfileGenerator
                 profile.Symbols.UnionWith(binary.FunctionNames());
             CompilerShare compilers = CompilerShare.Of(sum, binary);
             string[] notes = [.. compilers.Check(form.Target, path)];
-            report.Add(GenerationReport.Create(sum, binary, profile, checks, report.TotalProfiles, notes: notes, compilers: compilers) with { Binary = path }, CodeEffect.Of(sum, flow, binary));
+            report.Add(GenerationReport.Create(
+                sum, binary, profile, checks, report.TotalProfiles, notes: notes,
+                compilers: compilers) with
+            { Binary = path }, CodeEffect.Of(sum, flow, binary));
             if (profile.Functions.Count == 0)
                 report.Problem = "none of its branches fall into functions with debug info; build it with -g";
             return report.Problem is null ? new GeneratedBuild(profile, report) : null;
@@ -84,14 +92,17 @@ public static class ServiceProfileGenerator
         }
     }
 
-    /// <summary>Adds up what was generated, the newest build of each file first: where control flow changed since, the older counts are left out.</summary>
+    /// <summary>
+    /// Adds up what was generated, the newest build of each file first: where control flow changed since, the older counts are left out.
+    /// </summary>
     private static SampleProfile Merge(List<GeneratedBuild> generated, LossCounts losses)
     {
         SampleProfile merged = new();
         if (generated.Count == 0)
             return merged;
         (bool, bool) kind = generated.GroupBy(static build => KindOf(build.Profile))
-            .OrderByDescending(static group => group.Sum(static build => (double)build.Report.TotalBranches)).ThenBy(static group => group.Key).First().Key;
+            .OrderByDescending(static group => group.Sum(static build => (double)build.Report.TotalBranches))
+            .ThenBy(static group => group.Key).First().Key;
         Dictionary<string, SampleProfile> newestOfFile = new(StringComparer.Ordinal);
         foreach (GeneratedBuild build in generated)
         {
@@ -113,12 +124,14 @@ public static class ServiceProfileGenerator
         return merged;
     }
 
-    private static (bool IsProbeBased, bool IsFlowSensitive) KindOf(SampleProfile profile) => (profile.IsProbeBased, profile.IsFlowSensitive);
+    private static (bool IsProbeBased, bool IsFlowSensitive) KindOf(SampleProfile profile) =>
+        (profile.IsProbeBased, profile.IsFlowSensitive);
 
     private static double TotalOf(SampleProfile profile) => profile.Functions.Values.Sum(static function => (double)function.TotalSamples);
 
     /// <summary>Builds that hosts run now, the one on most hosts first, then the others by when they were last seen.</summary>
-    private static IEnumerable<IGrouping<BuildId, Observation>> NewestFirst(IEnumerable<IGrouping<BuildId, Observation>> builds, IReadOnlyList<BuildId> current)
+    private static IEnumerable<IGrouping<BuildId, Observation>> NewestFirst(
+        IEnumerable<IGrouping<BuildId, Observation>> builds, IReadOnlyList<BuildId> current)
     {
         Dictionary<BuildId, int> rank = [];
         foreach (BuildId build in current)
@@ -142,8 +155,10 @@ public static class ServiceProfileGenerator
         }
         if (unmatched.Count == 0)
             return selected;
-        IEnumerable<string> known = observed.Observations.Select(static o => $"{o.Branches.Path} ({o.Branches.BuildId})").Distinct().Order(StringComparer.Ordinal);
-        throw new UserErrorException($"{observed.Service} has no file or build '{unmatched[0]}' in that time; it has: {string.Join(", ", known)}");
+        IEnumerable<string> known =
+            observed.Observations.Select(static o => $"{o.Branches.Path} ({o.Branches.BuildId})").Distinct().Order(StringComparer.Ordinal);
+        throw new UserErrorException(
+            $"{observed.Service} has no file or build '{unmatched[0]}' in that time; it has: {string.Join(", ", known)}");
     }
 
     /// <summary>Whether a text of at least four digits begins a build id, or names a file by its path or the last part of it.</summary>
@@ -153,7 +168,8 @@ public static class ServiceProfileGenerator
 
     private static string NothingUsable(string service, List<BuildReport> reports)
     {
-        IEnumerable<string> reasons = reports.OrderByDescending(static r => r.TotalBranches).Take(5).Select(static r => $"{r.Path} ({r.BuildId}): {r.Problem}");
+        IEnumerable<string> reasons =
+            reports.OrderByDescending(static r => r.TotalBranches).Take(5).Select(static r => $"{r.Path} ({r.BuildId}): {r.Problem}");
         string more = reports.Count > 5 ? $"; and {reports.Count - 5} more" : "";
         return $"none of what was observed of {service} can be used: {string.Join("; ", reasons)}{more}";
     }

@@ -30,7 +30,9 @@ public sealed class ServiceReport
     /// <summary>A host, hour or CPU model with more than this share of the branches carries the profile alone.</summary>
     public const double LopsidedShare = 0.8;
 
-    private ServiceReport(string service, IReadOnlyList<FileReport> files, ProfileSummary summary, ProfileQuality quality, LossCounts losses, Provenance provenance)
+    private ServiceReport(
+        string service, IReadOnlyList<FileReport> files, ProfileSummary summary, ProfileQuality quality, LossCounts losses,
+        Provenance provenance)
     {
         (Service, Files, Summary, Losses, Provenance) = (service, files, summary, losses, provenance);
         (Density, HotFunctions, HotFunctionCoverage, Functions) = (quality.Density, quality.HotFunctions.Count, quality.HotCoverage, quality.Functions);
@@ -70,7 +72,8 @@ public sealed class ServiceReport
 
     /// <summary>Bytes of code of the files in the profile, of each the newest build's.</summary>
     public ulong ExecutableBytes =>
-        Sum(Files.Select(static file => file.Builds.FirstOrDefault(static build => build is { Problem: null, Generation: not null })).OfType<BuildReport>(), static build => build.Generation!.ExecutableBytes);
+        Sum(Files.Select(static file => file.Builds.FirstOrDefault(static build => build is { Problem: null, Generation: not null }))
+            .OfType<BuildReport>(), static build => build.Generation!.ExecutableBytes);
 
     /// <summary>Taken branches for each byte of code. Below 1 the profile is likely too thin.</summary>
     public double TakenBranchesToExecutableBytesRatio => ExecutableBytes == 0 ? 0 : (double)TotalBranches / ExecutableBytes;
@@ -118,10 +121,12 @@ public sealed class ServiceReport
     public IReadOnlyList<string> Bias { get; private init; } = [];
 
     internal static ServiceReport Create(
-        string service, List<BuildReport> builds, SampleProfile profile, double? convergence, LossCounts losses, ServiceProfileOptions options, DateOnly newest,
+        string service, List<BuildReport> builds, SampleProfile profile, double? convergence, LossCounts losses,
+        ServiceProfileOptions options, DateOnly newest,
         IReadOnlyCollection<Observation> observations)
     {
-        double branches = builds.Sum(static build => (double)build.TotalBranches), samples = builds.Sum(static build => build.SamplesInProfile);
+        double branches = builds.Sum(
+            static build => (double)build.TotalBranches), samples = builds.Sum(static build => build.SamplesInProfile);
         double usable = 0;
         LossCounts all = new();
         all.Merge(losses);
@@ -155,7 +160,9 @@ public sealed class ServiceReport
     private static IEnumerable<string> FindBias(Provenance provenance)
     {
         if (provenance.Hosts is [var host, ..] && host.Share > LopsidedShare)
-            yield return provenance.Hosts.Count == 1 ? $"all branches are of one host, {host.Name}" : $"{Percent(host.Share)} of the branches are of one of {provenance.Hosts.Count} hosts, {host.Name}";
+            yield return provenance.Hosts.Count == 1
+                ? $"all branches are of one host, {host.Name}"
+                : $"{Percent(host.Share)} of the branches are of one of {provenance.Hosts.Count} hosts, {host.Name}";
         if (provenance.Hosts.Count > 1 && provenance.Cpus is [var cpu, _, ..] && cpu.Share > LopsidedShare)
             yield return $"{Percent(cpu.Share)} of the branches are of one of {provenance.Cpus.Count} CPU models, {cpu.Name}";
         if (provenance.LastSeen - provenance.FirstSeen < TimeSpan.FromHours(1))
@@ -169,14 +176,17 @@ public sealed class ServiceReport
                 + "Record branch stacks: perf record -j any,u where the CPU has them, else perforator record, whose software recorder needs no such CPU."
             : TakenBranchesToExecutableBytesRatio < GenerationReport.GoodRatio ? string.Create(CultureInfo.InvariantCulture,
                 $"TakenBranchesToExecutableBytesRatio is below {GenerationReport.GoodRatio:0.0}: record {Math.Ceiling(GenerationReport.GoodRatio / Math.Max(TakenBranchesToExecutableBytesRatio, 1e-6)):0} times as much (longer, on more hosts, or at a higher rate) before trusting the profile.")
-            : UsableShare < 0.5 ? $"Only {Percent(UsableShare)} of the branches could be used: the files named below need debug info, or their binaries."
+            : UsableShare < 0.5
+                ? $"Only {Percent(UsableShare)} of the branches could be used: the files named below need debug info, or their binaries."
             : null;
 
     /// <summary>The report on one line, for build logs.</summary>
     public string ToLine()
     {
         string convergence = Convergence is { } overlap ? $", convergence {Number(overlap)}" : "";
-        string missing = string.Join(", ", Files.Where(static file => !file.IsUsed && file.ShareOfBranches >= 0.01).Select(static file => $"{file.Name} {Percent(file.ShareOfBranches)}"));
+        string missing =
+            string.Join(", ", Files.Where(static file => !file.IsUsed && file.ShareOfBranches >= 0.01)
+                .Select(static file => $"{file.Name} {Percent(file.ShareOfBranches)}"));
         return $"{Service}: {Count(Files.Count(static file => file.IsUsed), "file")} in {Count(Used.Count(), "build")}, {Functions} functions, ratio {Number(TakenBranchesToExecutableBytesRatio)}, "
             + $"coverage {Number(HotFunctionCoverage)}{convergence}, {Count(Provenance.Hosts.Count, "host")}, until {Provenance.LastSeen.UtcDateTime:yyyy-MM-dd HH:mm} UTC"
             + (missing.Length > 0 ? $"; not in it: {missing}" : "");

@@ -59,9 +59,13 @@ internal static class ServiceReportText
     }
 
     private static string Main(ProfileFit fit) =>
-        fit.Losses is [var first, ..] && fit.Share < 0.99 ? string.Create(CultureInfo.InvariantCulture, $", most of the rest in {first.Function} ({first.Reason})") : "";
+        fit.Losses is [var first, ..] && fit.Share < 0.99
+            ? string.Create(CultureInfo.InvariantCulture, $", most of the rest in {first.Function} ({first.Reason})") : "";
 
     /// <summary>The first few by share, and how many there are.</summary>
     private static string Shares(IReadOnlyList<(string Name, double Share)> shares) =>
-        $"{shares.Count}" + (shares.Count == 0 ? "" : $" ({string.Join(", ", shares.Take(3).Select(static s => $"{s.Name} {Percent(s.Share)}"))}{(shares.Count > 3 ? ", …" : "")})");
+        $"{shares.Count}"
+            + (shares.Count == 0
+                ? "" : $" ({string.Join(", ", shares.Take(3).Select(static s =>
+                    $"{s.Name} {Percent(s.Share)}"))}{(shares.Count > 3 ? ", …" : "")})");
 }

@@ -26,7 +26,8 @@ internal static class Producer
     /// <summary>Which compiler it names.</summary>
     public static SourceCompiler CompilerOf(string producer) =>
         producer.StartsWith("Go cmd/compile", StringComparison.Ordinal) ? SourceCompiler.Go
-        : producer.StartsWith(GccPrefix, StringComparison.Ordinal) && !producer.StartsWith("GNU AS", StringComparison.Ordinal) ? SourceCompiler.Gcc
+        : producer.StartsWith(GccPrefix, StringComparison.Ordinal) && !producer.StartsWith("GNU AS", StringComparison.Ordinal)
+            ? SourceCompiler.Gcc
         : producer.Contains("clang", StringComparison.Ordinal) || producer.Contains("LLVM", StringComparison.Ordinal) ? SourceCompiler.Llvm
         : SourceCompiler.Unknown;
 

@@ -48,7 +48,8 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
     /// <param name="otherwise">What it is taken for when its content does not tell; null to refuse it then.</param>
     /// <param name="options">What of it counts.</param>
     /// <exception cref="UserErrorException">Unreadable, of no known kind, or without branches in a binary of interest.</exception>
-    public static RecordedInput Read(FileStream file, string name, RecordedBinaries binaries, InputKind? otherwise = null, InputOptions? options = null)
+    public static RecordedInput Read(
+        FileStream file, string name, RecordedBinaries binaries, InputKind? otherwise = null, InputOptions? options = null)
     {
         DateTimeOffset begun = DateTimeOffset.UtcNow;
         byte[] start = ReadStart(file, name, FirstBytes, []);
@@ -100,7 +101,8 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
         {
             byte[] start = new byte[length];
             already.CopyTo(start, 0);
-            return start[..(already.Length + file.ReadAtLeast(start.AsSpan(already.Length), length - already.Length, throwOnEndOfStream: false))];
+            return start[..(already.Length
+                + file.ReadAtLeast(start.AsSpan(already.Length), length - already.Length, throwOnEndOfStream: false))];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -165,7 +167,8 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
                 ? $"'simpleperf inject -i {name} -o counts.txt --output autofdo' makes counts of it, which are given with --perf-script"
                 : $"'perf inject -i {name} -o decoded.perf.data --itrace={(summary.Traces.Contains("Arm SPE") ? "bl" : "i1000il64")} --strip' makes branch stacks of it, on a perf that has the decoder";
             if (summary.AddressSamples == 0)
-                throw new UserErrorException($"{name} has a trace of {traces} and no branch stacks, and traces are not decoded here: {how}");
+                throw new UserErrorException(
+                    $"{name} has a trace of {traces} and no branch stacks, and traces are not decoded here: {how}");
             Notes.Add($"{name}: its trace of {traces} is not used: {how}");
         }
 
@@ -214,7 +217,8 @@ public sealed record RecordedInput(string Name, InputKind Kind, BranchProfileSet
         {
             if (start.Length == TextBytes && !start.AsSpan().Contains((byte)'\n'))
                 throw new UserErrorException($"{name} is not text: print samples with {HowToPrint}");
-            BranchAggregator aggregator = PerfScriptFile.Read(file, whole, NewShard, new PerfScriptOptions(linked, options.Event), out PerfScriptSummary summary);
+            BranchAggregator aggregator =
+                PerfScriptFile.Read(file, whole, NewShard, new PerfScriptOptions(linked, options.Event), out PerfScriptSummary summary);
             // Of addresses alone perf.data says more than text does.
             if (summary.BranchSamples == 0)
                 throw new UserErrorException(aggregator.Losses[PerfScriptReader.OtherEvent] > 0

@@ -3,7 +3,9 @@ using Perforator.Branches;
 
 namespace Perforator.Inputs;
 
-/// <summary>Says of a recording without branches in a binary of interest what it does have, so that the user can name the right file.</summary>
+/// <summary>
+/// Says of a recording without branches in a binary of interest what it does have, so that the user can name the right file.
+/// </summary>
 /// <param name="name">What messages call the recording.</param>
 /// <param name="others">The binaries that it does have.</param>
 /// <param name="losses">What was dropped of it.</param>
@@ -23,7 +25,9 @@ internal sealed class UnmatchedRecording(string name, IReadOnlyCollection<OtherB
                     return module.HasOwnBuildId
                         ? $"{name} is of another build of {module.Path}: {other.BuildId} was recorded, the file has {module.BuildId}; name the binary that ran"
                         : $"{name} has {other.Path} with build id {other.BuildId}, and {module.Path} has none, so that it cannot be told whether it is the build that ran: give the file that has it, or say --recorded-as {other.Path}";
-            string wanted = binaries.Named.Count == 0 ? "any binary found here" : string.Join(" or ", binaries.Named.Select(static module => module.Path));
+            string wanted =
+                binaries.Named.Count == 0
+                    ? "any binary found here" : string.Join(" or ", binaries.Named.Select(static module => module.Path));
             return $"{name} has no branches in {wanted}{Recorded()}";
         }
     }

@@ -42,7 +42,8 @@ public readonly record struct BasicBlock(uint Id, BinaryAddress Start, uint Size
 public sealed record FunctionBlocks(BinaryAddress Entry, IReadOnlyList<BasicBlock> Blocks);
 
 /// <summary>
-/// The basic blocks of a binary as clang's -fbasic-block-address-map notes them: SHT_LLVM_BB_ADDR_MAP, versions 1 to 5 (clang 19 writes 2, clang 22 writes 5).
+/// The basic blocks of a binary as clang's -fbasic-block-address-map notes them: SHT_LLVM_BB_ADDR_MAP, versions 1 to 5 (clang 19 writes 2,
+/// clang 22 writes 5).
 /// </summary>
 /// <remarks>LLVM, llvm/docs/Extensions.rst and llvm/include/llvm/Object/ELFTypes.h.</remarks>
 public static class BlockAddressMap
@@ -157,7 +158,8 @@ public static class BlockAddressMap
     private static ulong Count(ref SpanReader reader, string what, int bytesEach)
     {
         ulong count = reader.ReadULeb128();
-        return count <= (ulong)(reader.Remaining / bytesEach) ? count : throw reader.Malformed($"{count} {what} in {reader.Remaining} bytes");
+        return count <= (ulong)(reader.Remaining / bytesEach)
+            ? count : throw reader.Malformed($"{count} {what} in {reader.Remaining} bytes");
     }
 
     private static uint ReadU32(ref SpanReader reader)

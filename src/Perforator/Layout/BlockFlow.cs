@@ -66,8 +66,8 @@ public sealed class BlockFlow
     }
 
     /// <summary>
-    /// All blocks in address order; empty ones before what they run into, with which they share an address. Those that overlap others, as no
-    /// compiler has them, are left out.
+    /// All blocks in address order; empty ones before what they run into, with which they share an address. Those that overlap others, as
+    /// no compiler has them, are left out.
     /// </summary>
     private static Placed[] Place(IReadOnlyList<FunctionBlocks> functions)
     {
@@ -86,7 +86,9 @@ public sealed class BlockFlow
         return [.. placed];
     }
 
-    /// <summary>The block that holds an address; -1 where there is none. Where several begin, the first one: control runs through them all.</summary>
+    /// <summary>
+    /// The block that holds an address; -1 where there is none. Where several begin, the first one: control runs through them all.
+    /// </summary>
     private int Find(BinaryAddress address)
     {
         int at = Array.BinarySearch(starts, address.Value);
@@ -180,12 +182,14 @@ public sealed class BlockFlow
     }
 
     private void CountBranches(
-        BranchProfile profile, IReadOnlyList<FunctionBlocks> functions, ulong[] counts, Dictionary<(int, int), ulong> edges, Dictionary<(int, int), ulong> calls)
+        BranchProfile profile, IReadOnlyList<FunctionBlocks> functions, ulong[] counts, Dictionary<(int, int), ulong> edges,
+        Dictionary<(int, int), ulong> calls)
     {
         UInt128[] arrivals = new UInt128[blocks.Length];
         foreach (PairCount branch in profile.Branches.Sorted())
         {
-            int from = branch.First.IsExternal ? -1 : FindInstruction(branch.First), to = branch.Second.IsExternal ? -1 : Find(branch.Second);
+            int from = branch.First.IsExternal
+                ? -1 : FindInstruction(branch.First), to = branch.Second.IsExternal ? -1 : Find(branch.Second);
             if (to < 0 || blocks[to].Start != branch.Second.Value)
                 continue;
             Placed target = blocks[to];
@@ -212,7 +216,8 @@ public sealed class BlockFlow
     }
 
     private void Collect(
-        IReadOnlyList<FunctionBlocks> functions, ulong[] counts, Dictionary<(int From, int To), ulong> edges, Dictionary<(int From, int To), ulong> calls)
+        IReadOnlyList<FunctionBlocks> functions, ulong[] counts, Dictionary<(int From, int To), ulong> edges,
+        Dictionary<(int From, int To), ulong> calls)
     {
         ulong[]?[] ofFunction = new ulong[functions.Count][];
         for (int i = 0; i < blocks.Length; i++)
@@ -239,7 +244,8 @@ public sealed class BlockFlow
             .OrderBy(static c => c.Caller).ThenBy(static c => c.Callee)];
     }
 
-    private static void Add(Dictionary<(int, int), ulong> to, (int, int) key, ulong count) => to[key] = Sum(to.GetValueOrDefault(key), count);
+    private static void Add(Dictionary<(int, int), ulong> to, (int, int) key, ulong count) =>
+        to[key] = Sum(to.GetValueOrDefault(key), count);
 
     private static ulong Sum(ulong a, ulong b) => a > ulong.MaxValue - b ? ulong.MaxValue : a + b;
 

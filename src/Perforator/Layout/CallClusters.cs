@@ -41,7 +41,8 @@ public static class CallClusters
             if (call.Count > mostFrequent[call.Callee].Count)
                 mostFrequent[call.Callee] = (call.Caller, call.Count);
         }
-        foreach (int f in Enumerable.Range(0, sizes.Length).OrderByDescending(f => weights[f] / Math.Max(sizes[f], 1)).ThenBy(static f => f))
+        foreach (int f in Enumerable.Range(0, sizes.Length).OrderByDescending(f => weights[f] / Math.Max(sizes[f], 1))
+            .ThenBy(static f => f))
         {
             (int caller, double count) = mostFrequent[f];
             if (count == 0 || count < LeastShareOfCalls * called[f])
@@ -57,6 +58,7 @@ public static class CallClusters
             foreach (int moved in own.Functions)
                 clusterOf[moved] = into;
         }
-        return [.. clusterOf.Distinct().OrderByDescending(static c => c.Density).ThenBy(static c => c.Functions[0]).SelectMany(static c => c.Functions)];
+        return [.. clusterOf.Distinct().OrderByDescending(static c => c.Density).ThenBy(static c => c.Functions[0])
+            .SelectMany(static c => c.Functions)];
     }
 }

@@ -33,7 +33,8 @@ public sealed class CodeFunctions
         List<ulong> addresses = [];
         foreach (ref readonly ElfSymbol symbol in elf.Symbols.Symbols)
         {
-            if (!symbol.IsDefined || !code.TryGetValue(symbol.SectionIndex, out ElfSection? section) || !Contains(section, symbol.Address.Value)
+            if (!symbol.IsDefined || !code.TryGetValue(symbol.SectionIndex, out ElfSection? section)
+                || !Contains(section, symbol.Address.Value)
                 || symbol.Type is not (ElfSymbolType.STT_FUNC or ElfSymbolType.STT_NOTYPE or ElfSymbolType.STT_GNU_IFUNC))
                 continue;
             symbols.Add(symbol);

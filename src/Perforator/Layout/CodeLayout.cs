@@ -36,7 +36,8 @@ public sealed class CodeLayout
     {
         int[][] orders = [.. flow.Functions.Select(Order)];
         ulong[] sizes = [.. orders.Select((order, f) => Sum(order, i => flow.Functions[f].Blocks.Blocks[i].Size))];
-        double[] weights = [.. orders.Select((order, f) => order.Sum(i => (double)flow.Functions[f].Counts[i] * flow.Functions[f].Blocks.Blocks[i].Size))];
+        double[] weights =
+            [.. orders.Select((order, f) => order.Sum(i => (double)flow.Functions[f].Counts[i] * flow.Functions[f].Blocks.Blocks[i].Size))];
         int[] functions = CallClusters.Order(sizes, weights, flow.Calls);
         CodeLayout layout = new([.. functions.Select(f => new FunctionLayout(flow.Functions[f], orders[f]))]);
         foreach (FunctionLayout function in layout.Functions)
@@ -73,7 +74,8 @@ public sealed class CodeLayout
         foreach (BlockEdge edge in function.Edges)
             if (IsPlaced(edge.From) && IsPlaced(edge.To))
                 edges.Add(new(at[edge.From], at[edge.To], edge.Count));
-        int[] order = ExtTsp.Order([.. executed.Select(i => (ulong)blocks[i].Size)], [.. executed.Select(i => function.Counts[i])], at[entry], edges);
+        int[] order =
+            ExtTsp.Order([.. executed.Select(i => (ulong)blocks[i].Size)], [.. executed.Select(i => function.Counts[i])], at[entry], edges);
         List<int> placed = [.. order.Select(i => executed[i])];
         for (int i = 0; hasPad && i < blocks.Count; i++)
             if (function.Counts[i] == 0 && i != entry && (blocks[i].Kinds & BlockKinds.IsLandingPad) != 0)
@@ -86,7 +88,8 @@ public sealed class CodeLayout
     private void Measure(FunctionLayout function)
     {
         IReadOnlyList<BasicBlock> blocks = function.Flow.Blocks.Blocks;
-        ulong[] sizes = [.. blocks.Select(static block => (ulong)block.Size)], before = [.. blocks.Select(static block => block.Start.Value)];
+        ulong[] sizes = [.. blocks.Select(static block =>
+            (ulong)block.Size)], before = [.. blocks.Select(static block => block.Start.Value)];
         ulong[] after = new ulong[blocks.Count];
         // What is not placed lies far away.
         Array.Fill(after, 1UL << 40);

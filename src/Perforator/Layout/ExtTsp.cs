@@ -139,7 +139,8 @@ public sealed class ExtTsp
         }
     }
 
-    private bool IsCurrent(in Merge merge) => chains[merge.First].Version == merge.FirstVersion && chains[merge.Second].Version == merge.SecondVersion;
+    private bool IsCurrent(in Merge merge) =>
+        chains[merge.First].Version == merge.FirstVersion && chains[merge.Second].Version == merge.SecondVersion;
 
     private void Consider(Chain a, Chain b, PriorityQueue<Merge, (double, int, int)> merges)
     {
@@ -191,7 +192,8 @@ public sealed class ExtTsp
         if (gain > best.Gain + 1e-9)
             best = new(gain, first.Id, second.Id, first.Version, second.Version, split);
 
-        ulong Place(int block) => chainOf[block] != first.Id ? at + offset[block] : position[block] < split ? offset[block] : offset[block] + second.Size;
+        ulong Place(int block) =>
+            chainOf[block] != first.Id ? at + offset[block] : position[block] < split ? offset[block] : offset[block] + second.Size;
     }
 
     private void Join(Chain first, Chain second, int split)

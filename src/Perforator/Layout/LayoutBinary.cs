@@ -5,10 +5,14 @@ using Perforator.Symbolize;
 
 namespace Perforator.Layout;
 
-/// <summary>A binary as laying out its code anew needs it: symbols, block maps, and of debug info only names of units. Not thread-safe.</summary>
+/// <summary>
+/// A binary as laying out its code anew needs it: symbols, block maps, and of debug info only names of units. Not thread-safe.
+/// </summary>
 public sealed class LayoutBinary : IDisposable
 {
-    /// <summary>Where BOLT notes that it wrote a binary, and where it keeps which address was which before (LLVM, bolt/lib/Rewrite).</summary>
+    /// <summary>
+    /// Where BOLT notes that it wrote a binary, and where it keeps which address was which before (LLVM, bolt/lib/Rewrite).
+    /// </summary>
     private const string BoltNote = ".note.bolt_info", BoltTranslation = ".note.bolt_bat";
 
     private CodeFunctions? functions;
@@ -104,7 +108,8 @@ public sealed class LayoutBinary : IDisposable
     {
         if (Blocks.Count != 0)
             return;
-        throw new UserErrorException(IsWrittenByBolt ? $"{Path} was written by BOLT, which drops the basic-block map: name the binary that BOLT was given"
+        throw new UserErrorException(
+            IsWrittenByBolt ? $"{Path} was written by BOLT, which drops the basic-block map: name the binary that BOLT was given"
             : Compiler is { } compiler && !compiler.Contains("clang", StringComparison.Ordinal)
             ? $"{Path} has no basic-block map, which Propeller needs and only clang writes (it was built by {compiler}): build with clang 19 or later and -fbasic-block-address-map"
             : $"{Path} has no basic-block map: build what is recorded with clang's -fbasic-block-address-map (with LTO also -Wl,--lto-basic-block-address-map)");
@@ -126,11 +131,14 @@ public sealed class LayoutBinary : IDisposable
             }
             return Array.Find(comments, static c => c.Contains("clang", StringComparison.Ordinal))
                 ?? Array.Find(comments, static c => c.Contains("rustc", StringComparison.Ordinal))
-                ?? Array.Find(comments, static c => !c.Contains("Linker", StringComparison.Ordinal) && !c.Contains("LLD", StringComparison.Ordinal));
+                ?? Array.Find(
+                    comments, static c => !c.Contains("Linker", StringComparison.Ordinal) && !c.Contains("LLD", StringComparison.Ordinal));
         }
     }
 
-    /// <summary>The source file that the unit of an address was compiled from, as it was given to the compiler; null without debug info.</summary>
+    /// <summary>
+    /// The source file that the unit of an address was compiled from, as it was given to the compiler; null without debug info.
+    /// </summary>
     /// <exception cref="UserErrorException">The debug file cannot be used; the message says why.</exception>
     public string? UnitNameAt(BinaryAddress address) => (symbolizer ??= Symbolizer.Open(Elf, debugFiles)).FindUnitName(address);
 

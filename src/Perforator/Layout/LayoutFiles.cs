@@ -44,7 +44,8 @@ public static class LayoutFiles
     /// <param name="name">What the user calls the layout, for the report.</param>
     /// <param name="report">Takes up what came of it.</param>
     /// <exception cref="UserErrorException">The profile is of no use for it; the message says why.</exception>
-    public static IReadOnlyList<LayoutFile> Make(LayoutConsumer consumer, BranchProfile branches, LayoutBinary binary, string name, LayoutReport report)
+    public static IReadOnlyList<LayoutFile> Make(
+        LayoutConsumer consumer, BranchProfile branches, LayoutBinary binary, string name, LayoutReport report)
     {
         if (branches.TraceCounters == 0)
             throw new UserErrorException(branches.Addresses.Count == 0
@@ -57,11 +58,15 @@ public static class LayoutFiles
     {
         BoltProfile profile = BoltProfile.Of(branches, binary.Functions);
         if (profile.Functions == 0)
-            throw new UserErrorException($"none of the branches are in functions that {binary.Path} has symbols of: name the binary that ran, from before strip");
+            throw new UserErrorException(
+                $"none of the branches are in functions that {binary.Path} has symbols of: name the binary that ran, from before strip");
         report.Add("Functions", profile.Functions);
         report.Add("Mispredicted", profile.Mispredicted);
-        report.AddFinding(profile.BranchesLeftOut, profile.Branches + profile.BranchesLeftOut, "of branches are in no function that has a symbol: BOLT leaves them out");
-        report.AddFinding(profile.RangesLeftOut, profile.Ranges, "of ranges do not lie in one function that has a symbol: BOLT leaves them out");
+        report.AddFinding(
+            profile.BranchesLeftOut, profile.Branches + profile.BranchesLeftOut,
+            "of branches are in no function that has a symbol: BOLT leaves them out");
+        report.AddFinding(
+            profile.RangesLeftOut, profile.Ranges, "of ranges do not lie in one function that has a symbol: BOLT leaves them out");
         report.AddFinding(profile.UnpairedRanges, profile.Ranges,
             "of ranges come without the branch before them, as older files have them: which were reached from other functions is estimated");
         if (profile.Mispredicted == 0)
@@ -78,7 +83,8 @@ public static class LayoutFiles
         CodeLayout layout = CodeLayout.Of(flow);
         PropellerProfile profile = PropellerProfile.Of(layout, binary.Elf, binary.UnitNameAt);
         if (profile.Functions == 0)
-            throw new UserErrorException($"none of the branches are in functions that the basic-block map of {binary.Path} knows: name the binary that ran");
+            throw new UserErrorException(
+                $"none of the branches are in functions that the basic-block map of {binary.Path} knows: name the binary that ran");
         report.Add("Functions", profile.Functions);
         report.Add("Blocks", profile.Blocks);
         report.Add("Bytes", layout.Bytes);
@@ -86,12 +92,15 @@ public static class LayoutFiles
         report.Add("ExtTspScore", Math.Round(layout.Score));
         report.Add("RunOnBefore", layout.RunOnBefore / Math.Max(layout.Transfers, 1));
         report.Add("RunOn", layout.RunOn / Math.Max(layout.Transfers, 1));
-        report.AddFinding(flow.RangesOutside, flow.Ranges, "of ranges are in code without a basic-block map (assembly, libraries built without it): it stays where it is");
+        report.AddFinding(
+            flow.RangesOutside, flow.Ranges,
+            "of ranges are in code without a basic-block map (assembly, libraries built without it): it stays where it is");
         report.AddFinding(flow.RangesImpossible, flow.Ranges, "of ranges run past where their blocks end: of another build, or damaged");
         ulong executed = (ulong)layout.Functions.Count;
         report.AddFinding((ulong)profile.Ambiguous, executed,
             "of functions are left out, as several have their name: build with -g1 or -funique-internal-linkage-names to tell them apart");
-        report.AddFinding((ulong)profile.Nameless, executed, "of functions are left out, as no symbol names them: name the file from before strip");
+        report.AddFinding(
+            (ulong)profile.Nameless, executed, "of functions are left out, as no symbol names them: name the file from before strip");
         report.Notes.Add(string.Create(CultureInfo.InvariantCulture,
             $"Build the same source with the same flags and -fbasic-block-sections=list={name}.cc_profile, and link with -fuse-ld=lld -Wl,--symbol-ordering-file={name}.ld_profile -Wl,--no-warn-symbol-ordering"));
         return [new(".cc_profile", Bytes(profile.WriteClusters)), new(".ld_profile", Bytes(profile.WriteSymbolOrder))];

@@ -69,7 +69,8 @@ public sealed class LayoutReport
                 double number => number,
                 _ => (JsonNode)value.ToString()!,
             };
-        json["findings"] = new JsonArray([.. findings.Select(f => new JsonObject { ["count"] = f.Count, ["of"] = f.Of, ["what"] = f.What })]);
+        json["findings"] = new JsonArray(
+            [.. findings.Select(f => new JsonObject { ["count"] = f.Count, ["of"] = f.Of, ["what"] = f.What })]);
         JsonObject lost = [];
         foreach ((string reason, ulong count) in losses.ByReason)
             lost[reason] = count;

@@ -42,7 +42,9 @@ internal static class PerfDataFeatures
         _ => $"hardware trace of type {type}",
     };
 
-    /// <summary>Build ids by path, empty where a path has several: records like struct perf_record_header_build_id, one after the other.</summary>
+    /// <summary>
+    /// Build ids by path, empty where a path has several: records like struct perf_record_header_build_id, one after the other.
+    /// </summary>
     /// <exception cref="MalformedInputException">A record does not fit.</exception>
     public static void ReadBuildIds(ReadOnlySpan<byte> section, Dictionary<string, BuildId> buildIds)
     {
@@ -81,8 +83,8 @@ internal static class PerfDataFeatures
     }
 
     /// <summary>
-    /// Events by name with their ids: the number of events (4 bytes) and the size of an attribute (4); for each the attribute, how many ids (4),
-    /// a string of its size (4) and the text, the ids (8 each).
+    /// Events by name with their ids: the number of events (4 bytes) and the size of an attribute (4); for each the attribute, how many ids
+    /// (4), a string of its size (4) and the text, the ids (8 each).
     /// </summary>
     /// <exception cref="MalformedInputException">The section is too short.</exception>
     public static List<(string Name, ulong[] Ids)> ReadEventNames(ReadOnlySpan<byte> section)
@@ -97,7 +99,8 @@ internal static class PerfDataFeatures
             ReadOnlySpan<byte> idCount = reader.ReadBytes(4), text = reader.ReadBytes(reader.ReadU32());
             ulong size = 8UL * BinaryPrimitives.ReadUInt32LittleEndian(idCount);
             int end = text.IndexOf((byte)0);
-            events.Add((Encoding.UTF8.GetString(end < 0 ? text : text[..end]), System.Runtime.InteropServices.MemoryMarshal.Cast<byte, ulong>(reader.ReadBytes(size)).ToArray()));
+            events.Add((Encoding.UTF8.GetString(end < 0
+                ? text : text[..end]), System.Runtime.InteropServices.MemoryMarshal.Cast<byte, ulong>(reader.ReadBytes(size)).ToArray()));
         }
         return events;
     }

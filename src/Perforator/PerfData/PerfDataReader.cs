@@ -109,9 +109,11 @@ public sealed class PerfDataReader
     {
         byte[] start = new byte[PerfDataHeader.FileSize];
         int length = stream.ReadAtLeast(start, PerfDataHeader.PipeSize, throwOnEndOfStream: false);
-        PerfDataHeader header = length >= PerfDataHeader.PipeSize && BinaryPrimitives.ReadUInt64LittleEndian(start.AsSpan(8)) == PerfDataHeader.PipeSize
+        PerfDataHeader header =
+            length >= PerfDataHeader.PipeSize && BinaryPrimitives.ReadUInt64LittleEndian(start.AsSpan(8)) == PerfDataHeader.PipeSize
             ? PerfDataHeader.Parse(start.AsSpan(0, PerfDataHeader.PipeSize))
-            : PerfDataHeader.Parse(start.AsSpan(0, length + stream.ReadAtLeast(start.AsSpan(length), start.Length - length, throwOnEndOfStream: false)));
+            : PerfDataHeader.Parse(
+                start.AsSpan(0, length + stream.ReadAtLeast(start.AsSpan(length), start.Length - length, throwOnEndOfStream: false)));
         try
         {
             if (header.IsPipe)
@@ -132,12 +134,14 @@ public sealed class PerfDataReader
     private void ReadFile(Stream file, PerfDataHeader header)
     {
         if (!file.CanSeek)
-            throw new MalformedInputException("a perf.data file cannot be read from a pipe; name the file, or record with perf record -o -", "perf.data", 0);
+            throw new MalformedInputException(
+                "a perf.data file cannot be read from a pipe; name the file, or record with perf record -o -", "perf.data", 0);
         ulong fileSize = (ulong)file.Length;
         ReadEvents(file, header, fileSize);
         ReadFeatures(file, header, fileSize);
         if (header.Data.Offset > fileSize)
-            throw new MalformedInputException($"records begin at {header.Data.Offset} in a file of {fileSize} bytes", "perf.data header", 40);
+            throw new MalformedInputException(
+                $"records begin at {header.Data.Offset} in a file of {fileSize} bytes", "perf.data header", 40);
 
         // perf writes the size when recording ends: a file left by a killed perf says 0, and its records run to the end.
         ulong size = header.Data.Size == 0 ? fileSize - header.Data.Offset : header.Data.Size;
@@ -155,7 +159,8 @@ public sealed class PerfDataReader
         for (int at = 0; at + (int)entry <= table.Length; at += (int)entry)
         {
             SpanReader ids = new(table.AsSpan(at + (int)entry - SectionSize, SectionSize), "perf.data attributes");
-            events.Add(table.AsSpan(at, (int)entry - SectionSize), ReadSection(file, PerfFileSection.Parse(ref ids), fileSize, "perf.data event ids"));
+            events.Add(table.AsSpan(at, (int)entry - SectionSize), ReadSection(
+                file, PerfFileSection.Parse(ref ids), fileSize, "perf.data event ids"));
         }
         if (events.Count == 0)
             throw new MalformedInputException("no events", "perf.data attributes", 0);
@@ -216,7 +221,8 @@ public sealed class PerfDataReader
     {
         const ulong MaxSize = 64 << 20;
         if (section.Offset > fileSize || section.Size > fileSize - section.Offset || section.Size > MaxSize)
-            throw new MalformedInputException($"{section.Size} bytes at {section.Offset} in a file of {fileSize} bytes", where, section.Offset);
+            throw new MalformedInputException(
+                $"{section.Size} bytes at {section.Offset} in a file of {fileSize} bytes", where, section.Offset);
         byte[] bytes = new byte[section.Size];
         file.Position = (long)section.Offset;
         file.ReadExactly(bytes);
@@ -276,7 +282,8 @@ public sealed class PerfDataReader
     }
 
     /// <summary>Takes the whole records at the start of <paramref name="data"/>.</summary>
-    /// <param name="beyond">How many bytes that belong to the last record taken lie behind <paramref name="data"/>, which is all taken then.</param>
+    /// <param name="beyond">How many bytes that belong to the last record taken lie behind <paramref name="data"/>, which is all taken
+    /// then.</param>
     /// <returns>How many bytes were taken.</returns>
     private int TakeRecords(ReadOnlySpan<byte> data, out long beyond)
     {

@@ -33,7 +33,9 @@ public sealed class PerfDataSummary
     /// <summary>Feature sections skipped because they were written by a newer perf.</summary>
     public int UnknownFeatures { get; internal set; }
 
-    /// <summary>What traces the file has beside its records (Intel PT, Arm CoreSight ETM, Arm SPE, …), which are not decoded here.</summary>
+    /// <summary>
+    /// What traces the file has beside its records (Intel PT, Arm CoreSight ETM, Arm SPE, …), which are not decoded here.
+    /// </summary>
     public IReadOnlyCollection<string> Traces => traces;
 
     /// <summary>Whether simpleperf wrote it, by records and feature sections that only it has.</summary>

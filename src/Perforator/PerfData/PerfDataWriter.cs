@@ -64,7 +64,8 @@ public sealed class PerfDataWriter : IRecordingWriter
         Type = PerfEventAttributes.PERF_TYPE_HARDWARE,
         Config = PerfEventAttributes.PERF_COUNT_HW_CPU_CYCLES,
         SamplePeriod = 1,
-        SampleType = PerfSampleType.PERF_SAMPLE_IP | PerfSampleType.PERF_SAMPLE_TID | PerfSampleType.PERF_SAMPLE_TIME | PerfSampleType.PERF_SAMPLE_BRANCH_STACK,
+        SampleType = PerfSampleType.PERF_SAMPLE_IP | PerfSampleType.PERF_SAMPLE_TID | PerfSampleType.PERF_SAMPLE_TIME
+            | PerfSampleType.PERF_SAMPLE_BRANCH_STACK,
         Flags = PerfAttributeFlags.ExcludeKernel | PerfAttributeFlags.ExcludeHypervisor | PerfAttributeFlags.Mmap | PerfAttributeFlags.Mmap2
             | PerfAttributeFlags.Comm | PerfAttributeFlags.CommExec | PerfAttributeFlags.Task | PerfAttributeFlags.SampleIdAll,
         BranchSampleType = PerfBranchSampleType.PERF_SAMPLE_BRANCH_USER | PerfBranchSampleType.PERF_SAMPLE_BRANCH_ANY,
@@ -92,7 +93,8 @@ public sealed class PerfDataWriter : IRecordingWriter
         writer.U32(Readable | Executable);
         writer.U32(MapPrivate);
         writer.Text(mapping.Path, MaxPathLength);
-        Finish(ref writer, PerfRecordType.PERF_RECORD_MMAP2, isKernel ? PerfRecordMisc.PERF_RECORD_MISC_KERNEL : PerfRecordMisc.PERF_RECORD_MISC_USER, mapping.ProcessId);
+        Finish(ref writer, PerfRecordType.PERF_RECORD_MMAP2, isKernel
+            ? PerfRecordMisc.PERF_RECORD_MISC_KERNEL : PerfRecordMisc.PERF_RECORD_MISC_USER, mapping.ProcessId);
     }
 
     /// <inheritdoc/>
@@ -151,7 +153,8 @@ public sealed class PerfDataWriter : IRecordingWriter
             writer.U64(bits);
         }
         ReadOnlySpan<byte> written = writer.Finish(
-            PerfRecordType.PERF_RECORD_SAMPLE, sample.InstructionPointer.Value >> 63 != 0 ? PerfRecordMisc.PERF_RECORD_MISC_KERNEL : PerfRecordMisc.PERF_RECORD_MISC_USER);
+            PerfRecordType.PERF_RECORD_SAMPLE,
+            sample.InstructionPointer.Value >> 63 != 0 ? PerfRecordMisc.PERF_RECORD_MISC_KERNEL : PerfRecordMisc.PERF_RECORD_MISC_USER);
         for (ulong i = Math.Max(sample.Weight, 1); i > 0; i--)
             Write(written);
         Samples += Math.Max(sample.Weight, 1);
@@ -218,7 +221,8 @@ public sealed class PerfDataWriter : IRecordingWriter
         List<(int, byte[])> features = [(PerfDataFeatures.HEADER_BUILD_ID, ids.ToArray())];
         if (HostName is not null)
             features.Add((PerfDataFeatures.HEADER_HOSTNAME, PerfDataFeatures.WriteString(HostName)));
-        features.Add((PerfDataFeatures.HEADER_ARCH, PerfDataFeatures.WriteString(architecture == Architecture.Arm64 ? "aarch64" : "x86_64")));
+        features.Add(
+            (PerfDataFeatures.HEADER_ARCH, PerfDataFeatures.WriteString(architecture == Architecture.Arm64 ? "aarch64" : "x86_64")));
         if (CpuModel is not null)
             features.Add((PerfDataFeatures.HEADER_CPUDESC, PerfDataFeatures.WriteString(CpuModel)));
         features.Add((PerfDataFeatures.HEADER_BRANCH_STACK, []));
@@ -239,7 +243,8 @@ public sealed class PerfDataWriter : IRecordingWriter
         writer.U32((uint)processId);
         writer.U32((uint)processId);
         writer.Text(name.Length == 0 ? $":{processId}" : name, MaxNameLength);
-        Finish(ref writer, PerfRecordType.PERF_RECORD_COMM, exec ? PerfRecordMisc.PERF_RECORD_MISC_COMM_EXEC : PerfRecordMisc.None, processId);
+        Finish(ref writer, PerfRecordType.PERF_RECORD_COMM, exec
+            ? PerfRecordMisc.PERF_RECORD_MISC_COMM_EXEC : PerfRecordMisc.None, processId);
     }
 
     private void WriteTask(PerfRecordType type, int processId, int parentProcessId)

@@ -4,8 +4,8 @@ using Perforator.Bytes;
 namespace Perforator.PerfData;
 
 /// <summary>
-/// struct perf_event_attr: what perf_event_open is asked for, and what a perf.data file says its records were made with.
-/// Read at any size the kernel ever had; written at the size of Linux 4.1 (PERF_ATTR_SIZE_VER5, 112 bytes), which every kernel since accepts.
+/// struct perf_event_attr: what perf_event_open is asked for, and what a perf.data file says its records were made with. Read at any size
+/// the kernel ever had; written at the size of Linux 4.1 (PERF_ATTR_SIZE_VER5, 112 bytes), which every kernel since accepts.
 /// </summary>
 public sealed record PerfEventAttributes
 {
@@ -81,9 +81,12 @@ public sealed record PerfEventAttributes
             && (BranchSampleType & PerfBranchSampleType.PERF_SAMPLE_BRANCH_CALL_STACK) == 0);
 
     private const PerfBranchSampleType AnyBranchType =
-        PerfBranchSampleType.PERF_SAMPLE_BRANCH_ANY | PerfBranchSampleType.PERF_SAMPLE_BRANCH_ANY_CALL | PerfBranchSampleType.PERF_SAMPLE_BRANCH_ANY_RETURN
-        | PerfBranchSampleType.PERF_SAMPLE_BRANCH_IND_CALL | PerfBranchSampleType.PERF_SAMPLE_BRANCH_ABORT_TX | PerfBranchSampleType.PERF_SAMPLE_BRANCH_IN_TX
-        | PerfBranchSampleType.PERF_SAMPLE_BRANCH_NO_TX | PerfBranchSampleType.PERF_SAMPLE_BRANCH_COND | PerfBranchSampleType.PERF_SAMPLE_BRANCH_CALL_STACK
+        PerfBranchSampleType.PERF_SAMPLE_BRANCH_ANY | PerfBranchSampleType.PERF_SAMPLE_BRANCH_ANY_CALL
+            | PerfBranchSampleType.PERF_SAMPLE_BRANCH_ANY_RETURN
+        | PerfBranchSampleType.PERF_SAMPLE_BRANCH_IND_CALL | PerfBranchSampleType.PERF_SAMPLE_BRANCH_ABORT_TX
+        | PerfBranchSampleType.PERF_SAMPLE_BRANCH_IN_TX
+        | PerfBranchSampleType.PERF_SAMPLE_BRANCH_NO_TX | PerfBranchSampleType.PERF_SAMPLE_BRANCH_COND
+        | PerfBranchSampleType.PERF_SAMPLE_BRANCH_CALL_STACK
         | PerfBranchSampleType.PERF_SAMPLE_BRANCH_IND_JUMP | PerfBranchSampleType.PERF_SAMPLE_BRANCH_CALL;
 
     /// <summary>Whether a sample has the field.</summary>

@@ -155,7 +155,9 @@ public enum PerfRecordType : uint
     PERF_RECORD_FINISHED_INIT = 82,
     PERF_RECORD_COMPRESSED2 = 83,
 
-    /// <summary>The first of the types that only simpleperf writes (simpleperf, record.h): symbols, debug info of JIT code and the like.</summary>
+    /// <summary>
+    /// The first of the types that only simpleperf writes (simpleperf, record.h): symbols, debug info of JIT code and the like.
+    /// </summary>
     SIMPLE_PERF_RECORD_TYPE_START = 32768,
 
     /// <summary>One past those that it may have in time; others are a sign of damage.</summary>

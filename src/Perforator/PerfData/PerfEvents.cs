@@ -11,7 +11,8 @@ internal sealed class PerfEvents
     public const string UnknownEvent = "sample of an event that the file does not describe";
 
     /// <summary>A sample of an event of no use beside better ones.</summary>
-    public const string UnusedEvent = "sample of an event of no use beside the file's others (branch stacks come first, then cycles and CPU time)";
+    public const string UnusedEvent =
+        "sample of an event of no use beside the file's others (branch stacks come first, then cycles and CPU time)";
 
     /// <summary>The most events a file may have; more are a sign of damage.</summary>
     private const int MaxEvents = 1 << 16;
@@ -119,11 +120,14 @@ internal sealed class PerfEvents
         return chosen.Count == 0 ? [layouts[0]] : chosen;
     }
 
-    /// <summary>Hardware cycles, on any of a hybrid CPU's PMUs (named in the upper half of the configuration), cpu-clock or task-clock.</summary>
+    /// <summary>
+    /// Hardware cycles, on any of a hybrid CPU's PMUs (named in the upper half of the configuration), cpu-clock or task-clock.
+    /// </summary>
     private static bool MeasuresTime(PerfEventAttributes attributes) => (attributes.Type, attributes.Config & uint.MaxValue) switch
     {
         (PerfEventAttributes.PERF_TYPE_HARDWARE, PerfEventAttributes.PERF_COUNT_HW_CPU_CYCLES) => true,
-        (PerfEventAttributes.PERF_TYPE_SOFTWARE, PerfEventAttributes.PERF_COUNT_SW_CPU_CLOCK or PerfEventAttributes.PERF_COUNT_SW_TASK_CLOCK) => true,
+        (PerfEventAttributes.PERF_TYPE_SOFTWARE, PerfEventAttributes.PERF_COUNT_SW_CPU_CLOCK
+            or PerfEventAttributes.PERF_COUNT_SW_TASK_CLOCK) => true,
         _ => false,
     };
 }

@@ -24,7 +24,9 @@ public readonly record struct PerfRecordHeader(PerfRecordType Type, PerfRecordMi
         return header;
     }
 
-    /// <summary>Reads a header whose size may be anything; <paramref name="record"/> holds at least <see cref="ByteCount"/> bytes.</summary>
+    /// <summary>
+    /// Reads a header whose size may be anything; <paramref name="record"/> holds at least <see cref="ByteCount"/> bytes.
+    /// </summary>
     internal static PerfRecordHeader Read(ReadOnlySpan<byte> record) => new(
         (PerfRecordType)BinaryPrimitives.ReadUInt32LittleEndian(record),
         (PerfRecordMisc)BinaryPrimitives.ReadUInt16LittleEndian(record[4..]),

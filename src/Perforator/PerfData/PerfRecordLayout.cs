@@ -15,7 +15,8 @@ public sealed class PerfRecordLayout
     private readonly ulong ordinaryPeriod;
 
     /// <param name="attributes">The event.</param>
-    /// <param name="ordinaryPeriod">The period of samples that count once: one that was n times as long counts n times. 0: all count once.</param>
+    /// <param name="ordinaryPeriod">The period of samples that count once: one that was n times as long counts n times. 0: all count
+    /// once.</param>
     public PerfRecordLayout(PerfEventAttributes attributes, ulong ordinaryPeriod = 0)
     {
         Attributes = attributes;

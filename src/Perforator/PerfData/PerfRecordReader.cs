@@ -9,7 +9,8 @@ namespace Perforator.PerfData;
 public sealed class PerfRecordReader
 {
     /// <summary>The ring buffer was full when the kernel wanted to write.</summary>
-    public const string RingFull = "perf record lost by the kernel: the ring buffer was full (lower the sampling rate or enlarge the buffer)";
+    public const string RingFull =
+        "perf record lost by the kernel: the ring buffer was full (lower the sampling rate or enlarge the buffer)";
 
     /// <summary>PERF_RECORD_LOST_SAMPLES: the hardware's own buffer overflowed.</summary>
     public const string SampleLost = "sample lost by the hardware's buffer";
@@ -33,7 +34,8 @@ public sealed class PerfRecordReader
     public const string GuestMapping = "mapping of a virtual machine's guest";
 
     /// <summary>The header lists a path with two build ids, as of containers that have different files there.</summary>
-    public const string AmbiguousBuildId = "mapping of a path that the perf.data header lists with several build ids (record with --buildid-mmap)";
+    public const string AmbiguousBuildId =
+        "mapping of a path that the perf.data header lists with several build ids (record with --buildid-mmap)";
 
     /// <summary>The branch stack does not hold every branch, so that ranges cannot be told from it.</summary>
     public const string FilteredBranchStack = "branch stack recorded with a filter (record with -j any to keep every taken branch)";
@@ -55,7 +57,8 @@ public sealed class PerfRecordReader
     public PerfRecordReader(IBranchSink sink) => this.sink = sink;
 
     /// <summary>
-    /// Build ids by path, from a perf.data header, empty where there are several; mappings that do not carry their own get theirs from here.
+    /// Build ids by path, from a perf.data header, empty where there are several; mappings that do not carry their own get theirs from
+    /// here.
     /// </summary>
     public IReadOnlyDictionary<string, BuildId>? BuildIds { get; set; }
 
@@ -65,7 +68,9 @@ public sealed class PerfRecordReader
     /// <summary>Samples without a branch stack that were handed over for their address, the exact ones included.</summary>
     public ulong AddressSamples { get; private set; }
 
-    /// <summary>Of <see cref="AddressSamples"/>, those whose address is exact (PEBS, IBS, SPE) rather than some instructions late.</summary>
+    /// <summary>
+    /// Of <see cref="AddressSamples"/>, those whose address is exact (PEBS, IBS, SPE) rather than some instructions late.
+    /// </summary>
     public ulong ExactAddressSamples { get; private set; }
 
     /// <summary>Records without meaning here, by type: both those known to be of no use and those of types not known.</summary>
@@ -100,7 +105,8 @@ public sealed class PerfRecordReader
             record = record[..Math.Max(PerfRecordHeader.ByteCount, record.Length - layout.TrailerSize)];
         switch (type)
         {
-            case PerfRecordType.PERF_RECORD_MMAP or PerfRecordType.PERF_RECORD_MMAP2 when MmapRecord.TryDecode(record, time, out MmapRecord mapped):
+            case PerfRecordType.PERF_RECORD_MMAP
+                or PerfRecordType.PERF_RECORD_MMAP2 when MmapRecord.TryDecode(record, time, out MmapRecord mapped):
                 OnMapping(mapped);
                 break;
             case PerfRecordType.PERF_RECORD_FORK when TaskRecord.TryDecode(record, out TaskRecord fork):

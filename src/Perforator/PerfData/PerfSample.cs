@@ -107,7 +107,8 @@ public readonly ref struct PerfSample
     private static bool IsInterrupt(ulong bits) => (uint)(bits >> PerfBranchEntryBits.TypeShift & 15) switch
     {
         PerfBranchEntryBits.PERF_BR_IRQ or PerfBranchEntryBits.PERF_BR_SERROR => true,
-        PerfBranchEntryBits.PERF_BR_EXTEND_ABI => (uint)(bits >> PerfBranchEntryBits.NewTypeShift & 15) != PerfBranchEntryBits.PERF_BR_NEW_ARCH_3,
+        PerfBranchEntryBits.PERF_BR_EXTEND_ABI =>
+            (uint)(bits >> PerfBranchEntryBits.NewTypeShift & 15) != PerfBranchEntryBits.PERF_BR_NEW_ARCH_3,
         _ => false,
     };
 

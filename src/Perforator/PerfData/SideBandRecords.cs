@@ -42,7 +42,8 @@ public readonly record struct MmapRecord(Mapping Mapping, bool IsExecutable)
         string path = cursor.ReadCString();
         if (cursor.Failed)
             return false;
-        result = new(new Mapping(process, new(start), length, new(offset), path, buildId, time) { IsHugeTlb = (flags & MAP_HUGETLB) != 0, File = file }, executable);
+        result = new(
+            new Mapping(process, new(start), length, new(offset), path, buildId, time) { IsHugeTlb = (flags & MAP_HUGETLB) != 0, File = file }, executable);
         return true;
     }
 }
@@ -66,7 +67,9 @@ public readonly record struct CommRecord(int ProcessId, int ThreadId, bool IsExe
     public static bool TryDecode(ReadOnlySpan<byte> record, out CommRecord result)
     {
         RecordCursor cursor = new(record[PerfRecordHeader.ByteCount..]);
-        result = new((int)cursor.ReadU32(), (int)cursor.ReadU32(), (PerfRecordHeader.Read(record).Misc & PerfRecordMisc.PERF_RECORD_MISC_COMM_EXEC) != 0);
+        result = new(
+            (int)cursor.ReadU32(), (int)cursor.ReadU32(),
+            (PerfRecordHeader.Read(record).Misc & PerfRecordMisc.PERF_RECORD_MISC_COMM_EXEC) != 0);
         return !cursor.Failed;
     }
 }

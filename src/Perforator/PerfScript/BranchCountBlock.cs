@@ -40,7 +40,8 @@ internal sealed class BranchCountBlock
     public bool Add(ReadOnlySpan<char> text)
     {
         int colon = text.LastIndexOf(':');
-        if (!TrySplit(text[..colon], out ulong first, out ulong second, out bool? isBranch) || !ulong.TryParse(text[(colon + 1)..], NumberStyles.None, null, out ulong count))
+        if (!TrySplit(text[..colon], out ulong first, out ulong second, out bool? isBranch)
+            || !ulong.TryParse(text[(colon + 1)..], NumberStyles.None, null, out ulong count))
             return false;
         (isBranch switch { true => branches, false => ranges, null => addresses }).Add(new(first), new(second), count);
         return true;
@@ -53,7 +54,8 @@ internal sealed class BranchCountBlock
         bool differs = false;
         foreach (PairCount pair in branches.Sorted())
         {
-            BinaryAddress from = Convert(pair.First.Value, meaning, module, ref differs), to = Convert(pair.Second.Value, meaning, module, ref differs);
+            BinaryAddress from = Convert(
+                pair.First.Value, meaning, module, ref differs), to = Convert(pair.Second.Value, meaning, module, ref differs);
             if (from.IsExternal && to.IsExternal)
             {
                 profile.Losses.Add(BranchAggregator.ExternalBranch, pair.Count);
@@ -63,7 +65,9 @@ internal sealed class BranchCountBlock
             profile.BranchEntries = PairCounts.Saturating(profile.BranchEntries, pair.Count);
         }
         foreach (PairCount pair in ranges.Sorted())
-            BranchCountText.Add(profile, Convert(pair.First.Value, meaning, module, ref differs).Value, Convert(pair.Second.Value, meaning, module, ref differs).Value, pair.Count);
+            BranchCountText.Add(
+                profile, Convert(pair.First.Value, meaning, module, ref differs).Value,
+                Convert(pair.Second.Value, meaning, module, ref differs).Value, pair.Count);
         foreach (PairCount pair in addresses.Sorted())
             profile.Addresses.Add(Convert(pair.First.Value, meaning, module, ref differs), default, pair.Count);
         return differs ? $"counts of {module.Path} are in {name}" : null;
@@ -75,7 +79,8 @@ internal sealed class BranchCountBlock
     {
         (Meaning Meaning, string Name)[] meanings =
         [
-            (Meaning.FileOffset, "file offsets"), (Meaning.Address, "addresses of the binary"), (Meaning.FromBase, "addresses less the binary's first"),
+            (Meaning.FileOffset, "file offsets"), (Meaning.Address, "addresses of the binary"),
+            (Meaning.FromBase, "addresses less the binary's first"),
         ];
         if (parts == 2)
             Array.Reverse(meanings);
@@ -117,6 +122,7 @@ internal sealed class BranchCountBlock
         isBranch = dash < 0 ? null : text[dash..].StartsWith("->", StringComparison.Ordinal);
         if (dash < 0)
             return BranchCountText.TryParseAddress(text, out first);
-        return BranchCountText.TryParseAddress(text[..dash], out first) & BranchCountText.TryParseAddress(text[(dash + (isBranch == true ? 2 : 1))..], out second);
+        return BranchCountText.TryParseAddress(text[..dash], out first) & BranchCountText.TryParseAddress(
+            text[(dash + (isBranch == true ? 2 : 1))..], out second);
     }
 }

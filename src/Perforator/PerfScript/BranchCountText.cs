@@ -12,8 +12,8 @@ namespace Perforator.PerfScript;
 /// BOLT, DataAggregator.h: <c>E event</c>, <c>S address count</c>, <c>B from to count mispredicted</c>, <c>F from to count</c> and
 /// <c>f</c>, <c>r</c> (fall-throughs, these two of a call's or return's target), <c>T from to end count</c> and <c>R</c> (a branch and the
 /// fall-through behind it, of all ones where there is none). A location may be <c>build-id:address</c>. Addresses are the binary's.
-/// AutoFDO, sample_reader.cc: <c>from-to:count</c>, <c>address:count</c>, <c>from->to:count</c>; see <see cref="BranchCountBlock"/> for what
-/// these addresses are. All addresses are hexadecimal.
+/// AutoFDO, sample_reader.cc: <c>from-to:count</c>, <c>address:count</c>, <c>from->to:count</c>; see <see cref="BranchCountBlock"/> for
+/// what these addresses are. All addresses are hexadecimal.
 /// </remarks>
 public sealed class BranchCountText
 {
@@ -72,7 +72,9 @@ public sealed class BranchCountText
         using StreamReader text = new(new MemoryStream(start.ToArray()));
         for (string? line = ReadLine(text); line is not null; line = ReadLine(text))
         {
-            if (line.Contains("PERF_RECORD_", StringComparison.Ordinal) || (line.Contains('/') && line.Contains("0x", StringComparison.Ordinal) && !line.StartsWith("//", StringComparison.Ordinal)))
+            if (line.Contains("PERF_RECORD_", StringComparison.Ordinal)
+                || (line.Contains('/') && line.Contains("0x", StringComparison.Ordinal)
+                    && !line.StartsWith("//", StringComparison.Ordinal)))
                 return false;
             if (IsDecisive(line))
                 return true;
@@ -81,7 +83,8 @@ public sealed class BranchCountText
     }
 
     /// <summary>Reads text to its end. What is not understood is counted as lost.</summary>
-    /// <exception cref="UserErrorException">It has counts that do not say whose they are, and which binary is of interest was not said.</exception>
+    /// <exception cref="UserErrorException">It has counts that do not say whose they are, and which binary is of interest was not
+    /// said.</exception>
     public void Read(Stream stream)
     {
         using StreamReader text = new(stream, leaveOpen: true);
@@ -104,7 +107,8 @@ public sealed class BranchCountText
             ["F" or "f" or "r", var from, var to, _] => IsLocation(from) && IsLocation(to),
             ["T" or "R", var from, var to, var end, _] => IsLocation(from) && IsLocation(to) && IsLocation(end),
             ["S", var address, var count] => IsLocation(address) && ulong.TryParse(count, out _),
-            [var single] => single.LastIndexOf(':') is > 0 and int colon && ulong.TryParse(single.AsSpan(colon + 1), NumberStyles.None, null, out _)
+            [var single] =>
+                single.LastIndexOf(':') is > 0 and int colon && ulong.TryParse(single.AsSpan(colon + 1), NumberStyles.None, null, out _)
                 && BranchCountBlock.IsPlace(single.AsSpan(0, colon)),
             _ => false,
         };
@@ -182,7 +186,8 @@ public sealed class BranchCountText
         if (text.StartsWith(BuildIdPrefix, StringComparison.Ordinal))
         {
             text = text[BuildIdPrefix.Length..].Trim();
-            block.BuildId = BuildId.TryParse(text.StartsWith("0x", StringComparison.Ordinal) ? text[2..] : text, out BuildId id) ? id : default;
+            block.BuildId = BuildId.TryParse(text.StartsWith("0x", StringComparison.Ordinal) ? text[2..] : text, out BuildId id)
+                ? id : default;
             block.IsNamed = true;
         }
         else if (text.StartsWith('/') || text.StartsWith('['))
@@ -240,7 +245,8 @@ public sealed class BranchCountText
     /// <summary>A branch and the fall-through behind it, either of which may be missing.</summary>
     private bool Trace(string from, string to, string end, string count)
     {
-        if (!TryLocation(from, out Location source) || !TryLocation(to, out Location target) || !TryLocation(end, out Location last) || !TryCount(count, out ulong times))
+        if (!TryLocation(from, out Location source) || !TryLocation(to, out Location target) || !TryLocation(end, out Location last)
+            || !TryCount(count, out ulong times))
             return false;
         if (last.Module is { } module && source.Module == module && target.Module == module && target.Address <= last.Address
             && last.Address - target.Address <= BranchAggregator.MaxRangeLength)
@@ -318,9 +324,13 @@ public sealed class BranchCountText
     {
         if (events.Count == 0)
             return;
-        int chosen = wantedEvent is not null ? events.FindIndex(e => EventName.AreSame(e.Event, wantedEvent)) : events.FindIndex(static e => EventName.MeasuresTime(e.Event));
+        int chosen =
+            wantedEvent is not null
+                ? events.FindIndex(e => EventName.AreSame(e.Event, wantedEvent))
+                : events.FindIndex(static e => EventName.MeasuresTime(e.Event));
         if (wantedEvent is not null && chosen < 0)
-            throw new UserErrorException($"there are no samples of the event {wantedEvent}; those there are: {string.Join(", ", events.Select(static e => e.Event))}");
+            throw new UserErrorException(
+                $"there are no samples of the event {wantedEvent}; those there are: {string.Join(", ", events.Select(static e => e.Event))}");
         chosen = Math.Max(chosen, 0);
         for (int i = 0; i < events.Count; i++)
         {
@@ -386,7 +396,8 @@ public sealed class BranchCountText
         return module;
     }
 
-    private static UserErrorException Ownerless() => new("holds counts by address, which do not say of which binary: name that one with --binary");
+    private static UserErrorException Ownerless() =>
+        new("holds counts by address, which do not say of which binary: name that one with --binary");
 
     internal static bool TryParseAddress(ReadOnlySpan<char> text, out ulong value)
     {

@@ -33,7 +33,8 @@ internal static class HexDigits
         int count = TrailingZeros(~(areDigits | areLetters).ExtractMostSignificantBits() | 0x10000);
         Vector128<byte> nibbles = Vector128.ConditionalSelect(areDigits, digits, letters + Vector128.Create((byte)10));
         // Two nibbles to a byte, high one first; then the eight bytes, first one highest, without what is behind the last digit.
-        Vector128<short> pairs = Ssse3.MultiplyAddAdjacent(nibbles & Vector128.Create((byte)0xf), Vector128.Create((short)0x0110).AsSByte());
+        Vector128<short> pairs =
+            Ssse3.MultiplyAddAdjacent(nibbles & Vector128.Create((byte)0xf), Vector128.Create((short)0x0110).AsSByte());
         ulong packed = Sse2.PackUnsignedSaturate(pairs, pairs).AsUInt64().ToScalar();
         value = count == 0 ? 0 : BinaryPrimitives.ReverseEndianness(packed) >> (64 - 4 * count);
         return count;

@@ -25,7 +25,8 @@ public sealed class LinkedAddresses
 
     /// <summary>Where their code is taken to lie, in every process without mappings of its own.</summary>
     public IEnumerable<Mapping> Mappings =>
-        modules.SelectMany((module, i) => module.MappingsAsLinked().Select(mapping => mapping with { Start = new(Place(i, mapping.Start.Value)) }));
+        modules.SelectMany(
+            (module, i) => module.MappingsAsLinked().Select(mapping => mapping with { Start = new(Place(i, mapping.Start.Value)) }));
 
     /// <summary>The address that stands for one of a binary; false when it is none of these.</summary>
     /// <param name="buildId">Hexadecimal digits.</param>

@@ -10,7 +10,8 @@ namespace Perforator.PerfScript;
 public readonly record struct PerfScriptSummary(ulong BranchSamples, ulong PlainSamples, ulong Mappings);
 
 /// <summary>How perf script text is understood.</summary>
-/// <param name="LinkedBinaries">The binaries whose addresses, where text has a build id before them, are those that they are linked to; null for none.</param>
+/// <param name="LinkedBinaries">The binaries whose addresses, where text has a build id before them, are those that they are linked to;
+/// null for none.</param>
 /// <param name="Event">The event whose samples count, where text says which one they are of; null for all.</param>
 public readonly record struct PerfScriptOptions(LinkedAddresses? LinkedBinaries = null, string? Event = null)
 {
@@ -47,12 +48,14 @@ public sealed class PerfScriptFile
     /// <summary>Reads a file to its end.</summary>
     /// <param name="file">The file; one that is no regular file is read by one thread.</param>
     /// <param name="text">All of its text, for that one thread: a pipe's beginning may have been read already.</param>
-    /// <param name="newShard">Makes an aggregator that knows what is mapped before the first line. The aggregators share nothing that changes.</param>
+    /// <param name="newShard">Makes an aggregator that knows what is mapped before the first line. The aggregators share nothing that
+    /// changes.</param>
     /// <param name="options">How the text is understood.</param>
     /// <param name="summary">What the file held.</param>
     /// <returns>The aggregator made first, with all that was counted.</returns>
     /// <exception cref="UserErrorException">The file is unreadable.</exception>
-    public static BranchAggregator Read(FileStream file, Stream text, Func<BranchAggregator> newShard, PerfScriptOptions options, out PerfScriptSummary summary)
+    public static BranchAggregator Read(
+        FileStream file, Stream text, Func<BranchAggregator> newShard, PerfScriptOptions options, out PerfScriptSummary summary)
     {
         try
         {
@@ -94,7 +97,9 @@ public sealed class PerfScriptFile
 
         summary = default;
         foreach (PerfScriptReader reader in readers)
-            summary = new(summary.BranchSamples + reader.BranchSamples, summary.PlainSamples + reader.PlainSamples, summary.Mappings + reader.Mappings);
+            summary = new(
+                summary.BranchSamples + reader.BranchSamples, summary.PlainSamples + reader.PlainSamples,
+                summary.Mappings + reader.Mappings);
         for (int i = 1; i < shards.Length; i++)
             shards[0].Merge(shards[i]);
         return shards[0];

@@ -26,14 +26,17 @@ internal static class PerfScriptMapping
         ReadOnlySpan<byte> range = record[(open + 1)..close];
         int parenthesis = range.IndexOf((byte)'('), end = range.IndexOf((byte)')'), at = range.IndexOf("@ "u8);
         if (parenthesis < 0 || end < parenthesis || at < end ||
-            !PerfScriptTokens.TryHex(range[..parenthesis], out ulong start) || !PerfScriptTokens.TryHex(range[(parenthesis + 1)..end], out ulong size))
+            !PerfScriptTokens.TryHex(range[..parenthesis], out ulong start)
+            || !PerfScriptTokens.TryHex(range[(parenthesis + 1)..end], out ulong size))
             return false;
         PerfScriptTokens file = new(range[at..]);
         file.Next(out _);
-        if (!file.Next(out ReadOnlySpan<byte> offsetText) || !PerfScriptTokens.TryHex(offsetText, out ulong offset) || size > ulong.MaxValue - start)
+        if (!file.Next(out ReadOnlySpan<byte> offsetText) || !PerfScriptTokens.TryHex(offsetText, out ulong offset)
+            || size > ulong.MaxValue - start)
             return false;
         BuildId buildId = default;
-        if (file.Next(out ReadOnlySpan<byte> id) && id[0] == '<' && !BuildId.TryParse(Encoding.ASCII.GetString(id.Trim("<>"u8)), out buildId))
+        if (file.Next(out ReadOnlySpan<byte> id) && id[0] == '<'
+            && !BuildId.TryParse(Encoding.ASCII.GetString(id.Trim("<>"u8)), out buildId))
             return false;
 
         PerfScriptTokens tail = new(record[(close + 3)..]);

@@ -217,7 +217,8 @@ public sealed class PerfScriptReader
             return false;
         if (PerfScriptTokens.IsBranch(first))
             return true;
-        return isWhole = PerfScriptTokens.TryHex(first, out _) && tokens.Next(out ReadOnlySpan<byte> second) && PerfScriptTokens.IsBranch(second);
+        return isWhole = PerfScriptTokens.TryHex(first, out _) && tokens.Next(out ReadOnlySpan<byte> second)
+            && PerfScriptTokens.IsBranch(second);
     }
 
     private void ReadLines(ReadOnlySpan<byte> lines)
@@ -263,13 +264,15 @@ public sealed class PerfScriptReader
                     return;
                 }
             }
-            else if (line[0] is >= (byte)'0' and <= (byte)'9' && PerfScriptTokens.TryDecimal(token, out ulong count) && token.Length == line.TrimEnd("\r "u8).Length)
+            else if (line[0] is >= (byte)'0' and <= (byte)'9' && PerfScriptTokens.TryDecimal(token, out ulong count)
+                && token.Length == line.TrimEnd("\r "u8).Length)
             {
                 FlushFrames();
                 weight = Math.Max(count, 1);
                 return;
             }
-            else if (frames == 0 && PerfScriptTokens.TryDecimal(token, out ulong task) && line[^1] == (byte)' ' && tasks.TryProcessOf(task, out int process))
+            else if (frames == 0 && PerfScriptTokens.TryDecimal(token, out ulong task) && line[^1] == (byte)' '
+                && tasks.TryProcessOf(task, out int process))
             {
                 processId = process;
                 return;
@@ -308,19 +311,22 @@ public sealed class PerfScriptReader
             if (PerfScriptTokens.IsBranch(token))
             {
                 processId = process != BranchAggregator.AnyProcess ? process : alone;
-                isWanted = options.Event is null || (name.Length > 0 && EventName.AreSame(System.Text.Encoding.UTF8.GetString(name), options.Event));
+                isWanted = options.Event is null
+                    || (name.Length > 0 && EventName.AreSame(System.Text.Encoding.UTF8.GetString(name), options.Event));
                 ReadStack(address, text, length, token.Length + tokens.Remaining);
                 ForgetHead();
                 return true;
             }
             symbolic |= PerfScriptTokens.IsSymbolicBranch(token);
             int slash = token.IndexOf((byte)'/');
-            if (slash > 0 && PerfScriptTokens.TryDecimal(token[..slash], out ulong pid) && PerfScriptTokens.TryDecimal(token[(slash + 1)..], out _) && pid <= int.MaxValue)
+            if (slash > 0 && PerfScriptTokens.TryDecimal(token[..slash], out ulong pid)
+                && PerfScriptTokens.TryDecimal(token[(slash + 1)..], out _) && pid <= int.MaxValue)
                 process = (int)pid;
             // A number that another column follows: the last one before the branches is the address.
             if (alone == BranchAggregator.AnyProcess)
                 alone = previous;
-            previous = slash < 0 && PerfScriptTokens.TryDecimal(token, out ulong task) && tasks.TryProcessOf(task, out int known) ? known : BranchAggregator.AnyProcess;
+            previous = slash < 0 && PerfScriptTokens.TryDecimal(token, out ulong task) && tasks.TryProcessOf(task, out int known)
+                ? known : BranchAggregator.AnyProcess;
             address = PerfScriptTokens.TryHex(token, out ulong value) ? value : 0;
             isHead = token[^1] == (byte)':' && token.Length > 1;
             if (isHead)
@@ -328,10 +334,12 @@ public sealed class PerfScriptReader
         }
         if (symbolic)
             sink.OnLost(SymbolicBranches, 1);
-        else if (process != BranchAggregator.AnyProcess || (isHead && (alone != BranchAggregator.AnyProcess || text[..length].IndexOf(": "u8) >= 0)))
+        else if (process != BranchAggregator.AnyProcess
+            || (isHead && (alone != BranchAggregator.AnyProcess || text[..length].IndexOf(": "u8) >= 0)))
         {
             processId = process != BranchAggregator.AnyProcess ? process : alone;
-            isWanted = options.Event is null || (name.Length > 0 && EventName.AreSame(System.Text.Encoding.UTF8.GetString(name), options.Event));
+            isWanted = options.Event is null
+                || (name.Length > 0 && EventName.AreSame(System.Text.Encoding.UTF8.GetString(name), options.Event));
         }
         else
         {

@@ -5,7 +5,8 @@ namespace Perforator.PerfScript;
 
 /// <summary>
 /// Which processes and threads a text speaks of: <c>PERF_RECORD_COMM: name:pid/tid</c>, <c>PERF_RECORD_COMM exec: name:pid/tid</c> and
-/// <c>PERF_RECORD_FORK(pid:tid):(parent pid:parent tid)</c>. A number in a column is a process or thread if one of these lines, or a mapping, named it.
+/// <c>PERF_RECORD_FORK(pid:tid):(parent pid:parent tid)</c>. A number in a column is a process or thread if one of these lines, or a
+/// mapping, named it.
 /// </summary>
 internal sealed class PerfScriptTasks(IBranchSink sink)
 {
@@ -34,8 +35,10 @@ internal sealed class PerfScriptTasks(IBranchSink sink)
         record = record.TrimEnd("\r "u8);
         if (record.StartsWith(Fork))
         {
-            string[] numbers = Encoding.ASCII.GetString(record[Fork.Length..]).Split(['(', ')', ':'], StringSplitOptions.RemoveEmptyEntries);
-            if (numbers is not [var child, var childThread, var parent, _] || !TryId(child, out int process) || !TryId(childThread, out int thread)
+            string[] numbers =
+                Encoding.ASCII.GetString(record[Fork.Length..]).Split(['(', ')', ':'], StringSplitOptions.RemoveEmptyEntries);
+            if (numbers is not [var child, var childThread, var parent, _] || !TryId(child, out int process)
+                || !TryId(childThread, out int thread)
                 || !TryId(parent, out int parentProcess))
                 return;
             processByThread[thread] = process;
@@ -43,7 +46,8 @@ internal sealed class PerfScriptTasks(IBranchSink sink)
             return;
         }
         int colon = record.LastIndexOf((byte)':'), slash = record.LastIndexOf((byte)'/');
-        if (colon < 0 || slash < colon || !PerfScriptTokens.TryDecimal(record[(colon + 1)..slash], out ulong pid) || !PerfScriptTokens.TryDecimal(record[(slash + 1)..], out ulong tid)
+        if (colon < 0 || slash < colon || !PerfScriptTokens.TryDecimal(record[(colon + 1)..slash], out ulong pid)
+            || !PerfScriptTokens.TryDecimal(record[(slash + 1)..], out ulong tid)
             || pid is 0 or > int.MaxValue || tid is 0 or > int.MaxValue)
             return;
         processByThread[(int)tid] = (int)pid;

@@ -32,7 +32,9 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
     /// <summary>What is left of the line, without leading blanks.</summary>
     public readonly ReadOnlySpan<byte> Rest => rest.TrimStart((byte)' ');
 
-    /// <summary>Stands for an address of another binary than those that text has addresses of as linked: in no process is anything mapped there.</summary>
+    /// <summary>
+    /// Stands for an address of another binary than those that text has addresses of as linked: in no process is anything mapped there.
+    /// </summary>
     private const ulong Elsewhere = 1;
 
     /// <summary>Whether a token looks like a branch: <c>0x…/…</c>, or the same with a build id and a colon before it.</summary>
@@ -56,7 +58,8 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
     /// M (missed), P or -, with N behind it if the branch was not taken.
     /// </summary>
     /// <param name="token">The whole token.</param>
-    /// <param name="linked">The binaries whose addresses, with a build id before them, are those that they are linked to; those of others are elsewhere.</param>
+    /// <param name="linked">The binaries whose addresses, with a build id before them, are those that they are linked to; those of others
+    /// are elsewhere.</param>
     public static bool TryBranch(ReadOnlySpan<byte> token, LinkedAddresses linked, out BranchEntry branch)
     {
         branch = default;
@@ -71,7 +74,9 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
             return false;
         ReadOnlySpan<byte> fields = token[at..];
         ReadOnlySpan<byte> prediction = NextField(ref fields);
-        BranchFlags flags = prediction is [(byte)'M', ..] ? BranchFlags.Mispredicted : prediction is [(byte)'P', ..] ? BranchFlags.Predicted : BranchFlags.None;
+        BranchFlags flags =
+            prediction is [(byte)'M', ..]
+                ? BranchFlags.Mispredicted : prediction is [(byte)'P', ..] ? BranchFlags.Predicted : BranchFlags.None;
         if (prediction is [_, (byte)'N'])
             flags |= BranchFlags.NotTaken;
         if (NextField(ref fields) is [(byte)'X'])
@@ -83,7 +88,9 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
         return true;
     }
 
-    /// <summary>Where the fields asked for include dso, as they do by default, each address has its file behind it: <c>0x…(/bin/a)</c>.</summary>
+    /// <summary>
+    /// Where the fields asked for include dso, as they do by default, each address has its file behind it: <c>0x…(/bin/a)</c>.
+    /// </summary>
     private static void SkipFile(ReadOnlySpan<byte> token, ref int at)
     {
         if (at < token.Length && token[at] == '(' && token[at..].IndexOf(")/"u8) is > 0 and int end)
@@ -109,8 +116,8 @@ internal ref struct PerfScriptTokens(ReadOnlySpan<byte> line)
     }
 
     /// <summary>
-    /// Whether a type is one of those that are no branch instruction (perf, util/branch.c). ARM64_DEBUG_EXIT, elsewhere printed ARCH_3, is the
-    /// return from a debugger's stop; types that perf has no name for are newer faults.
+    /// Whether a type is one of those that are no branch instruction (perf, util/branch.c). ARM64_DEBUG_EXIT, elsewhere printed ARCH_3, is
+    /// the return from a debugger's stop; types that perf has no name for are newer faults.
     /// </summary>
     private static bool IsInterrupt(ReadOnlySpan<byte> type) => type.Length > 2 &&
         (type.SequenceEqual("IRQ"u8) || type.SequenceEqual("SERROR"u8) || type.StartsWith("FAULT_"u8) || type.SequenceEqual("(null)"u8)

@@ -5,8 +5,9 @@ using Perforator.Branches;
 namespace Perforator.PerfScript;
 
 /// <summary>
-/// Writes what a recorder hands over as <c>perf script -F ip,brstack --show-mmap-events</c> prints it. With callers that is what llvm-profgen
-/// calls a hybrid sample: the frames, innermost first, then the branch stack; it makes context-sensitive profiles (CSSPGO) of them.
+/// Writes what a recorder hands over as <c>perf script -F ip,brstack --show-mmap-events</c> prints it. With callers that is what
+/// llvm-profgen calls a hybrid sample: the frames, innermost first, then the branch stack; it makes context-sensitive profiles (CSSPGO) of
+/// them.
 /// </summary>
 /// <remarks>The format has no column for the process, so that one file is of one: the first that has samples.</remarks>
 public sealed class PerfScriptWriter : IRecordingWriter
@@ -22,7 +23,8 @@ public sealed class PerfScriptWriter : IRecordingWriter
     private int process;
 
     /// <param name="output">Where to write; it stays open.</param>
-    public PerfScriptWriter(Stream output) => this.output = new StreamWriter(output, new UTF8Encoding(false), 1 << 16, leaveOpen: true) { NewLine = "\n" };
+    public PerfScriptWriter(Stream output) =>
+        this.output = new StreamWriter(output, new UTF8Encoding(false), 1 << 16, leaveOpen: true) { NewLine = "\n" };
 
     /// <inheritdoc/>
     public LossCounts Losses { get; } = new();

@@ -79,7 +79,8 @@ public sealed class PprofReader
         if (value < 0)
         {
             string has = profile.SampleTypes.Count == 0 ? "nothing" : string.Join(", ", profile.SampleTypes.Take(5));
-            throw new MalformedInputException($"it holds {has}, not {SampleType}; have the agent collect branch stacks (LBR)", "pprof profile", 0);
+            throw new MalformedInputException(
+                $"it holds {has}, not {SampleType}; have the agent collect branch stacks (LBR)", "pprof profile", 0);
         }
         Dictionary<ulong, (ulong Start, ulong Limit, ulong Moved)> mappings = MoveApart(profile);
         ulong one = ValueOfOneStack(profile, value);
@@ -129,7 +130,8 @@ public sealed class PprofReader
             Array.Resize(ref stack, count);
         for (int i = 0; i < count; i++)
         {
-            if (!profile.Locations.TryGetValue(ids[2 * i], out PprofProfile.Location from) || !profile.Locations.TryGetValue(ids[2 * i + 1], out PprofProfile.Location to))
+            if (!profile.Locations.TryGetValue(ids[2 * i], out PprofProfile.Location from)
+                || !profile.Locations.TryGetValue(ids[2 * i + 1], out PprofProfile.Location to))
             {
                 sink.OnLost(UnknownLocation, 1);
                 return null;
@@ -140,7 +142,8 @@ public sealed class PprofReader
     }
 
     /// <summary>Where an address has been moved to; 0 for one outside its mapping.</summary>
-    private static RuntimeAddress Move(PprofProfile.Location location, Dictionary<ulong, (ulong Start, ulong Limit, ulong Moved)> mappings) =>
+    private static RuntimeAddress Move(
+        PprofProfile.Location location, Dictionary<ulong, (ulong Start, ulong Limit, ulong Moved)> mappings) =>
         mappings.TryGetValue(location.MappingId, out var mapping) && location.Address >= mapping.Start && location.Address < mapping.Limit
             ? new(location.Address - mapping.Start + mapping.Moved)
             : default;
@@ -213,10 +216,12 @@ public sealed class PprofReader
         }
         if (divisor > 0 && divisor == smallest)
         {
-            WeightNote = divisor == 1 ? "values are counts of stacks" : $"values are multiples of {divisor}: each stack counts that many times";
+            WeightNote = divisor == 1
+                ? "values are counts of stacks" : $"values are multiples of {divisor}: each stack counts that many times";
             return divisor;
         }
-        WeightNote = divisor == 0 ? "samples have no values: each stack counts once" : "values are counts of events, not of stacks: each stack counts once";
+        WeightNote = divisor == 0
+            ? "samples have no values: each stack counts once" : "values are counts of events, not of stacks: each stack counts once";
         return 0;
     }
 

@@ -59,7 +59,8 @@ internal static class SecFlags
     public static ulong Known(SecType type) => SecFlagCompress | SecFlagFlat | type switch
     {
         SecType.SecNameTable => SecFlagMD5Name | SecFlagFixedLengthMD5 | SecFlagUniqSuffix,
-        SecType.SecProfSummary => SecFlagPartial | SecFlagFullContext | SecFlagFSDiscriminator | SecFlagIsPreInlined | SecFlagHasVTableTypeProf,
+        SecType.SecProfSummary =>
+            SecFlagPartial | SecFlagFullContext | SecFlagFSDiscriminator | SecFlagIsPreInlined | SecFlagHasVTableTypeProf,
         SecType.SecFuncMetadata => SecFlagIsProbeBased | SecFlagHasAttribute,
         SecType.SecProfileSymbolList or SecType.SecLBRProfile or SecType.SecCSNameTable => 0,
         // Not read.

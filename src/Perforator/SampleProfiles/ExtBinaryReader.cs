@@ -2,10 +2,14 @@ using Perforator.Bytes;
 
 namespace Perforator.SampleProfiles;
 
-/// <summary>LLVM's extensible binary format: a table of sections, read in the table's order (<c>SampleProfileReaderExtBinary</c>).</summary>
+/// <summary>
+/// LLVM's extensible binary format: a table of sections, read in the table's order (<c>SampleProfileReaderExtBinary</c>).
+/// </summary>
 internal sealed class ExtBinaryReader
 {
-    /// <summary>Sections may decompress to this many times the file's size, all together, and to no less than <see cref="DecompressedFloor"/>.</summary>
+    /// <summary>
+    /// Sections may decompress to this many times the file's size, all together, and to no less than <see cref="DecompressedFloor"/>.
+    /// </summary>
     private const long DecompressedRatio = 64;
 
     private const long DecompressedFloor = 16 << 20;
@@ -39,13 +43,16 @@ internal sealed class ExtBinaryReader
         return profile;
     }
 
-    /// <summary>The top-level function that the index at the cursor means: of a name or, in context-sensitive profiles, of a context.</summary>
+    /// <summary>
+    /// The top-level function that the index at the cursor means: of a name or, in context-sensitive profiles, of a context.
+    /// </summary>
     private FunctionSamples ReadFunctionName(ref SpanReader reader)
     {
         if (contexts is null)
             return profile.Function(records.ReadName(ref reader));
         ulong index = reader.ReadULeb128();
-        return index < (ulong)contextTable.Length ? contexts.Function(contextTable[index]) : throw reader.Malformed($"context {index} of {contextTable.Length}");
+        return index < (ulong)contextTable.Length
+            ? contexts.Function(contextTable[index]) : throw reader.Malformed($"context {index} of {contextTable.Length}");
     }
 
     /// <summary>The calling contexts: number of frames, then name and place of the call of each.</summary>
@@ -81,7 +88,8 @@ internal sealed class ExtBinaryReader
                 break;
             case SecType.SecNameTable:
                 profile.UsesMd5Names = (flags & SecFlags.SecFlagMD5Name) != 0;
-                records = new BinaryRecordReader(profile.UsesMd5Names ? ReadMd5Names(ref reader, flags) : BinaryRecordReader.ReadNames(ref reader), profile.HasVTables);
+                records = new BinaryRecordReader(
+                    profile.UsesMd5Names ? ReadMd5Names(ref reader, flags) : BinaryRecordReader.ReadNames(ref reader), profile.HasVTables);
                 break;
             case SecType.SecCSNameTable:
                 ReadContexts(ref reader);
@@ -93,7 +101,10 @@ internal sealed class ExtBinaryReader
             case SecType.SecFuncMetadata:
                 profile.IsProbeBased = (flags & SecFlags.SecFlagIsProbeBased) != 0;
                 while (!reader.AtEnd)
-                    ReadMetadata(ref reader, contexts is null ? profile.Functions.GetValueOrDefault(records.ReadName(ref reader)) : ReadFunctionName(ref reader), flags, depth: 0);
+                    ReadMetadata(
+                        ref reader, contexts is null
+                            ? profile.Functions.GetValueOrDefault(records.ReadName(ref reader)) : ReadFunctionName(ref reader), flags,
+                            depth: 0);
                 break;
             case SecType.SecProfileSymbolList:
                 while (!reader.AtEnd)

@@ -1,14 +1,15 @@
 namespace Perforator.SampleProfiles;
 
 /// <summary>
-/// Takes some inlined copies out of a profile. What a profile says was inlined, clang's profile loader inlines first of all, before anything of the callee is simplified; what it does not
-/// say is left to the ordinary inliner, which comes later and meets simplified callees. For most copies the former is better, as each then has counts of its own.
+/// Takes some inlined copies out of a profile. What a profile says was inlined, clang's profile loader inlines first of all, before
+/// anything of the callee is simplified; what it does not say is left to the ordinary inliner, which comes later and meets simplified
+/// callees. For most copies the former is better, as each then has counts of its own.
 /// </summary>
 /// <remarks>
 /// The latter is better for
 /// <list type="bullet">
-/// <item>callees without a choice, a few lines that all run equally often: they have no counts to lose, and simplified by themselves they may become one instruction (a rotation, say) that
-/// is not found any more among the caller's code;</item>
+/// <item>callees without a choice, a few lines that all run equally often: they have no counts to lose, and simplified by themselves they
+/// may become one instruction (a rotation, say) that is not found any more among the caller's code;</item>
 /// <item>callees that call the function they are inlined into: with them inside it calls itself, and so is never inlined itself.</item>
 /// </list>
 /// The place of such a copy becomes a call, and its counts go to the callee's own. docs/performance.md has what that gains.
@@ -64,7 +65,8 @@ public static class LateInlining
         return taken;
     }
 
-    private static int TakeOutInside(FunctionSamples function, FunctionSamples callee, SampleProfile profile, bool inner, Func<FunctionSamples, bool> isWanted)
+    private static int TakeOutInside(
+        FunctionSamples function, FunctionSamples callee, SampleProfile profile, bool inner, Func<FunctionSamples, bool> isWanted)
     {
         ulong before = callee.TotalSamples;
         int taken = TakeOut(callee, profile, inner, isWanted);
@@ -86,18 +88,21 @@ public static class LateInlining
     }
 
     /// <summary>Whether the callee's own function can take its counts: clang would refuse those of another control flow.</summary>
-    private static bool Fits(FunctionSamples callee, SampleProfile profile) => !profile.Functions.TryGetValue(callee.Name, out FunctionSamples? own) || own.CanMerge(callee);
+    private static bool Fits(FunctionSamples callee, SampleProfile profile) =>
+        !profile.Functions.TryGetValue(callee.Name, out FunctionSamples? own) || own.CanMerge(callee);
 
     private static bool HasNoChoice(FunctionSamples callee)
     {
-        if (callee.Callsites.Count != 0 || callee.Body.Count is 0 or > FewLines || callee.Body.Any(static line => line.Value.CallTargets.Count != 0))
+        if (callee.Callsites.Count != 0 || callee.Body.Count is 0 or > FewLines
+            || callee.Body.Any(static line => line.Value.CallTargets.Count != 0))
             return false;
         ulong least = callee.Body.Min(static line => line.Value.Samples), most = callee.Body.Max(static line => line.Value.Samples);
         return most != 0 && most - least <= Equal * most;
     }
 
     private static bool Calls(FunctionSamples function, string name) =>
-        function.Body.Any(line => line.Value.CallTargets.ContainsKey(name)) || function.Callsites.Any(site => site.Value.Values.Any(callee => Calls(callee, name)));
+        function.Body.Any(line => line.Value.CallTargets.ContainsKey(name))
+            || function.Callsites.Any(site => site.Value.Values.Any(callee => Calls(callee, name)));
 
     private static ulong Less(ulong from, ulong what) => from >= what ? from - what : 0;
 }

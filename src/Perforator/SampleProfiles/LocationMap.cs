@@ -32,7 +32,8 @@ public sealed class LocationMap<T> : IReadOnlyCollection<KeyValuePair<LineLocati
     /// <summary>The entry of the lowest location.</summary>
     /// <exception cref="InvalidOperationException">The map is empty.</exception>
     public KeyValuePair<LineLocation, T> First =>
-        Count == 0 ? throw new InvalidOperationException("the map is empty") : new(LineLocation.FromKey(chunks[0].Keys[0]), chunks[0].Values[0]);
+        Count == 0
+            ? throw new InvalidOperationException("the map is empty") : new(LineLocation.FromKey(chunks[0].Keys[0]), chunks[0].Values[0]);
 
     /// <summary>The value at a location.</summary>
     /// <exception cref="KeyNotFoundException">The location has none.</exception>
@@ -133,7 +134,11 @@ public sealed class LocationMap<T> : IReadOnlyCollection<KeyValuePair<LineLocati
     private T Append(ulong key, T value)
     {
         if (chunkCount == 0 || chunks[chunkCount - 1].Count == ChunkCapacity)
-            InsertChunk(chunkCount, new Chunk { Keys = new ulong[chunkCount == 0 ? 4 : ChunkCapacity], Values = new T[chunkCount == 0 ? 4 : ChunkCapacity] });
+            InsertChunk(chunkCount, new Chunk
+            {
+                Keys = new ulong[chunkCount == 0 ? 4 : ChunkCapacity],
+                Values = new T[chunkCount == 0 ? 4 : ChunkCapacity]
+            });
         return InsertAt(ref chunks[chunkCount - 1], chunks[chunkCount - 1].Count, key, value);
     }
 

@@ -47,7 +47,8 @@ internal sealed class NamePool
     public static string Decode(ReadOnlySpan<byte> bytes, int start)
     {
         if (bytes.IsEmpty || bytes.ContainsAnyInRange((byte)0, (byte)0x1f) || !Utf8.IsValid(bytes))
-            throw new MalformedInputException("a function name is empty, not UTF-8 or has a control character in it", "sample profile", (ulong)start);
+            throw new MalformedInputException(
+                "a function name is empty, not UTF-8 or has a control character in it", "sample profile", (ulong)start);
         return Encoding.UTF8.GetString(bytes);
     }
 

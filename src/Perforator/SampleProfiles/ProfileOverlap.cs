@@ -101,7 +101,8 @@ public sealed class ProfileOverlap
     public IReadOnlyList<FunctionOverlap> TestFunctions { get; private set; } = [];
 
     /// <summary>Compares two profiles.</summary>
-    /// <exception cref="UserErrorException">One is probe-based and the other is not, or only one has MD5 names, or one has no samples.</exception>
+    /// <exception cref="UserErrorException">One is probe-based and the other is not, or only one has MD5 names, or one has no
+    /// samples.</exception>
     public static ProfileOverlap Compare(SampleProfile baseProfile, SampleProfile testProfile)
     {
         if (baseProfile.IsProbeBased != testProfile.IsProbeBased)
@@ -111,7 +112,8 @@ public sealed class ProfileOverlap
             baseProfile = Md5Names.Of(baseProfile);
             testProfile = Md5Names.Of(testProfile);
         }
-        ProfileOverlap overlap = new(ProfileSummary.Compute(baseProfile).HotCountThreshold, ProfileSummary.Compute(testProfile).HotCountThreshold);
+        ProfileOverlap overlap =
+            new(ProfileSummary.Compute(baseProfile).HotCountThreshold, ProfileSummary.Compute(testProfile).HotCountThreshold);
         overlap.Run(baseProfile, testProfile);
         return overlap;
     }
@@ -166,7 +168,9 @@ public sealed class ProfileOverlap
         if (Math.Abs(Similarity - 1) < Epsilon)
             Similarity = 1;
 
-        functions.Sort((a, b) => a.BaseSamples != b.BaseSamples ? b.BaseSamples.CompareTo(a.BaseSamples) : testProfile.NameOrder.Compare(a.Name, b.Name));
+        functions.Sort(
+            (a, b) => a.BaseSamples != b.BaseSamples
+                ? b.BaseSamples.CompareTo(a.BaseSamples) : testProfile.NameOrder.Compare(a.Name, b.Name));
         TestFunctions = functions;
         Functions = new OverlapCount(common, (ulong)baseProfile.Functions.Count - common, (ulong)testProfile.Functions.Count - common);
         HotBlocks = new OverlapCount(commonHotBlocks, baseHotBlocks - commonHotBlocks, testHotBlocks - commonHotBlocks);

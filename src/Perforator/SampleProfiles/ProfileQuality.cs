@@ -64,7 +64,8 @@ public sealed class ProfileQuality
                 densities.Add(((double)extent.Samples / extent.Lines, extent.Samples));
             }
         }
-        hot.Sort((a, b) => a.TotalSamples != b.TotalSamples ? b.TotalSamples.CompareTo(a.TotalSamples) : profile.NameOrder.Compare(a.Name, b.Name));
+        hot.Sort((a, b) =>
+            a.TotalSamples != b.TotalSamples ? b.TotalSamples.CompareTo(a.TotalSamples) : profile.NameOrder.Compare(a.Name, b.Name));
         return new ProfileQuality
         {
             Density = DensityOf(densities, bodySamples),

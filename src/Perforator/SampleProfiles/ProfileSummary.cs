@@ -36,7 +36,8 @@ public sealed class ProfileSummary
 
     private readonly ProfileSummaryEntry[] entries;
 
-    private ProfileSummary(ulong totalCount, ulong maxCount, ulong maxFunctionCount, uint numCounts, uint numFunctions, ProfileSummaryEntry[] entries)
+    private ProfileSummary(
+        ulong totalCount, ulong maxCount, ulong maxFunctionCount, uint numCounts, uint numFunctions, ProfileSummaryEntry[] entries)
     {
         TotalCount = totalCount;
         MaxCount = maxCount;

@@ -10,7 +10,8 @@ public static class ProfileTrim
     /// <returns>How many functions went.</returns>
     public static int DropBelow(SampleProfile profile, ulong threshold)
     {
-        string[] cold = [.. profile.Functions.Values.Where(function => function.TotalSamples < threshold).Select(static function => function.Name)];
+        string[] cold =
+            [.. profile.Functions.Values.Where(function => function.TotalSamples < threshold).Select(static function => function.Name)];
         foreach (string name in cold)
             profile.Functions.Remove(name);
         return cold.Length;

@@ -17,17 +17,23 @@ public sealed class SampleProfile
     /// <summary>Whether LLVM's context-sensitive pre-inliner marked the callees that should be inlined.</summary>
     public bool IsPreInlined { get; set; }
 
-    /// <summary>Whether the profile is of shared code only, gathered from other programs; the compiler then takes missing functions for unknown, not cold.</summary>
+    /// <summary>
+    /// Whether the profile is of shared code only, gathered from other programs; the compiler then takes missing functions for unknown, not
+    /// cold.
+    /// </summary>
     public bool IsPartial { get; set; }
 
     /// <summary>Whether names are MD5 hashes (in decimal) rather than names.</summary>
     public bool UsesMd5Names { get; set; }
 
-    /// <summary>Whether functions have virtual tables (<see cref="FunctionSamples.VTables"/>), which binary readers before LLVM 22 do not know.</summary>
+    /// <summary>
+    /// Whether functions have virtual tables (<see cref="FunctionSamples.VTables"/>), which binary readers before LLVM 22 do not know.
+    /// </summary>
     public bool HasVTables { get; set; }
 
     /// <summary>
-    /// The word that lines of virtual tables begin with: <c>vtables</c> as LLVM 22 writes it, or <c>&lt;vt-call&gt;</c> as earlier versions did.
+    /// The word that lines of virtual tables begin with: <c>vtables</c> as LLVM 22 writes it, or <c>&lt;vt-call&gt;</c> as earlier versions
+    /// did.
     /// </summary>
     public string VTableKeyword { get; set; } = NewVTableKeyword;
 
@@ -99,7 +105,8 @@ public sealed class SampleProfile
     public FunctionSamples[] HottestFirst()
     {
         FunctionSamples[] all = [.. Functions.Values];
-        Array.Sort(all, (a, b) => a.TotalSamples != b.TotalSamples ? b.TotalSamples.CompareTo(a.TotalSamples) : NameOrder.Compare(a.Name, b.Name));
+        Array.Sort(all, (a, b) =>
+            a.TotalSamples != b.TotalSamples ? b.TotalSamples.CompareTo(a.TotalSamples) : NameOrder.Compare(a.Name, b.Name));
         return all;
     }
 

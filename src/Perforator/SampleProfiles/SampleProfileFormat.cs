@@ -22,7 +22,9 @@ public enum SampleProfileFormat
 /// <summary>What a writer may choose; of LLVM's only <see cref="SampleProfileFormat.ExtBinary"/> has choices.</summary>
 public sealed record SampleProfileWriteOptions
 {
-    /// <summary>Major version of the GCC that is to read a profile in <see cref="SampleProfileFormat.Gcc"/>: 12 to 15 read one form, 16 another.</summary>
+    /// <summary>
+    /// Major version of the GCC that is to read a profile in <see cref="SampleProfileFormat.Gcc"/>: 12 to 15 read one form, 16 another.
+    /// </summary>
     public int GccVersion { get; init; } = 15;
 
     /// <summary>Store 64-bit MD5 hashes instead of names (<c>llvm-profdata --use-md5</c>): smaller, but names are lost.</summary>

@@ -47,15 +47,18 @@ internal sealed class SampleProfileTextReader
         return profile;
     }
 
-    private MalformedInputException Malformed(string what, int offset) => new($"line {lineNumber}: {what}", "text sample profile", (ulong)offset);
+    private MalformedInputException Malformed(string what, int offset) =>
+        new($"line {lineNumber}: {what}", "text sample profile", (ulong)offset);
 
     private void ReadHeader(ReadOnlySpan<byte> data, int start, ReadOnlySpan<byte> line)
     {
         int headColon = line.LastIndexOf((byte)':');
         int totalColon = headColon < 0 ? -1 : line[..headColon].LastIndexOf((byte)':');
-        if (totalColon < 1 || !TryNumber(line[(totalColon + 1)..headColon], out ulong total) || !TryNumber(line[(headColon + 1)..], out ulong head))
+        if (totalColon < 1 || !TryNumber(line[(totalColon + 1)..headColon], out ulong total)
+            || !TryNumber(line[(headColon + 1)..], out ulong head))
             throw Malformed("'name:total samples:head samples' expected", start);
-        FunctionSamples function = line[0] == '[' ? ReadContext(data, start, line[..totalColon]) : profile.Function(names.Get(data, start, totalColon));
+        FunctionSamples function =
+            line[0] == '[' ? ReadContext(data, start, line[..totalColon]) : profile.Function(names.Get(data, start, totalColon));
         function.AddTotalSamples(total);
         function.AddHeadSamples(head);
         inlineStack.Clear();
@@ -173,7 +176,8 @@ internal sealed class SampleProfileTextReader
 
     /// <summary>The word that begins a line of virtual tables; null when it is none of these.</summary>
     private static string? VTableKeyword(ReadOnlySpan<byte> word) =>
-        word.SequenceEqual("vtables"u8) ? SampleProfile.NewVTableKeyword : word.SequenceEqual("<vt-call>"u8) ? SampleProfile.OldVTableKeyword : null;
+        word.SequenceEqual("vtables"u8)
+            ? SampleProfile.NewVTableKeyword : word.SequenceEqual("<vt-call>"u8) ? SampleProfile.OldVTableKeyword : null;
 
     private void ReadMetadata(ReadOnlySpan<byte> text, FunctionSamples function, int start)
     {

@@ -10,7 +10,8 @@ public static class SampleProfileWriter
     /// <summary>Encodes a profile.</summary>
     /// <param name="losses">Counts the samples that the format cannot hold.</param>
     /// <exception cref="UserErrorException">The format cannot hold the profile.</exception>
-    public static byte[] ToBytes(SampleProfile profile, SampleProfileFormat format, SampleProfileWriteOptions? options = null, LossCounts? losses = null)
+    public static byte[] ToBytes(
+        SampleProfile profile, SampleProfileFormat format, SampleProfileWriteOptions? options = null, LossCounts? losses = null)
     {
         options ??= new SampleProfileWriteOptions();
         if (format == SampleProfileFormat.ExtBinary)
@@ -30,13 +31,15 @@ public static class SampleProfileWriter
     /// <summary>Encodes a profile into a stream.</summary>
     /// <exception cref="UserErrorException">The format cannot hold the profile.</exception>
     public static void Write(
-        Stream stream, SampleProfile profile, SampleProfileFormat format, SampleProfileWriteOptions? options = null, LossCounts? losses = null) =>
+        Stream stream, SampleProfile profile, SampleProfileFormat format, SampleProfileWriteOptions? options = null,
+        LossCounts? losses = null) =>
         stream.Write(ToBytes(profile, format, options, losses));
 
     /// <summary>Encodes a profile into a file, which appears whole or not at all.</summary>
     /// <exception cref="UserErrorException">The format cannot hold the profile, or the file cannot be written.</exception>
     public static void Save(
-        string path, SampleProfile profile, SampleProfileFormat format, SampleProfileWriteOptions? options = null, LossCounts? losses = null)
+        string path, SampleProfile profile, SampleProfileFormat format, SampleProfileWriteOptions? options = null,
+        LossCounts? losses = null)
     {
         byte[] bytes = ToBytes(profile, format, options, losses);
         try

@@ -15,7 +15,9 @@ internal sealed class AddressIndex
 
     private AddressIndex(Piece[] pieces) => this.pieces = pieces;
 
-    /// <summary>Builds the index. At any address the range that begins last answers; of several with one beginning, the one added last.</summary>
+    /// <summary>
+    /// Builds the index. At any address the range that begins last answers; of several with one beginning, the one added last.
+    /// </summary>
     public static AddressIndex Of(List<(AddressRange Range, int Value)> ranges) => OfNested(ranges, ByLow(ranges));
 
     private static AddressIndex OfNested(List<(AddressRange Range, int Value)> ranges, int[] sorted)
@@ -96,7 +98,9 @@ internal sealed class AddressIndex
         return new AddressIndex([.. pieces]);
     }
 
-    /// <summary>By address, and in the order added where addresses are the same: outer ranges are added before those nested in them.</summary>
+    /// <summary>
+    /// By address, and in the order added where addresses are the same: outer ranges are added before those nested in them.
+    /// </summary>
     private static int[] ByLow(List<(AddressRange Range, int Value)> ranges)
     {
         ulong[] lows = new ulong[ranges.Count];

@@ -49,7 +49,8 @@ internal sealed class EntrySymbols
             string name = table.Name(table.Symbols[indices[at]]);
             int dot = name.IndexOf('.');
             name = dot > 0 ? name[..dot] : name;
-            if (best is null || Rank(name).CompareTo(Rank(best)) is var order && (order > 0 || (order == 0 && string.CompareOrdinal(name, best) > 0)))
+            if (best is null
+                || Rank(name).CompareTo(Rank(best)) is var order && (order > 0 || (order == 0 && string.CompareOrdinal(name, best) > 0)))
                 best = name;
         }
         return best;

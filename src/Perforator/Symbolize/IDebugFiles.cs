@@ -8,7 +8,9 @@ namespace Perforator.Symbolize;
 /// </summary>
 public interface IDebugFiles
 {
-    /// <summary>The separate debug file of a binary without debug info (objcopy --only-keep-debug); null when there is none that fits.</summary>
+    /// <summary>
+    /// The separate debug file of a binary without debug info (objcopy --only-keep-debug); null when there is none that fits.
+    /// </summary>
     /// <exception cref="UserErrorException">The file that the user named for it cannot be used.</exception>
     ElfFile? FindDebugFile(ElfFile binary, LossCounts losses);
 
@@ -18,7 +20,9 @@ public interface IDebugFiles
     /// <summary>The package of split units (.dwp) of a linked file; null when there is none.</summary>
     ElfFile? FindPackage(ElfFile linked, LossCounts losses);
 
-    /// <summary>Files that may hold a split unit (.dwo), likeliest first; the caller closes them and takes the one with the unit's id.</summary>
+    /// <summary>
+    /// Files that may hold a split unit (.dwo), likeliest first; the caller closes them and takes the one with the unit's id.
+    /// </summary>
     /// <param name="linked">The linked file whose unit it is.</param>
     /// <param name="compilationFolder">DW_AT_comp_dir.</param>
     /// <param name="name">DW_AT_dwo_name.</param>

@@ -79,7 +79,8 @@ internal sealed class InlineTree
     }
 
     private static InlineContext ReadInlined(
-        ref DieReader reader, DwarfUnit unit, Abbreviation abbreviation, InlineContext caller, FunctionNames names, List<AddressRange> ranges)
+        ref DieReader reader, DwarfUnit unit, Abbreviation abbreviation, InlineContext caller, FunctionNames names,
+        List<AddressRange> ranges)
     {
         AttributeValue lowPc = default, highPc = default, rangeList = default, callLine = default, discriminator = default;
         DeclarationAttributes declaration = default;
@@ -99,6 +100,7 @@ internal sealed class InlineTree
         unit.ReadRanges(lowPc, highPc, rangeList, ranges);
         FunctionDeclaration function = names.Resolve(unit, declaration);
         return new InlineContext(
-            function.Name, function.Line ?? 0, function.File, caller, (uint)(DwarfUnit.Constant(callLine) ?? 0), (uint)(DwarfUnit.Constant(discriminator) ?? 0));
+            function.Name, function.Line ?? 0, function.File, caller, (uint)(DwarfUnit.Constant(callLine) ?? 0),
+            (uint)(DwarfUnit.Constant(discriminator) ?? 0));
     }
 }

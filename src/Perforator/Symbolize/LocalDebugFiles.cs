@@ -17,7 +17,9 @@ public sealed class LocalDebugFiles(string? named = null) : IDebugFiles
 
     /// <inheritdoc/>
     public ElfFile? FindDebugFile(ElfFile binary, LossCounts losses) =>
-        named is not null ? Directory.Exists(named) ? FindIn(named, binary, losses) : Open(binary, named) : binary.HasSection(".debug_info") ? null : Find(binary, losses);
+        named is not null
+            ? Directory.Exists(named) ? FindIn(named, binary, losses) : Open(binary, named)
+            : binary.HasSection(".debug_info") ? null : Find(binary, losses);
 
     /// <inheritdoc/>
     public ElfFile? FindPackage(ElfFile linked, LossCounts losses)
@@ -58,18 +60,24 @@ public sealed class LocalDebugFiles(string? named = null) : IDebugFiles
         }
     }
 
-    /// <summary>The binary's debug file in a folder that the user named: by build id, as distributions and symbol stores lay them out, or by name.</summary>
+    /// <summary>
+    /// The binary's debug file in a folder that the user named: by build id, as distributions and symbol stores lay them out, or by name.
+    /// </summary>
     private static ElfFile? FindIn(string folder, ElfFile binary, LossCounts losses)
     {
         if (binary.HasSection(".debug_info"))
             return null;
         string name = Path.GetFileName(binary.Path);
-        List<string> paths = [Path.Combine(folder, name + ".debug"), Path.Combine(folder, name), Path.Join(folder, Path.GetFullPath(binary.Path) + ".debug")];
+        List<string> paths =
+            [Path.Combine(folder, name + ".debug"), Path.Combine(folder, name), Path.Join(
+                folder, Path.GetFullPath(binary.Path) + ".debug")];
         if (binary.HasBuildIdNote(out BuildId id))
         {
             string text = id.ToString();
             string file = Path.Combine(text[..2], text[2..] + ".debug");
-            paths.InsertRange(0, [Path.Combine(folder, ".build-id", file), Path.Combine(folder, file), Path.Combine(folder, text + ".debug"), Path.Combine(folder, text, "debuginfo")]);
+            paths.InsertRange(
+                0, [Path.Combine(folder, ".build-id", file), Path.Combine(folder, file), Path.Combine(folder, text
+                    + ".debug"), Path.Combine(folder, text, "debuginfo")]);
         }
         foreach (string path in paths)
             if (Try(path, f => f.HasSection(".debug_info") && (id.IsEmpty || !f.HasBuildIdNote(out BuildId own) || own == id)) is { } found)
@@ -124,7 +132,9 @@ public sealed class LocalDebugFiles(string? named = null) : IDebugFiles
         if (DebugLink.FindSupplement(file, losses) is not { } link)
             return null;
         string folder = Path.GetDirectoryName(Path.GetFullPath(file.Path))!;
-        string[] paths = [Path.Combine(folder, link.FileName), BuildIdPath(link.Id), Path.Combine(GlobalFolder, ".dwz", Path.GetFileName(link.FileName))];
+        string[] paths =
+            [Path.Combine(folder, link.FileName), BuildIdPath(link.Id), Path.Combine(
+                GlobalFolder, ".dwz", Path.GetFileName(link.FileName))];
         foreach (string path in paths)
             if (Try(path, f => IsBuild(f, link.Id)) is { } found)
                 return found;
@@ -155,7 +165,8 @@ public sealed class LocalDebugFiles(string? named = null) : IDebugFiles
 
     private static IEnumerable<string> LinkPaths(string binary, string name)
     {
-        string path = Path.GetFullPath(File.Exists(binary) ? File.ResolveLinkTarget(binary, returnFinalTarget: true)?.FullName ?? binary : binary);
+        string path =
+            Path.GetFullPath(File.Exists(binary) ? File.ResolveLinkTarget(binary, returnFinalTarget: true)?.FullName ?? binary : binary);
         string folder = Path.GetDirectoryName(path)!;
         // A name that is a path would lead out of the folders meant.
         name = Path.GetFileName(name);

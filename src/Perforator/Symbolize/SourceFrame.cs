@@ -13,7 +13,8 @@ public readonly record struct SourceFrame(string Function, uint StartLine, uint 
 /// </summary>
 public sealed class InlineContext
 {
-    internal InlineContext(string function, uint startLine, DeclarationFile? file, InlineContext? caller, uint callLine, uint callDiscriminator)
+    internal InlineContext(
+        string function, uint startLine, DeclarationFile? file, InlineContext? caller, uint callLine, uint callDiscriminator)
     {
         Function = function;
         StartLine = startLine;
@@ -24,7 +25,9 @@ public sealed class InlineContext
         Depth = caller is null ? 1 : caller.Depth + 1;
     }
 
-    /// <summary>Linkage name, or the plain name where the debug info has no other; empty when it has none. Interned per symbolizer.</summary>
+    /// <summary>
+    /// Linkage name, or the plain name where the debug info has no other; empty when it has none. Interned per symbolizer.
+    /// </summary>
     public string Function { get; }
 
     /// <summary>The line of the function's declaration (DW_AT_decl_line).</summary>

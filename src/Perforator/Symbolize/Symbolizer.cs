@@ -33,7 +33,9 @@ public sealed class Symbolizer : IDisposable
         supplement = debugFiles.FindSupplement(source, Losses);
         splitUnits = new SplitUnits(binary, source, debugFiles, Losses);
         if (namesFromSymbols)
-            entrySymbols = new EntrySymbols(debugFile is not null && debugFile.Symbols.Symbols.Length > binary.Symbols.Symbols.Length ? debugFile.Symbols : binary.Symbols);
+            entrySymbols = new EntrySymbols(
+                debugFile is not null && debugFile.Symbols.Symbols.Length > binary.Symbols.Symbols.Length
+                    ? debugFile.Symbols : binary.Symbols);
         units = DwarfUnits.Read(Sections(source));
         if (supplement is not null)
             units.Supplement = DwarfUnits.Read(Sections(supplement));
@@ -48,12 +50,12 @@ public sealed class Symbolizer : IDisposable
     /// <summary>Prepares to symbolize addresses of a binary.</summary>
     /// <param name="binary">The binary; stays open for as long as this object is used, and is not disposed with it.</param>
     /// <param name="debugFiles">Where to look for what the binary does not have itself.</param>
-    /// <param name="namesFromSymbols">
-    /// Whether C++ functions that the debug info has no linkage name of (GCC's, in anonymous namespaces) have their symbol's name instead of
-    /// the plain one.
+    /// <param name="namesFromSymbols"> Whether C++ functions that the debug info has no linkage name of (GCC's, in anonymous namespaces)
+    /// have their symbol's name instead of the plain one.
     /// </param>
     /// <exception cref="UserErrorException">The debug file that the user named cannot be used; the message says why.</exception>
-    public static Symbolizer Open(ElfFile binary, IDebugFiles debugFiles, bool namesFromSymbols = false) => new(binary, debugFiles, namesFromSymbols);
+    public static Symbolizer Open(ElfFile binary, IDebugFiles debugFiles, bool namesFromSymbols = false) =>
+        new(binary, debugFiles, namesFromSymbols);
 
     /// <summary>Whether there is any DWARF debug info; without, no address has a place in source.</summary>
     public bool HasDebugInfo => units.All.Count > 0;
@@ -81,7 +83,8 @@ public sealed class Symbolizer : IDisposable
     }
 
     /// <summary>
-    /// The source file that a function is declared in, as the compiler had its path; null when debug info does not tell. Read when first asked for.
+    /// The source file that a function is declared in, as the compiler had its path; null when debug info does not tell. Read when first
+    /// asked for.
     /// </summary>
     public string? FindFile(InlineContext context)
     {
@@ -109,9 +112,12 @@ public sealed class Symbolizer : IDisposable
         return range;
     }
 
-    /// <summary>DW_AT_name of the unit an address was compiled in: the source file as it was given to the compiler; null when unknown.</summary>
+    /// <summary>
+    /// DW_AT_name of the unit an address was compiled in: the source file as it was given to the compiler; null when unknown.
+    /// </summary>
     public string? FindUnitName(BinaryAddress address) =>
-        index.Find(address.Value, out _) is var at and >= 0 && WithEntries(units.All[at]).Attributes.Name is { Length: > 0 } name ? name : null;
+        index.Find(address.Value, out _) is var at and >= 0 && WithEntries(units.All[at]).Attributes.Name is { Length: > 0 } name
+            ? name : null;
 
     /// <summary>The compiler of the code at an address, as DW_AT_producer has it; empty when that is not told.</summary>
     public string ProducerAt(BinaryAddress address)

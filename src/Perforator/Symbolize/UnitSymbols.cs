@@ -24,7 +24,9 @@ internal sealed class UnitSymbols
     /// <param name="isCode">Whether an address is in code; functions that the linker discarded lie elsewhere.</param>
     /// <param name="losses">Where damage is counted.</param>
     /// <param name="entrySymbols">Names of functions that the debug info has no linkage names of; null to take plain names.</param>
-    public UnitSymbols(DwarfUnit unit, FunctionNames names, LineTables lineTables, Func<ulong, bool> isCode, LossCounts losses, EntrySymbols? entrySymbols = null)
+    public UnitSymbols(
+        DwarfUnit unit, FunctionNames names, LineTables lineTables, Func<ulong, bool> isCode, LossCounts losses,
+        EntrySymbols? entrySymbols = null)
     {
         this.unit = unit;
         this.names = names;
@@ -196,7 +198,8 @@ internal sealed class UnitSymbols
     /// <summary>The unit's source file, or its .dwo file, or where it is when it is too damaged to tell.</summary>
     private string Name()
     {
-        foreach (Func<string> name in (Func<string>[])[() => unit.Attributes.Name, () => unit.Skeleton?.Attributes.Name ?? "", () => unit.Skeleton?.Attributes.DwoName ?? ""])
+        foreach (Func<string> name in (Func<string>[])[() =>
+            unit.Attributes.Name, () => unit.Skeleton?.Attributes.Name ?? "", () => unit.Skeleton?.Attributes.DwoName ?? ""])
         {
             try
             {

@@ -204,10 +204,14 @@ public sealed class ProfileOutboxTests : IDisposable
             TimeSpan full = TimeSpan.FromSeconds(Math.Min(60, 0.5 * Math.Pow(2, attempt)));
             Assert.InRange(ServerClient.PauseBefore(attempt, null), full / 2, full);
         });
-        TimeSpan[] told = [.. Enumerable.Range(0, 100).Select(static _ => ServerClient.PauseBefore(0, new RetryConditionHeaderValue(TimeSpan.FromSeconds(20))))];
+        TimeSpan[] told =
+            [.. Enumerable.Range(0, 100)
+                .Select(static _ => ServerClient.PauseBefore(0, new RetryConditionHeaderValue(TimeSpan.FromSeconds(20))))];
         Assert.All(told, static pause => Assert.InRange(pause, TimeSpan.FromSeconds(20), TimeSpan.FromSeconds(30)));
         Assert.True(told.Distinct().Count() > 90);
-        Assert.InRange(ServerClient.PauseBefore(0, new RetryConditionHeaderValue(TimeSpan.FromDays(9))), TimeSpan.FromMinutes(10), TimeSpan.FromMinutes(15));
+        Assert.InRange(
+            ServerClient.PauseBefore(0, new RetryConditionHeaderValue(TimeSpan.FromDays(9))), TimeSpan.FromMinutes(10),
+            TimeSpan.FromMinutes(15));
     }
 
     public void Dispose() => folder.Dispose();

@@ -21,7 +21,8 @@ public sealed class RecordingPlanTests : IDisposable
     private RecordingPlan New(string? spool = null) => new(spool, time, said.Add);
 
     private static PlanAnswer Answer(double rate, string service = "search") =>
-        new([new ServicePlan(service, rate, "new", new Dictionary<string, string> { ["team"] = "finders" })], HoldSeconds: 3600, FallbackRate: 0.125);
+        new([new ServicePlan(
+            service, rate, "new", new Dictionary<string, string> { ["team"] = "finders" })], HoldSeconds: 3600, FallbackRate: 0.125);
 
     [Fact]
     public void The_last_plan_holds_for_its_time_and_then_the_fallback_rate()
@@ -59,7 +60,8 @@ public sealed class RecordingPlanTests : IDisposable
             File.WriteAllText(Path.Combine(spool, RecordingPlan.FileName), damaged);
             Assert.Equal(RecordingPlan.UsualFallbackRate, New(spool).RateOf("search"));
         }
-        Assert.Contains(said, line => line.StartsWith(Path.Combine(spool, RecordingPlan.FileName) + " is not used: ", StringComparison.Ordinal));
+        Assert.Contains(
+            said, line => line.StartsWith(Path.Combine(spool, RecordingPlan.FileName) + " is not used: ", StringComparison.Ordinal));
         said.Clear();
         RecordingPlan unwritable = New(folder["none/spool"]);
         unwritable.Take(Answer(0.25));

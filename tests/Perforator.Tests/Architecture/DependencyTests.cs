@@ -56,16 +56,21 @@ public partial class DependencyTests
 
     [Fact]
     public void Only_disassembly_and_the_recorders_interpreter_know_the_decoder() =>
-        Assert.Equal([], SourceFiles().Where(f => f.Folder is not ("Disassembly" or "Recording") && IcedUse().IsMatch(f.Text)).Select(f => f.File));
+        Assert.Equal(
+            [], SourceFiles().Where(f => f.Folder is not ("Disassembly" or "Recording") && IcedUse().IsMatch(f.Text)).Select(f => f.File));
 
     [Fact]
     public void The_interpreter_knows_nothing_of_the_recorder_that_uses_it() =>
-        Assert.Equal([], SourceFiles().Where(f => f.File.Contains("/Interpreter/", StringComparison.Ordinal) && f.Text.Contains("Perforator.Recording.Software", StringComparison.Ordinal)).Select(f => f.File));
+        Assert.Equal(
+            [], SourceFiles()
+                .Where(f => f.File.Contains("/Interpreter/", StringComparison.Ordinal)
+                    && f.Text.Contains("Perforator.Recording.Software", StringComparison.Ordinal)).Select(f => f.File));
 
     [Fact]
     public void Only_the_syscalls_class_declares_system_calls() =>
         Assert.Equal([], SourceFiles()
-            .Where(f => f.Folder == "Recording" && PlatformInvoke().IsMatch(f.Text) && !Path.GetFileName(f.File).StartsWith("Syscalls.", StringComparison.Ordinal))
+            .Where(f => f.Folder == "Recording" && PlatformInvoke().IsMatch(f.Text)
+                && !Path.GetFileName(f.File).StartsWith("Syscalls.", StringComparison.Ordinal))
             .Select(f => f.File));
 
     [Fact]
@@ -91,7 +96,8 @@ public partial class DependencyTests
 
     /// <summary>The second part of every Perforator namespace that code (not comments) names.</summary>
     private static IEnumerable<string> NamespacesNamed(string text) => text.Split('\n')
-        .Where(line => !line.TrimStart().StartsWith("//", StringComparison.Ordinal) && !line.StartsWith("namespace ", StringComparison.Ordinal))
+        .Where(line =>
+            !line.TrimStart().StartsWith("//", StringComparison.Ordinal) && !line.StartsWith("namespace ", StringComparison.Ordinal))
         .SelectMany(line => NamespaceUse().Matches(line).Select(match => match.Groups[1].Value));
 
     private static IEnumerable<(string Folder, string File, string Text)> SourceFiles()

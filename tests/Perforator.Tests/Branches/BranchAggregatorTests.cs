@@ -33,7 +33,9 @@ public class BranchAggregatorTests
         BranchProfile profile = Assert.Single(aggregator.Profiles.Values);
         Assert.Equal([new(new(0x1030), new(0x1020), 2, 0), new(new(0x1040), new(0x1010), 2, 0)], profile.Branches.Sorted());
         Assert.Equal([new(new(0x1020), new(0x1040), 2, 0)], profile.Ranges.Sorted());
-        Assert.Equal([new(new(0x1030), new(0x1020), new(0x1040), 2, 0), new(new(0x1040), new(0x1010), BinaryAddress.External, 2, 0)], profile.Traces());
+        Assert.Equal(
+            [new(new(0x1030), new(0x1020), new(0x1040), 2, 0), new(new(0x1040), new(0x1010), BinaryAddress.External, 2, 0)],
+            profile.Traces());
         Assert.Equal(0, profile.UnpairedRanges.Count);
         Assert.Equal(2UL, profile.Samples);
         Assert.Equal(4UL, profile.BranchEntries);
@@ -102,7 +104,8 @@ public class BranchAggregatorTests
     }
 
     /// <summary>12 MB of code, as services have it.</summary>
-    private static readonly Module Large = new(BuildId.Parse("bb"), "/bin/large", [new(new(0x1ff000), new(0x1000), 12 << 20, 12 << 20, true)]);
+    private static readonly Module Large =
+        new(BuildId.Parse("bb"), "/bin/large", [new(new(0x1ff000), new(0x1000), 12 << 20, 12 << 20, true)]);
 
     private sealed class LargeModule : IModuleResolver
     {
@@ -116,8 +119,8 @@ public class BranchAggregatorTests
         new(1, new(Bias + start), end - start, new(path == Large.Path ? start - 0x1fe000 : 0), path);
 
     /// <summary>
-    /// What perf sees of a program that moved its code onto huge pages: live, as mappings over the code; or only what is left of the binary's own,
-    /// where it was moved before the recording began. Each mapping is path, begin and end, in binary addresses.
+    /// What perf sees of a program that moved its code onto huge pages: live, as mappings over the code; or only what is left of the
+    /// binary's own, where it was moved before the recording began. Each mapping is path, begin and end, in binary addresses.
     /// </summary>
     [Theory]
     [InlineData("/bin/large 1ff000 dff000, //anon 200000 c00000", true)] // Chromium, Node
@@ -146,7 +149,9 @@ public class BranchAggregatorTests
         PairCount[] expected = isCounted ? [new(new(0x240040), new(0xb00010), 1, 0), new(new(0x5ff000), new(0x240000), 1, 0)] : [];
         Assert.Equal(expected, profile?.Branches.Sorted() ?? []);
         bool isJitsToo = mappings.Contains("1000000", StringComparison.Ordinal) || mappings.Contains("1200000", StringComparison.Ordinal);
-        Assert.Equal((!isCounted || isJitsToo, 3), (aggregator.Losses[BranchAggregator.AnonymousBranch] > 0, (int)aggregator.Losses.Total + expected.Length));
+        Assert.Equal(
+            (!isCounted || isJitsToo, 3),
+            (aggregator.Losses[BranchAggregator.AnonymousBranch] > 0, (int)aggregator.Losses.Total + expected.Length));
     }
 
     [Fact]

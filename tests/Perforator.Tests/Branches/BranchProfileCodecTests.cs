@@ -22,13 +22,15 @@ public class BranchProfileCodecTests
         set.Losses.Add("sample of a process without known mappings", 3);
         foreach (string id in (string[])["bb01", "aa02"])
         {
-            BranchProfile profile = new(BuildId.Parse(id), "/opt/" + id) { Samples = 17, BranchEntries = 200, AddressSamples = 5, ExactAddressSamples = 3 };
+            BranchProfile profile =
+                new(BuildId.Parse(id), "/opt/" + id) { Samples = 17, BranchEntries = 200, AddressSamples = 5, ExactAddressSamples = 3 };
             for (int i = 0; i < branches; i++)
             {
                 ulong from = 0x1000 + (ulong)random.Next(0x10000), to = 0x1000 + (ulong)random.Next(0x10000);
                 profile.AddBranch(new(from), new(to), (ulong)random.NextInt64(1, 1L << 40), (ulong)random.Next(2));
                 profile.AddRange(new(Math.Min(from, to)), new(Math.Max(from, to)), 7);
-                profile.AddTrace(new(from), new(to), new(to + (ulong)random.Next(0x100)), (ulong)random.Next(1, 1000), (ulong)random.Next(2));
+                profile.AddTrace(
+                    new(from), new(to), new(to + (ulong)random.Next(0x100)), (ulong)random.Next(1, 1000), (ulong)random.Next(2));
                 profile.Addresses.Add(new(from), default, 1);
             }
             profile.AddTrace(BinaryAddress.External, new(0x1000), new(0x1000), ulong.MaxValue, ulong.MaxValue);
@@ -216,7 +218,8 @@ public class BranchProfileCodecTests
         BranchProfile profile = Assert.Single(set.Profiles.Values);
         BinaryAddress external = BinaryAddress.External;
         Assert.Equal(
-            [new(new(0x1030), new(0x1020), 3, 0), new(new(0x1040), new(0x1010), 5, 2), new(external, new(0x1028), 1, 0)], profile.Branches.Sorted());
+            [new(new(0x1030), new(0x1020), 3, 0), new(new(0x1040), new(0x1010), 5, 2), new(external, new(0x1028), 1, 0)],
+            profile.Branches.Sorted());
         Assert.Equal([new(new(0x1020), new(0x1040), 3, 0), new(new(0x1028), new(0x1030), 1, 0)], profile.Ranges.Sorted());
         Assert.Equal(profile.Ranges.Sorted(), profile.UnpairedRanges.Sorted());
         Assert.Equal(BranchProfileCodec.ContentHash(old), BranchProfileCodec.ContentHash(BranchProfileCodec.Encode(set)));
@@ -319,11 +322,16 @@ public class BranchProfileCodecTests
         byte[] bomb = [.. BranchProfileCodec.Encode(new BranchProfileSet()).AsSpan(0, 64), .. output.ToArray()];
         BitConverter.GetBytes(output.Length).CopyTo(bomb, 16);
         BitConverter.GetBytes(32L << 20).CopyTo(bomb, 24);
-        Assert.Contains("at most", Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode(bomb, 1 << 20)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "at most", Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode(bomb, 1 << 20)).Message,
+            StringComparison.Ordinal);
         BitConverter.GetBytes(100L).CopyTo(bomb, 24);
-        Assert.Contains("decompresses to more than 100 bytes", Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode(bomb, 1 << 20)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "decompresses to more than 100 bytes",
+            Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode(bomb, 1 << 20)).Message, StringComparison.Ordinal);
         BitConverter.GetBytes(200L << 20).CopyTo(bomb, 24);
-        Assert.Contains("cannot hold", Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode(bomb)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "cannot hold", Assert.Throws<MalformedInputException>(() => BranchProfileCodec.Decode(bomb)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -335,8 +343,12 @@ public class BranchProfileCodecTests
         Assert.Equal(["a.branches"], Directory.GetFiles(folder.Path).Select(Path.GetFileName));
         AssertSame(set, BranchProfileCodec.Load(folder["a.branches"]));
 
-        Assert.Contains(folder["none"], Assert.Throws<UserErrorException>(() => BranchProfileCodec.Load(folder["none"])).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            folder["none"], Assert.Throws<UserErrorException>(() => BranchProfileCodec.Load(folder["none"])).Message,
+            StringComparison.Ordinal);
         folder.Write("text", "hello");
-        Assert.Contains("not a branch profile file", Assert.Throws<UserErrorException>(() => BranchProfileCodec.Load(folder["text"])).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "not a branch profile file", Assert.Throws<UserErrorException>(() => BranchProfileCodec.Load(folder["text"])).Message,
+            StringComparison.Ordinal);
     }
 }

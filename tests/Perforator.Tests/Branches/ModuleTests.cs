@@ -5,7 +5,8 @@ namespace Perforator.Tests.Branches;
 
 public class ModuleTests
 {
-    private static LoadSegment Segment(ulong address, ulong offset, ulong size, bool code = false) => new(new(address), new(offset), size, size, code);
+    private static LoadSegment Segment(ulong address, ulong offset, ulong size, bool code = false) =>
+        new(new(address), new(offset), size, size, code);
 
     private static ulong? StartOf(LoadSegment[] segments, ulong offset, ulong length) =>
         new Module(BuildId.Parse("aa"), "/bin/program", segments).StartOf(new(offset), length)?.Value;

@@ -5,7 +5,8 @@ namespace Perforator.Tests.Branches;
 /// <summary>Recordings name a binary by where it lay there: on another host, in a container, or deleted since.</summary>
 public class SingleModuleResolverTests
 {
-    private static readonly Module Server = new(BuildId.Parse("aa"), "/home/me/build/server", [new(new(0x1000), new(0), 0x1000, 0x1000, true)]);
+    private static readonly Module Server =
+        new(BuildId.Parse("aa"), "/home/me/build/server", [new(new(0x1000), new(0), 0x1000, 0x1000, true)]);
 
     [Theory]
     [InlineData("/home/me/build/server", "", true)]
@@ -21,7 +22,9 @@ public class SingleModuleResolverTests
     [InlineData("//anon", "", false)]
     public void It_is_known_by_build_id_or_without_one_by_file_name(string path, string buildId, bool known)
     {
-        Module? found = new SingleModuleResolver(Server).Resolve(new Mapping(7, new(0x10000), 0x1000, new(0), path, buildId.Length == 0 ? default : BuildId.Parse(buildId)));
+        Module? found =
+            new SingleModuleResolver(Server).Resolve(
+                new Mapping(7, new(0x10000), 0x1000, new(0), path, buildId.Length == 0 ? default : BuildId.Parse(buildId)));
         Assert.Equal(known ? Server : null, found);
     }
 }

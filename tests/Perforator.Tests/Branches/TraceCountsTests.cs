@@ -47,7 +47,8 @@ public class TraceCountsTests
             }
         }
 
-        private ulong ToBinary(RuntimeAddress address) => address.Value >= start && address.Value < start + Size ? address.Value - bias : ulong.MaxValue;
+        private ulong ToBinary(RuntimeAddress address) =>
+            address.Value >= start && address.Value < start + Size ? address.Value - bias : ulong.MaxValue;
 
         private static (ulong, ulong) Sum((ulong Count, ulong Mispredicted) before, BranchFlags flags, ulong weight) =>
             (Sum(before.Count, weight), flags.HasFlag(BranchFlags.Mispredicted) ? Sum(before.Mispredicted, weight) : before.Mispredicted);
@@ -73,7 +74,8 @@ public class TraceCountsTests
         {
             Span<BranchEntry> stack = buffer.AsSpan(0, random.Next(8) == 0 ? random.Next(buffer.Length) : random.Next(1, 33));
             foreach (ref BranchEntry entry in stack)
-                entry = new(Place(), Place(), random.Next(10) switch { 0 => BranchFlags.Mispredicted, 1 => BranchFlags.Predicted, _ => Odd() });
+                entry = new(
+                    Place(), Place(), random.Next(10) switch { 0 => BranchFlags.Mispredicted, 1 => BranchFlags.Predicted, _ => Odd() });
             ulong weight = largestWeight == 1 ? 1 : (ulong)random.NextInt64(1, (long)largestWeight);
             shards[sample & 1].OnSample(new BranchSample { ProcessId = 1, ThreadId = 1, Stack = stack, Weight = weight });
             expected.Sample(stack, weight);
@@ -83,10 +85,14 @@ public class TraceCountsTests
         shards[0].Merge(shards[1]);
 
         BranchProfile profile = shards[0].Profiles.Values.Single();
-        Assert.Equal(expected.Branches.Select(b => new PairCount(new(b.Key.Item1), new(b.Key.Item2), b.Value.Count, b.Value.Mispredicted)), profile.Branches.Sorted());
+        Assert.Equal(
+            expected.Branches.Select(b => new PairCount(new(b.Key.Item1), new(b.Key.Item2), b.Value.Count, b.Value.Mispredicted)),
+            profile.Branches.Sorted());
         Assert.Equal(expected.Ranges.Select(r => new PairCount(new(r.Key.Item1), new(r.Key.Item2), r.Value, 0)), profile.Ranges.Sorted());
         Assert.Equal(
-            expected.Traces.Select(t => new TraceCount(new(t.Key.Item1), new(t.Key.Item2), new(t.Key.Item3), t.Value.Count, t.Value.Mispredicted)), profile.Traces());
+            expected.Traces.Select(
+                t => new TraceCount(new(t.Key.Item1), new(t.Key.Item2), new(t.Key.Item3), t.Value.Count, t.Value.Mispredicted)),
+                profile.Traces());
         Assert.Equal(expected.Bogus, profile.Losses.Total);
 
         BranchAggregator New()
@@ -97,8 +103,11 @@ public class TraceCountsTests
         }
 
         // Mostly in the binary, and mostly near each other.
-        RuntimeAddress Place() => new(random.Next(40) == 0 ? (ulong)random.Next() : Start + (ulong)random.Next(places) * (random.Next(9) == 0 ? Size / (ulong)places : 8));
+        RuntimeAddress Place() =>
+            new(random.Next(40) == 0
+                ? (ulong)random.Next() : Start + (ulong)random.Next(places) * (random.Next(9) == 0 ? Size / (ulong)places : 8));
 
-        BranchFlags Odd() => random.Next(40) switch { 0 => BranchFlags.SpeculativeWrongPath, 1 => BranchFlags.Interrupt, _ => BranchFlags.None };
+        BranchFlags Odd() =>
+            random.Next(40) switch { 0 => BranchFlags.SpeculativeWrongPath, 1 => BranchFlags.Interrupt, _ => BranchFlags.None };
     }
 }

@@ -57,7 +57,9 @@ public sealed class TraceSumTests
         counted.AddTrace(new(1), new(2), BinaryAddress.External, 5, 0);
         BranchProfile ordered = Decoded(counted);
         ordered.Merge(ordered);
-        Assert.Equal([new TraceCount(new(1), new(2), new(9), 6, 2), new TraceCount(new(1), new(2), BinaryAddress.External, 10, 0)], ordered.Traces());
+        Assert.Equal(
+            [new TraceCount(new(1), new(2), new(9), 6, 2), new TraceCount(new(1), new(2), BinaryAddress.External, 10, 0)],
+            ordered.Traces());
     }
 
     private static BranchProfile Decoded(BranchProfile profile)

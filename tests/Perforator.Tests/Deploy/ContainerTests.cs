@@ -30,7 +30,8 @@ public sealed partial class ContainerTests
             space.Write("trial/server.pem", own.ExportCertificatePem());
             space.Write("trial/server.key", own.GetRSAPrivateKey()!.ExportPkcs8PrivateKeyPem());
         }
-        ToolResult result = Tool.Run("bash", [Path.Combine(tests, "run-image.sh"), containerfile, Path.GetDirectoryName(Tool.Perforator)!, space.Path]);
+        ToolResult result =
+            Tool.Run("bash", [Path.Combine(tests, "run-image.sh"), containerfile, Path.GetDirectoryName(Tool.Perforator)!, space.Path]);
         Assert.Equal(
             """
             uid 12345, read-only
@@ -46,7 +47,9 @@ public sealed partial class ContainerTests
 
         using JsonDocument image = JsonDocument.Parse(File.ReadAllText(space["config"]));
         JsonElement config = image.RootElement.GetProperty("Docker").GetProperty("config");
-        Assert.Equal(("65532:65532", health), (config.GetProperty("User").GetString(), config.GetProperty("Healthcheck").GetProperty("Test")[3].GetString()));
+        Assert.Equal(
+            ("65532:65532", health),
+            (config.GetProperty("User").GetString(), config.GetProperty("Healthcheck").GetProperty("Test")[3].GetString()));
     }
 
     [GeneratedRegex(@"^HEALTHCHECK .*?CMD (\[.*\])$", RegexOptions.Multiline)]

@@ -27,7 +27,8 @@ public sealed class DebianPackage : IDisposable
             ["DPKG_DEB_COMPRESSOR_TYPE"] = "gzip",
             ["DPKG_DEB_COMPRESSOR_LEVEL"] = "1",
         };
-        return Tool.Run(Path.Combine(Tool.RepositoryRoot(), "eng", "package"), [target], environment: environment).Succeeded().Output.Trim();
+        return Tool.Run(Path.Combine(Tool.RepositoryRoot(), "eng", "package"), [target], environment: environment)
+            .Succeeded().Output.Trim();
     }
 
     private (string File, string Content) Make()

@@ -26,7 +26,8 @@ public sealed class KubernetesTests
 
     /// <summary>The manifests; what they say that Kubernetes does not know makes it throw.</summary>
     private static List<object> Manifests(string values, params string[] more) =>
-        KubernetesYaml.LoadAllFromString(Helm(["template", "pf", Chart, "--namespace", "prod", "--values", Values(values), .. more]).Succeeded().Output, strict: true);
+        KubernetesYaml.LoadAllFromString(
+            Helm(["template", "pf", Chart, "--namespace", "prod", "--values", Values(values), .. more]).Succeeded().Output, strict: true);
 
     [SkippableTheory]
     [InlineData("full", 16)]
@@ -37,9 +38,13 @@ public sealed class KubernetesTests
         Assert.Equal(count, Manifests(values).Count);
 
         string yaml = Helm("template", "pf", Chart, "--values", Values(values)).Succeeded().Output;
-        ToolResult json = Tool.Run(Path.Combine(Tools, "kubectl"), ["label", "--local", "--filename", "-", "--output", "json", "tested=yes"], yaml).Succeeded();
+        ToolResult json =
+            Tool.Run(Path.Combine(Tools, "kubectl"), ["label", "--local", "--filename", "-", "--output", "json", "tested=yes"], yaml)
+                .Succeeded();
         Tool.Require("node");
-        ToolResult checks = Tool.Run("node", [Path.Combine(Tool.RepositoryRoot(), "tests", "Perforator.Tests", "Deploy", "validate-manifests.mjs"), Tools], json.Output);
+        ToolResult checks =
+            Tool.Run("node", [Path.Combine(
+                Tool.RepositoryRoot(), "tests", "Perforator.Tests", "Deploy", "validate-manifests.mjs"), Tools], json.Output);
         Assert.Equal((0, $"{count} manifests\n"), (checks.ExitCode, checks.Output));
     }
 
@@ -47,7 +52,9 @@ public sealed class KubernetesTests
     public void Values_are_checked()
     {
         Assert.Contains("/image/repository", Helm("template", "pf", Chart).Error, StringComparison.Ordinal);
-        Assert.Contains("additional properties 'nonsense' not allowed", Helm("template", "pf", Chart, "--values", Values("least"), "--set", "api.nonsense=1").Error, StringComparison.Ordinal);
+        Assert.Contains(
+            "additional properties 'nonsense' not allowed",
+            Helm("template", "pf", Chart, "--values", Values("least"), "--set", "api.nonsense=1").Error, StringComparison.Ordinal);
     }
 
     [SkippableFact]
@@ -85,12 +92,15 @@ public sealed class KubernetesTests
         string Content(string key) => Assert.Single(manifests.OfType<V1ConfigMap>(), map => map.Data.ContainsKey(key)).Data[key];
         V1PodSpec agent = Assert.Single(manifests.OfType<V1DaemonSet>()).Spec.Template.Spec;
         Assert.Contains("--services=/etc/perforator/services/services.yaml", agent.Containers[0].Args);
-        ToolResult dry = Tool.Cli("agent", "--services", folder.Write("services.yaml", Content("services.yaml")), "--dry-run", "--json").Succeeded();
+        ToolResult dry =
+            Tool.Cli("agent", "--services", folder.Write("services.yaml", Content("services.yaml")), "--dry-run", "--json").Succeeded();
         Assert.Contains("\"tier\": \"front\"", dry.Output, StringComparison.Ordinal);
         Assert.DoesNotContain("left out", dry.Error, StringComparison.Ordinal);
         Assert.Contains("\"service\": null", dry.Output, StringComparison.Ordinal);
 
-        Assert.Single(manifests.OfType<V1Deployment>(), static server => server.Spec.Template.Spec.Containers[0].Args.Contains("--enrol=/etc/perforator/enrol/enrol.yaml"));
+        Assert.Single(
+            manifests.OfType<V1Deployment>(),
+            static server => server.Spec.Template.Spec.Containers[0].Args.Contains("--enrol=/etc/perforator/enrol/enrol.yaml"));
         using ServerProcess server = ServerProcess.Start(folder["data"], 0, "--enrol", folder.Write("enrol.yaml", Content("enrol.yaml")));
         string plan = await server.Http.GetStringAsync("api/v1/plan?host=node-1&service=batch&service=search-web");
         Assert.Contains("\"holdSeconds\":7200", plan, StringComparison.Ordinal);
@@ -108,15 +118,22 @@ public sealed class KubernetesTests
         List<object> manifests = Manifests("full", "--set-file", $"auth.keys={keys}");
         V1Secret access = Assert.Single(manifests.OfType<V1Secret>());
         Assert.Equal(cluster.KeySet, access.StringData["keys.json"]);
-        string file = folder.Write("access.yaml", access.StringData["access.yaml"].Replace("/etc/perforator/access/keys.json", keys, StringComparison.Ordinal));
+        string file =
+            folder.Write(
+                "access.yaml",
+                access.StringData["access.yaml"].Replace("/etc/perforator/access/keys.json", keys, StringComparison.Ordinal));
 
         V1PodSpec agent = Assert.Single(manifests.OfType<V1DaemonSet>()).Spec.Template.Spec;
-        string audience = Assert.Single(agent.Volumes.Single(static volume => volume.Projected is not null).Projected.Sources).ServiceAccountToken.Audience;
+        string audience =
+            Assert.Single(
+                agent.Volumes.Single(static volume => volume.Projected is not null).Projected.Sources).ServiceAccountToken.Audience;
         using ServerProcess server = ServerProcess.Start(folder["data"], 0, "--auth", file, "--insecure");
         foreach ((string account, HttpStatusCode answer) in new[] { (agent.ServiceAccountName, HttpStatusCode.OK), ("default", HttpStatusCode.Unauthorized) })
         {
             server.Http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer",
-                cluster.Token("https://kubernetes.default.svc.cluster.local", audience, $"system:serviceaccount:prod:{account}", TimeSpan.FromMinutes(10)));
+                cluster.Token(
+                    "https://kubernetes.default.svc.cluster.local", audience, $"system:serviceaccount:prod:{account}",
+                    TimeSpan.FromMinutes(10)));
             using HttpResponseMessage response = await server.PostAsync(BranchProfileCodec.Encode(Uploads.Set()));
             Assert.Equal(answer, response.StatusCode);
         }

@@ -21,7 +21,8 @@ public sealed partial class MonitoringTests(LoopProgram program) : IClassFixture
             .. dashboard.RootElement.GetProperty("panels").EnumerateArray()
                 .Where(static panel => panel.TryGetProperty("targets", out _))
                 .SelectMany(static panel => panel.GetProperty("targets").EnumerateArray())
-                .Select(static target => target.GetProperty("expr").GetString()!.Replace("$__rate_interval", "5m", StringComparison.Ordinal)),
+                .Select(static target =>
+                    target.GetProperty("expr").GetString()!.Replace("$__rate_interval", "5m", StringComparison.Ordinal)),
         ];
     }
 
@@ -33,7 +34,9 @@ public sealed partial class MonitoringTests(LoopProgram program) : IClassFixture
         Tool.Run("promtool", ["check", "rules", "--lint-fatal", "perforator.rules.yml"], folder: rules).Succeeded();
         Tool.Run("promtool", ["test", "rules", "perforator.test.yml"], folder: rules).Succeeded();
         string tests = File.ReadAllText(Path.Combine(rules, "perforator.test.yml"));
-        Assert.All(Alert().Matches(File.ReadAllText(Path.Combine(rules, "perforator.rules.yml"))), alert => Assert.Contains($"alertname: {alert.Groups[1].Value}\n", tests, StringComparison.Ordinal));
+        Assert.All(Alert()
+            .Matches(File.ReadAllText(Path.Combine(rules, "perforator.rules.yml"))), alert =>
+                Assert.Contains($"alertname: {alert.Groups[1].Value}\n", tests, StringComparison.Ordinal));
     }
 
     [SkippableFact]
@@ -54,7 +57,8 @@ public sealed partial class MonitoringTests(LoopProgram program) : IClassFixture
         using TemporaryFolder folder = new();
         string enrolment = folder.Write("enrol.yaml", "plan: { update: 1s }\n");
         using ServerProcess server = ServerProcess.Start(folder["data"], 0, "--enrol", enrolment);
-        using (HttpResponseMessage response = await server.PutBinaryAsync(program.BuildId.ToString(), await File.ReadAllBytesAsync(program.Binary)))
+        using (HttpResponseMessage response =
+            await server.PutBinaryAsync(program.BuildId.ToString(), await File.ReadAllBytesAsync(program.Binary)))
             Assert.Equal(HttpStatusCode.Created, response.StatusCode);
         BranchProfileSet recorded = program.Recorded(rounds: 1000);
         recorded.Labels[ProfileLabels.Host] = "node-1";
@@ -64,20 +68,25 @@ public sealed partial class MonitoringTests(LoopProgram program) : IClassFixture
         using ServerClient client = new(server.Address);
         await client.GetPgoAsync("loop", new PgoRequest(), CancellationToken.None);
 
-        string[] named = [.. Metric().Matches(string.Join('\n', Queries()) + Expressions(Path.Combine(Folder, "prometheus", "perforator.rules.yml"))).Select(static match => match.Value).Distinct()];
+        string[] named =
+            [.. Metric().Matches(string.Join('\n', Queries()) + Expressions(Path.Combine(Folder, "prometheus", "perforator.rules.yml")))
+                .Select(static match => match.Value).Distinct()];
         Assert.True(named.Length > 15);
         string[] missing = named;
         using CancellationTokenSource late = new(TimeSpan.FromSeconds(60));
         while (missing.Length > 0 && !late.IsCancellationRequested)
         {
             string metrics = await server.Http.GetStringAsync("metrics");
-            missing = [.. named.Where(name => !metrics.Contains($"\n{name}{{", StringComparison.Ordinal) && !metrics.Contains($"\n{name} ", StringComparison.Ordinal))];
+            missing = [.. named.Where(
+                name => !metrics.Contains($"\n{name}{{", StringComparison.Ordinal)
+                    && !metrics.Contains($"\n{name} ", StringComparison.Ordinal))];
             await Task.Delay(200);
         }
         Assert.Empty(missing);
     }
 
-    private static string Expressions(string rules) => string.Join('\n', File.ReadLines(rules).Where(static line => line.TrimStart().StartsWith("expr:", StringComparison.Ordinal)));
+    private static string Expressions(string rules) =>
+        string.Join('\n', File.ReadLines(rules).Where(static line => line.TrimStart().StartsWith("expr:", StringComparison.Ordinal)));
 
     [GeneratedRegex("alert: ([A-Za-z]+)")]
     private static partial Regex Alert();

@@ -9,7 +9,9 @@ public sealed class PackageTests(DebianPackage package)
     {
         string help = Tool.Cli([.. parents, "--help"]).Succeeded().Output;
         int list = help.IndexOf("Commands:\n", StringComparison.Ordinal);
-        return list < 0 ? [] : [.. help[list..].Split('\n').Skip(1).TakeWhile(static line => line.Length > 0).Select(static line => line.Trim().Split(' ', ',', '<')[0])];
+        return list < 0
+            ? [] : [.. help[list..].Split('\n').Skip(1).TakeWhile(static line => line.Length > 0)
+                .Select(static line => line.Trim().Split(' ', ',', '<')[0])];
     }
 
     [SkippableFact]
@@ -46,10 +48,13 @@ public sealed class PackageTests(DebianPackage package)
         foreach (string verb in verbs)
             names.AddRange(Verbs(verb).Select(child => $"perforator-{verb}-{child}"));
         string folder = Path.Combine(package.Content, "usr", "share", "man", "man1");
-        Assert.Equal(names.Order(StringComparer.Ordinal), Directory.GetFiles(folder).Select(static file => Path.GetFileName(file)[..^".1.gz".Length]).Order(StringComparer.Ordinal));
+        Assert.Equal(
+            names.Order(StringComparer.Ordinal),
+            Directory.GetFiles(folder).Select(static file => Path.GetFileName(file)[..^".1.gz".Length]).Order(StringComparer.Ordinal));
 
         Tool.Require("man");
-        ToolResult page = Tool.Run("man", ["--local-file", "--warnings", Path.Combine(folder, "perforator-serve.1.gz")], environment: new Dictionary<string, string> { ["MANWIDTH"] = "200" });
+        ToolResult page =
+            Tool.Run("man", ["--local-file", "--warnings", Path.Combine(folder, "perforator-serve.1.gz")], environment: new Dictionary<string, string> { ["MANWIDTH"] = "200" });
         Assert.Equal("", page.Succeeded().Error);
         foreach (string part in (string[])["perforator-serve - Keeps profiles", "SYNOPSIS\n       perforator serve [options]", "--keep-uploads <DAYS>"])
             Assert.Contains(part, page.Output, StringComparison.Ordinal);
@@ -68,7 +73,8 @@ public sealed class PackageTests(DebianPackage package)
             _perforator; echo "${COMPREPLY[*]}"
             """;
         ToolResult result = Tool.Run("bash", ["-c", Script, "bash",
-            Path.Combine(package.Content, "usr/share/bash-completion/completions/perforator"), Path.Combine(package.Content, "usr", "bin"), typed]);
+            Path.Combine(package.Content, "usr/share/bash-completion/completions/perforator"), Path.Combine(package.Content, "usr", "bin"),
+            typed]);
         Assert.Equal((completed + "\n", ""), (result.Output, result.Error));
     }
 
@@ -90,7 +96,9 @@ public sealed class PackageTests(DebianPackage package)
             zpty -r -m shell out '*<perf*>*'
             print -r -- "perf${${out#*<perf}%%>*}"
             """;
-        ToolResult result = Tool.Run("zsh", ["-f", "-c", Script, "zsh", Path.Combine(package.Content, "usr/share/zsh/vendor-completions"), Path.Combine(package.Content, "usr", "bin"), typed],
+        ToolResult result = Tool.Run(
+            "zsh", ["-f", "-c", Script, "zsh", Path.Combine(
+                package.Content, "usr/share/zsh/vendor-completions"), Path.Combine(package.Content, "usr", "bin"), typed],
             timeoutSeconds: 60);
         Assert.Equal((completed + "\n", ""), (result.Output, result.Error));
     }

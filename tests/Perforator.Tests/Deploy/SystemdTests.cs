@@ -32,7 +32,9 @@ public sealed class SystemdTests(DebianPackage package)
         Skip.If(mounts.ExitCode != 0, $"no mount namespaces here: {mounts.Error}");
         using TemporaryFolder results = new();
         string Result(string name) => File.Exists(results[name]) ? File.ReadAllText(results[name]) : "";
-        string source = results.Write("busy.c", "int main(int n, char **v) { volatile unsigned x = 1; for (;;) x = x & 1 ? x * 3 + 1 : x / 2 ? x / 2 : n + 97; }");
+        string source =
+            results.Write(
+                "busy.c", "int main(int n, char **v) { volatile unsigned x = 1; for (;;) x = x & 1 ? x * 3 + 1 : x / 2 ? x / 2 : n + 97; }");
         Tool.Run("clang-19", ["-g", "-O1", "-fuse-ld=lld", "-Wl,--build-id", "-o", results["busy"], source]).Succeeded();
         Tool.Run("bash", [SourceFile("boot-host.sh"), package.File, SourceFile("trial.sh"), results.Path], timeoutSeconds: 300).Succeeded();
 
@@ -56,7 +58,8 @@ public sealed class SystemdTests(DebianPackage package)
         // Upgraded, removed and purged.
         Assert.True(Result("active-upgraded") == "active\nactive\ninactive\n", Result("upgrade") + journal);
         Assert.Equal("PERFORATOR_AGENT_OPTIONS=--interval 5s\n", Result("settings"));
-        Assert.True(Result("removed").StartsWith("inactive\n", StringComparison.Ordinal) && Result("removed").EndsWith("agent.env\nserver.env\n", StringComparison.Ordinal),
+        Assert.True(Result("removed").StartsWith("inactive\n", StringComparison.Ordinal)
+            && Result("removed").EndsWith("agent.env\nserver.env\n", StringComparison.Ordinal),
             Result("removed") + Result("removal"));
         Assert.DoesNotContain("enabled", Result("removed"), StringComparison.Ordinal);
         Assert.Contains("the server's data stay in /var/lib/private/perforator", Result("purge"), StringComparison.Ordinal);

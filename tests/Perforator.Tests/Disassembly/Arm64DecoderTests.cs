@@ -123,7 +123,8 @@ public sealed partial class Arm64DecoderTests : IDisposable
         "br" or "braa" or "brabz" => InstructionKind.IndirectBranch,
         "blr" or "blraa" or "blrabz" => InstructionKind.IndirectCall,
         "ret" or "retaa" or "retab" or "eret" => InstructionKind.Return,
-        _ when mnemonic.StartsWith("b.", StringComparison.Ordinal) || mnemonic.StartsWith("bc.", StringComparison.Ordinal) => InstructionKind.ConditionalBranch,
+        _ when mnemonic.StartsWith("b.", StringComparison.Ordinal) || mnemonic.StartsWith("bc.", StringComparison.Ordinal) =>
+            InstructionKind.ConditionalBranch,
         _ => InstructionKind.Sequential,
     };
 

@@ -43,7 +43,8 @@ public class LineProgramTests
     [Fact]
     public void Of_rows_at_one_address_the_last_counts_and_sequences_come_in_any_order()
     {
-        LineTable table = Run(3, [.. SetAddress(0x2000), 1, 3, 4, 1, 2, 8, .. EndSequence, .. SetAddress(0x1000), 3, 29, 1, 2, 8, .. EndSequence]);
+        LineTable table =
+            Run(3, [.. SetAddress(0x2000), 1, 3, 4, 1, 2, 8, .. EndSequence, .. SetAddress(0x1000), 3, 29, 1, 2, 8, .. EndSequence]);
         Assert.Equal((5u, 0u), At(table, 0x2007));
         Assert.Equal((30u, 0u), At(table, 0x1000));
         Assert.Equal((5u, 0u), At(table, 0x2000));
@@ -52,7 +53,8 @@ public class LineProgramTests
     [Fact]
     public void Sequences_of_discarded_functions_are_ignored()
     {
-        LineTable table = Run(4, [.. SetAddress(0), 1, 2, 0xff, 0x7f, .. EndSequence, .. SetAddress(0x1000), 3, 6, 1, 2, 8, .. EndSequence]);
+        LineTable table =
+            Run(4, [.. SetAddress(0), 1, 2, 0xff, 0x7f, .. EndSequence, .. SetAddress(0x1000), 3, 6, 1, 2, 8, .. EndSequence]);
         Assert.Null(At(table, 0));
         Assert.Equal((7u, 0u), At(table, 0x1000));
     }
@@ -94,12 +96,14 @@ public class LineProgramTests
     private static (uint Line, uint Discriminator)? At(LineTable table, ulong address) =>
         table.TryFind(address, out LineRow row, out _) ? (row.Line, row.Discriminator) : null;
 
-    private LineTable Run(ushort version, byte[] opcodes) => new LineTables(Program(version, opcodes), a => a >= 0x1000, damages.Add).At(0, 8);
+    private LineTable Run(ushort version, byte[] opcodes) =>
+        new LineTables(Program(version, opcodes), a => a >= 0x1000, damages.Add).At(0, 8);
 
     /// <summary>A program with line_base -3, line_range 14, opcode_base 14, no folders and one file.</summary>
     private static byte[] Program(ushort version, byte[] opcodes)
     {
-        byte[] afterLength = [1, .. version >= 4 ? (byte[])[1] : [], 1, unchecked((byte)-3), 14, 14, .. OperandCounts, 0, .. "a.c\0"u8, 0, 0, 0, 0];
+        byte[] afterLength =
+            [1, .. version >= 4 ? (byte[])[1] : [], 1, unchecked((byte)-3), 14, 14, .. OperandCounts, 0, .. "a.c\0"u8, 0, 0, 0, 0];
         byte[] body = [.. BitConverter.GetBytes(version), .. BitConverter.GetBytes(afterLength.Length), .. afterLength, .. opcodes];
         return [.. BitConverter.GetBytes(body.Length), .. body];
     }

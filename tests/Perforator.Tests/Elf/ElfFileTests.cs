@@ -50,7 +50,9 @@ public class ElfFileTests(ElfPrograms programs) : IClassFixture<ElfPrograms>
         string segments = Tool.Run("llvm-readelf-19", ["-lW", path]).Succeeded().Output;
         IEnumerable<string> expected = Regex.Matches(segments, @"LOAD +0x(\w+) 0x(\w+) 0x\w+ 0x(\w+) 0x(\w+) (...)").Select(m =>
             $"{Hex(m, 2):x} {Hex(m, 1):x} {Hex(m, 3):x} {Hex(m, 4):x} {m.Groups[5].Value.Contains('E')}");
-        Assert.Equal(expected, file.LoadSegments.Select(s => $"{s.Address.Value:x} {s.Offset.Value:x} {s.FileSize:x} {s.MemorySize:x} {s.IsExecutable}"));
+        Assert.Equal(
+            expected, file.LoadSegments.Select(
+                s => $"{s.Address.Value:x} {s.Offset.Value:x} {s.FileSize:x} {s.MemorySize:x} {s.IsExecutable}"));
 
         string symbols = Tool.Run("llvm-readelf-19", ["-sW", path]).Succeeded().Output;
         ulong main = Convert.ToUInt64(Regex.Match(symbols, @"(\w+) +\d+ FUNC +GLOBAL \w+ +\d+ main\n").Groups[1].Value, 16);
@@ -62,7 +64,8 @@ public class ElfFileTests(ElfPrograms programs) : IClassFixture<ElfPrograms>
         Assert.False(file.IsCode(file.Section(".rodata")!.Address));
         string sections = Tool.Run("llvm-readelf-19", ["-SW", path]).Succeeded().Output;
         Assert.Equal(
-            Regex.Matches(sections, @" PROGBITS +\w+ \w+ (\w+) \w+ +AX ").Sum(m => Convert.ToInt64(m.Groups[1].Value, 16)), (long)file.ExecutableBytes);
+            Regex.Matches(sections, @" PROGBITS +\w+ \w+ (\w+) \w+ +AX ").Sum(m => Convert.ToInt64(m.Groups[1].Value, 16)),
+            (long)file.ExecutableBytes);
 
         static ulong Hex(Match m, int group) => Convert.ToUInt64(m.Groups[group].Value, 16);
     }
@@ -148,7 +151,10 @@ public class ElfFileTests(ElfPrograms programs) : IClassFixture<ElfPrograms>
     [Fact]
     public void A_relocatable_file_with_more_than_65280_sections_is_read_in_full()
     {
-        string assembly = string.Concat(Enumerable.Range(0, 65400).Select(i => string.Create(CultureInfo.InvariantCulture, $".section s{i},\"\",@progbits\n.byte 1\n")));
+        string assembly =
+            string.Concat(
+                Enumerable.Range(0, 65400)
+                    .Select(i => string.Create(CultureInfo.InvariantCulture, $".section s{i},\"\",@progbits\n.byte 1\n")));
         string source = programs.Write("many.s", assembly);
         Tool.Run("clang-19", ["-c", source, "-o", programs["many.o"]]).Succeeded();
         using ElfFile file = ElfFile.Load(programs["many.o"]);

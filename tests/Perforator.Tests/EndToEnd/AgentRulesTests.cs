@@ -16,12 +16,18 @@ public class AgentRulesTests(TargetProgram program) : IClassFixture<TargetProgra
         ProcessStartInfo start = new(program.Path) { RedirectStandardInput = true, RedirectStandardOutput = true };
         start.Environment["TEAM"] = "ads";
         using RunningTarget target = new(Process.Start(start)!);
-        string rules = folder.Write("services.yaml", $"others: ignore\nlabels: {{ cluster: eu-1 }}\nservices:\n- name: '{{env.TEAM}}.one'\n  match: {{ exe: {program.Path} }}\n");
+        string rules =
+            folder.Write(
+                "services.yaml",
+                $"others: ignore\nlabels: {{ cluster: eu-1 }}\nservices:\n- name: '{{env.TEAM}}.one'\n  match: {{ exe: {program.Path} }}\n");
 
         JsonElement dry = JsonDocument.Parse(Tool.Cli("agent", "--services", rules, "--dry-run", "--json").Succeeded().Output).RootElement;
-        JsonElement named = Assert.Single(dry.GetProperty("programs").EnumerateArray(), static p => p.GetProperty("service").ValueKind == JsonValueKind.String);
+        JsonElement named =
+            Assert.Single(
+                dry.GetProperty("programs").EnumerateArray(), static p => p.GetProperty("service").ValueKind == JsonValueKind.String);
         Assert.Equal(("ads.one", program.Path, target.Id),
-            (named.GetProperty("service").GetString(), named.GetProperty("executable").GetString(), named.GetProperty("processes")[0].GetInt32()));
+            (named.GetProperty("service")
+                .GetString(), named.GetProperty("executable").GetString(), named.GetProperty("processes")[0].GetInt32()));
         Assert.Equal("eu-1", dry.GetProperty("labels").GetProperty("cluster").GetString());
         Assert.Contains("(not recorded)", Tool.Cli("agent", "--services", rules, "--dry-run").Succeeded().Output, StringComparison.Ordinal);
 

@@ -83,7 +83,9 @@ public class AgentSpoolTests(TargetProgram program) : IClassFixture<TargetProgra
         using AgentProcess next = new(["--server", server.Address.ToString(), "--service", "nothing", .. spool]);
         AgentProcess.WaitFor(() => Waiting(folder["spool"]).Length == 0, () => next.Error);
         next.End();
-        ServiceSummary counted = Assert.Single(JsonSerializer.Deserialize(server.Cli("services", "--json").Output, ApiJson.Default.IReadOnlyListServiceSummary)!);
+        ServiceSummary counted =
+            Assert.Single(
+                JsonSerializer.Deserialize(server.Cli("services", "--json").Output, ApiJson.Default.IReadOnlyListServiceSummary)!);
         Assert.Equal((samples, profiles), (counted.Samples, (int)counted.Profiles));
     }
 
@@ -120,7 +122,8 @@ public class AgentSpoolTests(TargetProgram program) : IClassFixture<TargetProgra
         // Room for the trial at the start and for little more.
         string command = $"mount -t tmpfs -o size=12k tmpfs {spool} && exec \"$@\"";
         using AgentProcess agent = new(new ProcessStartInfo("unshare",
-            ["-m", "sh", "-c", command, "sh", Tool.Perforator, .. AgentProcess.Arguments("--server", address.ToString(), "--service", $"target={program.Path}", "--spool", spool)]));
+            ["-m", "sh", "-c", command, "sh", Tool.Perforator, .. AgentProcess.Arguments(
+                "--server", address.ToString(), "--service", $"target={program.Path}", "--spool", spool)]));
         agent.WaitFor($"the spool {spool} cannot be used: ");
         using ServerProcess server = ServerProcess.Start(folder["server"], address.Port, ServerProcess.WantsAll(folder));
         AgentProcess.WaitFor(() => AgentProcess.MainBuild(server, "target") is { Profiles: > 1 }, () => agent.Error);

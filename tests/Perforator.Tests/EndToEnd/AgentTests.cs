@@ -11,7 +11,8 @@ public class AgentTests(TargetProgram program) : IClassFixture<TargetProgram>
     {
         using TemporaryFolder folder = new();
         using ServerProcess server = ServerProcess.Start(folder["server"], 0, ServerProcess.WantsAll(folder));
-        using AgentProcess agent = new("--server", server.Address.ToString(), "--service", $"target={program.Path}", "--service", "nothing", "--label", "region=eu-1");
+        using AgentProcess agent =
+            new("--server", server.Address.ToString(), "--service", $"target={program.Path}", "--service", "nothing", "--label", "region=eu-1");
         agent.WaitFor("target: no process");
         using RunningTarget target = program.Start();
         AgentProcess.WaitFor(() => AgentProcess.MainBuild(server, "target") is { HasBinary: true, Branches: > 0 }, () => agent.Error);
@@ -40,7 +41,9 @@ public class AgentTests(TargetProgram program) : IClassFixture<TargetProgram>
         using RunningTarget declared = new(Process.Start(start)!);
         using AgentProcess agent = new("--server", server.Address.ToString());
         string executable = Path.GetFileName(program.Path);
-        AgentProcess.WaitFor(() => AgentProcess.MainBuild(server, "checkout") is { Branches: > 0 } && AgentProcess.MainBuild(server, executable) is { Branches: > 0 }, () => agent.Error);
+        AgentProcess.WaitFor(
+            () => AgentProcess.MainBuild(server, "checkout") is { Branches: > 0 }
+                && AgentProcess.MainBuild(server, executable) is { Branches: > 0 }, () => agent.Error);
         agent.End();
         nameless.EndAndCheck();
         declared.EndAndCheck();

@@ -7,7 +7,9 @@ using Perforator.Tests.Server;
 
 namespace Perforator.Tests.EndToEnd;
 
-/// <summary>Large binaries come in parts: what arrived before an upload was cut, whoever sent it to whichever server, does not come twice.</summary>
+/// <summary>
+/// Large binaries come in parts: what arrived before an upload was cut, whoever sent it to whichever server, does not come twice.
+/// </summary>
 public sealed class BinaryUploadTests : IClassFixture<LoopProgram>, IDisposable
 {
     private const int Part = ApiRoutes.BinaryPartBytes;
@@ -30,16 +32,19 @@ public sealed class BinaryUploadTests : IClassFixture<LoopProgram>, IDisposable
     private ToolResult Put(string server) => Tool.Cli("binaries", "put", folder["large"], "--server", server);
 
     /// <summary>Sends a part as a client does; gives the status and how many bytes the server says it has.</summary>
-    private async Task<(HttpStatusCode Status, long Received)> PutAsync(ServerProcess server, int first, byte[]? of = null, byte[]? digestOf = null)
+    private async Task<(HttpStatusCode Status, long Received)> PutAsync(
+        ServerProcess server, int first, byte[]? of = null, byte[]? digestOf = null)
     {
         byte[] whole = of ?? large;
         int length = Math.Min(Part, whole.Length - first);
-        using HttpRequestMessage put = new(HttpMethod.Put, $"api/v1/binaries/{program.BuildId}") { Content = new ByteArrayContent(whole, first, length) };
+        using HttpRequestMessage put =
+            new(HttpMethod.Put, $"api/v1/binaries/{program.BuildId}") { Content = new ByteArrayContent(whole, first, length) };
         put.Content.Headers.ContentType = new MediaTypeHeaderValue(ApiMediaTypes.Bytes);
         put.Content.Headers.ContentRange = new ContentRangeHeaderValue(first, first + length - 1, whole.Length);
         put.Headers.Add(ApiHeaders.ReprDigest, $"sha-256=:{Convert.ToBase64String(SHA256.HashData(digestOf ?? whole))}:");
         using HttpResponseMessage response = await server.Http.SendAsync(put);
-        return (response.StatusCode, response.Headers.TryGetValues(ApiHeaders.UploadOffset, out IEnumerable<string>? offset) ? long.Parse(offset.Single()) : 0);
+        return (response.StatusCode, response.Headers.TryGetValues(ApiHeaders.UploadOffset, out IEnumerable<string>? offset)
+            ? long.Parse(offset.Single()) : 0);
     }
 
     /// <summary>What the server keeps is the file itself, and nothing of its parts.</summary>
@@ -104,7 +109,8 @@ public sealed class BinaryUploadTests : IClassFixture<LoopProgram>, IDisposable
         Assert.Equal((HttpStatusCode.Accepted, 2L * Part), await PutAsync(server, Part, other, digestOf: large));
         Assert.Equal((HttpStatusCode.BadRequest, 0L), await PutAsync(server, 2 * Part));
         Assert.Equal((HttpStatusCode.BadRequest, 0L), await PutAsync(server, Part / 2));
-        using (HttpRequestMessage huge = new(HttpMethod.Put, $"api/v1/binaries/{program.BuildId}") { Content = new ByteArrayContent(large, 0, Part) })
+        using (HttpRequestMessage huge =
+            new(HttpMethod.Put, $"api/v1/binaries/{program.BuildId}") { Content = new ByteArrayContent(large, 0, Part) })
         {
             huge.Content.Headers.ContentType = new MediaTypeHeaderValue(ApiMediaTypes.Bytes);
             huge.Content.Headers.ContentRange = new ContentRangeHeaderValue(0, Part - 1, 9L << 30);
@@ -123,7 +129,9 @@ public sealed class BinaryUploadTests : IClassFixture<LoopProgram>, IDisposable
         using SwitchedProxy proxy = new(server.Address) { CutAfter = Part / 2 };
         ToolResult result = Put(proxy.Address);
         Assert.Equal((1, ""), (result.ExitCode, result.Output));
-        Assert.Matches($"^perforator: {folder["large"]} is not with the server: .* run this again: what has arrived is not sent twice\n$", result.Error);
+        Assert.Matches(
+            $"^perforator: {folder["large"]} is not with the server: .* run this again: what has arrived is not sent twice\n$",
+            result.Error);
     }
 
     public void Dispose() => folder.Dispose();

@@ -15,7 +15,8 @@ public sealed class BuildRecipesFixture : IDisposable
     public BuildRecipesFixture()
     {
         Server = ServerProcess.Start(folder["data"]);
-        using HttpResponseMessage stored = Server.PutBinaryAsync(program.BuildId.ToString(), File.ReadAllBytes(program.Binary)).GetAwaiter().GetResult();
+        using HttpResponseMessage stored =
+            Server.PutBinaryAsync(program.BuildId.ToString(), File.ReadAllBytes(program.Binary)).GetAwaiter().GetResult();
         Assert.Equal(HttpStatusCode.Created, stored.StatusCode);
         NewProfileArrives();
     }
@@ -38,7 +39,8 @@ public sealed class BuildRecipesFixture : IDisposable
 
     /// <summary>More branches arrive than are there, in other proportions.</summary>
     internal void NewProfileArrives() =>
-        Server.UploadAsync(program.Recorded(rounds: program.ExecutableBytes << minutes, minutes++, service: "myservice")).GetAwaiter().GetResult();
+        Server.UploadAsync(program.Recorded(rounds: program.ExecutableBytes << minutes, minutes++, service: "myservice")).GetAwaiter()
+            .GetResult();
 
     internal ToolResult Perforator(params string[] arguments) => Tool.Run(Tool.Perforator, arguments, environment: Environment);
 
@@ -87,7 +89,8 @@ public sealed partial class BuildRecipesTests(BuildRecipesFixture service) : ICl
         Tool.Require("ninja");
         folder.Write("main.cpp", Source);
         string module = Path.Combine(Path.GetDirectoryName(Tool.Perforator)!, "share", "cmake", "Perforator.cmake");
-        folder.Write("CMakeLists.txt", Recipe("cmake").Replace("/opt/perforator/share/cmake/Perforator.cmake", module, StringComparison.Ordinal));
+        folder.Write(
+            "CMakeLists.txt", Recipe("cmake").Replace("/opt/perforator/share/cmake/Perforator.cmake", module, StringComparison.Ordinal));
         Run("cmake", "-G", "Ninja", "-B", "build");
         string first = Profile(Run("cmake", "--build", "build", "-v").Output);
         service.NewProfileArrives();
@@ -100,14 +103,19 @@ public sealed partial class BuildRecipesTests(BuildRecipesFixture service) : ICl
             .Replace("perforator_optimize", "set_property(TARGET myservice PROPERTY INTERPROCEDURAL_OPTIMIZATION ON)\nperforator_optimize", StringComparison.Ordinal));
         Run("cmake", "-B", "build");
         string output = Run("cmake", "--build", "build", "-v").Output;
-        Assert.Matches($"-fuse-ld=lld.* -fprofile-sample-use={Regex.Escape(second)}.* -Wl,-mllvm,-inline-enable-cost-benefit-analysis=true", output);
+        Assert.Matches(
+            $"-fuse-ld=lld.* -fprofile-sample-use={Regex.Escape(second)}.* -Wl,-mllvm,-inline-enable-cost-benefit-analysis=true", output);
 
         // Nothing fails for want of a server, unless it is to.
-        Dictionary<string, string> alone = new(service.Environment) { ["PERFORATOR_SERVER"] = "http://127.0.0.1:1", ["XDG_CACHE_HOME"] = folder["empty"] };
+        Dictionary<string, string> alone =
+            new(service.Environment) { ["PERFORATOR_SERVER"] = "http://127.0.0.1:1", ["XDG_CACHE_HOME"] = folder["empty"] };
         ToolResult without = Tool.Run("cmake", ["-G", "Ninja", "-B", "alone"], folder: folder.Path, environment: alone).Succeeded();
         Assert.Contains("cannot reach the server", without.Error, StringComparison.Ordinal);
         Assert.DoesNotContain("profile-sample-use", File.ReadAllText(folder["alone/build.ninja"]), StringComparison.Ordinal);
-        folder.Write("CMakeLists.txt", File.ReadAllText(folder["CMakeLists.txt"]).Replace("SERVICE myservice", "SERVICE myservice REQUIRED", StringComparison.Ordinal));
+        folder.Write(
+            "CMakeLists.txt",
+            File.ReadAllText(folder["CMakeLists.txt"])
+                .Replace("SERVICE myservice", "SERVICE myservice REQUIRED", StringComparison.Ordinal));
         Assert.NotEqual(0, Tool.Run("cmake", ["-G", "Ninja", "-B", "required"], folder: folder.Path, environment: alone).ExitCode);
     }
 
@@ -131,7 +139,10 @@ public sealed partial class BuildRecipesTests(BuildRecipesFixture service) : ICl
         Tool.Require("ninja");
         folder.Write("main.cpp", Source);
         folder.Write("build.ninja", Recipe("ninja"));
-        folder.Write("unnamed.ninja", Recipe("ninja").Replace(" | myservice.afdo", "", StringComparison.Ordinal).Replace("main.o", "unnamed.o", StringComparison.Ordinal));
+        folder.Write(
+            "unnamed.ninja",
+            Recipe("ninja").Replace(" | myservice.afdo", "", StringComparison.Ordinal)
+                .Replace("main.o", "unnamed.o", StringComparison.Ordinal));
         Get();
         Assert.Contains("myservice.afdo", Run("ninja", "-v").Output, StringComparison.Ordinal);
         Run("ninja", "-f", "unnamed.ninja");
@@ -160,7 +171,8 @@ public sealed partial class BuildRecipesTests(BuildRecipesFixture service) : ICl
         Assert.Equal((2, 2), Statistics(() => Run("sh", "-c", recipe)));
 
         // Under one path too: ccache hashes what is in it.
-        string[] fixedPath = ["ccache", "clang++-19", "-O2", "-g", $"-fprofile-sample-use={folder["p.afdo"]}", "-c", "-o", "main.o", "main.cpp"];
+        string[] fixedPath =
+            ["ccache", "clang++-19", "-O2", "-g", $"-fprofile-sample-use={folder["p.afdo"]}", "-c", "-o", "main.o", "main.cpp"];
         service.Perforator("pgo", "myservice", "-o", folder["p.afdo"]).Succeeded();
         Assert.Equal((2, 3), Statistics(() => Run(fixedPath[0], fixedPath[1..])));
         Assert.Equal((3, 3), Statistics(() => Run(fixedPath[0], fixedPath[1..])));
@@ -175,7 +187,9 @@ public sealed partial class BuildRecipesTests(BuildRecipesFixture service) : ICl
         Tool.Require("cargo");
         Directory.CreateDirectory(folder["src"]);
         folder.Write("Cargo.toml", "[package]\nname = \"myservice\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
-        folder.Write("src/main.rs", "fn main() { println!(\"{}\", (0..std::env::args().count() as u32 * 1000).fold(1u32, |h, i| (h ^ i).wrapping_mul(16777619))); }\n");
+        folder.Write(
+            "src/main.rs",
+            "fn main() { println!(\"{}\", (0..std::env::args().count() as u32 * 1000).fold(1u32, |h, i| (h ^ i).wrapping_mul(16777619))); }\n");
         string recipe = Recipe("sh", containing: "cargo").Replace("cargo build", "cargo build --offline -v", StringComparison.Ordinal);
         string first = Profile(Run("sh", "-c", recipe).Error, "-Zprofile-sample-use=");
         Assert.Contains("Fresh", Run("sh", "-c", recipe).Error, StringComparison.Ordinal);
@@ -193,14 +207,18 @@ public sealed partial class BuildRecipesTests(BuildRecipesFixture service) : ICl
 
     /// <summary>The profile that is named on the lines that compile.</summary>
     private static string Profile(string output, string option = "-fprofile-sample-use=") =>
-        Assert.Single(Regex.Matches(output, Regex.Escape(option) + @"([^ '`""\n]+)").Select(static match => match.Groups[1].Value).Distinct());
+        Assert.Single(
+            Regex.Matches(output, Regex.Escape(option) + @"([^ '`""\n]+)").Select(static match => match.Groups[1].Value).Distinct());
 
-    private ToolResult Run(string program, params string[] arguments) => Tool.Run(program, arguments, folder: folder.Path, environment: service.Environment).Succeeded();
+    private ToolResult Run(string program, params string[] arguments) =>
+        Tool.Run(program, arguments, folder: folder.Path, environment: service.Environment).Succeeded();
 
     /// <summary>A block of the guide, by the language that it says it is in.</summary>
     private static string Recipe(string language, string containing = "") =>
         Fenced().Matches(File.ReadAllText(Path.Combine(Tool.RepositoryRoot(), "docs", "guide.md")))
-            .Single(block => block.Groups["language"].Value == language && block.Groups["text"].Value.Contains(containing, StringComparison.Ordinal)).Groups["text"].Value;
+            .Single(block =>
+                block.Groups["language"].Value == language
+                    && block.Groups["text"].Value.Contains(containing, StringComparison.Ordinal)).Groups["text"].Value;
 
     [GeneratedRegex(@"(?ms)^```(?<language>[a-z]+)\n(?<text>.*?)^```$")]
     private static partial Regex Fenced();

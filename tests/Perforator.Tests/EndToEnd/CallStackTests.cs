@@ -10,7 +10,8 @@ public sealed class CallStackTests
     public void Each_branch_stack_has_the_callers_that_the_program_has()
     {
         using TemporaryFolder folder = new();
-        string source = Path.Combine(Tool.RepositoryRoot(), "testdata", "recording", "callers.c"), binary = folder["callers"], text = folder["callers.txt"];
+        string source = Path.Combine(
+            Tool.RepositoryRoot(), "testdata", "recording", "callers.c"), binary = folder["callers"], text = folder["callers.txt"];
         Tool.Run("clang-19", ["-O2", "-g", "-fdebug-info-for-profiling", "-fno-omit-frame-pointer", "-mno-omit-leaf-frame-pointer", "-fno-optimize-sibling-calls", source, "-o", binary]).Succeeded();
         string contexts = "";
         // A machine may be busy: until both callers were met often enough, the program runs longer.
@@ -28,7 +29,9 @@ public sealed class CallStackTests
             contexts = File.ReadAllText(folder["out"]);
             break;
         }
-        double Samples(string caller) => double.Parse(Regex.Match(contexts, $@"^\[main:\d+(?:\.\d+)? @ {caller}:0 @ work\]:(\d+)", RegexOptions.Multiline).Groups[1].Value);
+        double Samples(string caller) =>
+            double.Parse(
+                Regex.Match(contexts, $@"^\[main:\d+(?:\.\d+)? @ {caller}:0 @ work\]:(\d+)", RegexOptions.Multiline).Groups[1].Value);
         Assert.InRange(Samples("often") / Samples("seldom"), 3, 20);
         // work has no caller but these two, and no sample without a caller.
         Assert.Equal(2, Regex.Count(contexts, @"^\[[^\n]*work\]", RegexOptions.Multiline));

@@ -88,12 +88,17 @@ public sealed class CasesTests(CasesTests.Files files) : IClassFixture<CasesTest
     [Fact]
     public void When_nothing_matches_it_says_what_was_recorded()
     {
-        ToolResult result = Tool.Cli("generate", "--binary", files["short-build-id", "prog_md5"], "--perf-data", files["perf-script-pid-column", "two.perf.data"], "--format", "text");
+        ToolResult result =
+            Tool.Cli("generate", "--binary", files["short-build-id", "prog_md5"], "--perf-data", files["perf-script-pid-column", "two.perf.data"], "--format", "text");
         Assert.Equal(1, result.ExitCode);
-        Assert.Matches(@"two\.perf\.data has no branches in .*prog_md5; what it recorded is /src/c1/pid/beta \([0-9a-f]+, 80\.1 %\), /src/c1/pid/alpha \([0-9a-f]+, 19\.9 %\): name", result.Error);
-        result = Tool.Cli("generate", "--binary", files["perf-script-pid-column", "alpha"], "--perf-script", files["autofdo-text-file-offsets", "one_block.txt"], "--format", "text");
+        Assert.Matches(
+            @"two\.perf\.data has no branches in .*prog_md5; what it recorded is /src/c1/pid/beta \([0-9a-f]+, 80\.1 %\), /src/c1/pid/alpha \([0-9a-f]+, 19\.9 %\): name", result.Error);
+        result = Tool.Cli(
+            "generate", "--binary", files["perf-script-pid-column", "alpha"], "--perf-script",
+            files["autofdo-text-file-offsets", "one_block.txt"], "--format", "text");
         Assert.Equal(1, result.ExitCode);
-        Assert.Contains("what it recorded is /data/local/src/app_test_loop (0ff1cba1b39e0a261a0d7d11e05631b642097aef, 100 %)", result.Error);
+        Assert.Contains(
+            "what it recorded is /data/local/src/app_test_loop (0ff1cba1b39e0a261a0d7d11e05631b642097aef, 100 %)", result.Error);
     }
 
     /// <summary>A renamed binary in text without build ids, and one without a build id of its own.</summary>
@@ -103,19 +108,27 @@ public sealed class CasesTests(CasesTests.Files files) : IClassFixture<CasesTest
         using TemporaryFolder folder = new();
         string renamed = folder["renamed"], bare = folder["bare"], script = files["binary-by-symlink", "perf.script"], expected = File.ReadAllText(files["binary-by-symlink", "expected.txt"]);
         File.Copy(files["binary-by-symlink", "clang-20"], renamed);
-        Assert.Contains("/clang-20 (no build id, ", Tool.Cli("generate", "--binary", renamed, "--perf-script", script, "--format", "text").Error);
-        Assert.Equal(expected, Tool.Cli("generate", "--binary", renamed, "--perf-script", script, "--recorded-as", "clang-20", "--format", "text").Succeeded().Output);
+        Assert.Contains(
+            "/clang-20 (no build id, ", Tool.Cli("generate", "--binary", renamed, "--perf-script", script, "--format", "text").Error);
+        Assert.Equal(
+            expected, Tool.Cli("generate", "--binary", renamed, "--perf-script", script, "--recorded-as", "clang-20", "--format", "text")
+                .Succeeded().Output);
 
         string data = files["short-build-id", "new_md5.perf.data"];
         Tool.Run("llvm-objcopy-19", ["--remove-section=.note.gnu.build-id", files["short-build-id", "prog_md5"], bare]).Succeeded();
-        ToolResult result = Tool.Cli("generate", "--binary", bare, "--perf-data", data, "--recorded-as", "prog_md5", "--format", "text").Succeeded();
+        ToolResult result =
+            Tool.Cli("generate", "--binary", bare, "--perf-data", data, "--recorded-as", "prog_md5", "--format", "text").Succeeded();
         Assert.Equal(File.ReadAllText(files["short-build-id", "expected_md5.txt"]), result.Output);
         File.Move(bare, folder["prog_md5"]);
         result = Tool.Cli("generate", "--binary", folder["prog_md5"], "--perf-data", data, "--format", "text");
         Assert.Equal(1, result.ExitCode);
-        Assert.Contains("has none, so that it cannot be told whether it is the build that ran: give the file that has it, or say --recorded-as ", result.Error);
+        Assert.Contains(
+            "has none, so that it cannot be told whether it is the build that ran: give the file that has it, or say --recorded-as ",
+            result.Error);
     }
 
     private ToolResult Generate(string name, string binary, string input) => Tool.Cli(
-        "generate", "--binary", files[name, binary], input.EndsWith(".perf.data", StringComparison.Ordinal) ? "--perf-data" : "--perf-script", files[name, input], "--format", "text").Succeeded();
+        "generate", "--binary", files[name, binary],
+        input.EndsWith(".perf.data", StringComparison.Ordinal) ? "--perf-data" : "--perf-script", files[name, input], "--format", "text")
+        .Succeeded();
 }

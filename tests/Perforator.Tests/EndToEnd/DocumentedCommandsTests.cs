@@ -34,7 +34,8 @@ public partial class DocumentedCommandsTests
         foreach (string verb in Verbs(""))
         {
             string help = Help(verb);
-            IEnumerable<string> examples = help.Split('\n').Where(line => line.Contains($"perforator {verb}", StringComparison.Ordinal) && !IsUsageLine(line));
+            IEnumerable<string> examples =
+                help.Split('\n').Where(line => line.Contains($"perforator {verb}", StringComparison.Ordinal) && !IsUsageLine(line));
             if (!examples.Any())
                 faults.Add($"perforator {verb} --help has no example");
             faults.AddRange(examples.SelectMany(Faults));
@@ -45,7 +46,8 @@ public partial class DocumentedCommandsTests
     [Fact]
     public void The_list_of_verbs_has_a_line_for_each()
     {
-        IEnumerable<string> listed = Help("").Split('\n').SkipWhile(line => line != "Commands:").Skip(1).TakeWhile(line => line.Length != 0);
+        IEnumerable<string> listed =
+            Help("").Split('\n').SkipWhile(line => line != "Commands:").Skip(1).TakeWhile(line => line.Length != 0);
         Assert.All(listed, line => Assert.Matches("^  [a-z]+[^.]+[.]$", line));
     }
 
@@ -75,7 +77,8 @@ public partial class DocumentedCommandsTests
                 continue;
             }
             string rest = use.Groups["rest"].Value;
-            if (Verbs(verb) is { Count: > 0 } inner && FirstWord().Match(rest) is { Success: true } word && inner.Contains(word.Value.Trim()))
+            if (Verbs(verb) is { Count: > 0 } inner && FirstWord().Match(rest) is { Success: true } word
+                && inner.Contains(word.Value.Trim()))
                 verb = $"{verb} {word.Value.Trim()}";
             string help = Help(verb);
             foreach (Match option in OptionUse().Matches(rest))
@@ -108,7 +111,8 @@ public partial class DocumentedCommandsTests
     private static string Help(string verb) =>
         Helps.GetOrAdd(verb, static v => Tool.Cli([.. v.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]).Succeeded().Output);
 
-    private static bool IsUsageLine(string line) => line.Contains("[options]", StringComparison.Ordinal) || line.Contains("[command]", StringComparison.Ordinal);
+    private static bool IsUsageLine(string line) =>
+        line.Contains("[options]", StringComparison.Ordinal) || line.Contains("[command]", StringComparison.Ordinal);
 
     /// <summary>A command up to where the shell would end it, or its own "--" ends what is ours.</summary>
     [GeneratedRegex(@"(?<![\w./-])perforator (?<verb>[a-z]+)(?<rest>.*?)(?=$| -- |[|;#`)])")]

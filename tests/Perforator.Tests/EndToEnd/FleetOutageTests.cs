@@ -8,7 +8,10 @@ using Perforator.Tests.Server;
 
 namespace Perforator.Tests.EndToEnd;
 
-/// <summary>The database or the objects of a fleet go away and come back: the reason is told, what does not need them is served, nothing acknowledged is lost.</summary>
+/// <summary>
+/// The database or the objects of a fleet go away and come back: the reason is told, what does not need them is served, nothing
+/// acknowledged is lost.
+/// </summary>
 public sealed class FleetOutageTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
@@ -49,7 +52,9 @@ public sealed class FleetOutageTests
         }
     }
 
-    /// <summary>Waits until /readyz tells of one part that cannot be written to, or of none; what /metrics tells, it tells meanwhile as well.</summary>
+    /// <summary>
+    /// Waits until /readyz tells of one part that cannot be written to, or of none; what /metrics tells, it tells meanwhile as well.
+    /// </summary>
     private static async Task UntilReadyAsync(ServerProcess server, string? failing = null)
     {
         DateTime end = DateTime.UtcNow + Patience;
@@ -58,7 +63,9 @@ public sealed class FleetOutageTests
             using HttpResponseMessage response = await server.Http.GetAsync("readyz");
             string body = await response.Content.ReadAsStringAsync();
             using JsonDocument told = JsonDocument.Parse(body);
-            string[] failures = told.RootElement.TryGetProperty("failures", out JsonElement parts) ? [.. parts.EnumerateObject().Select(static part => part.Name)] : [];
+            string[] failures =
+                told.RootElement.TryGetProperty("failures", out JsonElement parts)
+                    ? [.. parts.EnumerateObject().Select(static part => part.Name)] : [];
             Assert.Equal(failures.Length == 0 ? HttpStatusCode.OK : HttpStatusCode.ServiceUnavailable, response.StatusCode);
             if (failing is null ? failures.Length == 0 : failures is [var only] && only == failing)
                 break;
@@ -69,7 +76,8 @@ public sealed class FleetOutageTests
         {
             string metrics = await server.Http.GetStringAsync("metrics");
             if (metrics.Contains("perforator_disk_free_bytes{", StringComparison.Ordinal)
-                && (failing is null || Regex.IsMatch(metrics, $"perforator_storage_errors_total\\{{[^}}]*part=\"{failing}\"[^}}]*\\}} [1-9]"))
+                && (failing is null
+                    || Regex.IsMatch(metrics, $"perforator_storage_errors_total\\{{[^}}]*part=\"{failing}\"[^}}]*\\}} [1-9]"))
                 && (failing == "database" || Regex.IsMatch(metrics, "perforator_services\\{[^}]*\\} [1-9]")))
                 return;
             Assert.True(DateTime.UtcNow < end, metrics);
@@ -79,7 +87,9 @@ public sealed class FleetOutageTests
 
     private async Task CheckAsync(ServerProcess server)
     {
-        BranchProfile sum = BranchProfileCodec.Decode(await server.Http.GetByteArrayAsync("api/v1/services/search/branches?windowDays=1000")).Profiles.Values.Single();
+        BranchProfile sum =
+            BranchProfileCodec.Decode(
+                await server.Http.GetByteArrayAsync("api/v1/services/search/branches?windowDays=1000")).Profiles.Values.Single();
         PairCount[] numbered = [.. sum.Branches.Sorted().Where(static row => !row.First.IsExternal && row.First.Value > 0x10000)];
         Assert.Empty(sum.Losses.ByReason);
         Assert.All(numbered, static row => Assert.Equal(1UL, row.Count));
@@ -128,7 +138,8 @@ public sealed class FleetOutageTests
         string objects = Engines.NewObjects();
         int at = objects.IndexOf("endpoint=", StringComparison.Ordinal) + "endpoint=".Length;
         using SwitchedProxy proxy = new(new Uri(objects[at..]));
-        using ServerProcess server = ServerProcess.Start(folder["data"], 0, "--database", Engines.NewDatabase(), "--objects", objects[..at] + proxy.Address);
+        using ServerProcess server =
+            ServerProcess.Start(folder["data"], 0, "--database", Engines.NewDatabase(), "--objects", objects[..at] + proxy.Address);
         for (int i = 0; i < 5; i++)
             Assert.Null(await UploadAsync(server));
         foreach (ProxyMode mode in (ProxyMode[])[ProxyMode.Refuse, ProxyMode.Busy])
@@ -166,7 +177,9 @@ public sealed class FleetOutageTests
         using SwitchedProxy proxy = new(database.Uri);
         database.Port = new Uri(proxy.Address).Port;
         string[] fleet = ["--database", database.Uri.ToString(), "--objects", Engines.NewObjects()];
-        using ServerProcess server = ServerProcess.Start(folder["api"], 0, [.. fleet, "--role", "api"]), worker = ServerProcess.Start(folder["worker"], 0, [.. fleet, "--role", "worker"]);
+        using ServerProcess server = ServerProcess.Start(
+            folder["api"], 0,
+            [.. fleet, "--role", "api"]), worker = ServerProcess.Start(folder["worker"], 0, [.. fleet, "--role", "worker"]);
         Assert.Null(await UploadAsync(server));
         proxy.Mode = ProxyMode.Hang;
         Task<string?>[] waiting = [.. Enumerable.Range(0, 30).Select(_ => UploadAsync(server))];

@@ -11,8 +11,8 @@ using Perforator.Tests.Server;
 namespace Perforator.Tests.EndToEnd;
 
 /// <summary>
-/// A fleet whose server was away comes back at once, each host with all that has waited: in front of the server stands one that takes only so
-/// many at a time and loses answers, and the server itself is killed in between.
+/// A fleet whose server was away comes back at once, each host with all that has waited: in front of the server stands one that takes only
+/// so many at a time and loses answers, and the server itself is killed in between.
 /// </summary>
 public sealed class FleetReturnTests : IDisposable
 {
@@ -20,7 +20,8 @@ public sealed class FleetReturnTests : IDisposable
     private const int Intervals = 3;
 
     /// <summary>That have waited in all; PERFORATOR_TEST_RETURNING says another number, such as half a million.</summary>
-    private static int Waiting { get; } = int.TryParse(Environment.GetEnvironmentVariable("PERFORATOR_TEST_RETURNING"), out int all) ? all : 432;
+    private static int Waiting { get; } =
+    int.TryParse(Environment.GetEnvironmentVariable("PERFORATOR_TEST_RETURNING"), out int all) ? all : 432;
 
     private static int Hosts { get; } = Math.Clamp(Waiting / 18, 24, 1000);
 
@@ -165,7 +166,8 @@ public sealed class FleetReturnTests : IDisposable
                     for (int service = 0; service < Services; service++)
                         hosts[host].Add(Interval(host, service, interval));
             });
-            Task<string?>[] sending = [.. hosts.Select((outbox, i) => Task.Run(() => outbox.SendAsync(new Sending(clients[i]), CancellationToken.None)))];
+            Task<string?>[] sending =
+                [.. hosts.Select((outbox, i) => Task.Run(() => outbox.SendAsync(new Sending(clients[i]), CancellationToken.None)))];
             // All of them have met a server that is not there.
             await UntilAsync(() => balancer.SentAway + balancer.Failed >= Hosts);
             using (ServerProcess first = ServerProcess.Start(folder["data"], address.Port))
@@ -179,7 +181,8 @@ public sealed class FleetReturnTests : IDisposable
             Assert.Empty(balancer.TooEarly);
             Assert.True(balancer.SentAway > 0 && balancer.Swallowed > 1);
             // Whatever is sent is an interval that was not acknowledged before.
-            Assert.Equal(hosts.Sum(static outbox => outbox.Sent) + balancer.SentAway + balancer.Swallowed + balancer.Failed, balancer.Requests);
+            Assert.Equal(
+                hosts.Sum(static outbox => outbox.Sent) + balancer.SentAway + balancer.Swallowed + balancer.Failed, balancer.Requests);
 
             HashSet<(int Service, ulong Interval)> counted = [];
             ulong told = 0;

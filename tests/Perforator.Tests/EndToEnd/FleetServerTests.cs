@@ -42,7 +42,8 @@ public sealed class FleetServerTests(LoopProgram program) : IClassFixture<LoopPr
     }
 
     private static ToolResult Pgo(ServerProcess server, TemporaryFolder folder) => Tool.Run(
-        Tool.Perforator, ["pgo", "loop", "--server", server.Address.ToString()], environment: new Dictionary<string, string> { ["XDG_CACHE_HOME"] = folder["cache"] });
+        Tool.Perforator, ["pgo", "loop", "--server", server.Address.ToString()],
+        environment: new Dictionary<string, string> { ["XDG_CACHE_HOME"] = folder["cache"] });
 
     [Theory]
     [InlineData("--role worker", "give both")]

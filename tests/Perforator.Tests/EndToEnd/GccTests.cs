@@ -15,7 +15,8 @@ public sealed class GccTests : IClassFixture<GccTests.Program>
     /// <summary>A program built by GCC, a walk through it and the profile.</summary>
     public sealed class Program : IDisposable
     {
-        public static string[] Sources { get; } = [.. new[] { "anonymous_a.cpp", "anonymous_b.cpp" }.Select(name => Path.Combine(PeerComparison.Sources, name))];
+        public static string[] Sources { get; } =
+        [.. new[] { "anonymous_a.cpp", "anonymous_b.cpp" }.Select(name => Path.Combine(PeerComparison.Sources, name))];
 
         public Program()
         {
@@ -25,7 +26,9 @@ public sealed class GccTests : IClassFixture<GccTests.Program>
             Binary = Programs.Compile("gcc", "g++", ["-O2", "-g1", .. Sources]);
             Script = PeerComparison.Record(Binary);
             Profile = Programs["gcc.gcda"];
-            Report = Tool.Cli("generate", "--binary", Binary, "--perf-script", Script, "--for", "gcc", "--gcc-version", $"{Version}", "-o", Profile).Succeeded().Error;
+            Report = Tool.Cli(
+                "generate", "--binary", Binary, "--perf-script", Script, "--for", "gcc", "--gcc-version", $"{Version}", "-o", Profile)
+                .Succeeded().Error;
         }
 
         public PeerComparison Programs { get; } = new();
@@ -74,11 +77,14 @@ public sealed class GccTests : IClassFixture<GccTests.Program>
     {
         Tool.Require("g++");
         string other = program.Programs["other.gcda"];
-        Tool.Cli("profile", "convert", program.Profile, "--format", "gcc", "--gcc-version", program.Version >= 16 ? "15" : "16", "-o", other).Succeeded();
-        ToolResult compiled = Tool.Run("g++", ["-O2", "-c", $"-fauto-profile={other}", Program.Sources[1], "-o", program.Programs["other.o"]]);
+        Tool.Cli("profile", "convert", program.Profile, "--format", "gcc", "--gcc-version", program.Version >= 16
+            ? "15" : "16", "-o", other).Succeeded();
+        ToolResult compiled =
+            Tool.Run("g++", ["-O2", "-c", $"-fauto-profile={other}", Program.Sources[1], "-o", program.Programs["other.o"]]);
         Assert.NotEqual(0, compiled.ExitCode);
         Assert.Contains("version", compiled.Error);
-        Assert.Equal(Tool.Cli("profile", "show", program.Profile).Succeeded().Output, Tool.Cli("profile", "show", other).Succeeded().Output);
+        Assert.Equal(
+            Tool.Cli("profile", "show", program.Profile).Succeeded().Output, Tool.Cli("profile", "show", other).Succeeded().Output);
     }
 
     [SkippableFact]
@@ -87,7 +93,8 @@ public sealed class GccTests : IClassFixture<GccTests.Program>
         Tool.Require("g++");
         using TemporaryFolder folder = new();
         using ServerProcess server = ServerProcess.Start(folder["data"]);
-        Dictionary<string, string> environment = new() { ["XDG_CACHE_HOME"] = folder["cache"], ["PERFORATOR_SERVER"] = server.Address.ToString() };
+        Dictionary<string, string> environment =
+            new() { ["XDG_CACHE_HOME"] = folder["cache"], ["PERFORATOR_SERVER"] = server.Address.ToString() };
         ToolResult Cli(params string[] arguments) => Tool.Run(Tool.Perforator, arguments, environment: environment);
         Cli("import", program.Script, "--service", "drain", "--binary", program.Binary).Succeeded();
 
@@ -98,7 +105,9 @@ public sealed class GccTests : IClassFixture<GccTests.Program>
         Assert.Equal($"-fauto-profile={given.Output.TrimEnd('\n')}", flags);
         Tool.Run("g++", ["-O2", "-g1", "-Werror", flags, "-c", Program.Sources[1], "-o", folder["b.o"]]).Succeeded();
         // The binary at hand in place of the server's gives the same.
-        Assert.Equal(given.Output, Cli("pgo", "drain", "--for", "gcc", "--gcc-version", $"{program.Version}", "--binary", program.Binary).Succeeded().Output);
+        Assert.Equal(
+            given.Output,
+            Cli("pgo", "drain", "--for", "gcc", "--gcc-version", $"{program.Version}", "--binary", program.Binary).Succeeded().Output);
 
         ToolResult wrong = Cli("pgo", "drain", "--for", "go");
         Assert.Equal(1, wrong.ExitCode);
@@ -115,14 +124,17 @@ public sealed class GccTests : IClassFixture<GccTests.Program>
         string script = PeerComparison.Record(clang, branches: 2_000);
         foreach (string[] options in new string[][] { ["--for", "gcc"], ["--for", "go"] })
         {
-            ToolResult result = Tool.Cli(["generate", "--binary", clang, "--perf-script", script, .. options, "-o", program.Programs["wrong"]]);
+            ToolResult result =
+                Tool.Cli(["generate", "--binary", clang, "--perf-script", script, .. options, "-o", program.Programs["wrong"]]);
             Assert.Equal(1, result.ExitCode);
             string line = Assert.Single(result.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries));
             Assert.Contains("clang version 19", line);
             Assert.Contains(options[1] == "gcc" ? "build with gcc -O2 -g1" : "build with go build", line);
             Assert.False(File.Exists(program.Programs["wrong"]));
         }
-        ToolResult note = Tool.Cli("generate", "--binary", program.Binary, "--perf-script", program.Script, "-o", program.Programs["for-clang"]).Succeeded();
+        ToolResult note =
+            Tool.Cli("generate", "--binary", program.Binary, "--perf-script", program.Script, "-o", program.Programs["for-clang"])
+                .Succeeded();
         Assert.Contains("100.0 % of the samples are in code that clang did not compile (mostly GNU C++17", note.Error);
     }
 

@@ -56,7 +56,9 @@ public sealed class GenerateTests : IClassFixture<GenerateTests.Recording>, IDis
         foreach (string format in new[] { "text", "binary", "extbinary" })
         {
             string output = folder[format];
-            ToolResult result = Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--format", format, "-o", output).Succeeded();
+            ToolResult result =
+                Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--format", format, "-o", output)
+                    .Succeeded();
             Assert.Contains("TakenBranchesToExecutableBytesRatio: ", result.Error);
             Assert.Equal("", result.Output);
             Assert.Equal(Tool.Run("llvm-profdata-19", ["show", "--sample", recording.Script + ".peer"]).Succeeded().Output,
@@ -71,7 +73,8 @@ public sealed class GenerateTests : IClassFixture<GenerateTests.Recording>, IDis
         foreach (string format in new[] { "text", "extbinary" })
         {
             string output = folder[format];
-            Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--format", format, "-o", output).Succeeded();
+            Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--format", format, "-o", output)
+                .Succeeded();
             ToolResult compiled = Tool.Run("clang++-19",
                 ["-O2", "-g", "-c", "-Wall", $"-fprofile-sample-use={output}", Path.Combine(PeerComparison.Sources, "lib.cpp"), "-o", folder["lib.o"]]).Succeeded();
             Assert.Equal("", compiled.Error);
@@ -81,7 +84,8 @@ public sealed class GenerateTests : IClassFixture<GenerateTests.Recording>, IDis
     [Fact]
     public void Text_goes_to_standard_output_and_the_report_in_JSON_to_standard_error()
     {
-        ToolResult result = Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--perf-script", recording.Script, "--format", "text", "--json").Succeeded();
+        ToolResult result =
+            Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--perf-script", recording.Script, "--format", "text", "--json").Succeeded();
         using JsonDocument report = JsonDocument.Parse(result.Error);
         Assert.Equal(2, report.RootElement.GetProperty("totalProfiles").GetInt32());
         Assert.True(report.RootElement.GetProperty("totalBranches").GetInt64() > 60_000);
@@ -113,24 +117,38 @@ public sealed class GenerateTests : IClassFixture<GenerateTests.Recording>, IDis
     {
         string output = folder["ours.afdo"], peer = folder["peer.txt"];
         string density = Tool.Run("llvm-profgen-19",
-            ["--perfscript", recording.Script, "--binary", recording.Binary, "--format", "text", "--show-density", "-o", peer]).Succeeded().Output;
-        using JsonDocument report = JsonDocument.Parse(Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--json", "-o", output).Succeeded().Error);
+            ["--perfscript", recording.Script, "--binary", recording.Binary, "--format", "text", "--show-density", "-o", peer])
+            .Succeeded().Output;
+        using JsonDocument report =
+            JsonDocument.Parse(
+                Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--json", "-o", output)
+                    .Succeeded().Error);
         JsonElement fields = report.RootElement;
-        Assert.Contains(string.Create(CultureInfo.InvariantCulture, $"Functions with density >= {fields.GetProperty("density").GetDouble():F1} account"), density);
+        Assert.Contains(
+            string.Create(
+                CultureInfo.InvariantCulture, $"Functions with density >= {fields.GetProperty("density").GetDouble():F1} account"),
+                density);
         string summary = Tool.Run("llvm-profdata-19", ["show", "--sample", "--detailed-summary", peer]).Succeeded().Output;
         foreach ((string field, string label) in new[] { ("totalCount", "Total count"), ("maxCount", "Maximum block count"), ("maxFunctionCount", "Maximum function count"), ("counts", "Total number of blocks"), ("functions", "Total functions") })
             Assert.Contains($"{label}: {fields.GetProperty("summary").GetProperty(field).GetUInt64()}\n", summary);
         foreach (JsonElement cutoff in fields.GetProperty("summary").GetProperty("cutoffs").EnumerateArray())
-            Assert.Contains($"{cutoff.GetProperty("counts").GetUInt64()} blocks with count >= {cutoff.GetProperty("minCount").GetUInt64()} account", summary);
+            Assert.Contains(
+                $"{cutoff.GetProperty("counts").GetUInt64()} blocks with count >= {cutoff.GetProperty("minCount").GetUInt64()} account",
+                summary);
         string hot = Tool.Run("llvm-profdata-19", ["show", "--sample", "--hot-func-list", peer]).Succeeded().Output;
-        Assert.Contains($"{fields.GetProperty("hotFunctions").GetInt32()} out of {fields.GetProperty("functions").GetInt32()} functions", hot);
-        Assert.Contains(string.Create(CultureInfo.InvariantCulture, $"({100 * fields.GetProperty("hotFunctionCoverage").GetDouble():F2}%) are from hot functions"), hot);
+        Assert.Contains(
+            $"{fields.GetProperty("hotFunctions").GetInt32()} out of {fields.GetProperty("functions").GetInt32()} functions", hot);
+        Assert.Contains(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"({100 * fields.GetProperty("hotFunctionCoverage").GetDouble():F2}%) are from hot functions"), hot);
     }
 
     [Fact]
     public void A_wrong_option_is_a_usage_error()
     {
-        ToolResult result = Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--format", "wrong", "-o", folder["x"]);
+        ToolResult result =
+            Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--format", "wrong", "-o", folder["x"]);
         Assert.Equal(2, result.ExitCode);
         Assert.DoesNotContain("Unhandled", result.Error);
         Assert.Contains("wrong", result.Error.Split('\n')[0]);
@@ -153,9 +171,12 @@ public sealed class GenerateTests : IClassFixture<GenerateTests.Recording>, IDis
     {
         string two = folder["two.txt"];
         string text = File.ReadAllText(recording.Script);
-        File.WriteAllText(two, text + text.Replace("0x5555555", "0x5666666", StringComparison.Ordinal).Replace(" 5555555", " 5666666", StringComparison.Ordinal));
+        File.WriteAllText(
+            two, text + text.Replace("0x5555555", "0x5666666", StringComparison.Ordinal)
+                .Replace(" 5555555", " 5666666", StringComparison.Ordinal));
         string both = Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", two, "--format", "text").Succeeded().Output;
-        string twice = Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--perf-script", recording.Script, "--format", "text").Succeeded().Output;
+        string twice =
+            Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--perf-script", recording.Script, "--format", "text").Succeeded().Output;
         Assert.Equal(twice, both);
     }
 
@@ -164,8 +185,10 @@ public sealed class GenerateTests : IClassFixture<GenerateTests.Recording>, IDis
     {
         string branches = folder["own.branches"];
         SaveBranches(branches);
-        string fromText = Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--format", "text").Succeeded().Output;
-        Assert.Equal(fromText, Tool.Cli("generate", "--binary", recording.Binary, "--branches", branches, "--format", "text").Succeeded().Output);
+        string fromText =
+            Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--format", "text").Succeeded().Output;
+        Assert.Equal(
+            fromText, Tool.Cli("generate", "--binary", recording.Binary, "--branches", branches, "--format", "text").Succeeded().Output);
     }
 
     [Fact]
@@ -213,8 +236,10 @@ public sealed class GenerateTests : IClassFixture<GenerateTests.Recording>, IDis
     [Fact]
     public void Samples_come_through_a_pipe_too()
     {
-        string direct = Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--format", "text").Succeeded().Output;
-        ToolResult piped = Tool.Run(Tool.Perforator, ["generate", "--binary", recording.Binary, "--perf-script", "/dev/stdin", "--format", "text"], File.ReadAllText(recording.Script));
+        string direct =
+            Tool.Cli("generate", "--binary", recording.Binary, "--perf-script", recording.Script, "--format", "text").Succeeded().Output;
+        ToolResult piped =
+            Tool.Run(Tool.Perforator, ["generate", "--binary", recording.Binary, "--perf-script", "/dev/stdin", "--format", "text"], File.ReadAllText(recording.Script));
         Assert.Equal(direct, piped.Succeeded().Output);
     }
 
@@ -303,7 +328,8 @@ public sealed class GenerateTests : IClassFixture<GenerateTests.Recording>, IDis
 
     private void SaveBranches(string path)
     {
-        using Perforator.Generation.ProfiledBinary binary = Perforator.Generation.ProfiledBinary.Load(recording.Binary, LocalDebugFiles.Found);
+        using Perforator.Generation.ProfiledBinary binary =
+            Perforator.Generation.ProfiledBinary.Load(recording.Binary, LocalDebugFiles.Found);
         BranchAggregator aggregator = new(new SingleModuleResolver(binary.ToModule()));
         new Perforator.PerfScript.PerfScriptReader(aggregator).ReadFile(recording.Script);
         BranchProfileSet set = new();

@@ -51,7 +51,8 @@ public sealed class HugePageTests : IDisposable
     {
         Tool.Require("perf");
         string binary = folder["moves"], data = folder["moves.perf.data"], script = folder["moves.txt"];
-        Tool.Run("clang-19", ["-O2", "-g", "-fuse-ld=lld", "-Wl,--build-id=sha1", "-o", binary, folder.Write("moves.c", Source)]).Succeeded();
+        Tool.Run("clang-19", ["-O2", "-g", "-fuse-ld=lld", "-Wl,--build-id=sha1", "-o", binary, folder.Write("moves.c", Source)])
+            .Succeeded();
         if (comesLater)
         {
             using BackgroundProgram program = BackgroundProgram.Start(binary, "2000000000");

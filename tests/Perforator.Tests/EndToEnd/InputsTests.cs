@@ -29,8 +29,10 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
     {
         Tool.Require("perf");
         string peer = folder["peer.txt"], script = folder["script.txt"];
-        Tool.Run("llvm-profgen-19", ["--perfdata", program.OneProcess, "--binary", program.Binary, "--format", "text", "-o", peer]).Succeeded();
-        File.WriteAllText(script, Tool.Run("perf", ["script", "-i", program.OneProcess, "-F", "ip,brstack", "--show-mmap-events"]).Succeeded().Output);
+        Tool.Run("llvm-profgen-19", ["--perfdata", program.OneProcess, "--binary", program.Binary, "--format", "text", "-o", peer])
+            .Succeeded();
+        File.WriteAllText(
+            script, Tool.Run("perf", ["script", "-i", program.OneProcess, "-F", "ip,brstack", "--show-mmap-events"]).Succeeded().Output);
         string ours = File.ReadAllText(Generate("--perf-data", program.OneProcess));
         Assert.Equal(File.ReadAllText(peer), ours);
         Assert.Equal(ours, File.ReadAllText(Generate("--perf-script", script)));
@@ -56,7 +58,8 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
             writer.Complete();
         }
         File.WriteAllText(text, disturbed.Text.ToString());
-        string ours = File.ReadAllText(Generate("--perf-data", data)), undisturbed = File.ReadAllText(Generate("--perf-data", program.OneProcess));
+        string ours = File.ReadAllText(Generate("--perf-data", data)), undisturbed = File.ReadAllText(
+            Generate("--perf-data", program.OneProcess));
         Assert.NotEqual(undisturbed, ours);
         Assert.Equal(ours, File.ReadAllText(Generate("--perf-script", text)));
 
@@ -95,7 +98,9 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
         Tool.Run("llvm-profdata-19", ["show", "--sample", output]).Succeeded();
     }
 
-    /// <summary>Of several events one is chosen, and the report says which; --event takes another, by the name that perf has for it.</summary>
+    /// <summary>
+    /// Of several events one is chosen, and the report says which; --event takes another, by the name that perf has for it.
+    /// </summary>
     [SkippableFact]
     public void Of_several_events_the_one_asked_for_counts()
     {
@@ -106,25 +111,37 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
         Assert.Contains("samples of cpu-clock:u and task-clock:u count, of 3 events; --event takes another", all);
         Assert.Equal(Samples(all), Samples(clock) + Samples(task));
         Assert.NotEqual(0, Samples(task));
-        ToolResult result = Tool.Cli("generate", "--binary", program.Binary, "--perf-data", data, "--event", "cycles", "-o", folder["none"]);
+        ToolResult result =
+            Tool.Cli("generate", "--binary", program.Binary, "--perf-data", data, "--event", "cycles", "-o", folder["none"]);
         Assert.Equal(1, result.ExitCode);
         Assert.Contains("has no event cycles; those it has: page-faults:u, cpu-clock:u, task-clock:u", result.Error);
 
         // Text: the event stands before the address.
-        string fold = program.Elf.Symbols.Symbols.ToArray().Where(s => program.Elf.Symbols.Name(s) == "fold").Select(s => $"{s.Address.Value:x}").Single();
-        folder.Write("events.txt", $"a 7/7 1.0: 1 cycles:u: {fold} 0x{fold}/0x{fold}/P/-/-/0\na 7/7 1.0: 1 branches:u: {fold} 0x{fold}/0x{fold}/P/-/-/0\n");
-        Assert.Equal(1, Samples(Tool.Cli("generate", "--binary", program.Binary, "--perf-script", script, "--event", "branches", "--format", "text").Succeeded().Error));
-        Assert.Contains("print the events with -F +event", Tool.Cli("generate", "--binary", program.Binary, "--perf-script", script, "--event", "instructions", "-o", folder["none"]).Error);
+        string fold =
+            program.Elf.Symbols.Symbols.ToArray().Where(s => program.Elf.Symbols.Name(s) == "fold").Select(s => $"{s.Address.Value:x}")
+                .Single();
+        folder.Write(
+            "events.txt",
+            $"a 7/7 1.0: 1 cycles:u: {fold} 0x{fold}/0x{fold}/P/-/-/0\na 7/7 1.0: 1 branches:u: {fold} 0x{fold}/0x{fold}/P/-/-/0\n");
+        Assert.Equal(
+            1, Samples(Tool.Cli("generate", "--binary", program.Binary, "--perf-script", script, "--event", "branches", "--format", "text")
+                .Succeeded().Error));
+        Assert.Contains(
+            "print the events with -F +event",
+            Tool.Cli("generate", "--binary", program.Binary, "--perf-script", script, "--event", "instructions", "-o", folder["none"]).Error);
 
         string Report(params string[] options) => File.ReadAllText(Generate(["--perf-data", data, .. options]) + ".report");
-        static int Samples(string report) => int.Parse(report.Split('\n').Single(line => line.StartsWith("TotalSamples: ", StringComparison.Ordinal))[14..]);
+        static int Samples(string report) =>
+            int.Parse(report.Split('\n').Single(line => line.StartsWith("TotalSamples: ", StringComparison.Ordinal))[14..]);
     }
 
     [Fact]
     public void Recordings_of_another_build_and_of_other_programs_are_refused_by_name()
     {
         string other = folder["program"];
-        string source = folder.Write("other.c", "int main(int argc, char **argv) { volatile int s = 0; for (int i = 0; i < argc * 100; i++) s += i; return 0; }");
+        string source =
+            folder.Write(
+                "other.c", "int main(int argc, char **argv) { volatile int s = 0; for (int i = 0; i < argc * 100; i++) s += i; return 0; }");
         Tool.Run("clang-19", ["-O2", "-g", "-fuse-ld=lld", "-Wl,--build-id=sha1", "-o", other, source]).Succeeded();
         ToolResult result = Tool.Cli("generate", "--binary", other, "--perf-data", program.OneProcess, "-o", folder["none"]);
         Assert.Equal(1, result.ExitCode);
@@ -148,7 +165,8 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
         Tool.Run("llvm-profgen-19", ["--perfdata", data, "--binary", program.Binary, "--format", "text", "-o", peer]).Succeeded();
         Assert.Equal(File.ReadAllText(peer), ours);
         Assert.Contains("fold", ours);
-        string script = Tool.Run("perf", ["script", "-i", data, "-F", "ip,brstack", "--show-mmap-events", "--show-task-events"]).Succeeded().Output;
+        string script =
+            Tool.Run("perf", ["script", "-i", data, "-F", "ip,brstack", "--show-mmap-events", "--show-task-events"]).Succeeded().Output;
         Assert.Contains(program.Binary, script);
         Assert.Contains("/-/-/-/0", script);
     }
@@ -160,16 +178,20 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
         string branches = folder["some.branches"], text = folder.Write("perf.txt", "garbage\nmore garbage\n");
         BranchAggregator aggregator = new(new WalkedProgram.Resolver(program.Module));
         program.Feed(aggregator);
-        BranchProfileSet set = new() { Labels = { [ProfileLabels.Service] = "other" }, Start = DateTimeOffset.UtcNow, End = DateTimeOffset.UtcNow };
+        BranchProfileSet set =
+            new() { Labels = { [ProfileLabels.Service] = "other" }, Start = DateTimeOffset.UtcNow, End = DateTimeOffset.UtcNow };
         set.Add(aggregator);
         BranchProfileCodec.Write(branches, set);
 
         ToolResult result = server.Cli("import", program.PerfData, branches, "--service", "search", "--binary", program.Binary).Succeeded();
-        Assert.Contains($"{program.PerfData}: 2,000 samples, {aggregator.Profiles.Values.Single().BranchEntries:N0} branches in 1 binaries", result.Error);
+        Assert.Contains(
+            $"{program.PerfData}: 2,000 samples, {aggregator.Profiles.Values.Single().BranchEntries:N0} branches in 1 binaries",
+            result.Error);
         Assert.Contains($"sent the binary {program.Binary} ({program.Elf.BuildId})", result.Error);
         Assert.Contains("the server had it already", server.Cli("import", program.PerfData, "--service", "search").Succeeded().Error);
 
-        ServiceDetail detail = JsonSerializer.Deserialize(server.Cli("services", "search", "--json").Succeeded().Output, ApiJson.Default.ServiceDetail)!;
+        ServiceDetail detail =
+            JsonSerializer.Deserialize(server.Cli("services", "search", "--json").Succeeded().Output, ApiJson.Default.ServiceDetail)!;
         Assert.Equal(program.Elf.BuildId.ToString(), Assert.Single(detail.Builds).BuildId);
 
         // One bad file among good ones, and nothing is sent.
@@ -188,11 +210,14 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
         program.Feed(aggregator);
         BranchProfile branches = aggregator.Profiles.Values.Single();
         string script = folder["script.txt"], bolt = folder["bolt.txt"], autofdo = folder["autofdo.txt"], clock = folder["clock.perf.data"];
-        File.WriteAllText(script, Tool.Run("perf", ["script", "-i", program.OneProcess, "-F", "ip,brstack", "--show-mmap-events"]).Succeeded().Output);
-        PairCount[] inside = [.. branches.Branches.Sorted().Where(pair => !pair.First.IsExternal && !pair.Second.IsExternal)], ranges = branches.Ranges.Sorted();
+        File.WriteAllText(
+            script, Tool.Run("perf", ["script", "-i", program.OneProcess, "-F", "ip,brstack", "--show-mmap-events"]).Succeeded().Output);
+        PairCount[] inside = [.. branches.Branches.Sorted()
+            .Where(pair => !pair.First.IsExternal && !pair.Second.IsExternal)], ranges = branches.Ranges.Sorted();
         File.WriteAllLines(bolt, [.. inside.Select(pair => $"B {pair.First.Value:x} {pair.Second.Value:x} {pair.Count} {pair.Extra}"),
             .. ranges.Select(pair => $"F {pair.First.Value:x} {pair.Second.Value:x} {pair.Count}")]);
-        File.WriteAllLines(autofdo, [$"{ranges.Length}", .. ranges.Select(pair => $"{pair.First.Value:x}-{pair.Second.Value:x}:{pair.Count}"), "0",
+        File.WriteAllLines(autofdo, [$"{ranges.Length}",
+            .. ranges.Select(pair => $"{pair.First.Value:x}-{pair.Second.Value:x}:{pair.Count}"), "0",
             $"{inside.Length}", .. inside.Select(pair => $"{pair.First.Value:x}->{pair.Second.Value:x}:{pair.Count}")]);
         PerfRecord.Run(folder, "-e", "cpu-clock:u", "-F", "2000", "-o", clock, "--", program.Binary, "4000000");
 
@@ -214,7 +239,8 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
         Assert.Contains("fold:", profile);
         Assert.Contains("Lower quality", report);
         Assert.Contains("perforator record, whose software recorder needs no such CPU", report);
-        Assert.Contains(" samples without branch stacks, 0 of them with exact addresses; the others' may lie some instructions late", report);
+        Assert.Contains(
+            " samples without branch stacks, 0 of them with exact addresses; the others' may lie some instructions late", report);
 
         (string Profile, string Report) Pgo(string service)
         {
@@ -236,13 +262,17 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
         string Import(string service, int exact, int late)
         {
             string file = folder[$"{service}-{exact}-{late}"];
-            File.WriteAllBytes(file, PerfDataBytes.File([(cycles, [1])], [mapping, .. Samples(exact, PerfRecordMisc.PERF_RECORD_MISC_EXACT_IP), .. Samples(late, PerfRecordMisc.None)]));
+            File.WriteAllBytes(
+                file, PerfDataBytes.File(
+                    [(cycles, [1])],
+                    [mapping, .. Samples(exact, PerfRecordMisc.PERF_RECORD_MISC_EXACT_IP), .. Samples(late, PerfRecordMisc.None)]));
             server.Cli("import", file, "--service", service, "--binary", program.Binary).Succeeded();
             return server.Cli("pgo", service, "--report", "-o", folder["afdo"]).Succeeded().Error;
         }
 
         IEnumerable<byte[]> Samples(int count, PerfRecordMisc exact) => Enumerable.Repeat(
-            new RecordBytes(PerfRecordType.PERF_RECORD_SAMPLE, PerfRecordMisc.PERF_RECORD_MISC_USER | exact).U64(address).U32(7, 7).ToArray(), count);
+            new RecordBytes(PerfRecordType.PERF_RECORD_SAMPLE, PerfRecordMisc.PERF_RECORD_MISC_USER | exact).U64(address).U32(7, 7)
+                .ToArray(), count);
 
         string exactly = Import("exact", 30, 0);
         Assert.Contains(" 30 samples without branch stacks, 30 of them with exact addresses\n", exactly);
@@ -253,11 +283,14 @@ public sealed class InputsTests(WalkedProgram program) : IClassFixture<WalkedPro
         Assert.Contains(mixed, server.Cli("pgo", "mixed", "--report", "--binary", program.Binary, "-o", folder["afdo"]).Succeeded().Error);
         using JsonDocument json = JsonDocument.Parse(server.Cli("pgo", "mixed", "--json", "-o", folder["afdo"]).Succeeded().Error);
         JsonElement generation = json.RootElement.GetProperty("files")[0].GetProperty("builds")[0].GetProperty("generation");
-        Assert.Equal((42, 30), (generation.GetProperty("addressSamples").GetInt32(), generation.GetProperty("exactAddressSamples").GetInt32()));
+        Assert.Equal(
+            (42, 30), (generation.GetProperty("addressSamples").GetInt32(), generation.GetProperty("exactAddressSamples").GetInt32()));
 
         // Beside branch stacks addresses are of no use.
         server.Cli("import", program.PerfData, "--service", "mixed", "--binary", program.Binary).Succeeded();
-        Assert.Contains("42 samples without branch stacks, 30 of them with exact addresses: not used beside branch stacks", server.Cli("pgo", "mixed", "--report", "-o", folder["afdo"]).Succeeded().Error);
+        Assert.Contains(
+            "42 samples without branch stacks, 30 of them with exact addresses: not used beside branch stacks",
+            server.Cli("pgo", "mixed", "--report", "-o", folder["afdo"]).Succeeded().Error);
     }
 
     [Theory]

@@ -33,7 +33,8 @@ public class InterruptionTests(TargetProgram program) : IClassFixture<TargetProg
             for (int i = 0; i < times; i++)
             {
                 using Interruption agent = await Interruption.SendAsync(
-                    random, signal, "agent", "--server", server.Address.ToString(), "--service", $"target=pid:{target.Id}", "--source", "software",
+                    random, signal, "agent", "--server", server.Address.ToString(), "--service", $"target=pid:{target.Id}", "--source",
+                    "software",
                     "--max-overhead", "100%", "--interval", "0.2s");
                 (int exitCode, string error) = await agent.EndAsync();
                 Assert.False(target.HasExited, error);

@@ -7,8 +7,8 @@ using Perforator.Tests.Infrastructure;
 namespace Perforator.Tests.EndToEnd;
 
 /// <summary>
-/// Kernel modules, which are object files. A program linked of the same object (testdata/kernel-module) is recorded, and its addresses are made those
-/// of a module that was loaded: its profile is the module's.
+/// Kernel modules, which are object files. A program linked of the same object (testdata/kernel-module) is recorded, and its addresses are
+/// made those of a module that was loaded: its profile is the module's.
 /// </summary>
 public sealed partial class KernelModuleTests(KernelModuleTests.Module module) : IClassFixture<KernelModuleTests.Module>
 {
@@ -21,14 +21,19 @@ public sealed partial class KernelModuleTests(KernelModuleTests.Module module) :
 
         public Module()
         {
-            string sources = Path.Combine(Tool.RepositoryRoot(), "testdata", "kernel-module"), program = folder["program"], data = folder["program.perf.data"];
+            string sources = Path.Combine(
+                Tool.RepositoryRoot(), "testdata", "kernel-module"), program = folder["program"], data = folder["program.perf.data"];
             Tool.Run("clang-19", ["-O2", "-g", "-fdebug-info-for-profiling", "-fno-pic", "-mcmodel=kernel", "-c", Path.Combine(sources, "module.c"), "-o", folder["module.o"]]).Succeeded();
             Tool.Run("clang-19", ["-O2", "-fno-pic", "-c", Path.Combine(sources, "user.c"), "-o", folder["user.o"]]).Succeeded();
             Tool.Run("ld.lld-19", ["-r", "--build-id=sha1", folder["module.o"], "-o", File]).Succeeded();
             Tool.Run("ld.lld-19", ["--build-id=sha1", "-T", Path.Combine(sources, "user.lds"), folder["module.o"], folder["user.o"], "-o", program]).Succeeded();
             Tool.Cli("record", "--source", "software", "--max-overhead", "100%", "-o", data, "--", program).Succeeded();
-            string script = folder.Write("program.script", Tool.Run("perf", ["script", "-i", data, "-F", "ip,brstack", "--show-mmap-events"]).Succeeded().Output);
-            Tool.Run("llvm-profgen-19", ["--binary", program, "--perfscript", script, "--format", "text", "-o", folder["expected.txt"]]).Succeeded();
+            string script =
+                folder.Write(
+                    "program.script",
+                    Tool.Run("perf", ["script", "-i", data, "-F", "ip,brstack", "--show-mmap-events"]).Succeeded().Output);
+            Tool.Run("llvm-profgen-19", ["--binary", program, "--perfscript", script, "--format", "text", "-o", folder["expected.txt"]])
+                .Succeeded();
             Expected = System.IO.File.ReadAllText(folder["expected.txt"]);
             Samples = Addresses().Replace(Mappings().Replace(System.IO.File.ReadAllText(script), ""), static found =>
             {
@@ -95,7 +100,9 @@ public sealed partial class KernelModuleTests(KernelModuleTests.Module module) :
         string packed = module["toy-mod.ko.zst"], linked = module["user.o"];
         File.WriteAllBytes(packed, [0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0, 0]);
         Assert.Contains("it is compressed; unpack it first (zstd -d)", Generate(packed, module.Recording("[toy_mod]")).Error);
-        Assert.Contains("is an object file that is not linked yet: give the executable, shared library or kernel module (.ko)", Generate(linked, module.Recording("[toy_mod]")).Error);
+        Assert.Contains(
+            "is an object file that is not linked yet: give the executable, shared library or kernel module (.ko)",
+            Generate(linked, module.Recording("[toy_mod]")).Error);
     }
 
     /// <summary>Whatever is in its headers and relocations: read, or refused as malformed.</summary>
@@ -109,7 +116,8 @@ public sealed partial class KernelModuleTests(KernelModuleTests.Module module) :
         {
             byte[] damaged = [.. whole];
             for (int flips = random.Next(1, 20); flips > 0; flips--)
-                damaged[random.Next(2) == 0 ? random.Next(damaged.Length) : damaged.Length - 1 - random.Next(damaged.Length / 3)] = (byte)random.Next(256);
+                damaged[random.Next(2) == 0
+                    ? random.Next(damaged.Length) : damaged.Length - 1 - random.Next(damaged.Length / 3)] = (byte)random.Next(256);
             try
             {
                 using ElfFile elf = ElfFile.Parse(damaged, "damaged.ko");

@@ -24,17 +24,21 @@ public sealed partial class OpenApiTests : IDisposable
         public Document(string text)
         {
             json = JsonDocument.Parse(text);
-            types = json.RootElement.GetProperty("components").GetProperty("schemas").GetProperty("ProblemDetails").GetProperty("properties").EnumerateObject()
+            types = json.RootElement.GetProperty("components").GetProperty("schemas").GetProperty("ProblemDetails")
+                .GetProperty("properties").EnumerateObject()
                 .ToDictionary(static member => member.Name, static member => member.Value.GetProperty("type").ToString());
         }
 
         /// <summary>All operations: path template and method, upper case.</summary>
-        public IEnumerable<(string Path, string Method, JsonElement Responses)> Operations => json.RootElement.GetProperty("paths").EnumerateObject()
-            .SelectMany(static path => path.Value.EnumerateObject().Select(one => (path.Name, one.Name.ToUpperInvariant(), one.Value.GetProperty("responses"))));
+        public IEnumerable<(string Path, string Method, JsonElement Responses)> Operations =>
+            json.RootElement.GetProperty("paths").EnumerateObject()
+            .SelectMany(static path =>
+                path.Value.EnumerateObject().Select(one => (path.Name, one.Name.ToUpperInvariant(), one.Value.GetProperty("responses"))));
 
         public static bool HasProblem(JsonElement response) =>
             response.TryGetProperty("content", out JsonElement content)
-            && content.GetProperty("application/problem+json").GetProperty("schema").GetProperty("$ref").GetString() == "#/components/schemas/ProblemDetails";
+            && content.GetProperty("application/problem+json").GetProperty("schema").GetProperty("$ref")
+                .GetString() == "#/components/schemas/ProblemDetails";
 
         /// <summary>Fails unless an error is one that the document tells of.</summary>
         /// <param name="isNamed">Whether its status has to be named, as it is no exception.</param>
@@ -43,8 +47,10 @@ public sealed partial class OpenApiTests : IDisposable
             string body = await response.Content.ReadAsStringAsync(), status = $"{(int)response.StatusCode}";
             string what = $"{response.RequestMessage!.Method} {template}: {status} {body}";
             Assert.True((int)response.StatusCode >= 400, what);
-            JsonElement responses = Operations.Single(one => one.Path == template && one.Method == response.RequestMessage.Method.Method).Responses;
-            Assert.True(responses.TryGetProperty(status, out JsonElement described) || (!isNamed && responses.TryGetProperty("default", out described)), $"not described: {what}");
+            JsonElement responses =
+                Operations.Single(one => one.Path == template && one.Method == response.RequestMessage.Method.Method).Responses;
+            Assert.True(responses.TryGetProperty(status, out JsonElement described)
+                || (!isNamed && responses.TryGetProperty("default", out described)), $"not described: {what}");
             Assert.True(HasProblem(described), what);
             Assert.Equal("application/problem+json", response.Content.Headers.ContentType?.MediaType);
             using JsonDocument problem = JsonDocument.Parse(body);
@@ -64,15 +70,20 @@ public sealed partial class OpenApiTests : IDisposable
     private static partial Regex Parameter();
 
     /// <summary>A path that names nothing there is.</summary>
-    private static string Filled(string template) => Parameter().Replace(template, static match => match.Value == "{hash}" ? new string('0', 64) : "nothing");
+    private static string Filled(string template) =>
+        Parameter().Replace(template, static match => match.Value == "{hash}" ? new string('0', 64) : "nothing");
 
-    private static HttpRequestMessage Request(string method, string path, string? mediaType = null, byte[]? body = null, string? bearer = null)
+    private static HttpRequestMessage Request(
+        string method, string path, string? mediaType = null, byte[]? body = null, string? bearer = null)
     {
         HttpRequestMessage request = new(new HttpMethod(method), path.TrimStart('/'));
         if (bearer is not null)
             request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", bearer);
         if (body is not null)
-            request.Content = new ByteArrayContent(body) { Headers = { ContentType = mediaType is null ? null : MediaTypeHeaderValue.Parse(mediaType) } };
+            request.Content = new ByteArrayContent(body)
+            {
+                Headers = { ContentType = mediaType is null ? null : MediaTypeHeaderValue.Parse(mediaType) }
+            };
         return request;
     }
 
@@ -102,7 +113,8 @@ public sealed partial class OpenApiTests : IDisposable
         }
 
         // Whatever names a thing is answered 404 where there is none.
-        foreach ((string template, string method, _) in document.Operations.Where(static one => one.Path.Contains('{', StringComparison.Ordinal) && one.Method is "GET" or "DELETE"))
+        foreach ((string template, string method, _) in document.Operations.Where(
+            static one => one.Path.Contains('{', StringComparison.Ordinal) && one.Method is "GET" or "DELETE"))
         {
             string path = Filled(template) + (template.EndsWith("/diff", StringComparison.Ordinal) ? "?from=00000000&to=00000000" : "")
                 + (template.EndsWith("/fit", StringComparison.Ordinal) ? "?hash=00000000" : "");
@@ -114,7 +126,8 @@ public sealed partial class OpenApiTests : IDisposable
         byte[] ofNewer = BranchProfileCodec.Encode(Uploads.Set());
         ofNewer[8]++;
         await Fails(HttpStatusCode.UnsupportedMediaType, Request("POST", Profiles, ApiMediaTypes.Branches, ofNewer), Profiles);
-        await Fails(HttpStatusCode.RequestEntityTooLarge, Request("POST", Profiles, ApiMediaTypes.Branches, BranchProfileCodecTests.Bomb(22_000_000)), Profiles);
+        await Fails(HttpStatusCode.RequestEntityTooLarge, Request(
+            "POST", Profiles, ApiMediaTypes.Branches, BranchProfileCodecTests.Bomb(22_000_000)), Profiles);
         await Fails(HttpStatusCode.BadRequest, Request("PUT", "/api/v1/binaries/xyz", ApiMediaTypes.Bytes, new byte[100]), Binary);
         await Fails(HttpStatusCode.BadRequest, Request("PUT", "/api/v1/binaries/aa01", ApiMediaTypes.Bytes, new byte[100]), Binary);
         await Fails(HttpStatusCode.UnsupportedMediaType, Request("PUT", "/api/v1/binaries/aa01", "text/plain", new byte[100]), Binary);
@@ -122,7 +135,9 @@ public sealed partial class OpenApiTests : IDisposable
         await Fails(HttpStatusCode.BadRequest, Request("POST", "/api/v1/plan", "application/json", "{"u8.ToArray()), "/api/v1/plan");
         await Fails(HttpStatusCode.BadRequest, Request("GET", "/api/v1/services?limit=x"), "/api/v1/services");
         using (HttpResponseMessage response = await server.Http.GetAsync("api/v1/services?limit=x"))
-            Assert.Contains("limit", JsonSerializer.Deserialize(await response.Content.ReadAsStringAsync(), ApiJson.Default.Problem)!.Detail, StringComparison.Ordinal);
+            Assert.Contains(
+                "limit", JsonSerializer.Deserialize(await response.Content.ReadAsStringAsync(), ApiJson.Default.Problem)!.Detail,
+                StringComparison.Ordinal);
         foreach (string health in (string[])["healthz", "readyz", "health"])
         {
             using HttpRequestMessage head = Request("HEAD", health);
@@ -131,7 +146,9 @@ public sealed partial class OpenApiTests : IDisposable
         }
         await Fails(HttpStatusCode.Conflict, Request("GET", "/api/v1/services/search/pgo"), Pgo);
         await Fails(HttpStatusCode.BadRequest, Request("GET", "/api/v1/services/search/pgo?windowDays=many"), Pgo);
-        await Fails(HttpStatusCode.NotFound, Request("PUT", "/api/v1/services/search/names/n", "application/json", "{\"hash\":\"00000000\"}"u8.ToArray()), $"{Service}/names/{{name}}");
+        await Fails(HttpStatusCode.NotFound, Request(
+            "PUT", "/api/v1/services/search/names/n", "application/json",
+            "{\"hash\":\"00000000\"}"u8.ToArray()), $"{Service}/names/{{name}}");
         await Fails(HttpStatusCode.BadRequest, Request("GET", "/api/v1/services/search/history?limit=0"), $"{Service}/history");
         await Fails(HttpStatusCode.BadRequest, Request("GET", "/api/v1/services/search/timeline?days=0"), $"{Service}/timeline");
         HttpRequestMessage foreign = Request("GET", "/api/v1/services");
@@ -148,7 +165,8 @@ public sealed partial class OpenApiTests : IDisposable
                 Directory.Delete(path, recursive: true);
             File.WriteAllText(path, "");
         }
-        await Fails(HttpStatusCode.InsufficientStorage, Request("POST", Profiles, ApiMediaTypes.Branches, BranchProfileCodec.Encode(Uploads.Set(minute: 1))), Profiles);
+        await Fails(HttpStatusCode.InsufficientStorage, Request(
+            "POST", Profiles, ApiMediaTypes.Branches, BranchProfileCodec.Encode(Uploads.Set(minute: 1))), Profiles);
         // It answers for a second as it did when it last looked.
         for (int time = 0; time < 50 && (await server.Http.GetAsync("readyz")).IsSuccessStatusCode; time++)
             await Task.Delay(100);

@@ -35,7 +35,9 @@ public sealed partial class OperationTests(LoopProgram program) : IClassFixture<
     /// <summary>The value of a metric, summed over its series with some labels.</summary>
     private static double Value(string metrics, string name, string label = "") => metrics.Split('\n')
         .Where(line => line.StartsWith(name + "{", StringComparison.Ordinal) && line.Contains(label, StringComparison.Ordinal))
-        .Sum(static line => double.Parse(line[(line.LastIndexOf('}') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries)[0], CultureInfo.InvariantCulture));
+        .Sum(static line =>
+            double.Parse(
+                line[(line.LastIndexOf('}') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries)[0], CultureInfo.InvariantCulture));
 
     [SkippableFact]
     public async Task Metrics_are_what_was_uploaded_refused_and_generated_in_the_form_that_prometheus_wants()
@@ -43,7 +45,8 @@ public sealed partial class OperationTests(LoopProgram program) : IClassFixture<
         Tool.Require("promtool");
         using TemporaryFolder folder = new();
         using ServerProcess server = ServerProcess.Start(folder["data"]);
-        byte[] first = BranchProfileCodec.Encode(program.Recorded(rounds: 1000)), second = BranchProfileCodec.Encode(program.Recorded(rounds: 1000, minute: 1, service: "other"));
+        byte[] first = BranchProfileCodec.Encode(program.Recorded(rounds: 1000)), second = BranchProfileCodec.Encode(
+            program.Recorded(rounds: 1000, minute: 1, service: "other"));
         foreach (byte[] profile in new[] { first, second, first })
             using (HttpResponseMessage response = await server.PostAsync(profile))
                 Assert.Equal(HttpStatusCode.OK, response.StatusCode);
@@ -59,15 +62,29 @@ public sealed partial class OperationTests(LoopProgram program) : IClassFixture<
         await client.GetPgoAsync("loop", new PgoRequest(), CancellationToken.None);
 
         string metrics = (await GetAsync(server, "metrics")).Body;
-        Assert.Equal((2, 1), (Value(metrics, "perforator_uploads_total", "outcome=\"added\""), Value(metrics, "perforator_uploads_total", "outcome=\"duplicate\"")));
+        Assert.Equal(
+            (2, 1), (Value(
+                metrics, "perforator_uploads_total",
+                "outcome=\"added\""), Value(metrics, "perforator_uploads_total", "outcome=\"duplicate\"")));
         Assert.Equal(first.Length + second.Length, Value(metrics, "perforator_upload_size_bytes_total"));
-        Assert.Equal((1, 1), (Value(metrics, "perforator_uploads_refused_total", "reason=\"malformed\""), Value(metrics, "perforator_uploads_refused_total", "reason=\"media_type\"")));
+        Assert.Equal(
+            (1, 1), (Value(
+                metrics, "perforator_uploads_refused_total",
+                "reason=\"malformed\""), Value(metrics, "perforator_uploads_refused_total", "reason=\"media_type\"")));
         Assert.Equal(3, Value(metrics, "perforator_upload_duration_seconds_count"));
-        Assert.Equal((1, binary.Length), (Value(metrics, "perforator_binaries_total"), Value(metrics, "perforator_binary_size_bytes_total")));
-        Assert.Equal((1, 1), (Value(metrics, "perforator_generations_total", "outcome=\"done\""), Value(metrics, "perforator_generation_duration_seconds_count")));
-        Assert.Equal((0, 0), (Value(metrics, "perforator_tasks", "state=\"queued\""), Value(metrics, "perforator_tasks", "state=\"running\"")));
-        Assert.Equal((0, 2), (Value(metrics, "perforator_services", "state=\"fresh\""), Value(metrics, "perforator_services", "state=\"silent\"")));
-        Assert.Equal(Uploads.Start.AddMinutes(2).ToUnixTimeSeconds(), Value(metrics, "perforator_service_last_seen_timestamp_seconds", "service=\"other\""));
+        Assert.Equal(
+            (1, binary.Length), (Value(metrics, "perforator_binaries_total"), Value(metrics, "perforator_binary_size_bytes_total")));
+        Assert.Equal(
+            (1, 1), (Value(
+                metrics, "perforator_generations_total",
+                "outcome=\"done\""), Value(metrics, "perforator_generation_duration_seconds_count")));
+        Assert.Equal(
+            (0, 0), (Value(metrics, "perforator_tasks", "state=\"queued\""), Value(metrics, "perforator_tasks", "state=\"running\"")));
+        Assert.Equal(
+            (0, 2), (Value(metrics, "perforator_services", "state=\"fresh\""), Value(metrics, "perforator_services", "state=\"silent\"")));
+        Assert.Equal(
+            Uploads.Start.AddMinutes(2).ToUnixTimeSeconds(),
+            Value(metrics, "perforator_service_last_seen_timestamp_seconds", "service=\"other\""));
         Assert.Equal(0, Value(metrics, "perforator_uploads_inflight_bytes"));
         foreach (string name in (string[])["perforator_disk_free_bytes", "dotnet_process_memory_working_set_bytes", "http_server_request_duration_seconds_count"])
             Assert.True(Value(metrics, name) > 0, name);
@@ -75,7 +92,9 @@ public sealed partial class OperationTests(LoopProgram program) : IClassFixture<
         Assert.Equal((0, "", ""), (check.ExitCode, check.Output, check.Error));
 
         // What docs/operation.md lists is there by that name, or has not happened yet.
-        string[] documented = [.. MetricName().Matches(await File.ReadAllTextAsync(Path.Combine(Tool.RepositoryRoot(), "docs", "operation.md"))).Select(static match => match.Value).Distinct()];
+        string[] documented =
+            [.. MetricName().Matches(await File.ReadAllTextAsync(Path.Combine(Tool.RepositoryRoot(), "docs", "operation.md")))
+                .Select(static match => match.Value).Distinct()];
         string[] present = [.. MetricName().Matches(metrics).Select(static match => HistogramPart().Replace(match.Value, "")).Distinct()];
         Assert.Empty(present.Except(documented));
     }
@@ -89,7 +108,8 @@ public sealed partial class OperationTests(LoopProgram program) : IClassFixture<
         foreach (string path in (string[])["health", "healthz", "readyz"])
         {
             (HttpStatusCode status, string body) = await GetAsync(server, path);
-            Assert.Equal((HttpStatusCode.OK, new Health("ok", version)), (status, JsonSerializer.Deserialize(body, ApiJson.Default.Health)));
+            Assert.Equal(
+                (HttpStatusCode.OK, new Health("ok", version)), (status, JsonSerializer.Deserialize(body, ApiJson.Default.Health)));
         }
     }
 
@@ -108,8 +128,11 @@ public sealed partial class OperationTests(LoopProgram program) : IClassFixture<
         foreach (string path in (string[])["readyz", "health"])
         {
             (HttpStatusCode status, string body) = (HttpStatusCode.OK, "");
-            await WaitForAsync(async () => ((status, body) = await GetAsync(server, path)).status == HttpStatusCode.ServiceUnavailable, () => $"{path} answers {status}");
-            Assert.Contains("objects: the disk of ", JsonSerializer.Deserialize(body, ApiJson.Default.Problem)!.Detail, StringComparison.Ordinal);
+            await WaitForAsync(
+                async () => ((status, body) = await GetAsync(server, path)).status == HttpStatusCode.ServiceUnavailable,
+                () => $"{path} answers {status}");
+            Assert.Contains(
+                "objects: the disk of ", JsonSerializer.Deserialize(body, ApiJson.Default.Problem)!.Detail, StringComparison.Ordinal);
             Assert.Contains("is full", body, StringComparison.Ordinal);
         }
         Assert.Equal(HttpStatusCode.OK, (await GetAsync(server, "healthz")).Status);
@@ -136,11 +159,14 @@ public sealed partial class OperationTests(LoopProgram program) : IClassFixture<
             Demand = null!,
             Agents = null!,
             Fleet = null!,
-            Parts = [new StoragePart("database", static _ => Task.Delay(Timeout.Infinite, CancellationToken.None)), new StoragePart("objects", static _ => throw new IOException("gone"))],
+            Parts = [new StoragePart(
+                "database", static _ => Task.Delay(Timeout.Infinite, CancellationToken.None)),
+                new StoragePart("objects", static _ => throw new IOException("gone"))],
         };
         StorageReadiness readiness = new(stuck, TimeProvider.System);
         Task<IReadOnlyDictionary<string, string>> one = readiness.FailuresAsync(CancellationToken.None), other = readiness.FailuresAsync(CancellationToken.None);
-        Assert.Equal(["database: no answer for 5 s", "objects: gone"], (await one).Select(static failure => $"{failure.Key}: {failure.Value}"));
+        Assert.Equal(
+            ["database: no answer for 5 s", "objects: gone"], (await one).Select(static failure => $"{failure.Key}: {failure.Value}"));
         Assert.Same(await one, await other);
     }
 
@@ -155,7 +181,8 @@ public sealed partial class OperationTests(LoopProgram program) : IClassFixture<
         StringBuilder received = new();
         Task receiving = Task.Run(async () =>
         {
-            while (received.ToString() is var text && !(Mentions(text, "generate") && Mentions(text, "ingest") && Mentions(text, "POST /api/v1/profiles")))
+            while (received.ToString() is var text
+                && !(Mentions(text, "generate") && Mentions(text, "ingest") && Mentions(text, "POST /api/v1/profiles")))
             {
                 HttpListenerContext context = await receiver.GetContextAsync();
                 Assert.Equal("/v1/traces", context.Request.Url!.AbsolutePath);
@@ -173,7 +200,8 @@ public sealed partial class OperationTests(LoopProgram program) : IClassFixture<
         };
         using ServerProcess server = ServerProcess.Start([], variables, folder["data"]);
         await server.UploadAsync(program.Recorded(rounds: 1000));
-        using (HttpResponseMessage response = await server.PutBinaryAsync(program.BuildId.ToString(), await File.ReadAllBytesAsync(program.Binary)))
+        using (HttpResponseMessage response =
+            await server.PutBinaryAsync(program.BuildId.ToString(), await File.ReadAllBytesAsync(program.Binary)))
             Assert.Equal(HttpStatusCode.Created, response.StatusCode);
         using ServerClient client = new(server.Address);
         await client.GetPgoAsync("loop", new PgoRequest(), CancellationToken.None);

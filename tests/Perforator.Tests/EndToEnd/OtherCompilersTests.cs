@@ -15,7 +15,8 @@ public sealed class OtherCompilersTests : IDisposable
     /// <summary>The newest Go that has PGO (1.21), of those that Debian installs side by side, or the one on PATH.</summary>
     private static string? FindGo() =>
         Directory.EnumerateDirectories("/usr/lib", "go-1.*")
-            .Where(static folder => int.TryParse(folder.Split('.')[^1], out int minor) && minor >= 21 && File.Exists(Path.Combine(folder, "bin", "go")))
+            .Where(static folder =>
+                int.TryParse(folder.Split('.')[^1], out int minor) && minor >= 21 && File.Exists(Path.Combine(folder, "bin", "go")))
             .Select(static folder => Path.Combine(folder, "bin", "go"))
             .Order(StringComparer.Ordinal).LastOrDefault();
 
@@ -42,10 +43,13 @@ public sealed class OtherCompilersTests : IDisposable
         Assert.Contains("go build -pgo=FILE", report);
 
         // The main package alone: with go build a new profile compiles all of the library again.
-        File.WriteAllText(programs["importcfg"], Go("list", "-export", "-deps", "-f", "{{if .Export}}packagefile {{.ImportPath}}={{.Export}}{{end}}", ".").Output);
+        File.WriteAllText(
+            programs["importcfg"],
+            Go("list", "-export", "-deps", "-f", "{{if .Export}}packagefile {{.ImportPath}}={{.Export}}{{end}}", ".").Output);
         HashSet<string> Decisions(string profile) => Regex.Matches(
             Go("tool", "compile", $"-pgoprofile={profile}", "-m=2", "-p", "main", "-lang=go1.21", "-importcfg", programs["importcfg"], "-o", programs["main.o"], "main.go").Output,
-            @"main\.go:\d+:\d+: (PGO devirtualizing.*|inlining call to .*|can inline \S+ )").Select(static match => match.Value).ToHashSet();
+            @"main\.go:\d+:\d+: (PGO devirtualizing.*|inlining call to .*|can inline \S+ )").Select(static match => match.Value)
+            .ToHashSet();
         HashSet<string> own = Decisions(native), made = Decisions(ours);
         Assert.Contains(own, static decision => decision.Contains("PGO devirtualizing", StringComparison.Ordinal));
         Assert.Equal([], own.Except(made));
@@ -65,10 +69,12 @@ public sealed class OtherCompilersTests : IDisposable
         string[] flags = ["-O", "-Cdebuginfo=1", "-Ccodegen-units=1", "-Zdebug-info-for-profiling", source];
         Tool.Run("rustc", [.. flags, "-o", binary], environment: nightly).Succeeded();
         Tool.Cli("generate", "--binary", binary, "--perf-script", PeerComparison.Record(binary), "-o", profile).Succeeded();
-        Assert.Contains(SampleProfileReader.Load(profile).Functions.Keys, static name => name.Contains("7program", StringComparison.Ordinal));
+        Assert.Contains(
+            SampleProfileReader.Load(profile).Functions.Keys, static name => name.Contains("7program", StringComparison.Ordinal));
 
         string ir = programs["rust.ll"];
-        ToolResult compiled = Tool.Run("rustc", [.. flags, $"-Zprofile-sample-use={profile}", "--emit=llvm-ir", "-o", ir], environment: nightly).Succeeded();
+        ToolResult compiled =
+            Tool.Run("rustc", [.. flags, $"-Zprofile-sample-use={profile}", "--emit=llvm-ir", "-o", ir], environment: nightly).Succeeded();
         Assert.Equal("", compiled.Error);
         Assert.Matches(new Regex(@"!""function_entry_count"", i64 [1-9]"), File.ReadAllText(ir));
     }
@@ -89,8 +95,10 @@ public sealed class OtherCompilersTests : IDisposable
     public void LDC_takes_the_counts_of_a_profile_of_its_build()
     {
         string profile = ProfileOfD(), ir = programs["d.ll"];
-        ToolResult compiled = Tool.Run("ldc2", ["-O2", "-g", $"-fprofile-sample-use={profile}", "--output-ll", DSource, $"-of={ir}"], folder: programs[""]);
-        Skip.If(compiled.Error.Contains("Unknown command line argument", StringComparison.Ordinal), "this LDC has no -fprofile-sample-use; 1.42 has");
+        ToolResult compiled =
+            Tool.Run("ldc2", ["-O2", "-g", $"-fprofile-sample-use={profile}", "--output-ll", DSource, $"-of={ir}"], folder: programs[""]);
+        Skip.If(compiled.Error.Contains(
+            "Unknown command line argument", StringComparison.Ordinal), "this LDC has no -fprofile-sample-use; 1.42 has");
         compiled.Succeeded();
         Assert.Matches(new Regex(@"!""function_entry_count"", i64 [1-9]"), File.ReadAllText(ir));
     }

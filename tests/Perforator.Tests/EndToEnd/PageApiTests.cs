@@ -49,9 +49,11 @@ public sealed class PageApiTests : IDisposable
         Assert.Equal(page.Functions[0], function.Function);
         Assert.NotEmpty(function.Lines);
 
-        ProfileTree tree = await GetAsync<ProfileTree>(at + "/tree"), beside = await GetAsync<ProfileTree>($"{at}/tree?from={timeline.Profiles[0].Profile}");
+        ProfileTree tree = await GetAsync<ProfileTree>(at + "/tree"), beside = await GetAsync<ProfileTree>(
+            $"{at}/tree?from={timeline.Profiles[0].Profile}");
         Assert.Equal(tree.TotalSamples, page.TotalSamples);
-        Assert.InRange(tree.Nodes.Where(static node => node[0] < 0).Sum(static node => node[3]), 0.5 * tree.TotalSamples, 1.001 * tree.TotalSamples);
+        Assert.InRange(
+            tree.Nodes.Where(static node => node[0] < 0).Sum(static node => node[3]), 0.5 * tree.TotalSamples, 1.001 * tree.TotalSamples);
         for (int i = 0; i < tree.Nodes.Count; i++)
             Assert.True(tree.Nodes[i][0] < i);
         Assert.Contains(beside.Nodes, static node => node[4] > 0);

@@ -5,7 +5,9 @@ using Perforator.Tests.Server;
 
 namespace Perforator.Tests.EndToEnd;
 
-/// <summary>Which profile <c>pgo</c> and <c>flags</c> give: selectors, gates, hashes, names, and what stands in when none can be had.</summary>
+/// <summary>
+/// Which profile <c>pgo</c> and <c>flags</c> give: selectors, gates, hashes, names, and what stands in when none can be had.
+/// </summary>
 public sealed class PgoChoiceTests : IClassFixture<LoopProgram>, IDisposable
 {
     private readonly LoopProgram program;
@@ -33,7 +35,8 @@ public sealed class PgoChoiceTests : IClassFixture<LoopProgram>, IDisposable
 
     private string Path(params string[] arguments) => Cli(["pgo", .. arguments]).Succeeded().Output.TrimEnd('\n');
 
-    private async Task GoodDataAsync(int minute = 0) => await server.UploadAsync(program.Recorded(rounds: program.ExecutableBytes * 2, minute));
+    private async Task GoodDataAsync(int minute = 0) =>
+        await server.UploadAsync(program.Recorded(rounds: program.ExecutableBytes * 2, minute));
 
     [Fact]
     public async Task A_service_of_several_files_is_one_profile_and_what_is_missing_is_named()
@@ -43,15 +46,23 @@ public sealed class PgoChoiceTests : IClassFixture<LoopProgram>, IDisposable
         (await server.PutBinaryAsync(LibraryId, await File.ReadAllBytesAsync(library))).Dispose();
         await GoodDataAsync();
         string alone = Path("loop");
-        await server.UploadAsync(program.Recorded(rounds: program.ExecutableBytes * 3, 1, other: (BuildId.Parse(LibraryId), "/opt/libwork.so")));
+        await server.UploadAsync(
+            program.Recorded(rounds: program.ExecutableBytes * 3, 1, other: (BuildId.Parse(LibraryId), "/opt/libwork.so")));
         // Most branches are in a file of which the server has nothing: that is every day's, and no reason to give nothing.
-        await server.UploadAsync(program.Recorded(rounds: program.ExecutableBytes * 10, 2, other: (BuildId.Parse("cc01"), "/lib/libc.so.6")));
+        await server.UploadAsync(
+            program.Recorded(rounds: program.ExecutableBytes * 10, 2, other: (BuildId.Parse("cc01"), "/lib/libc.so.6")));
 
         JsonElement report = JsonDocument.Parse(Cli("pgo", "loop", "--json").Succeeded().Error).RootElement;
-        Assert.Equal(["libc.so", "libwork.so", "loop"], report.GetProperty("files").EnumerateArray().Select(static file => file.GetProperty("name").GetString()));
-        Assert.Equal([false, true, true], report.GetProperty("files").EnumerateArray().Select(static file => file.GetProperty("isUsed").GetBoolean()));
+        Assert.Equal(
+            ["libc.so", "libwork.so", "loop"],
+            report.GetProperty("files").EnumerateArray().Select(static file => file.GetProperty("name").GetString()));
+        Assert.Equal(
+            [false, true, true],
+            report.GetProperty("files").EnumerateArray().Select(static file => file.GetProperty("isUsed").GetBoolean()));
         Assert.Equal(program.ExecutableBytes * 5, report.GetProperty("totalBranches").GetUInt64());
-        Assert.Contains("File: libc.so: 66.67 % of the branches, 0 % of the profile: NOT in it", Cli("pgo", "loop", "--report").Error, StringComparison.Ordinal);
+        Assert.Contains(
+            "File: libc.so: 66.67 % of the branches, 0 % of the profile: NOT in it", Cli("pgo", "loop", "--report").Error,
+            StringComparison.Ordinal);
         program.CompileWith(Path("loop"));
 
         Assert.NotEqual(alone, Path("loop"));
@@ -59,7 +70,9 @@ public sealed class PgoChoiceTests : IClassFixture<LoopProgram>, IDisposable
         Assert.Equal(Path("loop", "--build-id", LibraryId), Path("loop", "--build-id", LibraryId[..5]));
         Assert.Contains("at least the first 4", Cli("pgo", "loop", "--build-id", "01").Error, StringComparison.Ordinal);
         ToolResult services = Cli("services", "loop").Succeeded();
-        Assert.Contains("warning: /lib/libc.so.6 (cc01), 66.7 % of the branches: the server lacks the binary", services.Error, StringComparison.Ordinal);
+        Assert.Contains(
+            "warning: /lib/libc.so.6 (cc01), 66.7 % of the branches: the server lacks the binary", services.Error,
+            StringComparison.Ordinal);
         Assert.DoesNotContain("libwork", services.Error, StringComparison.Ordinal);
     }
 
@@ -74,7 +87,10 @@ public sealed class PgoChoiceTests : IClassFixture<LoopProgram>, IDisposable
         string second = changed.Succeeded().Output.TrimEnd('\n');
         Assert.NotEqual(first, second);
         Assert.Contains("verlap", changed.Error, StringComparison.Ordinal);
-        string secondHash = JsonDocument.Parse(Cli("history", "loop", "--json").Succeeded().Output).RootElement.GetProperty("entries")[0].GetProperty("profile").GetString()!;
+        string secondHash =
+            JsonDocument.Parse(
+                Cli("history", "loop", "--json").Succeeded().Output).RootElement.GetProperty("entries")[0].GetProperty("profile")
+                .GetString()!;
 
         Assert.Equal(first, Path("loop", "--at", firstHash[..8]));
         Cli("promote", "loop", firstHash[..16], "--as", "stable").Succeeded();
@@ -90,13 +106,16 @@ public sealed class PgoChoiceTests : IClassFixture<LoopProgram>, IDisposable
         Assert.Equal(2, Cli("pgo", "loop", "--at", firstHash, "--name", "stable").ExitCode);
         Assert.Equal(2, Cli("pgo", "loop", "--at", firstHash, "--since", "7d").ExitCode);
 
-        Assert.Contains("100 % of the samples find their place", Cli("pgo", "loop", "--fit", program.Binary).Succeeded().Error, StringComparison.Ordinal);
+        Assert.Contains(
+            "100 % of the samples find their place", Cli("pgo", "loop", "--fit", program.Binary).Succeeded().Error,
+            StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task Selectors_take_profiles_by_label_and_say_what_there_is()
     {
-        BranchProfileSet east = program.Recorded(rounds: program.ExecutableBytes * 2), west = program.Recorded(rounds: program.ExecutableBytes * 3, minute: 1);
+        BranchProfileSet east = program.Recorded(rounds: program.ExecutableBytes * 2), west = program.Recorded(
+            rounds: program.ExecutableBytes * 3, minute: 1);
         east.Labels["cluster"] = "eu-1";
         west.Labels["cluster"] = "us-1";
         await server.UploadAsync(east);
@@ -157,7 +176,9 @@ public sealed class PgoChoiceTests : IClassFixture<LoopProgram>, IDisposable
     {
         await GoodDataAsync();
         byte[] binary = File.ReadAllBytes(program.Binary);
-        string[] stored = [.. Directory.GetFiles(folder["data"], "*", SearchOption.AllDirectories).Where(file => new FileInfo(file).Length == binary.Length && File.ReadAllBytes(file).AsSpan().SequenceEqual(binary))];
+        string[] stored =
+            [.. Directory.GetFiles(folder["data"], "*", SearchOption.AllDirectories)
+                .Where(file => new FileInfo(file).Length == binary.Length && File.ReadAllBytes(file).AsSpan().SequenceEqual(binary))];
         File.WriteAllBytes(Assert.Single(stored), binary[..(binary.Length / 3)]);
         ToolResult damaged = Cli("pgo", "loop");
         OneLine(1, "loop", damaged);
@@ -186,7 +207,8 @@ public sealed class PgoChoiceTests : IClassFixture<LoopProgram>, IDisposable
     {
         await GoodDataAsync();
         string flags = Flags("loop", "--compiler", "clang++-19");
-        Assert.Matches(@"^-fprofile-sample-use=\S+/loop\.[0-9a-f]{32}\.afdo -fsample-profile-use-profi --start-no-unused-arguments -mllvm=-inline-enable-cost-benefit-analysis=true ", flags);
+        Assert.Matches(
+            @"^-fprofile-sample-use=\S+/loop\.[0-9a-f]{32}\.afdo -fsample-profile-use-profi --start-no-unused-arguments -mllvm=-inline-enable-cost-benefit-analysis=true ", flags);
         string profile = flags.Split(' ')[0].Split('=')[1];
 
         // Makefiles that link with the compile line's flags, and take warnings for errors, go on as before.
@@ -211,7 +233,9 @@ public sealed class PgoChoiceTests : IClassFixture<LoopProgram>, IDisposable
         Assert.StartsWith($"-flto=thin -fuse-ld=lld -fprofile-sample-use={profile} -Wl,-mllvm,", link, StringComparison.Ordinal);
         string probes = folder.Write("probes.afdo", "main:100:10\n 1: 10\n !CFGChecksum: 563088904013236\n");
         string withProbes = Flags("--profile", probes, "--compiler", "clang++-19");
-        Assert.StartsWith($"-fpseudo-probe-for-profiling -fprofile-sample-use={probes} --start-no-unused-arguments -mllvm=", withProbes, StringComparison.Ordinal);
+        Assert.StartsWith(
+            $"-fpseudo-probe-for-profiling -fprofile-sample-use={probes} --start-no-unused-arguments -mllvm=", withProbes,
+            StringComparison.Ordinal);
         Assert.DoesNotContain("profi ", withProbes + " ", StringComparison.Ordinal);
         OneLine(1, "pseudo probes, which rustc does not have", Cli("flags", "--profile", probes, "--rustc"));
 
@@ -222,7 +246,8 @@ public sealed class PgoChoiceTests : IClassFixture<LoopProgram>, IDisposable
         Assert.Equal(2, Cli("flags").ExitCode);
     }
 
-    private string Flags(params string[] arguments) => Assert.Single(Cli(["flags", .. arguments]).Succeeded().Output.Split('\n', StringSplitOptions.RemoveEmptyEntries));
+    private string Flags(params string[] arguments) =>
+        Assert.Single(Cli(["flags", .. arguments]).Succeeded().Output.Split('\n', StringSplitOptions.RemoveEmptyEntries));
 
     private static void OneLine(int exitCode, string contained, ToolResult result)
     {

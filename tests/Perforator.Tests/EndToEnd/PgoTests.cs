@@ -26,12 +26,14 @@ public sealed class PgoTests : IClassFixture<LoopProgram>, IDisposable
 
     private async Task UploadBinaryAsync()
     {
-        using HttpResponseMessage response = await server.PutBinaryAsync(program.BuildId.ToString(), await File.ReadAllBytesAsync(program.Binary));
+        using HttpResponseMessage response =
+            await server.PutBinaryAsync(program.BuildId.ToString(), await File.ReadAllBytesAsync(program.Binary));
         Assert.Equal(HttpStatusCode.Created, response.StatusCode);
     }
 
     private ToolResult Pgo(params string[] arguments) => Tool.Run(
-        Tool.Perforator, ["pgo", .. arguments, .. arguments.Contains("--json") ? [] : (string[])["--report"], "--server", server.Address.ToString()],
+        Tool.Perforator,
+        ["pgo", .. arguments, .. arguments.Contains("--json") ? [] : (string[])["--report"], "--server", server.Address.ToString()],
         environment: new Dictionary<string, string> { ["XDG_CACHE_HOME"] = folder["cache"] });
 
     private static string OnlyLine(ToolResult result)
@@ -56,7 +58,8 @@ public sealed class PgoTests : IClassFixture<LoopProgram>, IDisposable
         double ratio = 12000.0 / program.ExecutableBytes;
         foreach (string field in (string[])[
             "Service: loop", "TotalProfiles: 2", "TotalSamples: 12000", "TotalBranches: 12000", "BogusLbrEntries: 0",
-            "BranchCountMapSize: 1", "RangeCountMapSize: 1", "AddressCountMapSize: 0", $"TakenBranchesToExecutableBytesRatio: {ratio:0.###}"])
+            "BranchCountMapSize: 1", "RangeCountMapSize: 1", "AddressCountMapSize: 0",
+            $"TakenBranchesToExecutableBytesRatio: {ratio:0.###}"])
             Assert.Contains(field + "\n", first.Error, StringComparison.Ordinal);
 
         // Same inputs, same bytes, same path, and the file is not touched again; other inputs, another path.
@@ -89,7 +92,8 @@ public sealed class PgoTests : IClassFixture<LoopProgram>, IDisposable
         Assert.Equal(1, wrong.ExitCode);
         Assert.Matches($"^perforator: loop has no profiles of build id [0-9a-f]+ in that time; it has: {program.BuildId}\n$", wrong.Error);
         Tool.Run("llvm-objcopy-19", ["--only-keep-debug", program.Binary, folder["loop.debug"]]).Succeeded();
-        Assert.Contains("loop.debug holds no code, only debug info", Pgo("loop", "--binary", folder["loop.debug"]).Error, StringComparison.Ordinal);
+        Assert.Contains(
+            "loop.debug holds no code, only debug info", Pgo("loop", "--binary", folder["loop.debug"]).Error, StringComparison.Ordinal);
         wrong = Pgo("loop", "--binary", other, "--build-id", program.BuildId.ToString());
         Assert.Equal(1, wrong.ExitCode);
         Assert.Matches($"^perforator: .*/other has build id [0-9a-f]+, not {program.BuildId};.*\n$", wrong.Error);
@@ -165,8 +169,10 @@ public sealed class PgoTests : IClassFixture<LoopProgram>, IDisposable
         await UploadBinaryAsync();
         ToolResult result = Pgo("loop").Succeeded();
         Assert.Matches($"  build {program.BuildId} [^\n]*, current: 100 branches", result.Error);
-        Assert.Matches("  build bb02 [^\n]*, current: 50 branches[^\n]*\n    not in the profile: the server does not have the binary", result.Error);
-        Assert.Matches("  build aa01 [^\n]*\\): 1000000 branches[^\n]*\n    not in the profile: the server does not have the binary", result.Error);
+        Assert.Matches(
+            "  build bb02 [^\n]*, current: 50 branches[^\n]*\n    not in the profile: the server does not have the binary", result.Error);
+        Assert.Matches(
+            "  build aa01 [^\n]*\\): 1000000 branches[^\n]*\n    not in the profile: the server does not have the binary", result.Error);
         Assert.Equal(1, Pgo("loop", "--build-id", "aa01").ExitCode);
     }
 

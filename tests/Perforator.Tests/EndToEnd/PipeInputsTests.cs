@@ -16,7 +16,8 @@ public sealed class PipeInputsTests(WalkedProgram program) : IClassFixture<Walke
 
     /// <summary>A command line with $perforator, $program and so on, run by bash.</summary>
     private static ToolResult Shell(string commands, params (string Name, string Value)[] variables) =>
-        Tool.Run("bash", ["-c", "set -o pipefail; " + commands], environment: variables.Append(("perforator", Tool.Perforator)).ToDictionary(v => v.Item1, v => v.Item2));
+        Tool.Run("bash", ["-c", "set -o pipefail; " + commands], environment: variables.Append(("perforator", Tool.Perforator))
+            .ToDictionary(v => v.Item1, v => v.Item2));
 
     /// <summary>The records of a file as <c>perf record -o -</c> sends them, without the build ids that a file's end has.</summary>
     private string Piped(string perfData)
@@ -37,7 +38,9 @@ public sealed class PipeInputsTests(WalkedProgram program) : IClassFixture<Walke
     public void Import_reads_pipes_of_every_kind(string commands)
     {
         using ServerProcess server = ServerProcess.Start(folder["data"]);
-        ToolResult result = Shell(commands, ("file", Piped(program.PerfData)), ("binary", program.Binary), ("server", server.Address.ToString())).Succeeded();
+        ToolResult result =
+            Shell(commands, ("file", Piped(program.PerfData)), ("binary", program.Binary), ("server", server.Address.ToString()))
+                .Succeeded();
         Assert.Contains(": 2,000 samples, ", result.Error);
         Assert.Contains($"sent the binary {program.Binary}", result.Error);
 
@@ -53,7 +56,8 @@ public sealed class PipeInputsTests(WalkedProgram program) : IClassFixture<Walke
     [InlineData("--perf-data - <$file")]
     public void Generate_reads_them_too(string input)
     {
-        string expected = Tool.Cli("generate", "--binary", program.Binary, "--perf-data", program.PerfData, "--format", "text").Succeeded().Output;
+        string expected =
+            Tool.Cli("generate", "--binary", program.Binary, "--perf-data", program.PerfData, "--format", "text").Succeeded().Output;
         ToolResult result = Shell($"$perforator generate --binary $binary --format text -o - {input}",
             ("file", program.PerfData), ("piped", Piped(program.PerfData)), ("binary", program.Binary)).Succeeded();
         Assert.Equal(expected, result.Output);
@@ -87,7 +91,8 @@ public sealed class PipeInputsTests(WalkedProgram program) : IClassFixture<Walke
         Assert.EndsWith($" --binary {program.Binary}", advice, StringComparison.Ordinal);
 
         using ServerProcess server = ServerProcess.Start(folder["data"]);
-        string command = "cd $work; $perforator " + advice.Replace("http://127.0.0.1:9/", server.Address.ToString(), StringComparison.Ordinal);
+        string command =
+            "cd $work; $perforator " + advice.Replace("http://127.0.0.1:9/", server.Address.ToString(), StringComparison.Ordinal);
         Assert.Contains("sent the binary", Shell(command, ("work", work)).Succeeded().Error);
         Assert.Contains("the server had it already", Shell(command, ("work", work)).Succeeded().Error);
     }
@@ -133,7 +138,8 @@ public sealed class PipeInputsTests(WalkedProgram program) : IClassFixture<Walke
     {
         ToolResult result = Shell("cat $file | $perforator import - --service s --server http://127.0.0.1:9", ("file", program.PerfData));
         Assert.Equal(1, result.ExitCode);
-        Assert.Contains("perforator: standard input cannot be read as perf.data: a perf.data file cannot be read from a pipe; name the file, or record with perf record -o -\n", result.Error);
+        Assert.Contains(
+            "perforator: standard input cannot be read as perf.data: a perf.data file cannot be read from a pipe; name the file, or record with perf record -o -\n", result.Error);
         result = Shell("$perforator import - --service s --server http://127.0.0.1:9 </dev/null");
         Assert.Equal(1, result.ExitCode);
         Assert.StartsWith("perforator: standard input is of no known kind", result.Error, StringComparison.Ordinal);

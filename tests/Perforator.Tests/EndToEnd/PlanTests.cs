@@ -15,12 +15,14 @@ public sealed class PlanTests(TargetProgram program) : IClassFixture<TargetProgr
 
     private static ServicePlan Plan(ServerProcess server, string service)
     {
-        string answer = server.Http.GetStringAsync($"api/v1/plan?host={Environment.MachineName}&service={service}").GetAwaiter().GetResult();
+        string answer =
+            server.Http.GetStringAsync($"api/v1/plan?host={Environment.MachineName}&service={service}").GetAwaiter().GetResult();
         return Assert.Single(JsonSerializer.Deserialize(answer, ApiJson.Default.PlanAnswer)!.Services);
     }
 
     private static void WaitForState(ServerProcess server, AgentProcess agent, string state, double least, double most) => AgentProcess.WaitFor(
-        () => Plan(server, "turner") is { } plan && plan.State == state && plan.Rate >= least && plan.Rate <= most, () => $"{Plan(server, "turner")} is not {state}\n{agent.Error}");
+        () => Plan(server, "turner") is { } plan && plan.State == state && plan.Rate >= least && plan.Rate <= most,
+        () => $"{Plan(server, "turner")} is not {state}\n{agent.Error}");
 
     /// <summary>A program that does one of two things, the other after SIGUSR1.</summary>
     private string Turner(int constant)
@@ -93,7 +95,8 @@ public sealed class PlanTests(TargetProgram program) : IClassFixture<TargetProgr
         Assert.Equal(["finders"], detail.Labels.Single(static label => label.Name == "team").Values);
 
         Mount("services:\n- match: quiet\n  rates: 1\n");
-        AgentProcess.WaitFor(() => server.Error.Contains("line 3: rates is not known of a service", StringComparison.Ordinal), () => server.Error);
+        AgentProcess.WaitFor(
+            () => server.Error.Contains("line 3: rates is not known of a service", StringComparison.Ordinal), () => server.Error);
         Assert.Equal((0, "pinned"), (Plan(server, "quiet").Rate, Plan(server, "quiet").State));
         Mount(Quick + "services:\n- match: quiet\n  rate: 1\n");
         Tool.Run("/bin/kill", ["-HUP", $"{server.Id}"]).Succeeded();
@@ -137,7 +140,9 @@ public sealed class PlanTests(TargetProgram program) : IClassFixture<TargetProgr
         long begin = Stopwatch.GetTimestamp();
         using AgentProcess next = new(arguments);
         next.WaitFor("target: 1 process, 0 branch stacks");
-        AgentProcess.WaitFor(() => next.Error.Split('\n').Last(static line => line.Contains("target: ", StringComparison.Ordinal)).Contains(" 0 branch stacks", StringComparison.Ordinal) is false, () => next.Error);
+        AgentProcess.WaitFor(
+            () => next.Error.Split('\n').Last(static line => line.Contains("target: ", StringComparison.Ordinal))
+                .Contains(" 0 branch stacks", StringComparison.Ordinal) is false, () => next.Error);
         Assert.True(Stopwatch.GetElapsedTime(begin) > TimeSpan.FromSeconds(5), "it began before the plan had ended");
         next.WaitFor("cannot reach the server");
         next.End();
@@ -155,7 +160,9 @@ public sealed class PlanTests(TargetProgram program) : IClassFixture<TargetProgr
         UploadReceipt receipt = await server.UploadAsync(Perforator.Tests.Server.Uploads.Set());
         Assert.Equal(("search", "new"), (receipt.Plan!.Service, receipt.Plan.State));
         Assert.InRange(receipt.Plan.Rate, 0.5, 1);
-        Assert.Contains($"cannot read {folder["no.yaml"]} (--enrol)", Tool.Cli("serve", "--data", folder["d"], "--port", "0", "--enrol", folder["no.yaml"]).Error, StringComparison.Ordinal);
+        Assert.Contains(
+            $"cannot read {folder["no.yaml"]} (--enrol)",
+            Tool.Cli("serve", "--data", folder["d"], "--port", "0", "--enrol", folder["no.yaml"]).Error, StringComparison.Ordinal);
     }
 
     public void Dispose() => folder.Dispose();

@@ -14,8 +14,12 @@ public sealed class ProfileCommandTests
     {
         Tool.Require(Profdata.Program);
         using TemporaryFolder folder = new();
-        Assert.Equal(Profdata.Run("show", "--sample", "--detailed-summary", Nested), Tool.Cli("profile", "show", "--detailed-summary", Nested).Succeeded().Output);
-        Assert.Equal(Profdata.Run("show", "--sample", "--function=twin_a", Nested), Tool.Cli("profile", "show", "--function", "twin_a", Nested).Succeeded().Output);
+        Assert.Equal(
+            Profdata.Run("show", "--sample", "--detailed-summary", Nested),
+            Tool.Cli("profile", "show", "--detailed-summary", Nested).Succeeded().Output);
+        Assert.Equal(
+            Profdata.Run("show", "--sample", "--function=twin_a", Nested),
+            Tool.Cli("profile", "show", "--function", "twin_a", Nested).Succeeded().Output);
         Assert.Equal(Profdata.Run("overlap", "--sample", Nested, Newer), Tool.Cli("profile", "overlap", Nested, Newer).Succeeded().Output);
         Assert.Equal(Profdata.Run("merge", "--sample", "--text", "--weighted-input=3," + Newer, Nested, "-o", "-"),
             Tool.Cli("profile", "merge", Nested, "--weight", "3," + Newer, "--format", "text").Succeeded().Output);
@@ -23,7 +27,9 @@ public sealed class ProfileCommandTests
         ToolResult converted = Tool.Cli("profile", "convert", Nested, "--md5", "-o", folder["ours"]).Succeeded();
         Assert.Equal("", converted.Output);
         Assert.Equal(Profdata.Merge(folder, "--extbinary", "--use-md5", Nested), File.ReadAllBytes(folder["ours"]));
-        Assert.Equal(Profdata.Run("show", "--sample", "--show-sec-info-only", folder["ours"]), Tool.Cli("profile", "show", "--sections", folder["ours"]).Succeeded().Output);
+        Assert.Equal(
+            Profdata.Run("show", "--sample", "--show-sec-info-only", folder["ours"]),
+            Tool.Cli("profile", "show", "--sections", folder["ours"]).Succeeded().Output);
 
         ToolResult trimmed = Tool.Cli("profile", "trim", "--min-samples", "100", "--format", "text", Nested).Succeeded();
         Assert.Equal("perforator: 3 of 5 functions dropped\n", trimmed.Error);
@@ -52,7 +58,9 @@ public sealed class ProfileCommandTests
     [InlineData("above 0 and below 100", "profile", "trim", "NESTED", "--cutoff", "100")]
     public void FailuresAreOneClearLine(string expected, params string[] arguments)
     {
-        ToolResult result = Tool.Cli([.. arguments.Select(static a => a switch { "PROBES" => Profdata.TestData("probes.txt"), "NESTED" => Nested, _ => a })]);
+        ToolResult result =
+            Tool.Cli([.. arguments.Select(
+                static a => a switch { "PROBES" => Profdata.TestData("probes.txt"), "NESTED" => Nested, _ => a })]);
         Assert.Equal(1, result.ExitCode);
         Assert.Equal("", result.Output);
         Assert.Contains(expected, result.Error, StringComparison.OrdinalIgnoreCase);

@@ -24,7 +24,8 @@ public sealed class RealContainerTests : IDisposable
         int.Parse(Podman("inspect", "-f", "{{.State.Pid}}", name).Succeeded().Output, CultureInfo.InvariantCulture);
 
     private static string? NameOf(JsonElement programs, int process) => programs.GetProperty("programs").EnumerateArray()
-        .Single(one => one.GetProperty("processes").EnumerateArray().Any(id => id.GetInt32() == process)).GetProperty("service").GetString();
+        .Single(one => one.GetProperty("processes").EnumerateArray().Any(id => id.GetInt32() == process)).GetProperty("service")
+        .GetString();
 
     [SkippableFact]
     public void Containers_of_Podman_go_by_their_names_seen_from_the_host_and_from_a_container_with_control_groups_of_its_own()
@@ -43,7 +44,8 @@ public sealed class RealContainerTests : IDisposable
             runtime = "runc"
             tmp_dir = "{folder["tmp"]}"
             """);
-        string source = folder.Write("waits.c", "#include <unistd.h>\nint main(void) { if (!fork()) for (;;) pause(); for (;;) pause(); }\n");
+        string source =
+            folder.Write("waits.c", "#include <unistd.h>\nint main(void) { if (!fork()) for (;;) pause(); for (;;) pause(); }\n");
         Directory.CreateDirectory(folder["files/proc"]);
         Tool.Run("clang-19", ["-static", "-o", folder["files/waits"], source]).Succeeded();
         string[] program = ["--rootfs", folder["files"], "/waits"];
@@ -55,13 +57,16 @@ public sealed class RealContainerTests : IDisposable
         JsonElement fromHost = JsonDocument.Parse(Tool.Cli("agent", "--dry-run", "--json").Succeeded().Output).RootElement;
         Assert.Equal(["checkout", "search"], processes.Select(id => NameOf(fromHost, id)));
         // Those that it has forked are the container's too.
-        Assert.Equal(2, fromHost.GetProperty("programs").EnumerateArray().Single(static one => one.GetProperty("service").GetString() == "search")
+        Assert.Equal(
+            2, fromHost.GetProperty("programs").EnumerateArray().Single(static one => one.GetProperty("service").GetString() == "search")
             .GetProperty("processes").GetArrayLength());
 
         // A base for what is published, which needs the system's libraries.
         Directory.CreateDirectory(folder["base"]);
-        string[] libraries = [.. ((string[])["/usr", "/lib", "/lib64", "/etc/ssl"]).Where(Directory.Exists).Select(static path => $"-v={path}:{path}:ro")];
-        ToolResult inside = Podman(["run", "--rm", "--name", "agent", "--cgroup-parent", group, "--network=none", "--privileged", "--pid=host", "--cgroupns=private",
+        string[] libraries =
+            [.. ((string[])["/usr", "/lib", "/lib64", "/etc/ssl"]).Where(Directory.Exists).Select(static path => $"-v={path}:{path}:ro")];
+        ToolResult inside = Podman(["run", "--rm", "--name", "agent", "--cgroup-parent", group, "--network=none", "--privileged",
+            "--pid=host", "--cgroupns=private",
             "--tmpfs=/tmp", .. libraries, $"-v={Path.GetDirectoryName(Tool.Perforator)}:/perforator:ro",
             "--rootfs", folder["base"], "/perforator/perforator", "agent", "--dry-run", "--json"]).Succeeded();
         JsonElement fromContainer = JsonDocument.Parse(inside.Output).RootElement;
@@ -77,7 +82,8 @@ public sealed class RealContainerTests : IDisposable
                 foreach (string left in (string[])[$"{top}{group}/conmon", $"{top}{group}"])
                     // The watcher of the last container ends a moment after it.
                     if (Directory.Exists(left))
-                        Assert.True(SpinWait.SpinUntil(() => Tool.Run("rmdir", [left]).ExitCode == 0, TimeSpan.FromSeconds(20)), $"{left} stays");
+                        Assert.True(
+                            SpinWait.SpinUntil(() => Tool.Run("rmdir", [left]).ExitCode == 0, TimeSpan.FromSeconds(20)), $"{left} stays");
         }
         folder.Dispose();
     }

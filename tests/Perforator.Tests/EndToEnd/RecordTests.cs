@@ -23,7 +23,9 @@ public class RecordTests(TargetProgram program) : IClassFixture<TargetProgram>
     /// <summary>A shell command line that runs the target for some seconds of wall time.</summary>
     private string RunFor(int seconds) => $"sleep {seconds} | {program.Path}";
 
-    /// <summary>Runs record on a target that runs longer and longer, until it has caught some of the target's branches: machines may be busy.</summary>
+    /// <summary>
+    /// Runs record on a target that runs longer and longer, until it has caught some of the target's branches: machines may be busy.
+    /// </summary>
     private ToolResult RecordEnough(Func<int, string[]> arguments, Func<bool> caught)
     {
         for (int seconds = 2; ; seconds *= 2)
@@ -77,7 +79,9 @@ public class RecordTests(TargetProgram program) : IClassFixture<TargetProgram>
     {
         using TemporaryFolder folder = new();
         using RunningTarget target = program.Start();
-        RecordEnough(seconds => ["-p", $"{target.Id}", "-o", folder["out.branches"], "--duration", $"{seconds}s"], () => File.Exists(folder["out.branches"])).Succeeded();
+        RecordEnough(
+            seconds => ["-p", $"{target.Id}", "-o", folder["out.branches"], "--duration", $"{seconds}s"],
+            () => File.Exists(folder["out.branches"])).Succeeded();
         target.EndAndCheck();
     }
 
@@ -109,7 +113,9 @@ public class RecordTests(TargetProgram program) : IClassFixture<TargetProgram>
     {
         ToolResult result = Tool.Cli(["record", "--source", "software", .. arguments]);
         Assert.Equal(1, result.ExitCode);
-        Assert.Contains(message, Assert.Single(result.Error.Split('\n'), l => !l.Contains("source: ", StringComparison.Ordinal) && l.Length != 0), StringComparison.Ordinal);
+        Assert.Contains(
+            message, Assert.Single(result.Error.Split('\n'), l => !l.Contains("source: ", StringComparison.Ordinal) && l.Length != 0),
+            StringComparison.Ordinal);
         Assert.Equal("", result.Output);
     }
 
@@ -129,7 +135,8 @@ public class RecordTests(TargetProgram program) : IClassFixture<TargetProgram>
         ToolResult recorded = RecordEnough(seconds => ["-o", file, "--", "sh", "-c", RunFor(seconds)], HasTarget).Succeeded();
         Assert.Contains("perforator-targ", script, StringComparison.Ordinal);
         Assert.Matches(@"0x[0-9a-f]+/0x[0-9a-f]+/", script);
-        Assert.Contains($"{BuildId} {program.Path}", Tool.Run("perf", ["buildid-list", "-i", file]).Succeeded().Output, StringComparison.Ordinal);
+        Assert.Contains(
+            $"{BuildId} {program.Path}", Tool.Run("perf", ["buildid-list", "-i", file]).Succeeded().Output, StringComparison.Ordinal);
         Assert.Equal([file], Directory.GetFiles(folder.Path));
         Assert.Contains("wrote ", recorded.Error, StringComparison.Ordinal);
     }
@@ -143,7 +150,9 @@ public class RecordTests(TargetProgram program) : IClassFixture<TargetProgram>
         using RunningTarget target = program.Start();
         ToolResult? last = null;
         for (int seconds = 2; seconds <= 16 && !File.Exists(kept); seconds *= 2)
-            last = Tool.Run(Tool.Perforator, ["record", "--service", "x", "--server", "http://127.0.0.1:9", "-p", $"{target.Id}", "--duration", $"{seconds}s", .. Software], folder: folder.Path);
+            last = Tool.Run(
+                Tool.Perforator,
+                ["record", "--service", "x", "--server", "http://127.0.0.1:9", "-p", $"{target.Id}", "--duration", $"{seconds}s", .. Software], folder: folder.Path);
         Assert.Equal(1, last!.ExitCode);
         Assert.Contains(Message, last.Error, StringComparison.Ordinal);
         Assert.Contains("perforator import perforator.branches --service x", last.Error, StringComparison.Ordinal);
@@ -192,7 +201,8 @@ public class RecordTests(TargetProgram program) : IClassFixture<TargetProgram>
         Assert.Equal(source is null ? 1 : 0, result.ExitCode);
         Dictionary<string, bool?> met = json.RootElement.GetProperty("prerequisites").EnumerateArray().ToDictionary(
             p => p.GetProperty("name").GetString()!,
-            p => p.GetProperty("isMet").ValueKind == System.Text.Json.JsonValueKind.Null ? (bool?)null : p.GetProperty("isMet").GetBoolean());
+            p => p.GetProperty("isMet").ValueKind == System.Text.Json.JsonValueKind.Null
+                ? (bool?)null : p.GetProperty("isMet").GetBoolean());
         Assert.Equal(source == "lbr", met["Hardware branch stacks"]);
         Assert.True(met["Kernel"]);
         Assert.True(met["clang with sample profiles"]);
@@ -200,6 +210,10 @@ public class RecordTests(TargetProgram program) : IClassFixture<TargetProgram>
 
         string text = Tool.Cli("doctor").Output;
         Assert.Matches(new Regex($"^{(source == "lbr" ? '✓' : '✗')} Hardware branch stacks: ", RegexOptions.Multiline), text);
-        Assert.Contains(string.Create(CultureInfo.InvariantCulture, $"Will be used: {(source == "lbr" ? "hardware" : source is null ? "nothing" : "the software recorder")}"), text, StringComparison.Ordinal);
+        Assert.Contains(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"Will be used: {(source == "lbr" ? "hardware" : source is null ? "nothing" : "the software recorder")}"), text,
+                StringComparison.Ordinal);
     }
 }

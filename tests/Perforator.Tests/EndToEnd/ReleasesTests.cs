@@ -6,8 +6,8 @@ using Perforator.Tests.Infrastructure;
 namespace Perforator.Tests.EndToEnd;
 
 /// <summary>
-/// A service of a program, two libraries and a plugin, in three releases with moved code, recorded for real by the software recorder. What is
-/// gained is counted in executed instructions (callgrind), which no other load of the machine changes.
+/// A service of a program, two libraries and a plugin, in three releases with moved code, recorded for real by the software recorder. What
+/// is gained is counted in executed instructions (callgrind), which no other load of the machine changes.
 /// </summary>
 public sealed class ReleasesTests(ReleasesTests.Service service) : IClassFixture<ReleasesTests.Service>
 {
@@ -42,7 +42,9 @@ public sealed class ReleasesTests(ReleasesTests.Service service) : IClassFixture
         internal double Instructions(string name, string flags)
         {
             string program = Build(3, name, flags);
-            string log = Tool.Run("valgrind", ["--tool=callgrind", $"--callgrind-out-file={folder[name + ".out"]}", program, "400000"]).Succeeded().Error;
+            string log =
+                Tool.Run("valgrind", ["--tool=callgrind", $"--callgrind-out-file={folder[name + ".out"]}", program, "400000"])
+                    .Succeeded().Error;
             return double.Parse(Regex.Match(log, @"Collected : (\d+)").Groups[1].Value, CultureInfo.InvariantCulture);
         }
 
@@ -52,7 +54,10 @@ public sealed class ReleasesTests(ReleasesTests.Service service) : IClassFixture
         /// </summary>
         private static string Source(string name, int release)
         {
-            string more = string.Concat(Enumerable.Range(1, release - 1).Select(i => $"// release {i + 1}\nint {name}_added_{i}(int x) {"{"} return x * {i} + 7; {"}"}\n\n"));
+            string more =
+                string.Concat(
+                    Enumerable.Range(1, release - 1)
+                        .Select(i => $"// release {i + 1}\nint {name}_added_{i}(int x) {"{"} return x * {i} + 7; {"}"}\n\n"));
             // The loop itself has moved within its function in one of the files, a twelfth of the work: those counts find no place.
             string inside = name == "score" ? string.Concat(Enumerable.Range(1, release - 1).Select(static _ => "\n    // moved\n")) : "";
             string cold = string.Concat(Enumerable.Range(0, 24).Select(static k =>
@@ -82,9 +87,12 @@ public sealed class ReleasesTests(ReleasesTests.Service service) : IClassFixture
         private string Build(int release, string name, string flags)
         {
             Directory.CreateDirectory(folder[name]);
-            string[] common = ["-O2", "-g", "-fdebug-info-for-profiling", "-fuse-ld=lld-19", "-Wl,--build-id", .. flags.Split(' ', StringSplitOptions.RemoveEmptyEntries)];
+            string[] common =
+                ["-O2", "-g", "-fdebug-info-for-profiling", "-fuse-ld=lld-19", "-Wl,--build-id", .. flags.Split(
+                    ' ', StringSplitOptions.RemoveEmptyEntries)];
             foreach (string library in Libraries)
-                Tool.Run("clang++-19", [.. common, "-shared", "-fPIC", "-o", folder[$"{name}/lib{library}.so"], folder.Write($"{name}/{library}.cpp", Source(library, release))]).Succeeded();
+                Tool.Run("clang++-19", [.. common, "-shared", "-fPIC", "-o", folder[$"{name}/lib{library}.so"], folder.Write(
+                    $"{name}/{library}.cpp", Source(library, release))]).Succeeded();
             string main = Source("program", release) + """
 
                 #include <cstdio>
@@ -124,7 +132,9 @@ public sealed class ReleasesTests(ReleasesTests.Service service) : IClassFixture
         string all = service.Profile("all", whole), text = File.ReadAllText(all);
         foreach (string file in new[] { "program", "parse", "score", "plugin" })
             Assert.Matches($"(?m)^{file}_run:[1-9]", text);
-        string[] parts = [.. new[] { "service", "libparse.so", "libscore.so", "libplugin.so" }.Select(file => service.Profile("all", [.. whole, "--only", file]))];
+        string[] parts =
+            [.. new[] { "service", "libparse.so", "libscore.so", "libplugin.so" }.Select(
+                file => service.Profile("all", [.. whole, "--only", file]))];
         Assert.Equal(4, parts.Distinct().Count());
         using TemporaryFolder folder = new();
         Tool.Run("llvm-profdata-19", ["merge", "--sample", "--text", "-o", folder["merged"], .. parts]).Succeeded();

@@ -82,7 +82,8 @@ public class ServerAccessTests
         string agent = authority.Token(Issuer, "perforator", "system:serviceaccount:perforator:agent", TimeSpan.FromHours(1));
 
         Task<HttpStatusCode> Get(string path, string? bearer) => StatusAsync(https, Request(HttpMethod.Get, path, bearer));
-        Task<HttpStatusCode> Upload(string service, string? bearer) => StatusAsync(https, Request(HttpMethod.Post, "api/v1/profiles", bearer, Profile(service)));
+        Task<HttpStatusCode> Upload(string service, string? bearer) =>
+            StatusAsync(https, Request(HttpMethod.Post, "api/v1/profiles", bearer, Profile(service)));
 
         // Nobody, and credentials that prove nothing.
         foreach (string open in (string[])["health", "healthz", "readyz"])
@@ -92,10 +93,20 @@ public class ServerAccessTests
         Assert.Equal(HttpStatusCode.OK, await Get("metrics", "token-of-the-operator"));
         Assert.Equal(HttpStatusCode.Unauthorized, await Get("api/v1/services", null));
         Assert.Equal(HttpStatusCode.Unauthorized, await Get("api/v1/services", "token-of-the-far"));
-        Assert.Equal(HttpStatusCode.Unauthorized, await Upload("search", authority.Token(Issuer, "perforator", "system:serviceaccount:perforator:agent", TimeSpan.FromHours(-1))));
-        Assert.Equal(HttpStatusCode.Unauthorized, await Upload("search", authority.Token(Issuer, "another service", "system:serviceaccount:perforator:agent", TimeSpan.FromHours(1))));
-        Assert.Equal(HttpStatusCode.Unauthorized, await Upload("search", stranger.Token(Issuer, "perforator", "system:serviceaccount:perforator:agent", TimeSpan.FromHours(1))));
-        Assert.Equal(HttpStatusCode.Unauthorized, await Upload("search", authority.Token(Issuer, "perforator", "system:serviceaccount:other:agent", TimeSpan.FromHours(1))));
+        Assert.Equal(
+            HttpStatusCode.Unauthorized,
+            await Upload(
+                "search", authority.Token(Issuer, "perforator", "system:serviceaccount:perforator:agent", TimeSpan.FromHours(-1))));
+        Assert.Equal(
+            HttpStatusCode.Unauthorized,
+            await Upload(
+                "search", authority.Token(Issuer, "another service", "system:serviceaccount:perforator:agent", TimeSpan.FromHours(1))));
+        Assert.Equal(
+            HttpStatusCode.Unauthorized,
+            await Upload("search", stranger.Token(Issuer, "perforator", "system:serviceaccount:perforator:agent", TimeSpan.FromHours(1))));
+        Assert.Equal(
+            HttpStatusCode.Unauthorized,
+            await Upload("search", authority.Token(Issuer, "perforator", "system:serviceaccount:other:agent", TimeSpan.FromHours(1))));
 
         // A token of an issuer that may upload.
         Assert.Equal(HttpStatusCode.OK, await Upload("search", agent));
@@ -127,17 +138,21 @@ public class ServerAccessTests
         using (HttpClient client = server.Client(certificate, authority.Root))
         {
             Assert.Equal(HttpStatusCode.OK, await StatusAsync(client, Request(HttpMethod.Post, "api/v1/profiles", null, Profile("ads"))));
-            Assert.Equal(HttpStatusCode.Forbidden, await StatusAsync(client, Request(HttpMethod.Post, "api/v1/profiles", null, Profile("search"))));
+            Assert.Equal(
+                HttpStatusCode.Forbidden, await StatusAsync(client, Request(HttpMethod.Post, "api/v1/profiles", null, Profile("search"))));
         }
         using (X509Certificate2 certificate = authority.Issue("somebody"))
         using (HttpClient client = server.Client(certificate, authority.Root))
-            Assert.Equal(HttpStatusCode.Unauthorized, await StatusAsync(client, Request(HttpMethod.Post, "api/v1/profiles", null, Profile("ads"))));
+            Assert.Equal(
+                HttpStatusCode.Unauthorized, await StatusAsync(client, Request(HttpMethod.Post, "api/v1/profiles", null, Profile("ads"))));
         using (X509Certificate2 certificate = stranger.Issue("agent-7"))
         using (HttpClient client = server.Client(certificate, authority.Root))
-            Assert.Equal(HttpStatusCode.Unauthorized, await StatusAsync(client, Request(HttpMethod.Post, "api/v1/profiles", null, Profile("ads"))));
+            Assert.Equal(
+                HttpStatusCode.Unauthorized, await StatusAsync(client, Request(HttpMethod.Post, "api/v1/profiles", null, Profile("ads"))));
 
         // The CLI shows what its environment has, and checks the server's certificate.
-        Dictionary<string, string> environment = new() { ["PERFORATOR_CA_FILE"] = folder["ca.pem"], ["PERFORATOR_TOKEN"] = "token-of-the-operator" };
+        Dictionary<string, string> environment =
+            new() { ["PERFORATOR_CA_FILE"] = folder["ca.pem"], ["PERFORATOR_TOKEN"] = "token-of-the-operator" };
         string[] list = ["services", "--json", "--server", server.Address.ToString()];
         Assert.Contains("\"ads\"", Tool.Run(Tool.Perforator, list, environment: environment).Succeeded().Output, StringComparison.Ordinal);
         environment.Remove("PERFORATOR_TOKEN");
@@ -148,7 +163,9 @@ public class ServerAccessTests
 
         Assert.Equal(0, server.Terminate());
         string audit = File.ReadAllText(folder["audit"]);
-        Assert.Matches("\"caller\":\"jwt system:serviceaccount:perforator:agent\".*\"path\":\"/api/v1/profiles\".*\"status\":200,\"service\":\"ads\"", audit);
+        Assert.Matches(
+            "\"caller\":\"jwt system:serviceaccount:perforator:agent\".*\"path\":\"/api/v1/profiles\".*\"status\":200,\"service\":\"ads\"",
+            audit);
         Assert.Matches("\"caller\":\"token build farm\".*\"status\":403", audit);
         Assert.Matches("\"caller\":\"unknown\".*\"status\":401", audit);
         Assert.DoesNotContain("anybody", audit, StringComparison.Ordinal);
@@ -207,7 +224,8 @@ public class ServerAccessTests
         for (int i = 0; i < 3; i++)
             await server.UploadAsync(Uploads.Set(minute: i));
         Assert.Equal(0, server.Terminate());
-        Assert.Equal(3, server.Error.Split("the audit log cannot be written to (No space left on device", StringSplitOptions.None).Length - 1);
+        Assert.Equal(
+            3, server.Error.Split("the audit log cannot be written to (No space left on device", StringSplitOptions.None).Length - 1);
         Assert.Contains("\"path\":\"/api/v1/profiles\"", server.Error, StringComparison.Ordinal);
     }
 
@@ -275,7 +293,8 @@ public class ServerAccessTests
         {
             try
             {
-                Assert.Equal(HttpStatusCode.BadRequest, await StatusAsync(server.Http, Request(HttpMethod.Post, "api/v1/profiles", null, wrong)));
+                Assert.Equal(
+                    HttpStatusCode.BadRequest, await StatusAsync(server.Http, Request(HttpMethod.Post, "api/v1/profiles", null, wrong)));
             }
             catch (HttpRequestException)
             {
@@ -283,7 +302,8 @@ public class ServerAccessTests
             }
         }));
         Assert.True(ResidentKib(server.Id) - before < 300 << 10, "twenty refused bodies of 60 MiB were kept in memory");
-        Assert.Equal(HttpStatusCode.OK, await StatusAsync(server.Http, Request(HttpMethod.Post, "api/v1/profiles", null, Profile("search"))));
+        Assert.Equal(
+            HttpStatusCode.OK, await StatusAsync(server.Http, Request(HttpMethod.Post, "api/v1/profiles", null, Profile("search"))));
     }
 
     private static long ResidentKib(int process)

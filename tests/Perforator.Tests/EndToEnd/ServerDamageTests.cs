@@ -7,7 +7,9 @@ using Perforator.Tests.Server;
 
 namespace Perforator.Tests.EndToEnd;
 
-/// <summary>A disk changes bytes of what a server keeps: it is found when it is read, named, moved aside, and healed by what is sent or made again.</summary>
+/// <summary>
+/// A disk changes bytes of what a server keeps: it is found when it is read, named, moved aside, and healed by what is sent or made again.
+/// </summary>
 public sealed class ServerDamageTests(LoopProgram program) : IClassFixture<LoopProgram>, IDisposable
 {
     private readonly TemporaryFolder folder = new();
@@ -60,7 +62,8 @@ public sealed class ServerDamageTests(LoopProgram program) : IClassFixture<LoopP
         File.WriteAllText(pack, "nothing of the kind");
         PgoAnswer less = await PgoAsync(server);
         Assert.True(Tells(less, "stored profile that can no longer be read"));
-        Assert.True(IsAside("profiles", $"{BranchProfileCodec.ContentHash(BranchProfileCodec.Encode(program.Recorded(rounds: 1000)))}.branches"));
+        Assert.True(
+            IsAside("profiles", $"{BranchProfileCodec.ContentHash(BranchProfileCodec.Encode(program.Recorded(rounds: 1000)))}.branches"));
         Assert.False((await server.UploadAsync(program.Recorded(rounds: 1000))).Duplicate);
         PgoAnswer all = await PgoAsync(server);
         Assert.False(Tells(all, "stored profile that can no longer be read"));

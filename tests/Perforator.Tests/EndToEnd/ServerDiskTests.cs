@@ -7,7 +7,9 @@ using Perforator.Tests.Server;
 
 namespace Perforator.Tests.EndToEnd;
 
-/// <summary>The disk under a server fills up, or lets nothing be written: what was acknowledged stays, what can be read is, and the reason is told.</summary>
+/// <summary>
+/// The disk under a server fills up, or lets nothing be written: what was acknowledged stays, what can be read is, and the reason is told.
+/// </summary>
 public sealed class ServerDiskTests : IDisposable
 {
     private readonly TemporaryFolder folder = new();
@@ -16,7 +18,8 @@ public sealed class ServerDiskTests : IDisposable
     public ServerDiskTests()
     {
         Directory.CreateDirectory(folder["disk"]);
-        isMounted = Environment.UserName == "root" && Tool.Run("mount", ["-t", "tmpfs", "-o", "size=8m", "tmpfs", folder["disk"]]).ExitCode == 0;
+        isMounted = Environment.UserName == "root"
+            && Tool.Run("mount", ["-t", "tmpfs", "-o", "size=8m", "tmpfs", folder["disk"]]).ExitCode == 0;
     }
 
     private string Data => folder["disk/data"];
@@ -54,7 +57,8 @@ public sealed class ServerDiskTests : IDisposable
         BranchProfileSet set = Uploads.Set(minute: minute);
         Random random = new(minute);
         for (int i = 0; i < 4000; i++)
-            set.Profiles.Values.Single().AddBranch(new((ulong)random.Next(1 << 28)), new((ulong)random.Next(1 << 28)), (ulong)random.Next(1, 1000));
+            set.Profiles.Values.Single()
+                .AddBranch(new((ulong)random.Next(1 << 28)), new((ulong)random.Next(1 << 28)), (ulong)random.Next(1, 1000));
         return set;
     }
 
@@ -77,9 +81,11 @@ public sealed class ServerDiskTests : IDisposable
             Fill();
             for (int i = 0; i < 5; i++)
             {
-                (HttpStatusCode status, string detail) = await PostAsync(server, i % 2 == 0 ? Large(minute + i) : Uploads.Set(minute: minute + i));
+                (HttpStatusCode status, string detail) = await PostAsync(
+                    server, i % 2 == 0 ? Large(minute + i) : Uploads.Set(minute: minute + i));
                 Assert.Equal(HttpStatusCode.InsufficientStorage, status);
-                Assert.Contains("full", detail.Replace("No space left on device", "full", StringComparison.Ordinal), StringComparison.Ordinal);
+                Assert.Contains(
+                    "full", detail.Replace("No space left on device", "full", StringComparison.Ordinal), StringComparison.Ordinal);
             }
             using (HttpResponseMessage response = await server.PutBinaryAsync("aa01", new byte[1 << 20]))
                 Assert.Equal(HttpStatusCode.InsufficientStorage, response.StatusCode);
@@ -123,8 +129,8 @@ public sealed class ServerDiskTests : IDisposable
     }
 
     /// <summary>
-    /// A file system that found itself damaged lets nothing be written any more (ext4, errors=remount-ro), also by what a server had open for
-    /// writing, until it is mounted anew. Before that, a folder that another mount makes read-only for a while.
+    /// A file system that found itself damaged lets nothing be written any more (ext4, errors=remount-ro), also by what a server had open
+    /// for writing, until it is mounted anew. Before that, a folder that another mount makes read-only for a while.
     /// </summary>
     [SkippableFact]
     public async Task A_disk_that_becomes_read_only_under_a_server_is_told_and_what_is_there_goes_on_being_read()

@@ -11,13 +11,14 @@ public class ServerDurabilityTests
     private const int Clients = 3;
 
     /// <summary>How many kills; PERFORATOR_TEST_KILLS says another number.</summary>
-    private static int Kills { get; } = int.TryParse(Environment.GetEnvironmentVariable("PERFORATOR_TEST_KILLS"), out int kills) ? kills : 6;
+    private static int Kills { get; } =
+    int.TryParse(Environment.GetEnvironmentVariable("PERFORATOR_TEST_KILLS"), out int kills) ? kills : 6;
 
     private static readonly string[] Compacting = ["--compact-every", "0.05"];
 
     /// <summary>
-    /// Clients upload as fast as they can, each profile with a branch of its own, while hours and days are added up, until the server is killed
-    /// at a random moment. After a restart every acknowledged profile is there once, those under way are there whole or not at all.
+    /// Clients upload as fast as they can, each profile with a branch of its own, while hours and days are added up, until the server is
+    /// killed at a random moment. After a restart every acknowledged profile is there once, those under way are there whole or not at all.
     /// </summary>
     [Fact]
     public async Task Acknowledged_profiles_survive_kill_9_at_random_moments()
@@ -105,7 +106,9 @@ public class ServerDurabilityTests
         {
             if (acknowledged.IsEmpty)
                 return;
-            BranchProfile sum = BranchProfileCodec.Decode(await server.Http.GetByteArrayAsync("api/v1/services/search/branches?windowDays=1000")).Profiles.Values.Single();
+            BranchProfile sum =
+                BranchProfileCodec.Decode(
+                    await server.Http.GetByteArrayAsync("api/v1/services/search/branches?windowDays=1000")).Profiles.Values.Single();
             PairCount[] numbered = [.. sum.Branches.Sorted().Where(static row => !row.First.IsExternal && row.First.Value > 0x10000)];
             Assert.Empty(sum.Losses.ByReason);
             Assert.All(numbered, static row => Assert.Equal(1UL, row.Count));
@@ -134,7 +137,8 @@ public class ServerDurabilityTests
             content.Headers.ContentType = new("application/octet-stream");
             Task<HttpResponseMessage> put = server.Http.PutAsync("api/v1/binaries/aa01", content);
             string temporary = folder["data/blobs/tmp"];
-            Assert.True(SpinWait.SpinUntil(() => Directory.GetFiles(temporary).Length > 0, TimeSpan.FromSeconds(30)), "the upload never began");
+            Assert.True(
+                SpinWait.SpinUntil(() => Directory.GetFiles(temporary).Length > 0, TimeSpan.FromSeconds(30)), "the upload never began");
             server.Kill();
             body.Release();
             await Assert.ThrowsAsync<HttpRequestException>(() => put);

@@ -63,7 +63,8 @@ public sealed class ServerLimitsTests : IDisposable
         byte[] half = Encoding.ASCII.GetBytes("POST /api/v1/profiles HTTP/1.1\r\nHost: loc");
         byte[] body =
         [
-            .. Encoding.ASCII.GetBytes($"POST /api/v1/profiles HTTP/1.1\r\nHost: localhost\r\nContent-Type: {ApiMediaTypes.Branches}\r\nContent-Length: {64 + (60 << 20)}\r\n\r\n"),
+            .. Encoding.ASCII.GetBytes(
+                $"POST /api/v1/profiles HTTP/1.1\r\nHost: localhost\r\nContent-Type: {ApiMediaTypes.Branches}\r\nContent-Length: {64 + (60 << 20)}\r\n\r\n"),
             .. claim, .. new byte[20_000],
         ];
         List<Socket> clients = [];

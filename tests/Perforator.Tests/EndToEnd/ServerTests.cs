@@ -37,7 +37,9 @@ public class ServerTests
         await server.UploadAsync(Uploads.Set(service: "ads", buildId: "bb01"));
 
         BuildSummary build = Assert.Single(Service(server, "search").Builds);
-        Assert.Equal(("aa01", "/opt/search", 2L, 20UL, 20UL, false), (build.BuildId, build.Path, build.Profiles, build.Samples, build.Branches, build.HasBinary));
+        Assert.Equal(
+            ("aa01", "/opt/search", 2L, 20UL, 20UL, false),
+            (build.BuildId, build.Path, build.Profiles, build.Samples, build.Branches, build.HasBinary));
         Assert.Equal((Uploads.Start, Uploads.Start.AddMinutes(2)), (build.FirstSeen, build.LastSeen));
         string table = server.Cli("services").Succeeded().Output;
         Assert.Matches(@"ads +1 +1 +10 .*\n.*search +1 +2 +20 ", table);
@@ -53,7 +55,9 @@ public class ServerTests
         byte[] encoded = BranchProfileCodec.Encode(Uploads.Set());
 
         using (HttpResponseMessage response = await server.PostAsync(encoded[..^10]))
-            Assert.Equal((HttpStatusCode.BadRequest, true), (response.StatusCode, (await DetailAsync(response)).Contains("truncated", StringComparison.Ordinal)));
+            Assert.Equal(
+                (HttpStatusCode.BadRequest, true),
+                (response.StatusCode, (await DetailAsync(response)).Contains("truncated", StringComparison.Ordinal)));
         using (HttpResponseMessage response = await server.PostAsync("<html>"u8.ToArray()))
             Assert.Contains("not a branch profile file", await DetailAsync(response), StringComparison.Ordinal);
         BranchProfileSet nameless = Uploads.Set();
@@ -99,7 +103,9 @@ public class ServerTests
     {
         ToolResult result = Tool.Cli("services", "--server", "http://127.0.0.1:1");
         Assert.Equal(1, result.ExitCode);
-        Assert.Matches(@"^perforator: cannot reach the server http://127\.0\.0\.1:1/: nothing listens there; start one with 'perforator serve', .*\n$", result.Error);
+        Assert.Matches(
+            @"^perforator: cannot reach the server http://127\.0\.0\.1:1/: nothing listens there; start one with 'perforator serve', .*\n$",
+            result.Error);
 
         result = Tool.Cli("services", "--server", "127.0.0.1:7733");
         Assert.Equal(1, result.ExitCode);
@@ -159,7 +165,8 @@ public class ServerTests
         Tool.Run("chmod", ["755", data]).Succeeded();
         ToolResult result = Tool.Cli("serve", "--data", data, "--port", "0");
         Assert.Equal((1, ""), (result.ExitCode, result.Output));
-        Assert.Equal($"perforator: {data} is open to others (mode 755) and holds more than a server's data (notes.txt): chmod 700 it, or choose another --data folder\n", result.Error);
+        Assert.Equal(
+            $"perforator: {data} is open to others (mode 755) and holds more than a server's data (notes.txt): chmod 700 it, or choose another --data folder\n", result.Error);
         Assert.Equal("755", ModeOf(data));
     }
 

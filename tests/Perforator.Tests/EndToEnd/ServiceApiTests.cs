@@ -53,11 +53,16 @@ public sealed class ServiceApiTests : IClassFixture<LoopProgram>, IDisposable
         Assert.Equal(("loop", "loop{cluster=~\"eu-.*\"}"), (all.Selector, europe.Selector));
         Assert.NotEqual(all.Profile, europe.Profile);
         Assert.True(all.Ratio > europe.Ratio);
-        Assert.Equal((all.Profile, all.Generated, all.ReportText), ((await PgoAsync()).Profile, (await PgoAsync()).Generated, (await PgoAsync()).ReportText));
+        Assert.Equal(
+            (all.Profile, all.Generated, all.ReportText),
+            ((await PgoAsync()).Profile, (await PgoAsync()).Generated, (await PgoAsync()).ReportText));
         Assert.DoesNotContain(folder.Path, all.Report.GetRawText(), StringComparison.Ordinal);
         Assert.NotEmpty(await client.GetResultAsync(all.Profile, Stop));
-        Assert.Contains("its labels are", (await FailsAsync(() => PgoAsync("{cluster=\"asia\"}"), ServerFailure.NotFound)).Message, StringComparison.Ordinal);
-        Assert.Contains("is not a selector", (await FailsAsync(() => PgoAsync("{cluster"), ServerFailure.Refused)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "its labels are", (await FailsAsync(() => PgoAsync("{cluster=\"asia\"}"), ServerFailure.NotFound)).Message,
+            StringComparison.Ordinal);
+        Assert.Contains(
+            "is not a selector", (await FailsAsync(() => PgoAsync("{cluster"), ServerFailure.Refused)).Message, StringComparison.Ordinal);
 
         ServiceDetail detail = await client.GetServiceAsync("loop", Stop);
         Assert.Equal(["eu-1", "us-1"], detail.Labels.Single(static label => label.Name == "cluster").Values);
@@ -81,7 +86,8 @@ public sealed class ServiceApiTests : IClassFixture<LoopProgram>, IDisposable
         Assert.Empty(await client.ListNamesAsync("loop", Stop));
         await FailsAsync(() => client.GetNameAsync("loop", "stable", Stop), ServerFailure.NotFound);
 
-        ProfileDiff same = await client.GetDiffAsync("loop", all.Profile, all.Profile, Stop), diff = await client.GetDiffAsync("loop", all.Profile, europe.Profile, Stop);
+        ProfileDiff same = await client.GetDiffAsync(
+            "loop", all.Profile, all.Profile, Stop), diff = await client.GetDiffAsync("loop", all.Profile, europe.Profile, Stop);
         Assert.Equal((1.0, "Overlap: 100.00 %\n"), (same.Overlap, same.Text));
         Assert.Equal((all.Profile, europe.Profile), (diff.From, diff.To));
         FitAnswer fit = await client.GetFitAsync("loop", europe.Profile, program.BuildId.ToString(), Stop);
@@ -124,7 +130,8 @@ public sealed class ServiceApiTests : IClassFixture<LoopProgram>, IDisposable
             Assert.Equal((HttpStatusCode.NotModified, ""), (second.StatusCode, await second.Content.ReadAsStringAsync()));
         }
         using HttpResponseMessage refused = await server.Http.GetAsync("api/v1/services?limit=0");
-        Assert.Equal((HttpStatusCode.BadRequest, "application/problem+json"), (refused.StatusCode, refused.Content.Headers.ContentType?.MediaType));
+        Assert.Equal(
+            (HttpStatusCode.BadRequest, "application/problem+json"), (refused.StatusCode, refused.Content.Headers.ContentType?.MediaType));
     }
 
     [Fact]
@@ -161,13 +168,17 @@ public sealed class ServiceApiTests : IClassFixture<LoopProgram>, IDisposable
         Tool.Run("llvm-objcopy-19", ["--strip-all", program.Binary, stripped]).Succeeded();
         Tool.Run("llvm-objcopy-19", ["--only-keep-debug", program.Binary, debug]).Succeeded();
         await client.UploadBinaryAsync(program.BuildId, stripped, Stop);
-        Assert.Contains("has no debug info", (await FailsAsync(() => PgoAsync(), ServerFailure.Unusable)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "has no debug info", (await FailsAsync(() => PgoAsync(), ServerFailure.Unusable)).Message, StringComparison.Ordinal);
         await client.UploadBinaryAsync(program.BuildId, debug, Stop);
         PgoAnswer byDebugFile = await PgoAsync();
         await client.UploadBinaryAsync(program.BuildId, program.Binary, Stop);
         Assert.Equal(byDebugFile.Profile, (await PgoAsync()).Profile);
-        Assert.Matches($"^{program.BuildId} .*/loop\n{program.BuildId} .*/debug\n$", server.Cli("binaries", "put", program.Binary, debug).Succeeded().Output);
-        Assert.Contains("not an ELF file", server.Cli("binaries", "put", Tool.RepositoryRoot() + "/README.md").Error, StringComparison.Ordinal);
+        Assert.Matches(
+            $"^{program.BuildId} .*/loop\n{program.BuildId} .*/debug\n$",
+            server.Cli("binaries", "put", program.Binary, debug).Succeeded().Output);
+        Assert.Contains(
+            "not an ELF file", server.Cli("binaries", "put", Tool.RepositoryRoot() + "/README.md").Error, StringComparison.Ordinal);
         using HttpResponseMessage again = await server.PutBinaryAsync(program.BuildId.ToString(), await File.ReadAllBytesAsync(stripped));
         Assert.Equal(HttpStatusCode.OK, again.StatusCode);
         Assert.True((await client.GetServiceAsync("loop", Stop)).Builds[0].HasDebugInfo);

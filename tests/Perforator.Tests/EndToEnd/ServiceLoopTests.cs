@@ -24,12 +24,14 @@ public sealed class ServiceLoopTests : IDisposable
         using ServerProcess server = ServerProcess.Start(folder["data"]);
         using BackgroundProgram service = BackgroundProgram.Start(binary, "--serve");
         using BackgroundProgram agent = BackgroundProgram.Start(
-            Tool.Perforator, "agent", "--server", server.Address.ToString(), "--service", "logquery", "--interval", "1s", "--max-overhead", "100%");
+            Tool.Perforator, "agent", "--server", server.Address.ToString(), "--service", "logquery", "--interval", "1s", "--max-overhead",
+            "100%");
         WaitForBranches(server, agent);
         Assert.Equal(0, agent.Terminate());
         Assert.Contains("source: ", agent.Output);
         int linesBefore = service.Output.Length;
-        Assert.True(SpinWait.SpinUntil(() => service.Output.Length > linesBefore, TimeSpan.FromSeconds(20)), "the service no longer answers");
+        Assert.True(
+            SpinWait.SpinUntil(() => service.Output.Length > linesBefore, TimeSpan.FromSeconds(20)), "the service no longer answers");
         Assert.False(service.HasExited, service.Output);
 
         EqualsPeer(binary, service);
@@ -69,7 +71,8 @@ public sealed class ServiceLoopTests : IDisposable
     private void EqualsPeer(string binary, BackgroundProgram service)
     {
         string data = folder["logquery.perf.data"], ours = folder["ours.txt"], peer = folder["peer.txt"];
-        Tool.Cli("record", "--source", "software", "--max-overhead", "100%", "--duration", "3s", "-p", $"{service.Id}", "-o", data).Succeeded();
+        Tool.Cli("record", "--source", "software", "--max-overhead", "100%", "--duration", "3s", "-p", $"{service.Id}", "-o", data)
+            .Succeeded();
         Tool.Cli("generate", "--binary", binary, "--perf-data", data, "--format", "text", "-o", ours).Succeeded();
         Tool.Run("llvm-profgen-19", ["--perfdata", data, "--binary", binary, "--format", "text", "-o", peer]).Succeeded();
         Assert.Equal(File.ReadAllText(peer), File.ReadAllText(ours));
@@ -84,7 +87,8 @@ public sealed class ServiceLoopTests : IDisposable
             if (services.ExitCode == 0)
             {
                 using JsonDocument answer = JsonDocument.Parse(services.Output);
-                if (answer.RootElement.GetProperty("builds").EnumerateArray().Any(static build => build.GetProperty("branches").GetInt64() >= EnoughBranches))
+                if (answer.RootElement.GetProperty("builds").EnumerateArray()
+                    .Any(static build => build.GetProperty("branches").GetInt64() >= EnoughBranches))
                     return;
             }
             Assert.False(agent.HasExited, agent.Output);

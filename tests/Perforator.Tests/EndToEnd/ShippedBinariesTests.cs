@@ -53,7 +53,9 @@ public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture
         string id = BuildIdOf(binary), store = folder["store"], target = Path.Combine(store, string.Format(layout, id[..2], id[2..]));
         Directory.CreateDirectory(Path.GetDirectoryName(target)!);
         File.Move(debug, target);
-        Assert.Equal(Expected, Tool.Cli("generate", "--binary", binary, "--debug-file", store, "--perf-data", Recording, "--format", "text").Succeeded().Output);
+        Assert.Equal(
+            Expected, Tool.Cli("generate", "--binary", binary, "--debug-file", store, "--perf-data", Recording, "--format", "text")
+                .Succeeded().Output);
     }
 
     /// <summary>Two debuginfod servers on loopback.</summary>
@@ -125,7 +127,9 @@ public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture
         using ServerProcess server = ServerProcess.Start([], new Dictionary<string, string> { ["DEBUGINFOD_URLS"] = urls }, folder["data"]);
         Tool.Cli("import", Recording, "--service", "prog", "--binary", binary, "--server", server.Address.ToString()).Succeeded();
         foreach (string halfLife in (string[])["none", "1", "2"])
-            Assert.Contains("has no debug info", server.Cli("pgo", "prog", "--half-life", halfLife, "-o", folder["none"]).Error, StringComparison.Ordinal);
+            Assert.Contains(
+                "has no debug info", server.Cli("pgo", "prog", "--half-life", halfLife, "-o", folder["none"]).Error,
+                StringComparison.Ordinal);
         debuginfod.Stop();
         await Assert.ThrowsAnyAsync<Exception>(() => serving);
         Assert.Equal(2, asked);
@@ -159,7 +163,9 @@ public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture
     {
         string bare = folder["prog_md5"];
         Tool.Run("llvm-objcopy-19", ["--remove-section=.note.gnu.build-id", files["short-build-id", "prog_md5"], bare]).Succeeded();
-        string report = Tool.Cli("generate", "--binary", bare, "--recorded-as", "prog_md5", "--perf-data", Recording, "--format", "text").Succeeded().Error;
+        string report =
+            Tool.Cli("generate", "--binary", bare, "--recorded-as", "prog_md5", "--perf-data", Recording, "--format", "text")
+                .Succeeded().Error;
         Assert.Contains($"{bare} has no build id (its identity here is a hash of its content)", report);
         Assert.Contains("-Wl,--build-id", report);
     }
@@ -168,13 +174,17 @@ public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture
     [Fact]
     public void What_a_binary_lacks_is_said_where_it_is_recorded_and_by_services()
     {
-        string source = folder.Write("a.c", "int main(int c, char **v) { volatile int s = 0; for (int i = 0; i < c * 400000000; i++) s += i % 3 ? 2 : 1; return s == 42; }");
+        string source =
+            folder.Write(
+                "a.c", "int main(int c, char **v) { volatile int s = 0; for (int i = 0; i < c * 400000000; i++) s += i % 3 ? 2 : 1; return s == 42; }");
         string stripped = folder["stripped"], bare = folder["bare"];
         Tool.Run("clang-19", ["-O1", "-s", "-Wl,--build-id", source, "-o", stripped]).Succeeded();
         Tool.Run("clang-19", ["-O1", "-g", "-Wl,--build-id=none", source, "-o", bare]).Succeeded();
         using ServerProcess server = ServerProcess.Start(folder["data"]);
         string[] record = ["record", "--source", "software", "--max-overhead", "100%", "--server", server.Address.ToString(), "--service"];
-        Assert.Contains($"warning: {stripped} has no debug info, so no profile can be made of it: build with -g", Tool.Cli([.. record, "stripped", "--", stripped]).Succeeded().Error);
+        Assert.Contains(
+            $"warning: {stripped} has no debug info, so no profile can be made of it: build with -g",
+            Tool.Cli([.. record, "stripped", "--", stripped]).Succeeded().Error);
         Assert.Contains($"warning: {bare} has no build id", Tool.Cli([.. record, "bare", "--", bare]).Succeeded().Error);
 
         ToolResult services = server.Cli("services", "stripped").Succeeded();
@@ -190,7 +200,9 @@ public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture
     public void Code_of_other_compilers_is_told_by_name()
     {
         Tool.Require("gcc");
-        string clang = folder.Write("a.c", "int other(int); int work(int n) { int s = 0; for (int i = 0; i < n; i++) s += i % 3 ? other(i) : i; return s; } int main(int c, char **v) { return work(c * 100000000) == 42; }");
+        string clang =
+            folder.Write(
+                "a.c", "int other(int); int work(int n) { int s = 0; for (int i = 0; i < n; i++) s += i % 3 ? other(i) : i; return s; } int main(int c, char **v) { return work(c * 100000000) == 42; }");
         string gcc = folder.Write("b.c", "int other(int n) { int s = 1; for (int i = 0; i < n % 7; i++) s = s * 5 + i; return s; }");
         string binary = folder["mixed"], data = folder["mixed.perf.data"];
         Tool.Run("clang-19", ["-O1", "-g", "-c", clang, "-o", folder["a.o"]]).Succeeded();
@@ -201,12 +213,15 @@ public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture
         JsonElement report = JsonDocument.Parse(result.Error).RootElement;
         Assert.InRange(report.GetProperty("usableShare").GetDouble(), 0.001, 0.98);
         Assert.NotEmpty(report.GetProperty("compiler").GetString()!);
-        Assert.Contains(report.GetProperty("notes").EnumerateArray(), note => note.GetString()!.Contains("that clang did not compile (mostly ", StringComparison.Ordinal));
+        Assert.Contains(
+            report.GetProperty("notes").EnumerateArray(),
+            note => note.GetString()!.Contains("that clang did not compile (mostly ", StringComparison.Ordinal));
 
         // The service's report says so too.
         using ServerProcess server = ServerProcess.Start(folder["data"]);
         server.Cli("import", data, "--service", "mixed", "--binary", binary).Succeeded();
-        Assert.Contains("that clang did not compile (mostly ", server.Cli("pgo", "mixed", "--report", "-o", folder["afdo"]).Succeeded().Error);
+        Assert.Contains(
+            "that clang did not compile (mostly ", server.Cli("pgo", "mixed", "--report", "-o", folder["afdo"]).Succeeded().Error);
         Assert.Equal(3, server.Cli("pgo", "mixed", "--min-coverage", "0.99", "-o", folder["gated"]).ExitCode);
     }
 
@@ -215,7 +230,8 @@ public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture
     public void A_profile_that_would_be_empty_is_refused()
     {
         string counts = folder.Write("counts.txt", "B 1 2 5 0\nF 2 3 5\n");
-        ToolResult result = Tool.Cli("generate", "--binary", files["short-build-id", "prog_md5"], "--perf-script", counts, "--format", "text");
+        ToolResult result =
+            Tool.Cli("generate", "--binary", files["short-build-id", "prog_md5"], "--perf-script", counts, "--format", "text");
         Assert.Equal(1, result.ExitCode);
         Assert.Contains("so that the profile would be empty", result.Error);
         Assert.Equal("", result.Output);
@@ -225,7 +241,9 @@ public sealed class ShippedBinariesTests(CasesTests.Files files) : IClassFixture
     public void Profiles_are_compared_under_either_name()
     {
         string profile = files["short-build-id", "expected_md5.txt"];
-        Assert.Equal(Tool.Cli("profile", "overlap", profile, profile).Succeeded().Output, Tool.Cli("profile", "compare", profile, profile).Succeeded().Output);
+        Assert.Equal(
+            Tool.Cli("profile", "overlap", profile, profile).Succeeded().Output,
+            Tool.Cli("profile", "compare", profile, profile).Succeeded().Output);
         Assert.Equal(2, Tool.Cli("profile", "contrast", profile, profile).ExitCode);
     }
 }

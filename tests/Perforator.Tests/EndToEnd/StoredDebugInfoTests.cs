@@ -7,7 +7,9 @@ using Perforator.Tests.Server;
 
 namespace Perforator.Tests.EndToEnd;
 
-/// <summary>Debug info that lies beside a binary reaches the server by <c>binaries put</c>, and gives the profile that a whole binary gives.</summary>
+/// <summary>
+/// Debug info that lies beside a binary reaches the server by <c>binaries put</c>, and gives the profile that a whole binary gives.
+/// </summary>
 public sealed class StoredDebugInfoTests(LoopProgram program) : IClassFixture<LoopProgram>, IDisposable
 {
     private readonly TemporaryFolder folder = new();

@@ -46,7 +46,8 @@ public sealed class StrangeServerTests(TargetProgram program) : IClassFixture<Ta
                 {
                     HttpListenerContext context = await listener.GetContextAsync();
                     string path = context.Request.Url!.AbsolutePath.TrimStart('/');
-                    (int status, string body) = path == ApiRoutes.Plan ? (PlanStatus, Plan) : path == ApiRoutes.Profiles ? (ReceiptStatus, Receipt) : (404, "");
+                    (int status, string body) = path == ApiRoutes.Plan
+                        ? (PlanStatus, Plan) : path == ApiRoutes.Profiles ? (ReceiptStatus, Receipt) : (404, "");
                     await context.Request.InputStream.CopyToAsync(Stream.Null);
                     (context.Response.StatusCode, context.Response.ContentType) = (status, "application/json");
                     await context.Response.OutputStream.WriteAsync(Encoding.UTF8.GetBytes(body));

@@ -6,7 +6,9 @@ using Perforator.Tests.Server;
 
 namespace Perforator.Tests.EndToEnd;
 
-/// <summary>What people see of a service besides its profile: who asked for it, how its agents do, and where its counts are in source.</summary>
+/// <summary>
+/// What people see of a service besides its profile: who asked for it, how its agents do, and where its counts are in source.
+/// </summary>
 public sealed class WhoAskedTests : IClassFixture<LoopProgram>, IDisposable
 {
     private readonly LoopProgram program;
@@ -16,7 +18,8 @@ public sealed class WhoAskedTests : IClassFixture<LoopProgram>, IDisposable
     public WhoAskedTests(LoopProgram program)
     {
         this.program = program;
-        server = ServerProcess.Start(folder["data"], 0, "--source-root", program.SourceFolder, "--source-url", "https://git.example/{service}/{path}#L{line}");
+        server = ServerProcess.Start(
+            folder["data"], 0, "--source-root", program.SourceFolder, "--source-url", "https://git.example/{service}/{path}#L{line}");
     }
 
     private static CancellationToken Stop => CancellationToken.None;
@@ -64,14 +67,16 @@ public sealed class WhoAskedTests : IClassFixture<LoopProgram>, IDisposable
         Assert.Contains("work", Cli("functions", "loop").Succeeded().Output, StringComparison.Ordinal);
         string text = Cli("functions", "loop", "work", "--at", profile).Succeeded().Output;
         Assert.Contains("for (unsigned i = 0; i < n; i++)", text, StringComparison.Ordinal);
-        FunctionDetail detail = JsonSerializer.Deserialize(Cli("functions", "loop", "work", "--json").Succeeded().Output, ApiJson.Default.FunctionDetail)!;
+        FunctionDetail detail =
+            JsonSerializer.Deserialize(Cli("functions", "loop", "work", "--json").Succeeded().Output, ApiJson.Default.FunctionDetail)!;
         Assert.Equal(Path.Combine(program.SourceFolder, "loop.c"), detail.Source!.File);
         Assert.Contains("unsigned work(unsigned n)", detail.Source.Text, StringComparison.Ordinal);
         FunctionLine body = detail.Lines.MaxBy(static line => line.Samples)!;
         Assert.Equal(detail.Source.Line + body.Line, body.Source!.Line);
         Assert.EndsWith($"/loop.c#L{body.Source.Line}", body.Source.Url, StringComparison.Ordinal);
         Assert.StartsWith("https://git.example/loop/", body.Source.Url, StringComparison.Ordinal);
-        ProfileTree tree = JsonSerializer.Deserialize(Cli("functions", "loop", "--tree", "--json").Succeeded().Output, ApiJson.Default.ProfileTree)!;
+        ProfileTree tree =
+            JsonSerializer.Deserialize(Cli("functions", "loop", "--tree", "--json").Succeeded().Output, ApiJson.Default.ProfileTree)!;
         Assert.Contains("work", tree.Names);
         Assert.Matches(" %  +work", Cli("functions", "loop", "--tree").Succeeded().Output);
         Assert.Contains("has no function", Cli("functions", "loop", "nobody").Error, StringComparison.Ordinal);
@@ -82,12 +87,15 @@ public sealed class WhoAskedTests : IClassFixture<LoopProgram>, IDisposable
     {
         await SaysAsync(new PlanRequest("calm", [new("loop", [], 1, 0, 60)]) { Agent = Report() });
         await SaysAsync(new PlanRequest("idle", []) { Agent = Report() with { Version = "0.9+abc" } });
-        await SaysAsync(new PlanRequest("lossy", [new("loop", [], 1, 0, 60)]) { Agent = Report() with { DroppedProfiles = 3, Notice = "CPU 3 is not recorded" } });
+        await SaysAsync(
+            new PlanRequest("lossy", [new("loop", [], 1, 0, 60)]) { Agent = Report() with { DroppedProfiles = 3, Notice = "CPU 3 is not recorded" } });
         await SaysAsync(new PlanRequest("greedy", [new("loop", [], 1, 0, 60)]) { Agent = Report() with { MemoryBytes = 200_000_000 } });
-        IReadOnlyList<AgentSummary> agents = JsonSerializer.Deserialize(Cli("agents", "--json").Succeeded().Output, ApiJson.Default.IReadOnlyListAgentSummary)!;
+        IReadOnlyList<AgentSummary> agents =
+            JsonSerializer.Deserialize(Cli("agents", "--json").Succeeded().Output, ApiJson.Default.IReadOnlyListAgentSummary)!;
         Assert.Equal(
             ["calm ok loop", "greedy over budget loop", "idle ok ", "lossy dropping loop"],
-            agents.OrderBy(static agent => agent.Host, StringComparer.Ordinal).Select(static agent => $"{agent.Host} {agent.State} {string.Join(' ', agent.Services)}"));
+            agents.OrderBy(static agent => agent.Host, StringComparer.Ordinal)
+                .Select(static agent => $"{agent.Host} {agent.State} {string.Join(' ', agent.Services)}"));
         Assert.Contains("CPU 3 is not recorded", Cli("agents").Succeeded().Output, StringComparison.Ordinal);
         string metrics = await server.Http.GetStringAsync("metrics");
         Assert.Matches("perforator_agents\\{[^}]*state=\"ok\"[^}]*\\} 2", metrics);

@@ -10,7 +10,9 @@ using Perforator.Tests.Infrastructure;
 
 namespace Perforator.Tests.Generation;
 
-/// <summary>Profiles of AArch64 programs, cross-compiled; the stacks follow the program's own branches (no Arm machine is needed).</summary>
+/// <summary>
+/// Profiles of AArch64 programs, cross-compiled; the stacks follow the program's own branches (no Arm machine is needed).
+/// </summary>
 public sealed class AArch64Tests : IDisposable
 {
     private readonly TemporaryFolder folder = new();
@@ -44,7 +46,8 @@ public sealed class AArch64Tests : IDisposable
     public void The_profile_is_llvm_profgens(string name, string flags)
     {
         string binary = folder[name], script = folder[name + ".txt"];
-        Tool.Run("clang-19", ["--target=aarch64-linux-gnu", "-O2", "-g", "-fuse-ld=lld", "-nostdlib", "-static", "-Wl,-e,main", "-Wl,--build-id",
+        Tool.Run("clang-19", ["--target=aarch64-linux-gnu", "-O2", "-g", "-fuse-ld=lld", "-nostdlib", "-static", "-Wl,-e,main",
+            "-Wl,--build-id",
             .. flags.Split(' '), folder.Write("arm.c", Source), "-o", binary]).Succeeded();
         using ElfFile elf = ElfFile.Load(binary);
         using (StreamWriter text = new(script))
@@ -61,6 +64,7 @@ public sealed class AArch64Tests : IDisposable
         BranchAggregator aggregator = new(new SingleModuleResolver(opened.ToModule()));
         new PerfDataReader(aggregator).Read(data);
         SampleProfile profile = ProfileGenerator.Generate(aggregator.Profiles[opened.BuildId], opened, new FlowChecks());
-        Assert.Equal(PeerComparison.Ours(binary, script), Encoding.UTF8.GetString(SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Text)));
+        Assert.Equal(
+            PeerComparison.Ours(binary, script), Encoding.UTF8.GetString(SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Text)));
     }
 }

@@ -39,7 +39,9 @@ public sealed class FunctionPlacesTests : IDisposable
         ToolResult compiled = Tool.Run(
             compiler, ["-O2", .. flags.Split(' '), "-I", folder["include"], source, "-o", folder["program"]]);
         compiled.Succeeded();
-        using ProfiledBinary binary = ProfiledBinary.Load(folder["program"], new LocalDebugFiles(null), compiler == "clang-19" ? TargetCompiler.Clang : TargetCompiler.Gcc);
+        using ProfiledBinary binary =
+            ProfiledBinary.Load(
+                folder["program"], new LocalDebugFiles(null), compiler == "clang-19" ? TargetCompiler.Clang : TargetCompiler.Gcc);
         FunctionPlaces places = binary.PlacesOf("work")!;
         Assert.Equal(new SourcePlace(source, 3), places.StartOf("work"));
         Assert.Equal(new SourcePlace(source, 5), places.LineOf("work", 2));
@@ -50,7 +52,9 @@ public sealed class FunctionPlacesTests : IDisposable
         if (!binary.HasPseudoProbes)
             return;
         Assert.Equal(source, places.ProbeOf("work", 1)!.Value.File);
-        uint[] lines = [.. Enumerable.Range(1, 20).Select(probe => places.ProbeOf("twice", (uint)probe)).OfType<SourcePlace>().Select(static place => place.Line)];
+        uint[] lines =
+            [.. Enumerable.Range(1, 20).Select(probe => places.ProbeOf("twice", (uint)probe)).OfType<SourcePlace>()
+                .Select(static place => place.Line)];
         Assert.Contains(5u, lines);
         Assert.All(lines, static line => Assert.InRange(line, 1u, 7u));
     }

@@ -13,7 +13,8 @@ public class NamesAndDiscriminatorsTests
     [InlineData("foo.__uniq.123.llvm.9", "foo.__uniq.123")]
     [InlineData("foo.cold", "foo.cold")]
     [InlineData("foo.llvm.12.cold", "foo.llvm.12.cold")]
-    public void Suffixes_that_change_between_builds_go(string symbol, string canonical) => Assert.Equal(canonical, CanonicalName.Of(symbol));
+    public void Suffixes_that_change_between_builds_go(string symbol, string canonical) =>
+        Assert.Equal(canonical, CanonicalName.Of(symbol));
 
     // As clang prints them with -mllvm -print-...: encodeDiscriminator(base, factor, copy) of llvm/unittests/IR/MetadataTest.cpp.
     [Theory]

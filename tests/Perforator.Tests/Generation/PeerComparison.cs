@@ -53,7 +53,8 @@ public sealed class PeerComparison : IDisposable
     private static string Peer(int version, string binary, string script, params string[] options)
     {
         string output = $"{script}.peer";
-        Tool.Run($"llvm-profgen-{version}", ["--perfscript", script, "--binary", binary, "--format", "text", "-o", output, .. options]).Succeeded();
+        Tool.Run($"llvm-profgen-{version}", ["--perfscript", script, "--binary", binary, "--format", "text", "-o", output, .. options])
+            .Succeeded();
         return File.ReadAllText(output);
     }
 
@@ -97,7 +98,8 @@ public sealed class PeerComparison : IDisposable
         Match overlap = Regex.Match(report, @"Whole program sample overlap: ([0-9.]+)%");
         Assert.True(overlap.Success && double.Parse(overlap.Groups[1].Value) >= least, report);
 
-        static IEnumerable<string> Functions(string profile) => SampleProfileReader.Parse(Encoding.UTF8.GetBytes(profile)).Functions.Keys.Order(StringComparer.Ordinal);
+        static IEnumerable<string> Functions(string profile) =>
+            SampleProfileReader.Parse(Encoding.UTF8.GetBytes(profile)).Functions.Keys.Order(StringComparer.Ordinal);
     }
 
     /// <summary>
@@ -118,5 +120,6 @@ public sealed class PeerComparison : IDisposable
 
     public void Dispose() => folder.Dispose();
 
-    private static string Text(SampleProfile profile) => Encoding.UTF8.GetString(SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Text));
+    private static string Text(SampleProfile profile) =>
+        Encoding.UTF8.GetString(SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Text));
 }

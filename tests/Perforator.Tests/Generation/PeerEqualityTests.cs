@@ -45,7 +45,8 @@ public class PeerEqualityTests(PeerComparison programs) : IClassFixture<PeerComp
     [InlineData("-no-pie")]
     public void C_program_by_clang(string position) =>
         PeerComparison.AssertEqual(programs.Compile(
-            $"c{position}", "clang-19", "-O2", "-g", "-fdebug-info-for-profiling", position, Path.Combine(PeerComparison.Sources, "cold.c")));
+            $"c{position}", "clang-19", "-O2", "-g", "-fdebug-info-for-profiling", position,
+            Path.Combine(PeerComparison.Sources, "cold.c")));
 
     [Fact]
     public void C_program_by_gcc_with_a_cold_part() =>
@@ -57,7 +58,9 @@ public class PeerEqualityTests(PeerComparison programs) : IClassFixture<PeerComp
     [InlineData("-O2 -flto")]
     public void Cpp_program_by_gcc(string flags) =>
         PeerComparison.AssertEqual(
-            programs.Compile($"g++{flags.Length}", "g++", [.. flags.Split(' '), "-g", Path.Combine(PeerComparison.Sources, "main.cpp"), Path.Combine(PeerComparison.Sources, "lib.cpp")]));
+            programs.Compile(
+                $"g++{flags.Length}", "g++",
+                [.. flags.Split(' '), "-g", Path.Combine(PeerComparison.Sources, "main.cpp"), Path.Combine(PeerComparison.Sources, "lib.cpp")]));
 
     /// <summary>Compiled elsewhere to assembly, so that no machine needs rustc.</summary>
     [Theory]
@@ -66,14 +69,18 @@ public class PeerEqualityTests(PeerComparison programs) : IClassFixture<PeerComp
     public void Rust_mangling(string mangling)
     {
         string assembly = programs[$"rust-{mangling}.s"], main = programs["rust_main.c"];
-        using (GZipStream packed = new(File.OpenRead(Path.Combine(PeerComparison.Sources, $"rust-{mangling}.s.gz")), CompressionMode.Decompress))
+        using (GZipStream packed =
+            new(File.OpenRead(Path.Combine(PeerComparison.Sources, $"rust-{mangling}.s.gz")), CompressionMode.Decompress))
         using (FileStream unpacked = File.Create(assembly))
             packed.CopyTo(unpacked);
-        File.WriteAllText(main, "extern unsigned long rust_main(unsigned long); int main(int c, char **v) { return rust_main(c * 1000) & 1; }");
+        File.WriteAllText(
+            main, "extern unsigned long rust_main(unsigned long); int main(int c, char **v) { return rust_main(c * 1000) & 1; }");
         string binary = programs.Compile($"rust-{mangling}", "clang-19", "-O2", "-g", main, assembly);
         string script = PeerComparison.Record(binary);
         PeerComparison.AssertEqual(binary, script);
-        Assert.Contains(PeerComparison.Generate(binary, script, out _).Functions.Keys, name => name.StartsWith(mangling == "v0" ? "_RNvX" : "_ZN40_$LT$rusty..Mix", StringComparison.Ordinal));
+        Assert.Contains(
+            PeerComparison.Generate(binary, script, out _).Functions.Keys,
+            name => name.StartsWith(mangling == "v0" ? "_RNvX" : "_ZN40_$LT$rusty..Mix", StringComparison.Ordinal));
     }
 
     [SkippableFact]
@@ -86,7 +93,9 @@ public class PeerEqualityTests(PeerComparison programs) : IClassFixture<PeerComp
 
     [Fact]
     public void Coroutines() =>
-        PeerComparison.AssertEqual(programs.Compile("coroutines", "clang++-19", "-std=c++20", "-O2", "-g", Path.Combine(PeerComparison.Sources, "coroutines.cpp")));
+        PeerComparison.AssertEqual(
+            programs.Compile(
+                "coroutines", "clang++-19", "-std=c++20", "-O2", "-g", Path.Combine(PeerComparison.Sources, "coroutines.cpp")));
 
     [Fact]
     public void Assembly_with_labels_and_data_and_functions_without_debug_info()
@@ -108,9 +117,12 @@ public class PeerEqualityTests(PeerComparison programs) : IClassFixture<PeerComp
     public void Split_machine_functions(string name, string flag)
     {
         string instrumented = programs.CompileCpp($"{name}.instrumented", "-fprofile-generate");
-        Tool.Run(instrumented, [], environment: new Dictionary<string, string> { ["LLVM_PROFILE_FILE"] = programs[$"{name}.profraw"] }).Succeeded();
+        Tool.Run(instrumented, [], environment: new Dictionary<string, string> { ["LLVM_PROFILE_FILE"] = programs[$"{name}.profraw"] })
+            .Succeeded();
         Tool.Run("llvm-profdata-19", ["merge", programs[$"{name}.profraw"], "-o", programs[$"{name}.profdata"]]).Succeeded();
-        string binary = programs.CompileCpp(name, $"-fprofile-use={programs[$"{name}.profdata"]}", "-fsplit-machine-functions", "-fuse-ld=lld-19", flag);
+        string binary =
+            programs.CompileCpp(
+                name, $"-fprofile-use={programs[$"{name}.profdata"]}", "-fsplit-machine-functions", "-fuse-ld=lld-19", flag);
         Assert.Contains(".cold", Tool.Run("llvm-nm-19", [binary]).Succeeded().Output);
         PeerComparison.AssertEqual(binary);
     }
@@ -165,7 +177,8 @@ public class PeerEqualityTests(PeerComparison programs) : IClassFixture<PeerComp
         string[] all = ["-fuse-ld=lld-19", .. flags.Split(' ')];
         string plain = programs.CompileCpp(name, all);
         string apart = programs.CompileCpp($"{name}.apart",
-            [.. all, .. new[] { ".debug_info", ".debug_addr" }.Select(section => $"-Wl,-z,dead-reloc-in-nonalloc={section}=0xffffffffffffffff")]);
+            [.. all, .. new[] { ".debug_info", ".debug_addr" }.Select(
+                section => $"-Wl,-z,dead-reloc-in-nonalloc={section}=0xffffffffffffffff")]);
         string script = PeerComparison.Record(plain), scriptApart = PeerComparison.Record(apart);
         PeerComparison.AssertEqual(apart, scriptApart);
         Assert.Equal(PeerComparison.Ours(apart, scriptApart), PeerComparison.Ours(plain, script));
@@ -183,7 +196,8 @@ public class PeerEqualityTests(PeerComparison programs) : IClassFixture<PeerComp
         programs.Compile($"{name}.lib.o", "clang++-19", level, "-g", "-c", "-DCOMDAT", Path.Combine(PeerComparison.Sources, "lib.cpp"));
         foreach (string part in (string[])["main", "lib"])
             Assert.Contains("W _Z6digitsl", Tool.Run("llvm-nm-19", [programs[$"{name}.{part}.o"]]).Succeeded().Output);
-        PeerComparison.AssertEqual(programs.Compile(name, "clang++-19", "-fuse-ld=bfd", programs[$"{name}.lib.o"], programs[$"{name}.main.o"]));
+        PeerComparison.AssertEqual(
+            programs.Compile(name, "clang++-19", "-fuse-ld=bfd", programs[$"{name}.lib.o"], programs[$"{name}.main.o"]));
     }
 
     /// <summary>What the names of tests promise is in the programs that they compare.</summary>
@@ -204,7 +218,9 @@ public class PeerEqualityTests(PeerComparison programs) : IClassFixture<PeerComp
         Assert.Matches(pattern, Tool.Run("llvm-objdump-19", ["-d", "--no-show-raw-insn", binary]).Succeeded().Output);
     }
 
-    /// <summary>llvm-profgen disassembles by the binary's own symbols and finds nothing in a stripped one; ours takes the debug file's.</summary>
+    /// <summary>
+    /// llvm-profgen disassembles by the binary's own symbols and finds nothing in a stripped one; ours takes the debug file's.
+    /// </summary>
     [Fact]
     public void Debug_info_and_symbols_in_a_file_apart()
     {

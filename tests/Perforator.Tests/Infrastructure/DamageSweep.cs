@@ -61,5 +61,6 @@ internal static class DamageSweep
 
     private static IEnumerable<int> Lengths(int length) => length <= Truncations
         ? Enumerable.Range(0, length)
-        : Enumerable.Range(0, Truncations / 2).Concat(Enumerable.Range(1, Truncations / 2).Select(i => (int)((long)i * length / (Truncations / 2 + 1))));
+        : Enumerable.Range(0, Truncations / 2)
+            .Concat(Enumerable.Range(1, Truncations / 2).Select(i => (int)((long)i * length / (Truncations / 2 + 1))));
 }

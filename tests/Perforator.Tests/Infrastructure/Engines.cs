@@ -1,8 +1,8 @@
 namespace Perforator.Tests.Infrastructure;
 
 /// <summary>
-/// The real PostgreSQL and S3 server that tests run against. <c>eng/test</c> starts them once for all tests; a run without it starts its own
-/// by <c>eng/engines</c>, and ends them with the process.
+/// The real PostgreSQL and S3 server that tests run against. <c>eng/test</c> starts them once for all tests; a run without it starts its
+/// own by <c>eng/engines</c>, and ends them with the process.
 /// </summary>
 internal static class Engines
 {
@@ -31,7 +31,9 @@ internal static class Engines
         string[] names = ["PERFORATOR_TEST_POSTGRES", "PERFORATOR_TEST_S3"];
         if (names.All(static name => Environment.GetEnvironmentVariable(name) is { Length: > 0 }))
             return names.ToDictionary(static name => name, static name => Environment.GetEnvironmentVariable(name)!);
-        string script = Path.Combine(Tool.RepositoryRoot(), "eng", "engines"), folder = Path.Combine(Path.GetTempPath(), $"perforator-engines-{Environment.ProcessId}");
+        string script = Path.Combine(
+            Tool.RepositoryRoot(), "eng",
+            "engines"), folder = Path.Combine(Path.GetTempPath(), $"perforator-engines-{Environment.ProcessId}");
         AppDomain.CurrentDomain.ProcessExit += (_, _) => Tool.Run(script, ["stop", folder]);
         return Tool.Run(script, ["start", folder]).Succeeded().Output.Split('\n', StringSplitOptions.RemoveEmptyEntries)
             .Select(static line => line.Split('=', 2)).ToDictionary(static parts => parts[0], static parts => parts[1]);

@@ -9,7 +9,9 @@ internal static class InputDamage
     private static readonly ulong[] Extremes =
         [0, 1, 0x7f, 0x80, 0xff, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x7fff_ffff_ffff_ffff, 0x8000_0000_0000_0000, ulong.MaxValue];
 
-    /// <summary>A copy with one to four pieces of damage: bits, bytes, extreme numbers, runs copied, cut out or doubled, a cut end.</summary>
+    /// <summary>
+    /// A copy with one to four pieces of damage: bits, bytes, extreme numbers, runs copied, cut out or doubled, a cut end.
+    /// </summary>
     public static byte[] Damage(ReadOnlySpan<byte> input, Random random)
     {
         byte[] copy = input.ToArray();

@@ -17,7 +17,8 @@ internal static class PerfRecord
 
     /// <summary>The same with its output in a pipe, as a file.</summary>
     public static void RunPiped(TemporaryFolder folder, string output, params string[] arguments) =>
-        Repeat(() => Tool.Run("bash", ["-c", "set -o pipefail; out=$1; shift; perf \"$@\" | cat >\"$out\"", "bash", output, "--buildid-dir", folder["debug"], "record", "-q", "-o", "-", .. arguments]));
+        Repeat(() =>
+            Tool.Run("bash", ["-c", "set -o pipefail; out=$1; shift; perf \"$@\" | cat >\"$out\"", "bash", output, "--buildid-dir", folder["debug"], "record", "-q", "-o", "-", .. arguments]));
 
     private static void Repeat(Func<ToolResult> run)
     {

@@ -5,7 +5,8 @@ namespace Perforator.Tests.Infrastructure;
 /// <summary>A PostgreSQL of its own for tests that end it: a primary, and a standby that has all that is acknowledged.</summary>
 internal sealed class PostgresPair : IDisposable
 {
-    private static readonly string Programs = Directory.GetDirectories("/usr/lib/postgresql").Order(StringComparer.Ordinal).Last() + "/bin/";
+    private static readonly string Programs =
+        Directory.GetDirectories("/usr/lib/postgresql").Order(StringComparer.Ordinal).Last() + "/bin/";
 
     private readonly TemporaryFolder folder = new();
     private readonly Process?[] processes = new Process?[2];
@@ -29,14 +30,17 @@ internal sealed class PostgresPair : IDisposable
     /// <summary>Starts one, and waits until it answers.</summary>
     public void Start(int which)
     {
-        processes[which] = Process.Start(new ProcessStartInfo("setsid", [.. AsUser(), Programs + "postgres", "-D", folder[$"{which}"], "-c", $"port={Ports[which]}",
+        processes[which] = Process.Start(new ProcessStartInfo("setsid", [.. AsUser(), Programs + "postgres", "-D", folder[$"{which}"], "-c",
+            $"port={Ports[which]}",
             "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "hot_standby=on", "-c", "shared_buffers=16MB"])
         {
             RedirectStandardError = true,
             RedirectStandardOutput = true,
         });
         Assert.True(
-            SpinWait.SpinUntil(() => Tool.Run(Programs + "pg_isready", ["-h", "127.0.0.1", "-p", $"{Ports[which]}"]).ExitCode == 0, TimeSpan.FromSeconds(60)),
+            SpinWait.SpinUntil(
+                () => Tool.Run(Programs + "pg_isready", ["-h", "127.0.0.1", "-p", $"{Ports[which]}"]).ExitCode == 0,
+                TimeSpan.FromSeconds(60)),
             "PostgreSQL did not start");
     }
 
@@ -53,7 +57,8 @@ internal sealed class PostgresPair : IDisposable
     /// <summary>Makes the standby the one that takes writes.</summary>
     public void Promote() => Sql(1, "SELECT pg_promote()");
 
-    private void Sql(int which, string sql) => Tool.Run("psql", [$"postgres://perforator@127.0.0.1:{Ports[which]}/postgres", "-q", "-c", sql]).Succeeded();
+    private void Sql(int which, string sql) =>
+        Tool.Run("psql", [$"postgres://perforator@127.0.0.1:{Ports[which]}/postgres", "-q", "-c", sql]).Succeeded();
 
     private static void Run(string program, string[] arguments)
     {

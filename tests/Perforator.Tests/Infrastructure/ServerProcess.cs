@@ -60,12 +60,14 @@ internal sealed class ServerProcess : IDisposable
     /// <param name="dataFolder">Its --data folder.</param>
     /// <param name="port">Its port; 0 takes a free one.</param>
     /// <param name="options">More options of serve.</param>
-    public static ServerProcess Start(string dataFolder, int port = 0, params string[] options) => Start([], new Dictionary<string, string>(), dataFolder, port, options);
+    public static ServerProcess Start(string dataFolder, int port = 0, params string[] options) =>
+        Start([], new Dictionary<string, string>(), dataFolder, port, options);
 
     /// <summary>The same with more variables, or by another program.</summary>
     /// <param name="launcher">A program that becomes the server, with its first arguments; empty for none.</param>
     /// <param name="environment">Variables that it gets.</param>
-    public static ServerProcess Start(string[] launcher, IReadOnlyDictionary<string, string> environment, string dataFolder, int port = 0, params string[] options) =>
+    public static ServerProcess Start(
+        string[] launcher, IReadOnlyDictionary<string, string> environment, string dataFolder, int port = 0, params string[] options) =>
         Run([.. launcher, Tool.Perforator, "serve", "--data", dataFolder, "--port", $"{port}", .. options], environment);
 
     /// <summary>A server with the demo's store.</summary>
@@ -101,7 +103,8 @@ internal sealed class ServerProcess : IDisposable
     }
 
     /// <summary>Options by which a server wants all of every service, for tests that are not of demand.</summary>
-    public static string[] WantsAll(TemporaryFolder folder) => ["--enrol", folder.Write("wants-all.yaml", "services: [{match: '*', rate: 1}]")];
+    public static string[] WantsAll(TemporaryFolder folder) =>
+        ["--enrol", folder.Write("wants-all.yaml", "services: [{match: '*', rate: 1}]")];
 
     /// <summary>Runs a verb of the CLI against this server.</summary>
     public ToolResult Cli(params string[] arguments) => Tool.Cli([.. arguments, "--server", Address.ToString()]);

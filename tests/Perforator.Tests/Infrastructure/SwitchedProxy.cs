@@ -88,14 +88,16 @@ internal sealed class SwitchedProxy : IDisposable
             {
                 case ProxyMode.Pass:
                     await upstream.ConnectAsync(server.Host, server.Port);
-                    await Task.WhenAny(PassAsync(client.GetStream(), upstream.GetStream()), upstream.GetStream().CopyToAsync(client.GetStream()));
+                    await Task.WhenAny(
+                        PassAsync(client.GetStream(), upstream.GetStream()), upstream.GetStream().CopyToAsync(client.GetStream()));
                     break;
                 case ProxyMode.Hang:
                     await client.GetStream().CopyToAsync(Stream.Null);
                     break;
                 case ProxyMode.Busy:
                     _ = await client.GetStream().ReadAsync(new byte[1 << 16]);
-                    await client.GetStream().WriteAsync(Encoding.ASCII.GetBytes("HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
+                    await client.GetStream()
+                        .WriteAsync(Encoding.ASCII.GetBytes("HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"));
                     break;
             }
         }

@@ -81,7 +81,8 @@ public sealed class BlockAddressMapTests : IClassFixture<LayoutProgram>
         string[] kinds = ["HasReturn", "HasTailCall", "IsEHPad", "CanFallThrough", "HasIndirectBranch"];
         bool[] has = new bool[5];
         string size = "";
-        foreach (string line in Tool.Run($"/usr/lib/llvm-{version}/bin/llvm-readobj", ["--bb-addr-map", binary]).Succeeded().Output.Split('\n'))
+        foreach (string line in Tool.Run($"/usr/lib/llvm-{version}/bin/llvm-readobj", ["--bb-addr-map", binary])
+            .Succeeded().Output.Split('\n'))
         {
             if (line.Trim().Split(": ") is not [var name, var value])
                 continue;

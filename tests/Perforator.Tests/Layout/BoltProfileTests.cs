@@ -47,7 +47,8 @@ public sealed class BoltProfileTests : IClassFixture<LayoutProgram>, IClassFixtu
         string perf2bolt = Bolt(version, "perf2bolt");
         Tool.Require("perf");
         (string binary, string perfData) = recorded ? (program.Binary, program.Recording) : (walked.Binary, walked.OneProcess);
-        string profile = Generate(binary, perfData, $"same-{version}-{recorded}.pa"), ours = profile + ".fdata", theirs = profile + ".theirs";
+        string profile = Generate(binary, perfData, $"same-{version}-{recorded}.pa"), ours = profile
+            + ".fdata", theirs = profile + ".theirs";
         Tool.Run(perf2bolt, ["-pa", "-p", profile, "-o", ours, binary]).Succeeded();
         Tool.Run(perf2bolt, ["-p", perfData, "-o", theirs, binary]).Succeeded();
         Assert.Equal(SortedLines(theirs), SortedLines(ours));
@@ -60,13 +61,15 @@ public sealed class BoltProfileTests : IClassFixture<LayoutProgram>, IClassFixtu
     {
         string bolt = Bolt(19, "llvm-bolt"), perf2bolt = Bolt(19, "perf2bolt");
         Tool.Require("valgrind");
-        string profile = Generate(program.Binary, program.Recording, "first.pa"), first = program.Folder["bolted"], second = program.Folder["bolted-again"];
+        string profile = Generate(
+            program.Binary, program.Recording, "first.pa"), first = program.Folder["bolted"], second = program.Folder["bolted-again"];
         string[] options = ["-reorder-blocks=ext-tsp", "-reorder-functions=hfsort", "-split-functions", "-enable-bat"];
         Tool.Run(bolt, [program.Binary, "-pa", "-p", profile, "-o", first, .. options]).Succeeded();
         Assert.Equal(LayoutProgram.Output(program.Binary), LayoutProgram.Output(first));
         (long taken, long all) = LayoutProgram.ConditionalBranches(first);
         (long takenBefore, long allBefore) = LayoutProgram.ConditionalBranches(program.Binary);
-        Assert.True(taken * 1.2 < takenBefore && all < allBefore * 1.1, $"{taken} of {all} conditional branches are taken, before it {takenBefore} of {allBefore}");
+        Assert.True(taken * 1.2 < takenBefore
+            && all < allBefore * 1.1, $"{taken} of {all} conditional branches are taken, before it {takenBefore} of {allBefore}");
 
         // Of the binary that BOLT wrote, translated by its own table of addresses.
         string again = Generate(first, program.Record(first), "again.pa"), translated = again + ".fdata";
@@ -79,7 +82,9 @@ public sealed class BoltProfileTests : IClassFixture<LayoutProgram>, IClassFixtu
         Assert.True(LayoutProgram.ConditionalBranches(second).Taken * 1.2 < takenBefore);
     }
 
-    /// <summary>The next release is laid out by the last one's counts: functions whose code changed are matched by what their blocks look like.</summary>
+    /// <summary>
+    /// The next release is laid out by the last one's counts: functions whose code changed are matched by what their blocks look like.
+    /// </summary>
     [SkippableTheory]
     [InlineData(19)]
     [InlineData(22)]
@@ -97,7 +102,8 @@ public sealed class BoltProfileTests : IClassFixture<LayoutProgram>, IClassFixtu
         LayoutProgram.CompileFrom(changed, newer);
         string report = Tool.Run(bolt,
             [
-                newer, "-data", yaml, "-infer-stale-profile", "-o", laidOut, "-reorder-blocks=ext-tsp", "-reorder-functions=hfsort", "-split-functions",
+                newer, "-data", yaml, "-infer-stale-profile", "-o", laidOut, "-reorder-blocks=ext-tsp", "-reorder-functions=hfsort",
+                "-split-functions",
             ]).Succeeded().Output;
         Assert.Contains("BOLT-INFO: inferred profile for ", report);
         Assert.Equal(LayoutProgram.Output(newer), LayoutProgram.Output(laidOut));
@@ -142,7 +148,8 @@ public sealed class BoltProfileTests : IClassFixture<LayoutProgram>, IClassFixtu
     {
         string source = program.Folder.Write("small.c", "int main(void) { return 0; }"), binary = program.Folder["small"];
         Tool.Run("clang-19", ["-O1", "-Wl,--build-id", flag, source, "-o", binary]).Succeeded();
-        ToolResult result = Tool.Cli("generate", "--binary", binary, "--perf-data", program.Recording, "--for", "bolt", "-o", program.Folder["none.pa"]);
+        ToolResult result =
+            Tool.Cli("generate", "--binary", binary, "--perf-data", program.Recording, "--for", "bolt", "-o", program.Folder["none.pa"]);
         Assert.Equal(1, result.ExitCode);
         Assert.Contains(expected, Assert.Single(result.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries)));
         Assert.False(File.Exists(program.Folder["none.pa"]));

@@ -20,7 +20,8 @@ public class CodeLayoutTests
     public void Blocks_and_edges_are_counted_once_however_many_calls_lie_in_them()
     {
         // 0x1000 calls twice, jumps to 0x1020 or runs on to 0x1010; both come to 0x1030, which returns.
-        FunctionBlocks caller = Function(0x1000, Runs, BlockKinds.None, Runs, BlockKinds.HasReturn), callee = Function(0x2000, BlockKinds.HasReturn);
+        FunctionBlocks caller = Function(
+            0x1000, Runs, BlockKinds.None, Runs, BlockKinds.HasReturn), callee = Function(0x2000, BlockKinds.HasReturn);
         BranchProfile profile = Profile();
         profile.AddTrace(BinaryAddress.External, new(0x1000), new(0x1002), 100);
         profile.AddTrace(new(0x1002), new(0x2000), new(0x200f), 100);
@@ -46,7 +47,8 @@ public class CodeLayoutTests
     [Fact]
     public void A_return_to_where_a_block_begins_means_that_the_one_before_ran_on()
     {
-        FunctionBlocks caller = Function(0x1000, Runs, BlockKinds.HasReturn, BlockKinds.IsLandingPad), callee = Function(0x2000, BlockKinds.HasReturn);
+        FunctionBlocks caller = Function(
+            0x1000, Runs, BlockKinds.HasReturn, BlockKinds.IsLandingPad), callee = Function(0x2000, BlockKinds.HasReturn);
         BranchProfile profile = Profile();
         profile.AddTrace(new(0x200f), new(0x1010), new(0x101f), 5);
         profile.AddTrace(BinaryAddress.External, new(0x1010), new(0x101f), 4);
@@ -60,7 +62,8 @@ public class CodeLayoutTests
     {
         FunctionBlocks function = new(new(0x1000),
         [
-            new(0, new(0x1000), 16, Runs), new(1, new(0x1010), 0, Runs), new(2, new(0x1010), 0, Runs), new(3, new(0x1010), 16, BlockKinds.HasReturn), new(4, new(0x1020), 0, BlockKinds.None),
+            new(0, new(0x1000), 16, Runs), new(1, new(0x1010), 0, Runs), new(2, new(0x1010), 0, Runs),
+            new(3, new(0x1010), 16, BlockKinds.HasReturn), new(4, new(0x1020), 0, BlockKinds.None),
         ]);
         FunctionBlocks next = Function(0x1020, BlockKinds.HasReturn);
         BranchProfile profile = Profile();
@@ -87,7 +90,8 @@ public class CodeLayoutTests
     [Fact]
     public void Landing_pads_stay_together_once_one_was_executed()
     {
-        FunctionBlocks function = Function(0x1000, Runs, BlockKinds.HasReturn, BlockKinds.IsLandingPad, BlockKinds.IsLandingPad, BlockKinds.HasReturn);
+        FunctionBlocks function =
+            Function(0x1000, Runs, BlockKinds.HasReturn, BlockKinds.IsLandingPad, BlockKinds.IsLandingPad, BlockKinds.HasReturn);
         BranchProfile profile = Profile();
         profile.AddTrace(BinaryAddress.External, new(0x1000), new(0x101f), 6);
         Assert.Equal([10, 9], Order(CodeLayout.Of(BlockFlow.Of(profile, [function])).Functions[0]));
@@ -105,7 +109,9 @@ public class CodeLayoutTests
             Random random = new(seed);
             int n = random.Next(3, 8);
             ulong[] sizes = [.. Enumerable.Range(0, n).Select(_ => (ulong)random.Next(4, 200))], counts = [.. sizes.Select(_ => 1UL)];
-            BlockEdge[] edges = [.. Enumerable.Range(0, n * n).Where(i => i / n != i % n && random.Next(3) == 0).Select(i => new BlockEdge(i / n, i % n, (ulong)random.Next(1, 1000)))];
+            BlockEdge[] edges =
+                [.. Enumerable.Range(0, n * n).Where(i => i / n != i % n && random.Next(3) == 0)
+                    .Select(i => new BlockEdge(i / n, i % n, (ulong)random.Next(1, 1000)))];
             int[] order = ExtTsp.Order(sizes, counts, 0, edges);
             Assert.Equal(0, order[0]);
             Assert.Equal(Enumerable.Range(0, n), order.Order());

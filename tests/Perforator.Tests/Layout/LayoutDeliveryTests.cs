@@ -13,7 +13,8 @@ public sealed class LayoutDeliveryTests : IClassFixture<LayoutProgram>
     public void A_layout_from_the_server_is_the_one_from_the_file()
     {
         using ServerProcess server = ServerProcess.Start(program.Folder["data"]);
-        Tool.Cli("import", program.Recording, "--service", "shapes", "--binary", program.Binary, "--server", server.Address.ToString()).Succeeded();
+        Tool.Cli("import", program.Recording, "--service", "shapes", "--binary", program.Binary, "--server", server.Address.ToString())
+            .Succeeded();
         foreach ((string consumer, string[] suffixes) in new[] { ("bolt", (string[])[""]), ("propeller", [".cc_profile", ".ld_profile"]) })
         {
             string here = program.Folder[consumer + "-here"], served = program.Folder[consumer + "-served"];
@@ -26,11 +27,13 @@ public sealed class LayoutDeliveryTests : IClassFixture<LayoutProgram>
         }
 
         string other = program.Compile("other-build", "-O1");
-        ToolResult unknown = Tool.Cli("pgo", "shapes", "--for", "bolt", "--binary", other, "-o", program.Folder["none"], "--server", server.Address.ToString());
+        ToolResult unknown =
+            Tool.Cli("pgo", "shapes", "--for", "bolt", "--binary", other, "-o", program.Folder["none"], "--server", server.Address.ToString());
         Assert.Equal(1, unknown.ExitCode);
         Assert.False(File.Exists(program.Folder["none"]));
 
-        ToolResult Pgo(params string[] arguments) => Tool.Cli(["pgo", "shapes", "--binary", program.Binary, "--server", server.Address.ToString(), .. arguments]);
+        ToolResult Pgo(params string[] arguments) =>
+            Tool.Cli(["pgo", "shapes", "--binary", program.Binary, "--server", server.Address.ToString(), .. arguments]);
     }
 
     [Theory]

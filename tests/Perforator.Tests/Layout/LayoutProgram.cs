@@ -53,7 +53,10 @@ public sealed partial class LayoutProgram : IDisposable
         }
         """;
 
-    /// <summary>What every build of it is compiled with. Without separate-code a small program's first pages hold code too, which perf2bolt-19 does not find.</summary>
+    /// <summary>
+    /// What every build of it is compiled with. Without separate-code a small program's first pages hold code too, which perf2bolt-19 does
+    /// not find.
+    /// </summary>
     private static readonly string[] Flags =
     [
         "-O2", "-g1", "-fuse-ld=lld-19", "-Wl,--emit-relocs", "-Wl,--build-id", "-Wl,-z,separate-code", "-fbasic-block-address-map",
@@ -104,7 +107,9 @@ public sealed partial class LayoutProgram : IDisposable
         string stripped = binary + ".stripped";
         Tool.Run("llvm-strip-19", ["--strip-debug", binary, "-o", stripped]).Succeeded();
         string counts = Tool.Run("valgrind", ["--tool=lackey", stripped, "3000"]).Succeeded().Error;
-        long[] jccs = [.. Jccs().Matches(counts.Replace(",", "", StringComparison.Ordinal)).Select(m => long.Parse(m.Groups[1].Value, CultureInfo.InvariantCulture))];
+        long[] jccs =
+            [.. Jccs().Matches(counts.Replace(",", "", StringComparison.Ordinal))
+                .Select(m => long.Parse(m.Groups[1].Value, CultureInfo.InvariantCulture))];
         Assert.Equal(2, jccs.Length);
         return (jccs[1], jccs[0]);
     }

@@ -12,7 +12,8 @@ internal sealed class DisturbedStacks(IBranchSink next, bool onlyInterrupts) : I
     private static readonly string[] InterruptTypes =
         ["IRQ", "SERROR", "FAULT_ALGN", "FAULT_DATA", "FAULT_INST", "ARCH_1", "ARCH_2", "ARCH_5", "ARM64_FIQ", "ARM64_DEBUG_HALT", "ARM64_DEBUG_DATA"];
 
-    private static readonly string[] BranchTypes = ["", "COND", "UNCOND", "IND_CALL", "RET", "SYSCALL", "NO_TX", "ARCH_3", "ARM64_DEBUG_EXIT", "N/A"];
+    private static readonly string[] BranchTypes =
+        ["", "COND", "UNCOND", "IND_CALL", "RET", "SYSCALL", "NO_TX", "ARCH_3", "ARM64_DEBUG_EXIT", "N/A"];
 
     private readonly Random random = new(1);
     private readonly List<BranchEntry> entries = [];
@@ -70,7 +71,8 @@ internal sealed class DisturbedStacks(IBranchSink next, bool onlyInterrupts) : I
         string outcome = (entry.Flags & BranchFlags.Predicted) != 0 ? "P" : (entry.Flags & BranchFlags.Mispredicted) != 0 ? "M" : "-";
         string taken = (entry.Flags & BranchFlags.NotTaken) != 0 ? "N" : "";
         string[] types = (entry.Flags & BranchFlags.Interrupt) != 0 ? InterruptTypes : BranchTypes;
-        string speculation = (entry.Flags & BranchFlags.SpeculativeWrongPath) != 0 ? "SPEC_WRONG_PATH" : random.Next(2) == 0 ? "-" : "NON_SPEC_CORRECT_PATH";
+        string speculation =
+            (entry.Flags & BranchFlags.SpeculativeWrongPath) != 0 ? "SPEC_WRONG_PATH" : random.Next(2) == 0 ? "-" : "NON_SPEC_CORRECT_PATH";
         return $"0x{entry.From.Value:x}/0x{entry.To.Value:x}/{outcome}{taken}/-/-/{random.Next(70000)}/{types[random.Next(types.Length)].Replace("N/A", "-")}/{speculation}";
     }
 

@@ -6,11 +6,14 @@ namespace Perforator.Tests.PerfData;
 internal static class PerfDataBytes
 {
     /// <summary>What <c>perf record</c> writes into a file.</summary>
-    public static byte[] File((PerfEventAttributes Attributes, ulong[] Ids)[] events, IEnumerable<byte[]> records, params (int Feature, byte[] Section)[] features)
+    public static byte[] File(
+        (PerfEventAttributes Attributes, ulong[] Ids)[] events, IEnumerable<byte[]> records,
+        params (int Feature, byte[] Section)[] features)
     {
         const int HeaderSize = 104, AttributeSize = PerfEventAttributes.WrittenSize + 16;
         byte[] data = [.. records.SelectMany(record => record)];
-        ulong ids = HeaderSize, attributes = ids + 8 * (ulong)events.Sum(e => e.Ids.Length), start = attributes + (ulong)(events.Length * AttributeSize);
+        ulong ids = HeaderSize, attributes = ids
+            + 8 * (ulong)events.Sum(e => e.Ids.Length), start = attributes + (ulong)(events.Length * AttributeSize);
         ulong[] bits = new ulong[4];
         foreach ((int feature, _) in features)
             bits[feature / 64] |= 1UL << feature % 64;
@@ -44,7 +47,8 @@ internal static class PerfDataBytes
     public static byte[] Pipe((PerfEventAttributes Attributes, ulong[] Ids)[] events, IEnumerable<byte[]> records) =>
     [
         .. "PERFILE2"u8, .. BitConverter.GetBytes(16UL),
-        .. events.SelectMany(e => new RecordBytes(PerfRecordType.PERF_RECORD_HEADER_ATTR).Bytes(e.Attributes.ToBytes()).U64(e.Ids).ToArray()),
+        .. events.SelectMany(
+            e => new RecordBytes(PerfRecordType.PERF_RECORD_HEADER_ATTR).Bytes(e.Attributes.ToBytes()).U64(e.Ids).ToArray()),
         .. records.SelectMany(record => record),
     ];
 

@@ -26,7 +26,8 @@ public sealed class PerfDataFormsTests : IDisposable
     private PerfDataSummary Read(byte[] file) => new PerfDataReader(log).Read(new MemoryStream(file));
 
     private static byte[] Sample(uint process, ulong time, params (ulong From, ulong To)[] stack) =>
-        new RecordBytes(PERF_RECORD_SAMPLE, PerfRecordMisc.PERF_RECORD_MISC_USER).U64(stack[0].To).U32(process, process).U64(time, (ulong)stack.Length)
+        new RecordBytes(PERF_RECORD_SAMPLE, PerfRecordMisc.PERF_RECORD_MISC_USER).U64(stack[0].To).U32(process, process)
+            .U64(time, (ulong)stack.Length)
             .U64([.. stack.SelectMany(branch => new[] { branch.From, branch.To, 0UL })]).ToArray();
 
     private static ulong[] Trailer(uint process, ulong time) => [(ulong)process << 32 | process, time];
@@ -38,8 +39,10 @@ public sealed class PerfDataFormsTests : IDisposable
     public void Of_several_events_those_with_branch_stacks_count_each_laid_out_its_own_way()
     {
         PerfEventAttributes cycles = new() { SampleType = PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_IP | PERF_SAMPLE_TID };
-        PerfEventAttributes plain = cycles with { SampleType = cycles.SampleType | PERF_SAMPLE_BRANCH_STACK, BranchSampleType = PERF_SAMPLE_BRANCH_ANY };
-        PerfEventAttributes counters = plain with { BranchSampleType = PERF_SAMPLE_BRANCH_ANY | PERF_SAMPLE_BRANCH_HW_INDEX | PERF_SAMPLE_BRANCH_COUNTERS };
+        PerfEventAttributes plain =
+            cycles with { SampleType = cycles.SampleType | PERF_SAMPLE_BRANCH_STACK, BranchSampleType = PERF_SAMPLE_BRANCH_ANY };
+        PerfEventAttributes counters =
+            plain with { BranchSampleType = PERF_SAMPLE_BRANCH_ANY | PERF_SAMPLE_BRANCH_HW_INDEX | PERF_SAMPLE_BRANCH_COUNTERS };
         (PerfEventAttributes, ulong[])[] events = [(cycles, [11, 12]), (plain, [21, 22]), (counters, [31])];
         byte[][] records =
         [
@@ -55,7 +58,8 @@ public sealed class PerfDataFormsTests : IDisposable
             Assert.Equal((2UL, 1UL, 3UL), (log.Losses[PerfEvents.UnusedEvent], log.Losses[PerfEvents.UnknownEvent], log.Losses.Total));
         }
 
-        static RecordBytes Of(ulong id) => new RecordBytes(PERF_RECORD_SAMPLE, PerfRecordMisc.PERF_RECORD_MISC_USER).U64(id, 0x10).U32(7, 7);
+        static RecordBytes Of(ulong id) =>
+            new RecordBytes(PERF_RECORD_SAMPLE, PerfRecordMisc.PERF_RECORD_MISC_USER).U64(id, 0x10).U32(7, 7);
     }
 
     /// <summary>create_llvm_prof stops at records that it does not know (autofdo issue 108).</summary>
@@ -63,7 +67,8 @@ public sealed class PerfDataFormsTests : IDisposable
     public void Records_and_feature_sections_of_the_future_are_skipped_and_counted()
     {
         byte[] file = PerfDataBytes.File([(Branches, [1])],
-            [new RecordBytes((PerfRecordType)55).U64(1, 2, 3).ToArray(), new RecordBytes((PerfRecordType)90).Bytes(1, 2, 3).ToArray(), Sample(7, 5, (0x30, 0x10))],
+            [new RecordBytes((PerfRecordType)55).U64(1, 2, 3)
+                .ToArray(), new RecordBytes((PerfRecordType)90).Bytes(1, 2, 3).ToArray(), Sample(7, 5, (0x30, 0x10))],
             (PerfDataFeatures.HEADER_HOSTNAME, PerfDataFeatures.WriteString("there")), (60, [1, 2, 3]), (200, []));
         PerfDataSummary summary = Read(file);
         Assert.Equal(["sample 7/7 @5 0x10 0x30>0x10"], log.Lines);
@@ -107,7 +112,9 @@ public sealed class PerfDataFormsTests : IDisposable
         BitConverter.TryWriteBytes(own, KernelSymbol);
         BitConverter.TryWriteBytes(own.AsSpan(4), (ushort)(size >> 16));
         BitConverter.TryWriteBytes(own.AsSpan(6), (ushort)size);
-        PerfDataSummary summary = Read(PerfDataBytes.File([(Branches, [1])], [own, Sample(7, 5, (0x30, 0x10)), own], (PerfDataFeatures.SIMPLE_PERF_FEAT_META_INFO, [1, 2, 3])));
+        PerfDataSummary summary =
+            Read(PerfDataBytes.File(
+                [(Branches, [1])], [own, Sample(7, 5, (0x30, 0x10)), own], (PerfDataFeatures.SIMPLE_PERF_FEAT_META_INFO, [1, 2, 3])));
         Assert.Equal(["sample 7/7 @5 0x10 0x30>0x10"], log.Lines);
         Assert.True(summary.IsSimpleperf);
         Assert.Equal([new(KernelSymbol, 2)], summary.SkippedByType);
@@ -144,7 +151,9 @@ public sealed class PerfDataFormsTests : IDisposable
         byte[] records = [.. Enumerable.Range(1, 300).SelectMany(i => Sample(7, (ulong)i, ((ulong)i * 16, (ulong)i * 8)))];
         List<byte[]> pieces = [];
         foreach (byte[] piece in Zstandard.Compress(records).Chunk(37))
-            pieces.Add((type == PERF_RECORD_COMPRESSED ? new RecordBytes(type).Bytes(piece) : new RecordBytes(type).U64((ulong)piece.Length).Bytes(piece).Bytes(1, 2, 3)).ToArray());
+            pieces.Add((type == PERF_RECORD_COMPRESSED
+                ? new RecordBytes(type).Bytes(piece)
+                : new RecordBytes(type).U64((ulong)piece.Length).Bytes(piece).Bytes(1, 2, 3)).ToArray());
         Assert.True(pieces.Count > 3);
         Assert.Equal(300UL, Read(PerfDataBytes.File([(Branches, [1])], pieces)).BranchSamples);
         Assert.Equal("sample 7/7 @300 0x960 0x12c0>0x960", log.Lines[^1]);
@@ -161,19 +170,24 @@ public sealed class PerfDataFormsTests : IDisposable
         byte[][] records =
         [
             // CPU 0 maps, CPU 1 runs.
-            Mmap(7, 0x10000, 0x4000, 0, "/lib/a.so", 10), Mmap(7, 0x12000, 0x4000, 0, "/lib/b.so", 20), Mmap(7, 0x10000, 0x4000, 0, "/lib/a.so", 40),
-            Sample(7, 15, (0x13000, 0x10100)), Sample(7, 25, (0x13000, 0x10100)), Sample(7, 35, (0x15000, 0x12100)), Sample(7, 45, (0x13000, 0x10100)),
+            Mmap(7, 0x10000, 0x4000, 0, "/lib/a.so", 10), Mmap(7, 0x12000, 0x4000, 0, "/lib/b.so", 20),
+            Mmap(7, 0x10000, 0x4000, 0, "/lib/a.so", 40),
+            Sample(7, 15, (0x13000, 0x10100)), Sample(7, 25, (0x13000, 0x10100)), Sample(7, 35, (0x15000, 0x12100)),
+            Sample(7, 45, (0x13000, 0x10100)),
             Sample(7, 46, (0x15000, 0x14100)),
             PerfDataBytes.FinishedRound,
         ];
         BranchAggregator aggregator = new(new ByPath());
         new PerfDataReader(aggregator).Read(new MemoryStream(PerfDataBytes.File([(Branches, [1])], records)));
         BinaryAddress external = BinaryAddress.External;
-        BranchProfile a = aggregator.Profiles.Values.Single(profile => profile.Path == "/lib/a.so"), b = aggregator.Profiles.Values.Single(profile => profile.Path == "/lib/b.so");
+        BranchProfile a = aggregator.Profiles.Values.Single(
+            profile => profile.Path == "/lib/a.so"), b = aggregator.Profiles.Values.Single(profile => profile.Path == "/lib/b.so");
 
         // At 25 the branch comes from b, which then held 0x13000, into what is left of a.
         Assert.Equal([new(new(0x3000), new(0x100), 2, 0), new(external, new(0x100), 1, 0)], a.Branches.Sorted());
-        Assert.Equal([new(new(0x1000), external, 1, 0), new(new(0x3000), new(0x100), 1, 0), new(new(0x3000), new(0x2100), 1, 0)], b.Branches.Sorted());
+        Assert.Equal(
+            [new(new(0x1000), external, 1, 0), new(new(0x3000), new(0x100), 1, 0), new(new(0x3000), new(0x2100), 1, 0)],
+            b.Branches.Sorted());
     }
 
     /// <summary>With <c>perf record --overwrite</c> the mappings that were there before are written last, without a time.</summary>
@@ -182,7 +196,8 @@ public sealed class PerfDataFormsTests : IDisposable
     {
         byte[][] records =
         [
-            Sample(7, 15, (0x13000, 0x10100)), Sample(8, 16, (0x13000, 0x10100)), Mmap(7, 0x10000, 0x4000, 0, "/lib/a.so", 0), Mmap(8, 0x10000, 0x4000, 0, "/lib/a.so", ulong.MaxValue),
+            Sample(7, 15, (0x13000, 0x10100)), Sample(8, 16, (0x13000, 0x10100)), Mmap(7, 0x10000, 0x4000, 0, "/lib/a.so", 0),
+            Mmap(8, 0x10000, 0x4000, 0, "/lib/a.so", ulong.MaxValue),
             PerfDataBytes.FinishedRound,
         ];
         BranchAggregator aggregator = new(new ByPath());
@@ -191,7 +206,9 @@ public sealed class PerfDataFormsTests : IDisposable
         Assert.Equal(0UL, aggregator.Losses.Total);
     }
 
-    /// <summary>Thousands of processes that live for one sample each, their ids used again (autofdo issue 138: nearly nothing was counted).</summary>
+    /// <summary>
+    /// Thousands of processes that live for one sample each, their ids used again (autofdo issue 138: nearly nothing was counted).
+    /// </summary>
     [Fact]
     public void Many_short_processes_of_one_binary_all_count()
     {
@@ -203,7 +220,8 @@ public sealed class PerfDataFormsTests : IDisposable
             int process = 1000 + i % 50;
             ulong bias = (ulong)(i + 1) << 20;
             records.Add(RecordBytes.Task(PERF_RECORD_FORK, process, 1, process, trailer: Trailer((uint)process, time++)));
-            records.Add(new RecordBytes(PERF_RECORD_COMM, PerfRecordMisc.PERF_RECORD_MISC_COMM_EXEC).U32((uint)process, (uint)process).Path("a").U64(Trailer((uint)process, time++)).ToArray());
+            records.Add(new RecordBytes(PERF_RECORD_COMM, PerfRecordMisc.PERF_RECORD_MISC_COMM_EXEC).U32((uint)process, (uint)process)
+                .Path("a").U64(Trailer((uint)process, time++)).ToArray());
             records.Add(Mmap(process, bias, 0x4000, 0, "/lib/a.so", time++));
             records.Add(Sample((uint)process, time++, (bias + 0x3000, bias + 0x100), (bias + 0x200, bias + 0x2000)));
 
@@ -213,8 +231,10 @@ public sealed class PerfDataFormsTests : IDisposable
             if (i % 100 == 0)
                 records.Add(PerfDataBytes.FinishedRound);
         }
-        records.Add(RecordBytes.Task(PERF_RECORD_FORK, 1000 + (Processes - 2) % 50, 2, 1000 + (Processes - 2) % 50, trailer: Trailer(1, time++)));
-        records.Add(Sample(1000 + (Processes - 2) % 50, time, (((ulong)Processes - 1 << 20) + 0x3000, ((ulong)Processes - 1 << 20) + 0x100)));
+        records.Add(
+            RecordBytes.Task(PERF_RECORD_FORK, 1000 + (Processes - 2) % 50, 2, 1000 + (Processes - 2) % 50, trailer: Trailer(1, time++)));
+        records.Add(
+            Sample(1000 + (Processes - 2) % 50, time, (((ulong)Processes - 1 << 20) + 0x3000, ((ulong)Processes - 1 << 20) + 0x100)));
         BranchAggregator aggregator = new(new ByPath());
         new PerfDataReader(aggregator).Read(new MemoryStream(PerfDataBytes.Pipe([(Branches, [1])], records)));
         BranchProfile profile = Assert.Single(aggregator.Profiles.Values);
@@ -230,18 +250,23 @@ public sealed class PerfDataFormsTests : IDisposable
         byte[] ids = [.. new[] { ("/app/server", "aa"), ("/app/server", "bb"), ("/app/client", "cc"), ("/app/client", "cc") }
             .SelectMany(pair => PerfDataFeatures.WriteBuildId(pair.Item1, BuildId.Parse(pair.Item2)))];
         Read(PerfDataBytes.File([(Branches, [1])],
-            [Mmap(7, 0x10000, 0x1000, 0, "/app/server", 5), Mmap(7, 0x20000, 0x1000, 0, "/app/client", 6)], (PerfDataFeatures.HEADER_BUILD_ID, ids)));
+            [Mmap(7, 0x10000, 0x1000, 0, "/app/server", 5), Mmap(
+                7, 0x20000, 0x1000, 0, "/app/client", 6)], (PerfDataFeatures.HEADER_BUILD_ID, ids)));
         Assert.Equal(["map 7 0x10000-0x11000 +0x0", "map 7 0x20000-0x21000 +0x0 /app/client cc"], log.Lines);
         Assert.Equal((1UL, 1UL), (log.Losses[PerfRecordReader.AmbiguousBuildId], log.Losses.Total));
     }
 
-    /// <summary>Types that say an entry is no branch (Arm BRBE, or -j any,save_type): IRQ, an instruction's fault; not a system call.</summary>
+    /// <summary>
+    /// Types that say an entry is no branch (Arm BRBE, or -j any,save_type): IRQ, an instruction's fault; not a system call.
+    /// </summary>
     [Fact]
     public void Interrupts_are_told_from_branches_by_their_type()
     {
-        const ulong Irq = 12UL << 20, DataFault = 15UL << 20 | 1UL << 26, DebugExit = 15UL << 20 | 5UL << 26, SystemCall = 7UL << 20, Conditional = 1UL << 20;
+        const ulong Irq = 12UL << 20, DataFault = 15UL << 20
+            | 1UL << 26, DebugExit = 15UL << 20 | 5UL << 26, SystemCall = 7UL << 20, Conditional = 1UL << 20;
         Read(PerfDataBytes.File([(Branches, [1])],
-            [new RecordBytes(PERF_RECORD_SAMPLE).U64(0x10).U32(7, 7).U64(5, 5, 1, 2, Irq, 3, 4, DataFault, 5, 6, DebugExit, 7, 8, SystemCall, 9, 10, Conditional | 2).ToArray()]));
+            [new RecordBytes(PERF_RECORD_SAMPLE).U64(0x10).U32(7, 7)
+                .U64(5, 5, 1, 2, Irq, 3, 4, DataFault, 5, 6, DebugExit, 7, 8, SystemCall, 9, 10, Conditional | 2).ToArray()]));
         Assert.Equal(["sample 7/7 @5 0x10 0x1>0x2[Interrupt] 0x3>0x4[Interrupt] 0x5>0x6 0x7>0x8 0x9>0xa[Predicted]"], log.Lines);
     }
 
@@ -263,7 +288,8 @@ public sealed class PerfDataFormsTests : IDisposable
             if (mapping.Path.Length == 0)
                 return null;
             if (!modules.TryGetValue(mapping.Path, out Module? module))
-                modules.Add(mapping.Path, module = new(BuildId.Parse($"{modules.Count + 1:x2}"), mapping.Path, [new(new(0), new(0), 0x4000, 0x4000, true)]));
+                modules.Add(mapping.Path, module = new(
+                    BuildId.Parse($"{modules.Count + 1:x2}"), mapping.Path, [new(new(0), new(0), 0x4000, 0x4000, true)]));
             return module;
         }
     }

@@ -57,7 +57,8 @@ public sealed partial class PerfDataReaderTests : IDisposable
         BitConverter.GetBytes(0UL).CopyTo(bytes, 48);
         SinkLog whole = new(), left = new();
         new PerfDataReader(whole).ReadFile(file);
-        new PerfDataReader(left).Read(new MemoryStream(bytes[..(int)(BitConverter.ToUInt64(bytes, 40) + BitConverter.ToUInt64(File.ReadAllBytes(file), 48))]));
+        new PerfDataReader(left).Read(
+            new MemoryStream(bytes[..(int)(BitConverter.ToUInt64(bytes, 40) + BitConverter.ToUInt64(File.ReadAllBytes(file), 48))]));
         Assert.Equal(whole.Lines.Count, left.Lines.Count);
         Assert.Equal(0UL, left.Losses.Total);
     }
@@ -70,7 +71,8 @@ public sealed partial class PerfDataReaderTests : IDisposable
         SinkLog log = new();
         PerfDataSummary summary = new PerfDataReader(log).ReadFile(file);
 
-        string script = Tool.Run("perf", ["script", "-i", file, "-F", "pid,tid,time,event,ip", "--ns", "--show-mmap-events"]).Succeeded().Output;
+        string script =
+            Tool.Run("perf", ["script", "-i", file, "-F", "pid,tid,time,event,ip", "--ns", "--show-mmap-events"]).Succeeded().Output;
         List<string> expected = [], mappings = [];
         foreach (string line in script.Split('\n', StringSplitOptions.RemoveEmptyEntries))
         {

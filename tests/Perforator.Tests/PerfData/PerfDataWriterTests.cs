@@ -32,7 +32,8 @@ public sealed partial class PerfDataWriterTests : IClassFixture<WalkedProgram>
         SinkLog log = new();
         program.Feed(log);
         List<string> expected = [.. log.Lines.Where(line => line.StartsWith("sample ", StringComparison.Ordinal))
-            .Select(line => string.Join(' ', line.Split(' ')[3..]).Replace("[Mispredicted]", "/M").Replace("[Predicted]", "/P").Replace('>', '/'))];
+            .Select(line =>
+                string.Join(' ', line.Split(' ')[3..]).Replace("[Mispredicted]", "/M").Replace("[Predicted]", "/P").Replace('>', '/'))];
         List<string> printed = [.. script.Split('\n').Where(line => BranchLine().IsMatch(line))
             .Select(line => "0x" + Flags().Replace(line.Trim(), "/$1"))
             .Select(line => Blanks().Replace(line, " "))];
@@ -45,9 +46,11 @@ public sealed partial class PerfDataWriterTests : IClassFixture<WalkedProgram>
     public void Perf_report_follows_the_branch_history()
     {
         Tool.Require("perf");
-        ToolResult report = Tool.Run("perf", ["report", "-i", program.PerfData, "--branch-history", "--stdio", "--no-children"]).Succeeded();
+        ToolResult report =
+            Tool.Run("perf", ["report", "-i", program.PerfData, "--branch-history", "--stdio", "--no-children"]).Succeeded();
         Assert.Contains("program", report.Output);
-        ToolResult branches = Tool.Run("perf", ["report", "-i", program.PerfData, "--stdio", "-F", "overhead,symbol_from,symbol_to"]).Succeeded();
+        ToolResult branches =
+            Tool.Run("perf", ["report", "-i", program.PerfData, "--stdio", "-F", "overhead,symbol_from,symbol_to"]).Succeeded();
         Assert.Contains("fold", branches.Output);
         Assert.Contains(Path.GetFileName(program.Binary), Tool.Run("perf", ["buildid-list", "-i", program.PerfData]).Succeeded().Output);
     }
@@ -62,7 +65,8 @@ public sealed partial class PerfDataWriterTests : IClassFixture<WalkedProgram>
         Tool.Require("llvm-profgen-19");
         Tool.Require("perf");
         string output = program.Folder["unsymbolized.txt"];
-        Tool.Run("llvm-profgen-19", ["--perfdata=" + program.OneProcess, "--binary=" + program.Binary, "--skip-symbolization", "--output=" + output]).Succeeded();
+        Tool.Run("llvm-profgen-19", ["--perfdata="
+            + program.OneProcess, "--binary=" + program.Binary, "--skip-symbolization", "--output=" + output]).Succeeded();
         (string[] ranges, string[] branches) = Unsymbolized(File.ReadAllLines(output));
 
         BranchAggregator aggregator = new(new WalkedProgram.Resolver(program.Module));
@@ -73,14 +77,16 @@ public sealed partial class PerfDataWriterTests : IClassFixture<WalkedProgram>
         ulong origin = program.Elf.LoadSegments.First(segment => segment.IsExecutable).Address.Value & ~0xfffUL;
         Assert.Equal(branches, profile.Branches.Sorted().Where(pair => !Outside(pair.Second))
             .GroupBy(pair => (From: Outside(pair.First) ? External : pair.First.Value, To: pair.Second.Value))
-            .Select(group => $"{group.Key.From - origin:x}->{group.Key.To - origin:x}:{group.Sum(pair => (long)pair.Count)}").Order(StringComparer.Ordinal));
+            .Select(group => $"{group.Key.From - origin:x}->{group.Key.To - origin:x}:{group.Sum(pair => (long)pair.Count)}")
+            .Order(StringComparer.Ordinal));
         Assert.Equal(ranges, profile.Ranges.Sorted().Where(pair => !Outside(pair.First))
             .Select(pair => $"{pair.First.Value - origin:x}-{pair.Second.Value - origin:x}:{pair.Count}").Order(StringComparer.Ordinal));
 
         // It knows no code without a symbol, such as the procedure linkage table.
         bool Outside(BinaryAddress address) => address.IsExternal || InPlt(address);
 
-        bool InPlt(BinaryAddress address) => program.Elf.Section(".plt") is { } plt && address >= plt.Address && address.Value - plt.Address.Value < plt.Size;
+        bool InPlt(BinaryAddress address) =>
+            program.Elf.Section(".plt") is { } plt && address >= plt.Address && address.Value - plt.Address.Value < plt.Size;
     }
 
     [SkippableFact]
@@ -95,7 +101,8 @@ public sealed partial class PerfDataWriterTests : IClassFixture<WalkedProgram>
         Assert.Matches(@"^1 \S+ [0-9a-f]+ 1 \S+ [0-9a-f]+ \d+ \d+$", File.ReadLines(output).First());
         Match read = BoltRead().Match(result.Output + result.Error);
         Assert.True(read.Success, result.Output + result.Error);
-        Assert.Equal((WalkedProgram.Samples, WalkedProgram.Samples * 32), (int.Parse(read.Groups[1].Value), int.Parse(read.Groups[2].Value)));
+        Assert.Equal(
+            (WalkedProgram.Samples, WalkedProgram.Samples * 32), (int.Parse(read.Groups[1].Value), int.Parse(read.Groups[2].Value)));
         Assert.DoesNotContain("WARNING: build-id", result.Output + result.Error);
     }
 
@@ -122,7 +129,8 @@ public sealed partial class PerfDataWriterTests : IClassFixture<WalkedProgram>
     {
         int ranges = int.Parse(lines[0].Trim());
         string[] all = [.. lines.Select(line => line.Trim())];
-        return ([.. all[1..(1 + ranges)].Order(StringComparer.Ordinal)], [.. all[(2 + ranges)..].Where(line => line.Length > 0).Order(StringComparer.Ordinal)]);
+        return ([.. all[1..(1 + ranges)].Order(StringComparer.Ordinal)], [.. all[(2 + ranges)..].Where(line => line.Length > 0)
+            .Order(StringComparer.Ordinal)]);
     }
 
     [GeneratedRegex(@"^\s*[0-9a-f]+\s+0x[0-9a-f]+/0x")]

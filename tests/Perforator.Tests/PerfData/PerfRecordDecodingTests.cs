@@ -31,7 +31,8 @@ public class PerfRecordDecodingTests
     [Fact]
     public void A_branch_stack_is_read_newest_first_with_its_flags()
     {
-        Read(Branches, Sample().U64(0x1040).U32(7, 8).U64(99, 3, 0x1030, 0x1010, 1, 0x1020, 0x1000, 2 | WrongPath, 0x1018, 0x1008, 4 | 8).ToArray());
+        Read(Branches, Sample().U64(0x1040).U32(7, 8).U64(99, 3, 0x1030, 0x1010, 1, 0x1020, 0x1000, 2 | WrongPath, 0x1018, 0x1008, 4 | 8)
+            .ToArray());
         Assert.Equal(
             ["sample 7/8 @99 0x1040 0x1030>0x1010[Mispredicted] 0x1020>0x1000[Predicted, SpeculativeWrongPath] 0x1018>0x1008[InTransaction, Abort]"],
             log.Lines);
@@ -73,7 +74,8 @@ public class PerfRecordDecodingTests
             SampleRegistersInterrupt = 0b1,
         };
         RecordBytes record = Sample()
-            .U64(77, 0x1040).U32(7, 8).U64(99, 0xadd, 77, 1).U32(3, 0).U64(1000) // identifier, ip, tid, time, addr, id, stream_id, cpu, period
+            .U64(77, 0x1040).U32(7, 8).U64(99, 0xadd, 77, 1).U32(3, 0)
+            .U64(1000) // identifier, ip, tid, time, addr, id, stream_id, cpu, period
             .U64(2, 5, 5).U64(1, 77, 0, 2, 78, 0) // read: group of 2 with both times, id and lost
             .U64(2, 0x1040, 0x1000) // callchain
             .U32(12, 1, 2, 3) // raw
@@ -134,7 +136,8 @@ public class PerfRecordDecodingTests
         Read(Branches, Sample().U64(0x1040).U32(7, 7).U64(1, 0).ToArray());
         Read(Branches, Sample(PerfRecordMisc.PERF_RECORD_MISC_GUEST_KERNEL).U64(0x1040).U32(7, 7).U64(1, 1, 0x30, 0x10, 0).ToArray());
         foreach (PerfRecordMisc guest in new[] { PerfRecordMisc.PERF_RECORD_MISC_GUEST_USER, PerfRecordMisc.PERF_RECORD_MISC_GUEST_KERNEL })
-            Read(Branches, new RecordBytes(PerfRecordType.PERF_RECORD_MMAP2, guest).U32(7, 7).U64(0x1000, 0x1000, 0).U64(0, 0, 0).U32(5, 2).Path("/bin/a").ToArray());
+            Read(Branches, new RecordBytes(PerfRecordType.PERF_RECORD_MMAP2, guest).U32(7, 7).U64(0x1000, 0x1000, 0).U64(0, 0, 0).U32(5, 2)
+                .Path("/bin/a").ToArray());
         Assert.Empty(log.Lines);
         Assert.Equal(1UL, log.Losses[PerfRecordReader.FilteredBranchStack]);
         Assert.Equal(2UL, log.Losses[PerfRecordReader.GuestSample]);
@@ -157,9 +160,12 @@ public class PerfRecordDecodingTests
     {
         ulong[] trailer = [(ulong)7 << 32 | 7, 50];
         byte[] withBuildId = new RecordBytes(PERF_RECORD_MMAP2, PerfRecordMisc.PERF_RECORD_MISC_MMAP_BUILD_ID)
-            .U32(7, 7).U64(0x20000, 0x1000, 0x3000).Bytes(4, 0, 0, 0).Bytes(0xde, 0xad, 0xbe, 0xef).U64(0, 0).U32(5, 2).Path("/bin/b").U64(trailer).ToArray();
+            .U32(7, 7).U64(0x20000, 0x1000, 0x3000).Bytes(4, 0, 0, 0).Bytes(0xde, 0xad, 0xbe, 0xef).U64(0, 0).U32(5, 2).Path("/bin/b")
+            .U64(trailer).ToArray();
         byte[] data = RecordBytes.Mmap2(7, 0x10000, 0x1000, 0, "/bin/a", trailer, protection: 1);
-        byte[] mmap = new RecordBytes(PERF_RECORD_MMAP, PerfRecordMisc.PERF_RECORD_MISC_USER).U32(7, 7).U64(0x30000, 0x1000, 0).Path("/bin/c (deleted)").U64(trailer).ToArray();
+        byte[] mmap =
+            new RecordBytes(PERF_RECORD_MMAP, PerfRecordMisc.PERF_RECORD_MISC_USER).U32(7, 7).U64(0x30000, 0x1000, 0)
+                .Path("/bin/c (deleted)").U64(trailer).ToArray();
         PerfRecordReader reader = new(log) { BuildIds = new Dictionary<string, BuildId> { ["/bin/a"] = BuildId.Parse("aa") } };
         foreach (byte[] record in new[] { RecordBytes.Mmap2(7, 0x10000, 0x1000, 0, "/bin/a", trailer), withBuildId, data, mmap })
             reader.Read(record, new PerfRecordLayout(Branches));

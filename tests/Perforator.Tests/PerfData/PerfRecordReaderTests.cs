@@ -19,7 +19,8 @@ public class PerfRecordReaderTests
     {
         public List<string> Lines { get; } = [];
 
-        public void OnMapping(Mapping m) => Lines.Add($"map {m.ProcessId} {m.Start} {m.Length:x} {m.Offset} {m.Path} {m.BuildId} @{m.Time}");
+        public void OnMapping(Mapping m) =>
+            Lines.Add($"map {m.ProcessId} {m.Start} {m.Length:x} {m.Offset} {m.Path} {m.BuildId} @{m.Time}");
 
         public void OnFork(int processId, int parentProcessId) => Lines.Add($"fork {processId} of {parentProcessId}");
 
@@ -28,7 +29,8 @@ public class PerfRecordReaderTests
         public void OnExit(int processId) => Lines.Add($"exit {processId}");
 
         public void OnSample(in BranchSample s) =>
-            Lines.Add($"sample {s.ProcessId}/{s.ThreadId} @{s.Time} {s.InstructionPointer} {string.Join(' ', s.Stack.ToArray().Select(e => $"{e.From}>{e.To}:{e.Flags}"))}");
+            Lines.Add($"sample {s.ProcessId}/{s.ThreadId} @{s.Time} {s.InstructionPointer} {string.Join(' ', s.Stack.ToArray().Select(e =>
+                $"{e.From}>{e.To}:{e.Flags}"))}");
 
         public void OnLost(string reason, ulong count) => Lines.Add($"lost {count} {reason}");
     }
@@ -78,7 +80,8 @@ public class PerfRecordReaderTests
     {
         Assert.Equal("map 7 0x1000 2000 +0x3000 /bin/x 0102030405060708090a0b0c0d0e0f1011121314 @5", Read(Record(
             PerfRecordType.PERF_RECORD_MMAP2, PerfRecordMisc.PERF_RECORD_MISC_USER | PerfRecordMisc.PERF_RECORD_MISC_MMAP_BUILD_ID,
-            [7, 7, 0x1000UL, 0x2000UL, 0x3000UL, new byte[] { 20, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20 },
+            [7, 7, 0x1000UL, 0x2000UL, 0x3000UL,
+                new byte[] { 20, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20 },
                 5u, 2u, "/bin/x", .. SampleId(5)])));
         Assert.Equal("map 7 0x1000 2000 +0x3000 /bin/x  @5", Read(Record(
             PerfRecordType.PERF_RECORD_MMAP2, PerfRecordMisc.PERF_RECORD_MISC_USER,
@@ -88,10 +91,13 @@ public class PerfRecordReaderTests
             [7, 7, 0x1000UL, 0x2000UL, 0x3000UL, new byte[24], 1u, 2u, "/not/executable", .. SampleId(5)])));
         Assert.Equal("fork 9 of 7", Read(Record(PerfRecordType.PERF_RECORD_FORK, default, [9, 7, 9, 7, 5UL, .. SampleId(5)])));
         Assert.Equal("", Read(Record(PerfRecordType.PERF_RECORD_FORK, default, [7, 7, 9, 7, 5UL, .. SampleId(5)])));
-        Assert.Equal("exec 7", Read(Record(PerfRecordType.PERF_RECORD_COMM, PerfRecordMisc.PERF_RECORD_MISC_COMM_EXEC, [7, 7, "x", .. SampleId(5)])));
+        Assert.Equal(
+            "exec 7", Read(
+                Record(PerfRecordType.PERF_RECORD_COMM, PerfRecordMisc.PERF_RECORD_MISC_COMM_EXEC, [7, 7, "x", .. SampleId(5)])));
         Assert.Equal("exit 7", Read(Record(PerfRecordType.PERF_RECORD_EXIT, default, [7, 1, 7, 1, 5UL, .. SampleId(5)])));
         Assert.Equal("", Read(Record(PerfRecordType.PERF_RECORD_EXIT, default, [7, 1, 8, 1, 5UL, .. SampleId(5)])));
-        Assert.Equal($"lost 12 {PerfRecordReader.RingFull}", Read(Record(PerfRecordType.PERF_RECORD_LOST, default, [99UL, 12UL, .. SampleId(5)])));
+        Assert.Equal(
+            $"lost 12 {PerfRecordReader.RingFull}", Read(Record(PerfRecordType.PERF_RECORD_LOST, default, [99UL, 12UL, .. SampleId(5)])));
         Assert.Equal($"lost 1 {PerfRecordReader.UnknownRecord}", Read(Record((PerfRecordType)60, default, [.. SampleId(5)])));
     }
 

@@ -51,7 +51,8 @@ internal sealed class RecordBytes
         return record;
     }
 
-    public static byte[] Mmap2(int process, ulong start, ulong length, ulong offset, string path, ulong[]? trailer = null, uint protection = 5) =>
+    public static byte[] Mmap2(
+        int process, ulong start, ulong length, ulong offset, string path, ulong[]? trailer = null, uint protection = 5) =>
         new RecordBytes(PerfRecordType.PERF_RECORD_MMAP2, PerfRecordMisc.PERF_RECORD_MISC_USER)
             .U32((uint)process, (uint)process).U64(start, length, offset).U32(8, 1).U64(1234, 1).U32(protection, 2).Path(path)
             .U64(trailer ?? []).ToArray();

@@ -28,7 +28,9 @@ public class PerfScriptDamageTests
     /// <summary>Text has no bytes that it must not have: whatever comes, reading goes on to the end and throws nothing.</summary>
     [Fact]
     public void Damaged_text_is_read_to_its_end() =>
-        DamageSweep.Run(Encoding.ASCII.GetBytes(Text), bytes => new PerfScriptReader(new BranchAggregator(new Nothing())).Read(new MemoryStream(bytes)));
+        DamageSweep.Run(
+            Encoding.ASCII.GetBytes(Text),
+            bytes => new PerfScriptReader(new BranchAggregator(new Nothing())).Read(new MemoryStream(bytes)));
 
     [Theory]
     [InlineData("B 1030 1010 5 2\nB X:0 1020 3 0\nF 1010 1030 4\nf 1020 1030 1\nS 1030 7\nB bb:99 1040 1 0\n")]

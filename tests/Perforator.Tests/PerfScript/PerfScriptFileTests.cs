@@ -26,7 +26,9 @@ public sealed class PerfScriptFileTests : IDisposable
 
     [Fact]
     public void Mappings_between_samples_hold_for_what_stands_behind_them() =>
-        Compare(lines: 6000, i => i % 50 == 0 ? $" PERF_RECORD_MMAP2 7/7: [0x{random.Next(3) << 16:x}(0x10000) @ 0 08:01 1 2]: r-xp /bin/{i % 256:x2}" : Sample());
+        Compare(lines: 6000, i =>
+            i % 50 == 0
+                ? $" PERF_RECORD_MMAP2 7/7: [0x{random.Next(3) << 16:x}(0x10000) @ 0 08:01 1 2]: r-xp /bin/{i % 256:x2}" : Sample());
 
     [Fact]
     public void Weights_and_call_stacks_belong_to_the_sample_that_follows() => Compare(lines: 20_000, i => random.Next(8) switch
@@ -47,7 +49,16 @@ public sealed class PerfScriptFileTests : IDisposable
         StringBuilder line = new($"{random.Next(1 << 18),17:x} ");
         for (int i = random.Next(1, 33); i > 0; i--)
         {
-            string flags = random.Next(20) switch { 0 => "-/X/-/3", 1 => "M/-/A/12", 2 => "P/-/-/0/COND/NON_SPEC_CORRECT_PATH", 3 => "", 4 => "M/-/-/2//SPEC_WRONG_PATH", _ => "P/-/-/117" };
+            string flags =
+                random.Next(20) switch
+                {
+                    0 => "-/X/-/3",
+                    1 => "M/-/A/12",
+                    2 => "P/-/-/0/COND/NON_SPEC_CORRECT_PATH",
+                    3 => "",
+                    4 => "M/-/-/2//SPEC_WRONG_PATH",
+                    _ => "P/-/-/117"
+                };
             line.Append(CultureInfo.InvariantCulture, $"0x{(random.Next(30) == 0 ? 0xffffffff81000000 : 0) + (ulong)random.Next(1 << 18):x}/0x{random.Next(1 << 18):x}/{flags}  ");
         }
         return line.ToString();
@@ -56,14 +67,16 @@ public sealed class PerfScriptFileTests : IDisposable
     private void Compare(int lines, Func<int, string> line)
     {
         string path = folder["perf.txt"];
-        File.WriteAllLines(path, Enumerable.Range(0, lines).Select(line).Prepend(" PERF_RECORD_MMAP2 7/7: [0x0(0x30000) @ 0 08:01 1 2]: r-xp /bin/aa"));
+        File.WriteAllLines(
+            path, Enumerable.Range(0, lines).Select(line).Prepend(" PERF_RECORD_MMAP2 7/7: [0x0(0x30000) @ 0 08:01 1 2]: r-xp /bin/aa"));
         Assert.True(new FileInfo(path).Length > 3 * PerfScriptBlocks.Length / 2, "the file is to be cut");
 
         BranchAggregator expected = new(new Anywhere());
         PerfScriptReader reader = new(expected);
         reader.ReadFile(path);
         using FileStream file = File.OpenRead(path);
-        BranchAggregator found = PerfScriptFile.Read(file, Stream.Null, () => new BranchAggregator(new Anywhere()), default, out PerfScriptSummary summary);
+        BranchAggregator found =
+            PerfScriptFile.Read(file, Stream.Null, () => new BranchAggregator(new Anywhere()), default, out PerfScriptSummary summary);
 
         Assert.Equal(reader.Summary, summary);
         Assert.Equal(expected.Losses.ByReason, found.Losses.ByReason);

@@ -26,7 +26,8 @@ public sealed class PerfScriptFormsTests : IDisposable
             """);
         Assert.Equal(
             [
-                "map 7 0x1000-0x2000 +0x0 /bin/a", "map 0 0x1000-0x2000 +0x0 /bin/a", "sample 7/0 @0 0x1040 0x1030>0x1010[Mispredicted] 0x1020>0x1000[Predicted]",
+                "map 7 0x1000-0x2000 +0x0 /bin/a", "map 0 0x1000-0x2000 +0x0 /bin/a",
+                "sample 7/0 @0 0x1040 0x1030>0x1010[Mispredicted] 0x1020>0x1000[Predicted]",
                 "sample 8/0 @0 0x0 0x1048>0x1010",
             ], log.Lines);
         Assert.Equal(0UL, log.Losses.Total);
@@ -37,7 +38,8 @@ public sealed class PerfScriptFormsTests : IDisposable
     public void Addresses_with_build_ids_of_several_binaries_are_each_its_own()
     {
         LoadSegment code = new(new(0x1000), new(0x1000), 0x1000, 0x1000, IsExecutable: true);
-        Module program = new(BuildId.Parse("aaaaaaaa11"), "/bin/program", [code]), library = new(BuildId.Parse("bbbbbbbb22"), "/lib/library", [code]);
+        Module program = new(
+            BuildId.Parse("aaaaaaaa11"), "/bin/program", [code]), library = new(BuildId.Parse("bbbbbbbb22"), "/lib/library", [code]);
         string path = folder.Write("ids.script", """
             aaaaaaaa11:0x1030/aaaaaaaa11:0x1010/M/-/-/3  aaaaaaaa11:0x1020/aaaaaaaa11:0x1000/-/-/-/0
             bbbbbbbb22:0x1030/bbbbbbbb22:0x1010/-/-/-/3
@@ -47,7 +49,8 @@ public sealed class PerfScriptFormsTests : IDisposable
         using FileStream file = File.OpenRead(path);
         BranchProfileSet set = RecordedInput.Read(file, path, new RecordedBinaries([program, library])).Set;
         Assert.Equal((3UL, 2UL), (set.Profiles[program.BuildId].BranchEntries, set.Profiles[library.BuildId].BranchEntries));
-        Assert.Equal((2UL, 1UL), (set.Profiles[program.BuildId].Branches.InternalTotal, set.Profiles[library.BuildId].Branches.InternalTotal));
+        Assert.Equal(
+            (2UL, 1UL), (set.Profiles[program.BuildId].Branches.InternalTotal, set.Profiles[library.BuildId].Branches.InternalTotal));
         Assert.Equal(1UL, set.Losses[BranchAggregator.ExternalBranch]);
     }
 
@@ -103,9 +106,12 @@ public sealed class PerfScriptFormsTests : IDisposable
         counts.Read(new MemoryStream(bytes));
         BranchProfile profile = Assert.Single(counts.Profiles);
         BinaryAddress external = BinaryAddress.External;
-        Assert.Equal([(new BinaryAddress(0x1030), new BinaryAddress(0x1010), 5UL), (external, new(0x1020), 3UL), (external, new(0x1040), 1UL)],
+        Assert.Equal(
+            [(new BinaryAddress(0x1030), new BinaryAddress(0x1010), 5UL), (external, new(0x1020), 3UL), (external, new(0x1040), 1UL)],
             profile.Branches.Sorted().Select(pair => (pair.First, pair.Second, pair.Count)));
-        Assert.Equal([(0x1010UL, 0x1030UL, 4UL), (0x1020UL, 0x1030UL, 1UL)], profile.Ranges.Sorted().Select(pair => (pair.First.Value, pair.Second.Value, pair.Count)));
+        Assert.Equal(
+            [(0x1010UL, 0x1030UL, 4UL), (0x1020UL, 0x1030UL, 1UL)],
+            profile.Ranges.Sorted().Select(pair => (pair.First.Value, pair.Second.Value, pair.Count)));
         Assert.Equal((7UL, 9UL, 1UL), (profile.Addresses.Total, profile.BranchEntries, profile.Losses[BranchCountText.UnknownLine]));
     }
 

@@ -61,7 +61,8 @@ public class PerfScriptReaderTests
             " PERF_RECORD_MMAP2 31/31: [0x555555555000(0x1000) @ 0x1000 08:01 123 456]: r-xp /opt/a program\n" +
             " PERF_RECORD_MMAP2 31/31: [0x555555556000(0x1000) @ 0x2000 08:01 123 456]: rw-p /opt/a program\n" +
             " PERF_RECORD_MMAP2 7/7: [0x7f0000000000(0x2000) @ 0 <0123456789abcdef>]: r-xp /lib/libc.so.6\n" +
-            " PERF_RECORD_MMAP -1/0: [0xffffffff81e00000(0x3e8fa000) @ 0xffffffff81e00000]: x [kernel.kallsyms]_text\n", out PerfScriptReader reader);
+            " PERF_RECORD_MMAP -1/0: [0xffffffff81e00000(0x3e8fa000) @ 0xffffffff81e00000]: x [kernel.kallsyms]_text\n",
+            out PerfScriptReader reader);
         Assert.Equal(
             ["map 31 0x555555555000 1000 +0x1000 /opt/a program",
              "map 0 0x555555555000 1000 +0x1000 /opt/a program",
@@ -74,7 +75,8 @@ public class PerfScriptReaderTests
     [Fact]
     public void A_call_stack_before_branches_gives_its_leaf_and_addresses_alone_are_samples_without_branches()
     {
-        Transcript read = Read("\t          4005dc\n\t          400634\n 0x4005c8/0x4005dc/P/-/-/0\n\n          401000 \n\n          402000 \n", out PerfScriptReader reader);
+        Transcript read =
+            Read("\t          4005dc\n\t          400634\n 0x4005c8/0x4005dc/P/-/-/0\n\n          401000 \n\n          402000 \n", out PerfScriptReader reader);
         Assert.Equal(["0x4005dc x1 0x4005c8>0x4005dc:Predicted", "0x401000 x1", "0x402000 x1"], read.Lines);
         Assert.Equal(2UL, reader.PlainSamples);
     }
@@ -104,7 +106,8 @@ public class PerfScriptReaderTests
     [Fact]
     public void What_a_stream_hands_over_in_small_pieces_reads_the_same()
     {
-        string text = string.Concat(Enumerable.Range(0, 200).Select(i => $" {i:x} 0x{i:x}0/0x{i:x}8/P/-/-/0  0x{i:x}c/0x{i:x}4/M/-/-/0 \n"));
+        string text =
+            string.Concat(Enumerable.Range(0, 200).Select(i => $" {i:x} 0x{i:x}0/0x{i:x}8/P/-/-/0  0x{i:x}c/0x{i:x}4/M/-/-/0 \n"));
         Transcript pieces = new();
         new PerfScriptReader(pieces).Read(new Trickle(Encoding.UTF8.GetBytes(text)));
         Assert.Equal(Read(text, out _).Lines, pieces.Lines);

@@ -29,7 +29,9 @@ public class PerfScriptTokensTests
         int usual = 0;
         for (int i = 0; i < 200_000; i++)
         {
-            byte[] text = Encoding.ASCII.GetBytes($"0x{(ulong)random.NextInt64() >> random.Next(64):x}/0x{(ulong)random.NextInt64() >> random.Next(64):x}/P/-/-/{random.Next(99)}{(random.Next(2) == 0 ? "" : "/IRQ/SPEC_WRONG_PATH")}".PadRight(96 + random.Next(20)));
+            byte[] text =
+                Encoding.ASCII.GetBytes(
+                    $"0x{(ulong)random.NextInt64() >> random.Next(64):x}/0x{(ulong)random.NextInt64() >> random.Next(64):x}/P/-/-/{random.Next(99)}{(random.Next(2) == 0 ? "" : "/IRQ/SPEC_WRONG_PATH")}".PadRight(96 + random.Next(20)));
             for (int change = random.Next(3); change > 0; change--)
                 text[random.Next(60)] = strange[random.Next(strange.Length)];
             int length = PerfScriptTokens.ReadUsualBranch(text, out BranchEntry found);

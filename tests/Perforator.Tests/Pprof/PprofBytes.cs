@@ -17,7 +17,8 @@ internal sealed class PprofBytes
     }
 
     public void Mapping(ulong id, ulong start, ulong limit, ulong offset, string path, string buildId) =>
-        fields.Add((3, Message(output => Numbers(output, (1, id), (2, start), (3, limit), (4, offset), (5, Text(path)), (6, Text(buildId))))));
+        fields.Add((3, Message(
+            output => Numbers(output, (1, id), (2, start), (3, limit), (4, offset), (5, Text(path)), (6, Text(buildId))))));
 
     public ulong Location(ulong mapping, ulong address)
     {

@@ -39,7 +39,8 @@ public sealed class PprofReaderTests(WalkedProgram program) : IClassFixture<Walk
             ulong id = 1 + (ulong)i % 2;
             ulong bias = walk.Bias = biases[id - 1];
             (ulong From, ulong To)[] stack = walk.NextStack().ToArray();
-            pprof.Sample(1 + i % 3, [.. stack.SelectMany(branch => new[] { pprof.Location(id, branch.From), pprof.Location(id, branch.To) })]);
+            pprof.Sample(
+                1 + i % 3, [.. stack.SelectMany(branch => new[] { pprof.Location(id, branch.From), pprof.Location(id, branch.To) })]);
             expected.OnSample(new BranchSample
             {
                 ProcessId = BranchAggregator.AnyProcess,
@@ -97,7 +98,8 @@ public sealed class PprofReaderTests(WalkedProgram program) : IClassFixture<Walk
         pprof.Mapping(1, 0x1000, 0x9000, 0, "/bin/a", "");
         pprof.Mapping(2, 0, 0, 0xffffffffffff0000, "[kernel]", "");
         pprof.Mapping(3, 0x9000, 0x1000, 0, "/bin/backwards", "");
-        pprof.Sample(1, pprof.Location(1, 0x1010), pprof.Location(2, 0xffffffff81000000), pprof.Location(1, 0x9000), pprof.Location(0, 0x1010));
+        pprof.Sample(
+            1, pprof.Location(1, 0x1010), pprof.Location(2, 0xffffffff81000000), pprof.Location(1, 0x9000), pprof.Location(0, 0x1010));
         pprof.Sample(1, pprof.Location(1, 0x1010));
         pprof.Sample(1);
         pprof.Sample(1, 77, 78);
@@ -124,10 +126,12 @@ public sealed class PprofReaderTests(WalkedProgram program) : IClassFixture<Walk
         PprofBytes pprof = new("lbr", "stacks");
         pprof.Mapping(1, 0x1000, 0x9000, 0, "/bin/a", "aabbccdd");
         for (ulong i = 0; i < 20; i++)
-            pprof.Sample(1, pprof.Location(1, 0x1010 + i), pprof.Location(1, 0x1012 + i), pprof.Location(1, 0x1020), pprof.Location(1, 0x1008));
+            pprof.Sample(
+                1, pprof.Location(1, 0x1010 + i), pprof.Location(1, 0x1012 + i), pprof.Location(1, 0x1020), pprof.Location(1, 0x1008));
         DamageSweep.Run(pprof.ToArray(), file => new PprofReader(new SinkLog(), new WalkedProgram.Resolver(program.Module)).Read(file));
         DamageSweep.Run(
-            Compress(pprof.ToArray(), "gzip"), file => new PprofReader(new SinkLog(), new WalkedProgram.Resolver(program.Module)).Read(file), damages: 300);
+            Compress(pprof.ToArray(), "gzip"),
+            file => new PprofReader(new SinkLog(), new WalkedProgram.Resolver(program.Module)).Read(file), damages: 300);
     }
 
     private sealed class Weights : IBranchSink

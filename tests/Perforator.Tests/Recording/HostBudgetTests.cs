@@ -14,7 +14,9 @@ public class HostBudgetTests
         private long now = 1;
 
         public Host(double cpuShare = Share) => Budget = new HostBudget(
-            cpuShare, Memory, new OwnUse(Cpus, () => CpuTime, () => MemoryBytes, () => { Collections++; MemoryBytes = Math.Min(MemoryBytes, AfterCollection); }), this);
+            cpuShare, Memory,
+            new OwnUse(Cpus, () =>
+                CpuTime, () => MemoryBytes, () => { Collections++; MemoryBytes = Math.Min(MemoryBytes, AfterCollection); }), this);
 
         public HostBudget Budget { get; }
 
@@ -98,7 +100,9 @@ public class HostBudgetTests
         host.Pass(300);
         Assert.Equal(HostBudget.LeastShare, host.Budget.Recording.Share);
         Assert.InRange(host.Budget.Taken.CpuShare, 0.015, 0.017);
-        Assert.StartsWith("1.55 % of the host's CPU time of 1 %, 80 MB of 150 MB; to stay within, sampling is 1000.0 times as rare", host.Budget.ToString(), StringComparison.Ordinal);
+        Assert.StartsWith(
+            "1.55 % of the host's CPU time of 1 %, 80 MB of 150 MB; to stay within, sampling is 1000.0 times as rare",
+            host.Budget.ToString(), StringComparison.Ordinal);
     }
 
     /// <summary>Of a recorder that would take 10 % of the host while all code is new to it.</summary>

@@ -126,7 +126,8 @@ public class ServiceDiscoveryTests(TargetProgram program) : IClassFixture<Target
         Assert.Empty(Directory.GetFiles(mountPoint));
 
         using LiveModules modules = new();
-        ProcessMap map = Assert.Single(ProcessMap.Load(target.Id), m => m.IsExecutable && m.Path.EndsWith("/program", StringComparison.Ordinal));
+        ProcessMap map =
+            Assert.Single(ProcessMap.Load(target.Id), m => m.IsExecutable && m.Path.EndsWith("/program", StringComparison.Ordinal));
         Module module = Assert.IsType<Module>(modules.Resolve(map.ToMapping(target.Id)));
         using ElfFile elf = ElfFile.Load(program.Path);
         Assert.Equal(elf.BuildId, module.BuildId);

@@ -14,7 +14,8 @@ public class ServiceProfilesTests(TargetProgram program) : IClassFixture<TargetP
         public Module? Resolve(Mapping mapping)
         {
             Asked.Add(mapping.ProcessId);
-            return new Module(BuildId.Parse("aa01"), mapping.Path, [new LoadSegment(new(0x1000), new(0), 0x10000, 0x10000, IsExecutable: true)]);
+            return new Module(
+                BuildId.Parse("aa01"), mapping.Path, [new LoadSegment(new(0x1000), new(0), 0x10000, 0x10000, IsExecutable: true)]);
         }
     }
 

@@ -28,7 +28,9 @@ public sealed class ServiceRulesTests : IDisposable
         File.WriteAllText(file, content);
     }
 
-    private ProcessDescription Run(string cgroup, string executable = "/app/server", string environment = "", string mounts = "", params (string Path, string Content)[] own)
+    private ProcessDescription Run(
+        string cgroup, string executable = "/app/server", string environment = "", string mounts = "",
+        params (string Path, string Content)[] own)
     {
         string process = Directory.CreateDirectory(Path.Combine(host.Proc, $"{++next}")).FullName;
         File.CreateSymbolicLink(Path.Combine(process, "exe"), executable);
@@ -86,13 +88,16 @@ public sealed class ServiceRulesTests : IDisposable
     {
         // Of a user without rights: neither its storage nor its runtime's folder is the system's.
         const string Bundle = "/home/ada/.local/share/containers/storage/vfs-containers/0123/userdata";
-        int watcher = Start($"0::/machine.slice/libpod-conmon-{Id}.scope", 1, $"/usr/bin/conmon|--api-version|1|-c|{Id}|-b|{Bundle}|-n|db|--exit-command-arg|-n|");
+        int watcher =
+            Start($"0::/machine.slice/libpod-conmon-{Id}.scope", 1, $"/usr/bin/conmon|--api-version|1|-c|{Id}|-b|{Bundle}|-n|db|--exit-command-arg|-n|");
         int entry = Start(cgroup, watcher, "/bin/sh|"), worker = Start(cgroup, entry, "/app/server|");
         Assert.Null(Describe(watcher).Container);
         Assert.Equal(["db", "db"], [ServiceRules.DefaultName(Describe(entry)), ServiceRules.DefaultName(Describe(worker))]);
         // What runs in a container is no watcher of it, whatever it calls itself, nor is what watches another.
-        Assert.Equal("server", ServiceRules.DefaultName(Describe(Start(cgroup, Start(cgroup, 1, $"/usr/bin/conmon|-c|{Id}|-n|false|"), ""))));
-        Assert.Equal("server", ServiceRules.DefaultName(Describe(Start(cgroup, Start("0::/", 1, $"/usr/bin/conmon|-c|{Id[..^1]}|-n|false|"), ""))));
+        Assert.Equal(
+            "server", ServiceRules.DefaultName(Describe(Start(cgroup, Start(cgroup, 1, $"/usr/bin/conmon|-c|{Id}|-n|false|"), ""))));
+        Assert.Equal(
+            "server", ServiceRules.DefaultName(Describe(Start(cgroup, Start("0::/", 1, $"/usr/bin/conmon|-c|{Id[..^1]}|-n|false|"), ""))));
         // CRI-O's.
         Write($"{Bundle}/config.json", BackupOfCrio);
         Assert.Equal("shop.backup.app", ServiceRules.DefaultName(Describe(worker)));
@@ -106,7 +111,8 @@ public sealed class ServiceRulesTests : IDisposable
     [InlineData("0::/../cri-containerd-ID.scope")]
     public void A_pod_goes_by_namespace_workload_and_container_whatever_tells_them(string form)
     {
-        string cgroup = form.Replace("UID", form.Contains(".slice", StringComparison.Ordinal) ? Uid.Replace('-', '_') : Uid, StringComparison.Ordinal)
+        string cgroup =
+            form.Replace("UID", form.Contains(".slice", StringComparison.Ordinal) ? Uid.Replace('-', '_') : Uid, StringComparison.Ordinal)
             .Replace("ID", Id, StringComparison.Ordinal);
         Assert.Equal("server", NameOf(cgroup));
 
@@ -141,7 +147,8 @@ public sealed class ServiceRulesTests : IDisposable
     [InlineData("node-exporter-9xk2p", "node-exporter", false)]
     [InlineData("backup-28912345-k7b2c", "backup", false)]
     [InlineData("by-hand", "by-hand", false)]
-    public void A_pods_name_tells_its_workload(string pod, string workload, bool isDeployment) => Assert.Equal(new PodName(workload, isDeployment), PodName.Parse(pod));
+    public void A_pods_name_tells_its_workload(string pod, string workload, bool isDeployment) =>
+        Assert.Equal(new PodName(workload, isDeployment), PodName.Parse(pod));
 
     [Fact]
     public void Rules_of_a_file_name_ignore_and_label()
@@ -211,7 +218,9 @@ public sealed class ServiceRulesTests : IDisposable
         Assert.Equal(["kernel"], HostLabels.Of(host).Keys);
         Write("/run/cloud-init/instance-data.json",
             """{"v1":{"region":"eu-west-1","cloud_name":"aws"},"ds":{"meta_data":{"tags":{"instance":{"kubernetes.io/cluster/prod-eu":"owned"}}}}}""");
-        Assert.Equal([("cluster", "prod-eu"), ("kernel", "6.1.0-9-amd64"), ("region", "eu-west-1")], HostLabels.Of(host).Select(static l => (l.Key, l.Value)));
+        Assert.Equal(
+            [("cluster", "prod-eu"), ("kernel", "6.1.0-9-amd64"), ("region", "eu-west-1")],
+            HostLabels.Of(host).Select(static l => (l.Key, l.Value)));
         Write("/run/cloud-init/instance-data.json", "{ damaged");
         Assert.Equal(["kernel"], HostLabels.Of(host).Keys);
     }

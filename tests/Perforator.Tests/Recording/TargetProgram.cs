@@ -63,7 +63,8 @@ public sealed class TargetProgram : IDisposable
     public TargetProgram()
     {
         string source = folder.Write("target.c", Source);
-        Tool.Run("clang-19", ["-O2", "-g", "-fdebug-info-for-profiling", "-Wl,--build-id=sha1", "-fuse-ld=lld", source, "-o", Path]).Succeeded();
+        Tool.Run("clang-19", ["-O2", "-g", "-fdebug-info-for-profiling", "-Wl,--build-id=sha1", "-fuse-ld=lld", source, "-o", Path])
+            .Succeeded();
     }
 
     /// <summary>The executable.</summary>

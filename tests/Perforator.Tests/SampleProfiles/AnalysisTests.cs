@@ -7,7 +7,8 @@ namespace Perforator.Tests.SampleProfiles;
 /// <summary>Merging, comparing, showing, flattening and trimming, each against llvm-profdata-19 to the last character.</summary>
 public sealed class AnalysisTests
 {
-    private static string Text(SampleProfile profile) => Encoding.UTF8.GetString(SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Text));
+    private static string Text(SampleProfile profile) =>
+        Encoding.UTF8.GetString(SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Text));
 
     private static string Save(TemporaryFolder folder, string name, SampleProfile profile)
     {
@@ -30,13 +31,16 @@ public sealed class AnalysisTests
 
             StringWriter functions = new();
             SampleProfileText.Write(functions, profile);
-            Assert.Equal(Profdata.Run("show", "--sample", "--detailed-summary", file), functions + ProfileSummary.Compute(profile).ToText());
+            Assert.Equal(
+                Profdata.Run("show", "--sample", "--detailed-summary", file), functions + ProfileSummary.Compute(profile).ToText());
 
             using MemoryStream json = new();
             SampleProfileJson.Write(json, profile);
             Assert.Equal(Profdata.Run("show", "--sample", "--show-format=json", file), Encoding.UTF8.GetString(json.ToArray()));
 
-            Assert.Equal(Profdata.Run("show", "--sample", "--show-sec-info-only", file), SampleProfileReader.DescribeSections(File.ReadAllBytes(file)));
+            Assert.Equal(
+                Profdata.Run("show", "--sample", "--show-sec-info-only", file),
+                SampleProfileReader.DescribeSections(File.ReadAllBytes(file)));
         }
     }
 
@@ -96,7 +100,8 @@ public sealed class AnalysisTests
         SampleProfile first = SampleProfileReader.Load(Profdata.TestData("probes.txt"));
         SampleProfile second = SampleProfileReader.Load(Profdata.TestData("probes.txt"));
         second.Functions["callee"].Checksum++;
-        string theirs = Encoding.UTF8.GetString(Profdata.Merge(folder, "--text", Save(folder, "first", first), Save(folder, "second", second)));
+        string theirs =
+            Encoding.UTF8.GetString(Profdata.Merge(folder, "--text", Save(folder, "first", first), Save(folder, "second", second)));
 
         LossCounts losses = new();
         SampleProfile merged = new();
@@ -154,7 +159,8 @@ public sealed class AnalysisTests
             string summary = ProfileOverlapText.Summary(overlap, basePath, testPath);
             Assert.StartsWith(summary, expected);
             string table = ProfileOverlapText.Functions(overlap, overlap.TestFunctions);
-            Assert.Equal(expected[summary.Length..].Split('\n').Order(StringComparer.Ordinal), table.Split('\n').Order(StringComparer.Ordinal));
+            Assert.Equal(
+                expected[summary.Length..].Split('\n').Order(StringComparer.Ordinal), table.Split('\n').Order(StringComparer.Ordinal));
         }
     }
 
@@ -217,7 +223,10 @@ public sealed class AnalysisTests
                 [$"--llvm-sample-profile={Save(folder, "profile", profile)}", $"--binary={binary}", "--show-density", "--trim-cold-profile", "--format=text", $"--output={folder["out"]}"]).Succeeded().Output;
             ProfileTrim.DropBelow(profile, ProfileSummary.Compute(profile).ColdCountThreshold);
             Assert.Equal(File.ReadAllText(folder["out"]), Text(profile));
-            Assert.Equal(FormattableString.Invariant($"Functions with density >= {ProfileQuality.Of(profile).Density:F1} account for 99.00% total sample counts.\n"), printed);
+            Assert.Equal(
+                FormattableString.Invariant(
+                    $"Functions with density >= {ProfileQuality.Of(profile).Density:F1} account for 99.00% total sample counts.\n"),
+                    printed);
         }
     }
 

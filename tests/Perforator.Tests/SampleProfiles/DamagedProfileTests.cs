@@ -50,7 +50,8 @@ public sealed class DamagedProfileTests
         StringBuilder text = new("main:1:1\n");
         for (int depth = 1; depth < 2000; depth++)
             text.Append(' ', depth).Append("1: f:1\n");
-        MalformedInputException error = Assert.Throws<MalformedInputException>(() => SampleProfileReader.Parse(Encoding.UTF8.GetBytes(text.ToString())));
+        MalformedInputException error =
+            Assert.Throws<MalformedInputException>(() => SampleProfileReader.Parse(Encoding.UTF8.GetBytes(text.ToString())));
         Assert.Contains("levels deep", error.Message);
 
         ByteWriter binary = new();

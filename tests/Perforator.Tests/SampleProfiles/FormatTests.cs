@@ -7,7 +7,8 @@ namespace Perforator.Tests.SampleProfiles;
 /// <summary>Every format, written and read, against llvm-profdata-19: equal bytes wherever LLVM's bytes are determined.</summary>
 public sealed class FormatTests
 {
-    private static string Text(SampleProfile profile) => System.Text.Encoding.UTF8.GetString(SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Text));
+    private static string Text(SampleProfile profile) =>
+        System.Text.Encoding.UTF8.GetString(SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Text));
 
     public static TheoryData<string, SampleProfileFormat, string> Formats => new()
     {
@@ -26,7 +27,8 @@ public sealed class FormatTests
     {
         Tool.Require(Profdata.Program);
         using TemporaryFolder folder = new();
-        SampleProfileWriteOptions options = new() { Md5Names = option == "--use-md5", CompressAllSections = option == "--compress-all-sections" };
+        SampleProfileWriteOptions options =
+            new() { Md5Names = option == "--use-md5", CompressAllSections = option == "--compress-all-sections" };
         IEnumerable<string> symbols = ["main", "cold", "never_ran", "größe"];
         string symbolFile = folder.Write("symbols", string.Join('\n', symbols.Reverse()));
         string[] arguments = option switch
@@ -105,7 +107,8 @@ public sealed class FormatTests
         // LLVM writes the metadata in the order of a hash table; everything else is the same.
         Assert.Equal(theirs.Length, ours.Length);
 
-        UserErrorException refused = Assert.Throws<UserErrorException>(() => SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Binary));
+        UserErrorException refused =
+            Assert.Throws<UserErrorException>(() => SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Binary));
         Assert.Contains("extbinary", refused.Message);
     }
 
@@ -115,7 +118,8 @@ public sealed class FormatTests
         Tool.Require(Profdata.Program);
         using TemporaryFolder folder = new();
         string source = Profdata.TestData("contexts.txt");
-        string expected = System.Text.Encoding.UTF8.GetString(Profdata.Merge(folder, "--text", "--convert-sample-profile-layout=nest", source));
+        string expected =
+            System.Text.Encoding.UTF8.GetString(Profdata.Merge(folder, "--text", "--convert-sample-profile-layout=nest", source));
         Assert.Equal(expected, Text(SampleProfileReader.Load(source)));
         foreach (string option in new[] { "--extbinary", "--compress-all-sections" })
             Assert.Equal(expected, Text(SampleProfileReader.Parse(Profdata.Merge(folder, option, source))));
@@ -152,7 +156,8 @@ public sealed class FormatTests
             work.AddTotalSamples(count);
         }
         profile.Symbols.Add("work");
-        SampleProfileWriter.Save(folder["profile"], profile, format, new SampleProfileWriteOptions { Md5Names = md5, CompressSymbols = true });
+        SampleProfileWriter.Save(
+            folder["profile"], profile, format, new SampleProfileWriteOptions { Md5Names = md5, CompressSymbols = true });
 
         ToolResult compiled = Tool.Run("clang-19",
             ["-O2", "-g", "-Wall", "-Werror", $"-fprofile-sample-use={folder["profile"]}", "-S", "-emit-llvm", "-o", folder["loop.ll"], source]).Succeeded();
@@ -195,7 +200,8 @@ public sealed class FormatTests
     [InlineData("\u007fELF\u0002\u0001\u0001\0\0", "not an LLVM sample profile")]
     public void SaysWhatIsWrong(string text, string expected)
     {
-        MalformedInputException error = Assert.Throws<MalformedInputException>(() => SampleProfileReader.Parse(System.Text.Encoding.UTF8.GetBytes(text)));
+        MalformedInputException error =
+            Assert.Throws<MalformedInputException>(() => SampleProfileReader.Parse(System.Text.Encoding.UTF8.GetBytes(text)));
         Assert.Contains(expected, error.Message);
     }
 }

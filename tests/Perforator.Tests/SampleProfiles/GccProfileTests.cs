@@ -11,9 +11,11 @@ public sealed class GccProfileTests
 {
     private static SampleProfile Parse(string text) => SampleProfileReader.Parse(Encoding.UTF8.GetBytes(text));
 
-    private static string Text(SampleProfile profile) => Encoding.UTF8.GetString(SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Text));
+    private static string Text(SampleProfile profile) =>
+        Encoding.UTF8.GetString(SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Text));
 
-    private static byte[] Gcc(SampleProfile profile, int gcc) => SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Gcc, new() { GccVersion = gcc });
+    private static byte[] Gcc(SampleProfile profile, int gcc) =>
+        SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Gcc, new() { GccVersion = gcc });
 
     [Theory]
     [InlineData(12)]
@@ -72,7 +74,9 @@ public sealed class GccProfileTests
     {
         SpanReader reader = new(Gcc(Parse("f:5:2\n 3: 5\n"), 16), "test");
         Assert.Equal([0x67636461, 3, 0, 0xa8000000], new[] { reader.ReadU32(), reader.ReadU32(), reader.ReadU32(), reader.ReadU32() });
-        Assert.Equal([5ul, 5, 2, 1, 1, 16], new[] { reader.ReadU64(), reader.ReadU64(), reader.ReadU64(), reader.ReadU64(), reader.ReadU64(), reader.ReadU64() });
+        Assert.Equal(
+            [5ul, 5, 2, 1, 1, 16],
+            new[] { reader.ReadU64(), reader.ReadU64(), reader.ReadU64(), reader.ReadU64(), reader.ReadU64(), reader.ReadU64() });
         reader.Skip(16 * 20);
         Assert.Equal(0xaa000000, reader.ReadU32());
         SpanReader names = reader.Slice(reader.ReadU32(), "names");

@@ -9,7 +9,8 @@ public sealed class LateInliningTests
 {
     private static SampleProfile Parse(string text) => SampleProfileReader.Parse(Encoding.UTF8.GetBytes(text));
 
-    private static string Text(SampleProfile profile) => Encoding.UTF8.GetString(SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Text));
+    private static string Text(SampleProfile profile) =>
+        Encoding.UTF8.GetString(SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Text));
 
     [Fact]
     public void Callees_without_a_choice_become_calls()

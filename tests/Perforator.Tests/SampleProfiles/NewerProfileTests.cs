@@ -5,10 +5,13 @@ using Perforator.Tests.Infrastructure;
 
 namespace Perforator.Tests.SampleProfiles;
 
-/// <summary>What LLVM 20 to 23 added: virtual tables seen at calls, marks, versions and flags; understood and kept, or refused by name.</summary>
+/// <summary>
+/// What LLVM 20 to 23 added: virtual tables seen at calls, marks, versions and flags; understood and kept, or refused by name.
+/// </summary>
 public sealed class NewerProfileTests
 {
-    private static string Text(SampleProfile profile) => Encoding.UTF8.GetString(SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Text));
+    private static string Text(SampleProfile profile) =>
+        Encoding.UTF8.GetString(SampleProfileWriter.ToBytes(profile, SampleProfileFormat.Text));
 
     private static SampleProfile Parse(string text) => SampleProfileReader.Parse(Encoding.UTF8.GetBytes(text));
 
@@ -27,11 +30,13 @@ public sealed class NewerProfileTests
     [Fact]
     public void Virtual_tables_add_up_flatten_and_hash_like_the_calls_they_are_of()
     {
-        SampleProfile profile = Parse("main:4000:100\n 1: 100\n 3: 900 area:600 scale:300\n 3: <vt-call> vtable_Circle:600 vtable_Square:300\n");
+        SampleProfile profile =
+            Parse("main:4000:100\n 1: 100\n 3: 900 area:600 scale:300\n 3: <vt-call> vtable_Circle:600 vtable_Square:300\n");
         SampleProfile sum = new();
         sum.Merge(profile, 1, new LossCounts());
         sum.Merge(profile, 2, new LossCounts());
-        Assert.Equal("main:12000:300\n 1: 300\n 3: 2700 area:1800 scale:900\n 3: <vt-call> vtable_Circle:1800 vtable_Square:900\n", Text(sum));
+        Assert.Equal(
+            "main:12000:300\n 1: 300\n 3: 2700 area:1800 scale:900\n 3: <vt-call> vtable_Circle:1800 vtable_Square:900\n", Text(sum));
         Assert.Contains($" 3: <vt-call> {FunctionNameHash.Of("vtable_Circle")}:600", Text(Md5Names.Of(profile)));
         Assert.Contains(" 3: <vt-call> vtable_Circle:600 vtable_Square:300", Text(ProfileFlattening.Flatten(profile)));
         using TemporaryFolder folder = new();

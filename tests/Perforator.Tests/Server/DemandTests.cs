@@ -80,7 +80,8 @@ public sealed class DemandTests : IAsyncLifetime, IDisposable
         // A few branches are hot and many are not: of 400 the k-th has a share of about 1/k.
         Dictionary<int, ulong> counts = [];
         for (int n = 0; n < branches; n += 10)
-            counts[(int)Math.Exp(random.NextDouble() * Math.Log(400))] = counts.GetValueOrDefault((int)Math.Exp(random.NextDouble() * Math.Log(400))) + 10;
+            counts[(int)Math.Exp(random.NextDouble() * Math.Log(400))] = counts.GetValueOrDefault(
+                (int)Math.Exp(random.NextDouble() * Math.Log(400))) + 10;
         foreach ((int k, ulong count) in counts)
             profile.AddBranch(new((ulong)(0x1000 + (behaviour * 0x40) + (k * 16))), new((ulong)(0x1008 + (k * 16))), count);
         set.Add(profile);
@@ -119,7 +120,8 @@ public sealed class DemandTests : IAsyncLifetime, IDisposable
             },
         };
         // Other tests' servers are other processes.
-        listener.SetMeasurementEventCallback<long>((_, value, tags, _) => uncounted[(string)tags[0].Value!] = uncounted.GetValueOrDefault((string)tags[0].Value!) + value);
+        listener.SetMeasurementEventCallback<long>(
+            (_, value, tags, _) => uncounted[(string)tags[0].Value!] = uncounted.GetValueOrDefault((string)tags[0].Value!) + value);
         listener.Start();
         DemandTally tally = new();
         tally.Add(set, "00", hosts: 1);
@@ -166,7 +168,9 @@ public sealed class DemandTests : IAsyncLifetime, IDisposable
         await MinuteAsync(Released, 1);
         await MinuteAsync(Released, 1);
         double RateOf(Func<int, bool> which) => Enumerable.Range(0, Hosts).Where(which).Sum(host => plans[$"host-{host}"].Rate);
-        Assert.True(RateOf(static host => host < 100) > 50 * RateOf(static host => host >= 100), $"{RateOf(static host => host < 100)} for {RateOf(static host => host >= 100)}");
+        Assert.True(RateOf(static host =>
+            host < 100) > 50 * RateOf(static host =>
+                host >= 100), $"{RateOf(static host => host < 100)} for {RateOf(static host => host >= 100)}");
         Assert.InRange(await MinutesUntilAsync(async () => (await FiguresAsync("aa02")).IsSufficient, Released, 1), 1, 9);
 
         async Task<IReadOnlyCollection<ServicePlan>> ManyAsync(int behaviour)
@@ -179,14 +183,17 @@ public sealed class DemandTests : IAsyncLifetime, IDisposable
     [Fact]
     public void Draws_spread_over_hosts_and_hours_and_follow_the_fleets_cpu_models()
     {
-        BuildFigures known = new() { IsSufficient = true, Branches = 1e6, Basis = 1e6, Hosts = 3000, BranchesPerHostSecond = 4000, IsExecutable = true };
+        BuildFigures known =
+            new() { IsSufficient = true, Branches = 1e6, Basis = 1e6, Hosts = 3000, BranchesPerHostSecond = 4000, IsExecutable = true };
         Draw draw = known.DrawOf(new DemandRules());
         BuildId build = BuildId.Parse("aa01");
         Dictionary<int, int> hoursOfHost = [];
         List<int> hostsOfHour = [];
         for (int hour = 0; hour < 24 * 7; hour++)
         {
-            int[] drawn = [.. Enumerable.Range(0, 3000).Where(host => draw.RateOf($"node-{host}", "search", build, Uploads.Start.AddHours(hour)) > 0)];
+            int[] drawn =
+                [.. Enumerable.Range(0, 3000)
+                    .Where(host => draw.RateOf($"node-{host}", "search", build, Uploads.Start.AddHours(hour)) > 0)];
             hostsOfHour.Add(drawn.Length);
             foreach (int host in drawn)
                 hoursOfHost[host] = hoursOfHost.GetValueOrDefault(host) + 1;
@@ -196,7 +203,8 @@ public sealed class DemandTests : IAsyncLifetime, IDisposable
         Assert.InRange(hoursOfHost.Count, 900, 1344);
         Assert.InRange(hoursOfHost.Values.Max(), 1, 6);
         // A tenth of the hosts has another CPU, and a tenth of the draws.
-        double other = hoursOfHost.Where(static host => host.Key % 10 == 0).Sum(static host => (double)host.Value) / hoursOfHost.Values.Sum();
+        double other =
+            hoursOfHost.Where(static host => host.Key % 10 == 0).Sum(static host => (double)host.Value) / hoursOfHost.Values.Sum();
         Assert.InRange(other, 0.06, 0.14);
     }
 
@@ -220,9 +228,12 @@ public sealed class DemandTests : IAsyncLifetime, IDisposable
     public async Task Rates_are_pinned_by_a_file_and_a_slip_in_it_names_line_and_key_and_changes_nothing()
     {
         UseFile("plan:\n  hold: 2h\n  fallback-rate: 0.5\nservices:\n- match: sea*\n  rate: 0.125\n  labels: {team: finders}\n- match: '*'\n  rate: 0\n");
-        PlanAnswer answer = planner.Answer(new PlanRequest("h", [new RunningService("search", ["aa01"], 0, 0, 0), new RunningService("mail", ["aa02"], 0, 0, 0)]));
+        PlanAnswer answer =
+            planner.Answer(
+                new PlanRequest("h", [new RunningService("search", ["aa01"], 0, 0, 0), new RunningService("mail", ["aa02"], 0, 0, 0)]));
         Assert.Equal((7200, 0.5), (answer.HoldSeconds, answer.FallbackRate));
-        Assert.Equal([("search", 0.125, "pinned"), ("mail", 0, "pinned")], answer.Services.Select(static one => (one.Service, one.Rate, one.State)));
+        Assert.Equal(
+            [("search", 0.125, "pinned"), ("mail", 0, "pinned")], answer.Services.Select(static one => (one.Service, one.Rate, one.State)));
         Assert.Equal("finders", answer.Services[0].Labels["team"]);
 
         foreach ((string text, string problem) in ((string, string)[])[
@@ -244,7 +255,9 @@ public sealed class DemandTests : IAsyncLifetime, IDisposable
         File.WriteAllText(folder["enrol.yaml"], "services: [{match: search, rate: 1}]");
         enrolment.Reload();
         Assert.Equal((1, null), (enrolment.Current.Of("search")!.Rate, enrolment.Current.Of("mail")?.Rate));
-        Assert.Contains("cannot read", Assert.Throws<UserErrorException>(() => Enrolment.Load(folder["missing.yaml"])).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "cannot read", Assert.Throws<UserErrorException>(() => Enrolment.Load(folder["missing.yaml"])).Message,
+            StringComparison.Ordinal);
         await storage.Demand.RemoveAsync(time.Now, Stop);
     }
 

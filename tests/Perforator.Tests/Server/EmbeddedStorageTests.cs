@@ -13,7 +13,8 @@ public sealed class EmbeddedFolder : IAsyncLifetime, IDisposable
 
     internal ServerStorage Storage { get; private set; } = null!;
 
-    public async Task InitializeAsync() => Storage = await EmbeddedStorage.OpenAsync(folder["data"], TimeProvider.System, CancellationToken.None);
+    public async Task InitializeAsync() =>
+        Storage = await EmbeddedStorage.OpenAsync(folder["data"], TimeProvider.System, CancellationToken.None);
 
     public async Task DisposeAsync() => await Storage.DisposeAsync();
 
@@ -86,7 +87,8 @@ internal static class SchemaScripts
 
     public static (string Name, string Sql)[] Of(string backend) =>
     [
-        .. typeof(EmbeddedStorage).Assembly.GetManifestResourceNames().Where(name => name.Contains(backend, StringComparison.Ordinal)).Order(StringComparer.Ordinal)
+        .. typeof(EmbeddedStorage).Assembly.GetManifestResourceNames().Where(name => name.Contains(backend, StringComparison.Ordinal))
+            .Order(StringComparer.Ordinal)
             .Select(static name => (name, new StreamReader(typeof(EmbeddedStorage).Assembly.GetManifestResourceStream(name)!).ReadToEnd())),
     ];
 
@@ -97,7 +99,9 @@ internal static class SchemaScripts
         ServiceTotals service = Assert.Single(await storage.Profiles.ListServicesAsync(stop));
         Assert.Equal(("search", 1L, 10UL), (service.Service, service.Uploads, service.Samples));
         Assert.Equal(UploadState.Kept, (await storage.Profiles.FindAsync("aa", stop)).State);
-        Assert.Equal(UploadOutcome.Added, await storage.Profiles.AddAsync(NewUpload.Of("bb", 1, Uploads.Set(minute: 1), Uploads.Start.AddDays(1)), stop));
+        Assert.Equal(
+            UploadOutcome.Added,
+            await storage.Profiles.AddAsync(NewUpload.Of("bb", 1, Uploads.Set(minute: 1), Uploads.Start.AddDays(1)), stop));
         await storage.Agents.PutAsync([new KeptAgent("node-1", Uploads.Start, "{}")], Uploads.Start, stop);
         Assert.Single(await storage.Agents.ListAsync(Uploads.Start, stop));
         Assert.Empty(await storage.Demand.ListAsync(Uploads.Start, stop));
@@ -152,14 +156,17 @@ public sealed class EmbeddedStorageTests : IDisposable
     {
         await (await OpenAsync()).DisposeAsync();
         Run("PRAGMA user_version=99");
-        Assert.Contains("newer perforator", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync())).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "newer perforator", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync())).Message, StringComparison.Ordinal);
         Run("PRAGMA user_version=2; INSERT INTO SchemaVersions(ScriptName, Applied) VALUES ('sqlite-0999-years-later', '2030-01-01')");
-        Assert.Contains("sqlite-0999-years-later", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync())).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "sqlite-0999-years-later", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync())).Message, StringComparison.Ordinal);
 
         Directory.CreateDirectory(folder["other"]);
         Directory.CreateDirectory(folder["empty/blobs/packs"]);
         folder.Write("other/perforator.db", "this is not a database, only a text of some length");
-        Assert.Contains("cannot be used", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("other"))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "cannot be used", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("other"))).Message, StringComparison.Ordinal);
 
         // A database of another folder, or one that was emptied, beside profiles.
         await using (ServerStorage first = await OpenAsync("first"))
@@ -169,12 +176,17 @@ public sealed class EmbeddedStorageTests : IDisposable
         }
         await (await OpenAsync("second")).DisposeAsync();
         File.Copy(folder["second/perforator.db"], folder["first/perforator.db"], overwrite: true);
-        Assert.Contains("is not the database of", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("first"))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "is not the database of", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("first"))).Message,
+            StringComparison.Ordinal);
         Run("DELETE FROM store", "first");
-        Assert.Contains("is empty, but", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("first"))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "is empty, but", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("first"))).Message, StringComparison.Ordinal);
 
         folder.Write("empty/blobs/packs/aa", "a profile");
-        Assert.Contains("is missing or empty, but", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("empty"))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "is missing or empty, but", (await Assert.ThrowsAsync<UserErrorException>(() => OpenAsync("empty"))).Message,
+            StringComparison.Ordinal);
     }
 
     private sealed class SetTime : TimeProvider
@@ -184,7 +196,9 @@ public sealed class EmbeddedStorageTests : IDisposable
         public override DateTimeOffset GetUtcNow() => Now;
     }
 
-    /// <summary>A task that was taken under a clock far ahead, by a worker that has died since, is taken over when the clock is right again.</summary>
+    /// <summary>
+    /// A task that was taken under a clock far ahead, by a worker that has died since, is taken over when the clock is right again.
+    /// </summary>
     [Fact]
     public async Task A_clock_that_was_set_back_leaves_no_task_behind()
     {
@@ -299,12 +313,16 @@ public sealed class EmbeddedStorageTests : IDisposable
         for (int opening = 0; opening < 2; opening++)
         {
             await using ServerStorage storage = await OpenAsync();
-            Assert.Equal([new ServiceTotals("search", 1, 2, 20, Uploads.Start.AddMinutes(2))], await storage.Profiles.ListServicesAsync(Stop));
+            Assert.Equal(
+                [new ServiceTotals("search", 1, 2, 20, Uploads.Start.AddMinutes(2))], await storage.Profiles.ListServicesAsync(Stop));
             ProfileSelection selection = await storage.Profiles.SelectAsync("search", default, Stop);
             Assert.Equal(["node-1", "node=2"], selection.Uploads.OrderBy(static u => u.Start).Select(static u => u.Labels["host"]));
-            Assert.Equal(2, (await storage.Profiles.ListBuildDaysAsync("search", Stop)).Count(static d => d is { Uploads: 1, Branches: 10, Path: "/opt/search", Day.Month: 3 }));
+            Assert.Equal(
+                2, (await storage.Profiles.ListBuildDaysAsync("search", Stop)).Count(
+                    static d => d is { Uploads: 1, Branches: 10, Path: "/opt/search", Day.Month: 3 }));
             // The same content, sent again by a newer agent, has the same labels and counts once; another adds up with what was there.
-            Assert.Equal(UploadOutcome.Duplicate, await storage.Profiles.AddAsync(NewUpload.Of(first, 1, set, DateTimeOffset.UtcNow), Stop));
+            Assert.Equal(
+                UploadOutcome.Duplicate, await storage.Profiles.AddAsync(NewUpload.Of(first, 1, set, DateTimeOffset.UtcNow), Stop));
             BinaryFile file = Assert.Single(await storage.Binaries.FindAsync(elf.BuildId, Stop));
             Assert.NotNull(await storage.Objects.StatAsync(file.Object, Stop));
             Assert.False(Directory.Exists(folder["data/blobs/sums"]));

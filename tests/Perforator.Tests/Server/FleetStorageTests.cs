@@ -14,7 +14,8 @@ public sealed class FleetPlace : IAsyncLifetime, IDisposable
     internal ScratchFolder Scratch => Storage.Scratch;
 
     public async Task InitializeAsync() =>
-        Storage = await FleetStorage.OpenAsync(Engines.NewDatabase(), Engines.NewObjects(), folder["data"], TimeProvider.System, CancellationToken.None);
+        Storage = await FleetStorage.OpenAsync(
+            Engines.NewDatabase(), Engines.NewObjects(), folder["data"], TimeProvider.System, CancellationToken.None);
 
     public async Task DisposeAsync() => await Storage.DisposeAsync();
 
@@ -33,7 +34,8 @@ public sealed class S3ObjectStoreTests(FleetPlace place) : ObjectStoreContract, 
     {
         CancellationToken stop = CancellationToken.None;
         await Store.PutAsync("binaries/lease", "content"u8.ToArray(), stop);
-        LocalObject[] leases = [.. (await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Store.LeaseAsync("binaries/lease", stop)))).OfType<LocalObject>()];
+        LocalObject[] leases =
+            [.. (await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Store.LeaseAsync("binaries/lease", stop)))).OfType<LocalObject>()];
         Assert.Single(leases.Select(static lease => lease.Path).Distinct());
         await Store.PutAsync("binaries/lease", "another"u8.ToArray(), stop);
         await Store.DeleteAsync("binaries/lease", stop);
@@ -108,7 +110,8 @@ public sealed class FleetStorageTests
     [Fact]
     public void A_password_with_odd_characters_arrives_and_hosts_keep_their_ports()
     {
-        Npgsql.NpgsqlConnectionStringBuilder settings = DatabaseUrl.Parse("postgresql://us%40er:p%3Aw@db-1:6000,db-2/things?sslmode=verify-full&connect_timeout=3");
+        Npgsql.NpgsqlConnectionStringBuilder settings =
+            DatabaseUrl.Parse("postgresql://us%40er:p%3Aw@db-1:6000,db-2/things?sslmode=verify-full&connect_timeout=3");
         Assert.Equal(("us@er", "p:w", "db-1:6000,db-2", "things", Npgsql.SslMode.VerifyFull, 3),
             (settings.Username, settings.Password, settings.Host, settings.Database, settings.SslMode, settings.Timeout));
     }
@@ -120,7 +123,8 @@ public sealed class FleetStorageTests
         PostgresDatabase[] servers = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => PostgresDatabase.OpenAsync(url, Stop)));
         foreach (PostgresDatabase server in servers)
             await server.DisposeAsync();
-        Tool.Run("psql", [url, "-q", "-c", "INSERT INTO schemaversions(scriptname, applied) VALUES ('postgres-0999-years-later', now())"]).Succeeded();
+        Tool.Run("psql", [url, "-q", "-c", "INSERT INTO schemaversions(scriptname, applied) VALUES ('postgres-0999-years-later', now())"])
+            .Succeeded();
         UserErrorException error = await Assert.ThrowsAsync<UserErrorException>(() => PostgresDatabase.OpenAsync(url, Stop));
         Assert.Contains("newer perforator (postgres-0999-years-later)", error.Message, StringComparison.Ordinal);
     }
@@ -132,7 +136,9 @@ public sealed class FleetStorageTests
         using TemporaryFolder folder = new();
         try
         {
-            await using ServerStorage storage = await FleetStorage.OpenAsync(Engines.NewDatabase(), Engines.NewObjects() + "&checksums=always", folder["data"], TimeProvider.System, Stop);
+            await using ServerStorage storage =
+                await FleetStorage.OpenAsync(
+                    Engines.NewDatabase(), Engines.NewObjects() + "&checksums=always", folder["data"], TimeProvider.System, Stop);
             await storage.Objects.PutAsync("binaries/one", "content"u8.ToArray(), Stop);
             Assert.Equal("content"u8.ToArray(), await storage.Objects.ReadAsync("binaries/one", 0, 100, Stop));
         }
@@ -156,12 +162,14 @@ public sealed class FleetStorageTests
             string url = Engines.NewDatabase(), file = folder.Write($"{known}.sql", string.Join("\n",
             [
                 "CREATE TABLE schemaversions(schemaversionsid serial PRIMARY KEY, scriptname text NOT NULL, applied timestamp NOT NULL);",
-                .. scripts[..known].Select(static script => $"{script.Sql};\nINSERT INTO schemaversions(scriptname, applied) VALUES ('{script.Name}', now());"),
+                .. scripts[..known].Select(
+                    static script => $"{script.Sql};\nINSERT INTO schemaversions(scriptname, applied) VALUES ('{script.Name}', now());"),
                 SchemaScripts.OneUpload,
                 "SELECT setval(pg_get_serial_sequence(t, 'id'), 1) FROM unnest(ARRAY['service', 'label_set', 'upload']) t;",
             ]));
             Tool.Run("psql", [url, "-q", "-v", "ON_ERROR_STOP=1", "-f", file]).Succeeded();
-            await using ServerStorage storage = await FleetStorage.OpenAsync(url, Engines.NewObjects(), folder[$"{known}"], TimeProvider.System, Stop);
+            await using ServerStorage storage =
+                await FleetStorage.OpenAsync(url, Engines.NewObjects(), folder[$"{known}"], TimeProvider.System, Stop);
             await SchemaScripts.CheckAsync(storage);
         }
     }
@@ -172,7 +180,8 @@ public sealed class FleetStorageTests
         await using PostgresDatabase database = await PostgresDatabase.OpenAsync(Engines.NewDatabase(), Stop);
         Perforator.Server.Storage.Sql.SqlProfileIndex profiles = new(database);
         await Task.WhenAll(Enumerable.Range(0, 200).Select(i => profiles.AddAsync(
-            [NewUpload.Of($"{i:x4}", 1, Uploads.Set(service: $"s{i % 3}", minute: i, host: $"h{i % 7}"), Uploads.Start.AddDays(1))], Stop)));
+            [NewUpload.Of($"{i:x4}", 1, Uploads.Set(service: $"s{i % 3}", minute: i, host: $"h{i % 7}"), Uploads.Start.AddDays(1))],
+            Stop)));
         IReadOnlyList<ServiceTotals> totals = await profiles.ListServicesAsync(Stop);
         Assert.Equal(200, totals.Sum(static service => service.Uploads));
         Assert.Equal(2000UL, totals.Aggregate(0UL, static (sum, service) => sum + service.Samples));

@@ -36,7 +36,8 @@ public sealed class LoopProgram : IDisposable
         {
             BinaryAddress address = new(work.Address.Value + (ulong)at);
             Assert.True(decoder.TryDecode(code[at..], address, out Instruction instruction));
-            if (instruction.Kind == InstructionKind.ConditionalBranch && instruction.Target >= work.Address.Value && instruction.Target < address.Value)
+            if (instruction.Kind == InstructionKind.ConditionalBranch && instruction.Target >= work.Address.Value
+                && instruction.Target < address.Value)
                 (LoopStart, LoopEnd) = (new(instruction.Target), address);
             at += instruction.Length;
         }
@@ -71,7 +72,8 @@ public sealed class LoopProgram : IDisposable
     /// <param name="other">Another file of the service that is the same code under another build id; null for the program itself.</param>
     public BranchProfileSet Recorded(ulong rounds, int minute = 0, string service = "loop", (BuildId Id, string Path)? other = null)
     {
-        BranchProfileSet set = new() { Start = Uploads.Start.AddMinutes(minute), End = Uploads.Start.AddMinutes(minute + 1), TotalSamples = rounds };
+        BranchProfileSet set =
+            new() { Start = Uploads.Start.AddMinutes(minute), End = Uploads.Start.AddMinutes(minute + 1), TotalSamples = rounds };
         set.Labels[ProfileLabels.Service] = service;
         BranchProfile profile = new(other?.Id ?? BuildId, other?.Path ?? "/opt/loop") { Samples = rounds, BranchEntries = rounds };
         profile.AddBranch(LoopEnd, LoopStart, rounds);

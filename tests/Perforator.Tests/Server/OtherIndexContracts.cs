@@ -16,7 +16,8 @@ public abstract class BinaryCatalogContract
     public async Task A_fuller_file_takes_the_place_of_a_stripped_one_and_of_no_other()
     {
         IBinaryCatalog catalog = Storage.Binaries;
-        BinaryFile stripped = File("ca01", "c1"), full = File("ca01", "c2", debug: true), debug = File("ca01", "c3", debug: true, BinaryKind.Debug);
+        BinaryFile stripped = File("ca01", "c1"), full = File("ca01", "c2", debug: true), debug = File(
+            "ca01", "c3", debug: true, BinaryKind.Debug);
         Assert.Empty(await catalog.FindAsync(stripped.BuildId, Stop));
         Assert.True(await catalog.AddAsync(stripped, replace: false, Stop));
         Assert.False(await catalog.AddAsync(File("ca01", "c4"), replace: false, Stop));
@@ -48,7 +49,8 @@ public abstract class BinaryCatalogContract
     {
         IObjectCollection collection = Storage.Collection;
         await Storage.Binaries.AddAsync(File("cc01", "e1"), replace: false, Stop);
-        string[] keys = [ObjectKeys.Binary("e1"), ObjectKeys.Binary("e2"), ObjectKeys.Binary("e3"), ObjectKeys.Upload("e4"), ObjectKeys.Block("e5"), ObjectKeys.Result("e6")];
+        string[] keys =
+            [ObjectKeys.Binary("e1"), ObjectKeys.Binary("e2"), ObjectKeys.Binary("e3"), ObjectKeys.Upload("e4"), ObjectKeys.Block("e5"), ObjectKeys.Result("e6")];
         string[] unlisted = [.. await collection.UnlistedAsync(keys, Stop)];
         Assert.Equal(keys[1..], unlisted);
         await collection.NoteAsync(unlisted, Uploads.Start, Stop);
@@ -74,7 +76,8 @@ public abstract class BinaryCatalogContract
         string[] keys = [ObjectKeys.Pack("f1"), ObjectKeys.Pack("f2"), ObjectKeys.Upload("f3")];
         NewUpload[] uploads =
         [
-            .. Enumerable.Range(0, 2).Select(day => NewUpload.Of($"f{day + 3}", 5, Uploads.Set("packed", minute: day * 24 * 60), Uploads.Start.AddDays(30))
+            .. Enumerable.Range(0, 2).Select(
+                day => NewUpload.Of($"f{day + 3}", 5, Uploads.Set("packed", minute: day * 24 * 60), Uploads.Start.AddDays(30))
                 with { Object = keys[0], StartAt = day * 5 }),
         ];
         foreach (NewUpload upload in uploads)
@@ -88,7 +91,8 @@ public abstract class BinaryCatalogContract
         set.Add(uploads[0].Hash);
         Assert.True(await Storage.Profiles.ReplaceAsync(
             new NewBlock(
-                "packed", BlockPeriod.DayOf(uploads[0].End), $"{set}", 1, [new NewPart(uploads[0].Labels, 0, 1, set, uploads[0].Start, uploads[0].End)],
+                "packed", BlockPeriod.DayOf(uploads[0].End), $"{set}", 1,
+                [new NewPart(uploads[0].Labels, 0, 1, set, uploads[0].Start, uploads[0].End)],
                 [uploads[0].Hash], []), Stop));
         Assert.Equal(keys[2..], await collection.UnlistedAsync(keys, Stop));
         Assert.Equal(1, await Storage.Profiles.ForgetUploadsAsync("packed", Uploads.Start.AddDays(1), 10, Stop));
@@ -114,7 +118,8 @@ public abstract class ResultIndexContract
     private protected abstract IResultIndex Index { get; }
 
     private static KeptResult Result(string service, string key, string profile, int day = 0) => new(
-        service, key, profile, Uploads.Start.AddDays(day), service + "{a=\"b\"}", null, Uploads.Start, 3, "inputs", ["aa01", "bb02"], 1.5, "{}", "text", "line", "1.0");
+        service, key, profile, Uploads.Start.AddDays(day), service + "{a=\"b\"}", null, Uploads.Start, 3, "inputs", ["aa01", "bb02"], 1.5,
+        "{}", "text", "line", "1.0");
 
     [Fact]
     public async Task Results_are_found_by_what_went_in_and_by_what_came_out()
@@ -148,7 +153,9 @@ public abstract class ResultIndexContract
         await Index.NoteAskedAsync(Asked("p1", "farm", 3), Stop);
         // Who gave gates once and now only fetches the profile has not taken them back.
         await Index.NoteAskedAsync(Asked("p0", "farm", 4), Stop);
-        Assert.Equal([Asked("p0", "farm", 4, "--min-ratio 1", "too few"), Asked("p0", "page", 2)], await Index.ListAskedAsync("asked", ["p0"], Stop));
+        Assert.Equal(
+            [Asked("p0", "farm", 4, "--min-ratio 1", "too few"), Asked("p0", "page", 2)],
+            await Index.ListAskedAsync("asked", ["p0"], Stop));
         Assert.Equal(3, (await Index.ListAskedAsync("asked", ["p0", "p1"], Stop)).Count);
         Assert.Empty(await Index.ListAskedAsync("asked", [], Stop));
         await Index.RemoveOldAsync(Uploads.Start.AddDays(100), Stop);
@@ -163,8 +170,10 @@ public abstract class ResultIndexContract
     {
         foreach (int day in Enumerable.Range(0, 5))
             await Index.AddAsync(Result("named", $"n{day}", $"{day}", day), Stop);
-        Assert.Equal(new KeptName("stable", "0", Uploads.Start, null), await Index.SetNameAsync("named", "stable", "0", Uploads.Start, Stop));
-        Assert.Equal(new KeptName("stable", "1", Uploads.Start, "0"), await Index.SetNameAsync("named", "stable", "1", Uploads.Start, Stop));
+        Assert.Equal(
+            new KeptName("stable", "0", Uploads.Start, null), await Index.SetNameAsync("named", "stable", "0", Uploads.Start, Stop));
+        Assert.Equal(
+            new KeptName("stable", "1", Uploads.Start, "0"), await Index.SetNameAsync("named", "stable", "1", Uploads.Start, Stop));
         Assert.Equal("0", (await Index.SetNameAsync("named", "stable", "1", Uploads.Start, Stop)).Previous);
         Assert.Equal("stable", Assert.Single(await Index.ListNamesAsync("named", Stop)).Name);
         await Index.RemoveOldAsync(Uploads.Start.AddDays(100), Stop);
@@ -186,13 +195,18 @@ public abstract class AgentStoreContract
     {
         await Store.PutAsync([Agent("a", 1, "first"), Agent("b", 1, "{}")], Uploads.Start, Stop);
         await Store.PutAsync([Agent("a", 0, "late")], Uploads.Start, Stop);
-        Assert.Equal([Agent("a", 1, "first"), Agent("b", 1, "{}")], (await Store.ListAsync(Uploads.Start, Stop)).OrderBy(static agent => agent.Host));
+        Assert.Equal(
+            [Agent("a", 1, "first"), Agent("b", 1, "{}")],
+            (await Store.ListAsync(Uploads.Start, Stop)).OrderBy(static agent => agent.Host));
         await Store.PutAsync([Agent("a", 5, "later"), Agent("c\u202e", 4, "c")], Uploads.Start.AddMinutes(2), Stop);
-        Assert.Equal([Agent("a", 5, "later"), Agent("c\u202e", 4, "c")], (await Store.ListAsync(Uploads.Start, Stop)).OrderBy(static agent => agent.Host));
+        Assert.Equal(
+            [Agent("a", 5, "later"), Agent("c\u202e", 4, "c")],
+            (await Store.ListAsync(Uploads.Start, Stop)).OrderBy(static agent => agent.Host));
         Assert.Equal("a", Assert.Single(await Store.ListAsync(Uploads.Start.AddMinutes(5), Stop)).Host);
         // Many servers may hear of the same hosts at once.
         await Task.WhenAll(Enumerable.Range(0, 8).Select(server => Store.PutAsync(
-            [.. Enumerable.Range(0, 100).Select(host => Agent($"h{(host * (server + 1)) % 100}", 10 + server, $"{server}")).DistinctBy(static agent => agent.Host)], Uploads.Start, Stop)));
+            [.. Enumerable.Range(0, 100).Select(host => Agent($"h{(host * (server + 1)) % 100}", 10 + server, $"{server}"))
+                .DistinctBy(static agent => agent.Host)], Uploads.Start, Stop)));
         Assert.Equal(100, (await Store.ListAsync(Uploads.Start.AddMinutes(10), Stop)).Count);
     }
 

@@ -46,7 +46,8 @@ public abstract class ProfileIndexContract
         UploadSetHash all = new();
         foreach (IGrouping<string, (IReadOnlyDictionary<string, string> Labels, string? Hash, SelectedPart? Part, DateTimeOffset Start, DateTimeOffset End)> group in
             selection.Uploads.Select(static u => (u.Labels, (string?)u.Hash, (SelectedPart?)null, u.Start, u.End))
-                .Concat(selection.Parts.Select(static p => (p.Labels, (string?)null, (SelectedPart?)p, p.Start, p.End))).GroupBy(static x => string.Join(',', x.Item1)))
+                .Concat(selection.Parts.Select(static p => (p.Labels, (string?)null, (SelectedPart?)p, p.Start, p.End)))
+                .GroupBy(static x => string.Join(',', x.Item1)))
         {
             UploadSetHash set = new();
             foreach ((_, string? hash, SelectedPart? part, _, _) in group)
@@ -55,7 +56,8 @@ public abstract class ProfileIndexContract
                 else
                     set.Add(part!.Set.ToBytes(), part.Set.Count);
             all.Add(set.ToBytes(), set.Count);
-            parts.Add(new NewPart(group.First().Labels, parts.Count * 100, 100, set, group.Min(static x => x.Start), group.Max(static x => x.End)));
+            parts.Add(new NewPart(
+                group.First().Labels, parts.Count * 100, 100, set, group.Min(static x => x.Start), group.Max(static x => x.End)));
         }
         return new NewBlock(
             service, period, all.ToString(), parts.Count * 100, parts, [.. selection.Uploads.Select(static u => u.Hash)],
@@ -84,12 +86,15 @@ public abstract class ProfileIndexContract
         Assert.Equal(UploadOutcome.Added, await AddAsync(Uploads.Set("sums-b", count: 100)));
 
         Assert.Equal(
-            [new ServiceTotals("sums", 2, 3, 30, Uploads.Start.AddMinutes((24 * 60) + 1)), new ServiceTotals("sums-b", 1, 1, 100, Uploads.Start.AddMinutes(1))],
+            [new ServiceTotals(
+                "sums", 2, 3, 30, Uploads.Start.AddMinutes((24 * 60) + 1)),
+                new ServiceTotals("sums-b", 1, 1, 100, Uploads.Start.AddMinutes(1))],
             (await Index.ListServicesAsync(Stop)).Where(static s => s.Service.StartsWith("sums", StringComparison.Ordinal)));
         IReadOnlyList<BuildDay> days = await Index.ListBuildDaysAsync("sums", Stop);
         Assert.Equal(
             [("aa01", "node-1", 1, 2L, 20UL, 20UL), ("aa01", "node-2", 2, 1L, 10UL, 10UL), ("bb02", "node-1", 1, 1L, 3UL, 3UL)],
-            days.Select(static d => (d.BuildId.ToString(), d.Labels["host"], d.Day.Day, d.Uploads, d.Samples, d.Branches)).Order().ToArray());
+            days.Select(static d => (d.BuildId.ToString(), d.Labels["host"], d.Day.Day, d.Uploads, d.Samples, d.Branches)).Order()
+                .ToArray());
         BuildDay first = days.Single(static d => d.BuildId.ToString() == "aa01" && d.Day.Day == 1);
         Assert.Equal(("/opt/sums", Uploads.Start, Uploads.Start.AddMinutes(2)), (first.Path, first.FirstSeen, first.LastSeen));
     }
@@ -98,7 +103,8 @@ public abstract class ProfileIndexContract
     public async Task The_same_content_counts_once_even_when_it_comes_at_the_same_time()
     {
         UploadOutcome[] outcomes = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() => AddAsync(Uploads.Set("once")))));
-        Assert.Equal((1, 7), (outcomes.Count(static o => o == UploadOutcome.Added), outcomes.Count(static o => o == UploadOutcome.Duplicate)));
+        Assert.Equal(
+            (1, 7), (outcomes.Count(static o => o == UploadOutcome.Added), outcomes.Count(static o => o == UploadOutcome.Duplicate)));
         Assert.Equal(UploadState.Kept, (await Index.FindAsync(New(Uploads.Set("once")).Hash, Stop)).State);
         Assert.Equal(1, Assert.Single(await Index.ListBuildDaysAsync("once", Stop)).Uploads);
     }
@@ -158,7 +164,8 @@ public abstract class ProfileIndexContract
         await Index.AddAsync(uploads[3] with { Object = "packs/a1", StartAt = 100 }, Stop);
         Assert.Equal(
             [
-                new ObjectSlice("packs/a1", 100, uploads[3].Bytes), new("packs/b1", 0, uploads[2].Bytes), new("packs/b1", 7, uploads[1].Bytes),
+                new ObjectSlice("packs/a1", 100, uploads[3].Bytes), new("packs/b1", 0, uploads[2].Bytes),
+                new("packs/b1", 7, uploads[1].Bytes),
                 new(ObjectKeys.Upload(uploads[0].Hash), 0, uploads[0].Bytes),
             ], await PlacesAsync());
 
@@ -175,7 +182,8 @@ public abstract class ProfileIndexContract
         Assert.Equal((UploadState.Kept, new ObjectSlice("packs/d1", 0, uploads[1].Bytes)), await Index.FindAsync(again.Hash, Stop));
         Assert.Equal(4, (await PlacesAsync()).Length);
 
-        async Task<ObjectSlice[]> PlacesAsync() => [.. (await Index.SelectAsync("places", default, Stop)).Uploads.Select(static upload => upload.Place)];
+        async Task<ObjectSlice[]> PlacesAsync() =>
+            [.. (await Index.SelectAsync("places", default, Stop)).Uploads.Select(static upload => upload.Place)];
     }
 
     [Fact]

@@ -100,7 +100,9 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
     {
         Random random = new(7);
         for (int minute = 0; minute < 3 * 24 * 60; minute += random.Next(5, 90))
-            await UploadAsync(Uploads.Set(count: (ulong)random.Next(1, 1000), minute: minute, buildId: random.Next(3) == 0 ? "bb02" : "aa01", host: $"node-{random.Next(3)}"));
+            await UploadAsync(
+                Uploads.Set(count: (ulong)random.Next(1, 1000), minute: minute, buildId: random.Next(3) == 0
+                    ? "bb02" : "aa01", host: $"node-{random.Next(3)}"));
         (string, string, long) all = await AnswerAsync(), one = await AnswerAsync("{host=\"node-1\"}");
         Assert.NotEqual(all, one);
         for (int hour = 0; hour < 100; hour += 7)
@@ -110,7 +112,8 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
             Assert.Equal((all, one), (await AnswerAsync(), await AnswerAsync("{host=\"node-1\"}")));
         }
         SelectedProfiles selected = await reader.SelectAsync("search", new PgoRequest { WindowDays = 1000 }, Stop);
-        Assert.Equal((0, 4), (selected.Profiles.Uploads.Count, selected.Profiles.Parts.Select(static part => part.Object).Distinct().Count()));
+        Assert.Equal(
+            (0, 4), (selected.Profiles.Uploads.Count, selected.Profiles.Parts.Select(static part => part.Object).Distinct().Count()));
 
         // Old uploads go, a while after they were unlisted, and the sums stay.
         int files = Packs;
@@ -125,7 +128,9 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
         // What lies further back than sums are kept goes altogether.
         await UploadAsync(Uploads.Set(minute: 60 * 24 * 22));
         await collector.RunAsync(Stop);
-        Assert.DoesNotContain((await storage.Profiles.ListBuildDaysAsync("search", Stop)), static day => day.Day <= DateOnly.FromDateTime(Uploads.Start.AddDays(1).DateTime));
+        Assert.DoesNotContain(
+            (await storage.Profiles.ListBuildDaysAsync("search", Stop)),
+            static day => day.Day <= DateOnly.FromDateTime(Uploads.Start.AddDays(1).DateTime));
         time.Now = time.Now.AddHours(2);
         await collector.RunAsync(Stop);
         Assert.Equal(2, Directory.GetFiles(folder["data/blobs/sums"]).Length);
@@ -140,7 +145,8 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
         (string, string, long) whole = await AnswerAsync();
         time.Now = Uploads.Start.AddDays(2);
         Assert.Equal(2, await blocks.RunAsync(Stop));
-        string sum = Assert.Single(Directory.GetFiles(folder["data/blobs/sums"]), static file => file.EndsWith("-day", StringComparison.Ordinal));
+        string sum =
+            Assert.Single(Directory.GetFiles(folder["data/blobs/sums"]), static file => file.EndsWith("-day", StringComparison.Ordinal));
         File.WriteAllBytes(sum, File.ReadAllBytes(sum)[..^3]);
         Assert.Equal(whole, await AnswerAsync());
         Assert.True(File.Exists(sum.Replace("/sums/", "/quarantine/sums/", StringComparison.Ordinal)));
@@ -151,7 +157,8 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
         Assert.Equal(1, (await AnswerAsync()).Lost);
         Assert.Equal(damaged, File.ReadAllBytes(pack));
         Assert.Equal(
-            damaged[..BranchProfileCodec.Encode(first).Length], File.ReadAllBytes(folder[$"data/blobs/{ObjectKeys.Quarantined(ObjectKeys.Upload(HashOf(first)))}"]));
+            damaged[..BranchProfileCodec.Encode(first).Length],
+            File.ReadAllBytes(folder[$"data/blobs/{ObjectKeys.Quarantined(ObjectKeys.Upload(HashOf(first)))}"]));
         Assert.Equal(2, await blocks.RunAsync(Stop));
         Assert.Equal(1, (await AnswerAsync()).Lost);
         await UploadAsync(first);
@@ -180,22 +187,28 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
         Assert.Equal(whole, await AnswerAsync());
     }
 
-    /// <summary>Uploads of two services alternate in packs; what lies close together is fetched at once, and each gets what is its own.</summary>
+    /// <summary>
+    /// Uploads of two services alternate in packs; what lies close together is fetched at once, and each gets what is its own.
+    /// </summary>
     [Fact]
     public async Task Neighbours_in_a_pack_are_fetched_at_once()
     {
         const int Count = 60;
-        await UploadAsync([.. Enumerable.Range(0, Count).Select(static i => Uploads.Set(i % 2 == 0 ? "search" : "other", count: (ulong)i + 1, minute: i))]);
+        await UploadAsync(
+            [.. Enumerable.Range(0, Count)
+                .Select(static i => Uploads.Set(i % 2 == 0 ? "search" : "other", count: (ulong)i + 1, minute: i))]);
         RecordingStore counting = new(storage.Objects);
         reader = new ProfileReader(storage with { Objects = counting });
         (_, string sums, long lost) = await AnswerAsync();
         Assert.Equal(0, lost);
         Assert.Equal((ulong)Enumerable.Range(0, Count).Where(static i => i % 2 == 0).Sum(static i => i + 1), sums.Split('\n')
-            .Where(static line => line.Contains("1040", StringComparison.Ordinal)).Aggregate(0UL, static (sum, line) => sum + CountOf(line)));
+            .Where(static line => line.Contains("1040", StringComparison.Ordinal))
+            .Aggregate(0UL, static (sum, line) => sum + CountOf(line)));
         // Each CPU has a run of it.
         Assert.InRange(counting.Reads, 1, Environment.ProcessorCount);
 
-        static ulong CountOf(string line) => ulong.Parse(line.Split(',')[^1].Trim(' ', ']'), System.Globalization.CultureInfo.InvariantCulture);
+        static ulong CountOf(string line) =>
+            ulong.Parse(line.Split(',')[^1].Trim(' ', ']'), System.Globalization.CultureInfo.InvariantCulture);
     }
 
     /// <summary>A database of yesterday over the objects of today, which were added up further since.</summary>
@@ -231,7 +244,9 @@ public sealed class RetentionTests : IAsyncLifetime, IDisposable
         Assert.Equal(after, await AnswerAsync());
     }
 
-    /// <summary>Objects of yesterday under the database of today: what is missing is told, and counts again once it is sent again.</summary>
+    /// <summary>
+    /// Objects of yesterday under the database of today: what is missing is told, and counts again once it is sent again.
+    /// </summary>
     [Fact]
     public async Task Restored_objects_without_their_database_are_told_as_lost_until_they_are_sent_again()
     {

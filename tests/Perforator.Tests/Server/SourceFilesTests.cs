@@ -10,7 +10,8 @@ public sealed class SourceFilesTests : IDisposable
 {
     private readonly TemporaryFolder folder = new();
 
-    private SourceFiles Of(string? url = null) => new(new ServerSettings(folder["data"], ServerSettings.DefaultAddress) { SourceRoot = folder["src"], SourceUrl = url });
+    private SourceFiles Of(string? url = null) =>
+        new(new ServerSettings(folder["data"], ServerSettings.DefaultAddress) { SourceRoot = folder["src"], SourceUrl = url });
 
     public SourceFilesTests()
     {
@@ -79,7 +80,8 @@ public sealed class SourceFilesTests : IDisposable
     [InlineData("https://git.example/")]
     [InlineData("https://git.example/{path}/{branch}")]
     [InlineData("git.example/{path}")]
-    public void A_template_that_makes_no_address_is_told(string template) => Assert.Contains("--source-url", SourceFiles.FaultOf(template), StringComparison.Ordinal);
+    public void A_template_that_makes_no_address_is_told(string template) =>
+        Assert.Contains("--source-url", SourceFiles.FaultOf(template), StringComparison.Ordinal);
 
     public void Dispose() => folder.Dispose();
 }

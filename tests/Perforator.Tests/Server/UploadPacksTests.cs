@@ -34,7 +34,9 @@ internal sealed class RecordingStore(IObjectStore? inner) : IObjectStore
     {
         Interlocked.Increment(ref reads);
         return inner is null
-            ? Task.FromResult(Objects.TryGetValue(key, out byte[]? bytes) ? bytes.AsSpan((int)offset, Math.Min(length, bytes.Length - (int)offset)).ToArray() : null)
+            ? Task.FromResult(
+                Objects.TryGetValue(key, out byte[]? bytes)
+                    ? bytes.AsSpan((int)offset, Math.Min(length, bytes.Length - (int)offset)).ToArray() : null)
             : inner.ReadAsync(key, offset, length, stop);
     }
 
@@ -76,7 +78,8 @@ public sealed class UploadPacksTests : IAsyncLifetime, IDisposable
 
     private async Task<byte[]> StoredAsync(byte[] encoded)
     {
-        (UploadState state, ObjectSlice place) = await storage.Profiles.FindAsync(BranchProfileCodec.ContentHash(encoded), CancellationToken.None);
+        (UploadState state, ObjectSlice place) = await storage.Profiles.FindAsync(
+            BranchProfileCodec.ContentHash(encoded), CancellationToken.None);
         Assert.Equal(UploadState.Kept, state);
         return store.Objects[place.Object].AsSpan((int)place.Start, (int)place.Length).ToArray();
     }
@@ -103,14 +106,18 @@ public sealed class UploadPacksTests : IAsyncLifetime, IDisposable
         Assert.True(await StoreAsync(1000));
         foreach (int number in (int[])[.. Enumerable.Range(0, 200), 1000])
             Assert.Equal(Encoded(number), await StoredAsync(Encoded(number)));
-        Assert.Equal(Encoded(1000), store.Objects[(await storage.Profiles.FindAsync(BranchProfileCodec.ContentHash(Encoded(1000)), CancellationToken.None)).Place.Object]);
+        Assert.Equal(
+            Encoded(1000),
+            store.Objects[(await storage.Profiles.FindAsync(
+                BranchProfileCodec.ContentHash(Encoded(1000)), CancellationToken.None)).Place.Object]);
     }
 
     [Fact]
     public async Task What_has_many_bytes_goes_by_itself()
     {
         // Whoever reads them finds them damaged; they are stored as they come.
-        byte[][] large = [.. Enumerable.Range(0, 20).Select(static i => (byte[])[.. Encoded(i), .. new byte[i == 19 ? 5_000_000 : 600_000]])];
+        byte[][] large =
+            [.. Enumerable.Range(0, 20).Select(static i => (byte[])[.. Encoded(i), .. new byte[i == 19 ? 5_000_000 : 600_000]])];
         Task<bool>[] begun = [.. large.Select((bytes, i) => StoreAsync(Uploads.Set(minute: i), bytes))];
         store.Gate.SetResult();
         Assert.All(await Task.WhenAll(begun), Assert.True);

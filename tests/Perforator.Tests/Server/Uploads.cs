@@ -8,7 +8,8 @@ internal static class Uploads
     public static readonly DateTimeOffset Start = DateTimeOffset.Parse("2026-03-01T10:00:00Z");
 
     /// <summary>A set of one build with one branch of the given count, one minute long.</summary>
-    public static BranchProfileSet Set(string service = "search", string buildId = "aa01", ulong count = 10, int minute = 0, string host = "node-1")
+    public static BranchProfileSet Set(
+        string service = "search", string buildId = "aa01", ulong count = 10, int minute = 0, string host = "node-1")
     {
         BranchProfileSet set = new() { Start = Start.AddMinutes(minute), End = Start.AddMinutes(minute + 1), TotalSamples = count };
         set.Labels[ProfileLabels.Service] = service;

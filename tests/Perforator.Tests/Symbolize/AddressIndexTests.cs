@@ -38,7 +38,9 @@ public class AddressIndexTests
         for (int probe = 0; probe < 2000; probe++)
         {
             ulong address = (ulong)random.Next(160);
-            int expected = ranges.Where(r => address >= r.Range.Low && address < r.Range.High).OrderBy(r => r.Range.Low).Select(r => r.Value).LastOrDefault(-1);
+            int expected =
+                ranges.Where(r => address >= r.Range.Low && address < r.Range.High).OrderBy(r => r.Range.Low).Select(r => r.Value)
+                    .LastOrDefault(-1);
             int actual = index.Find(address, out ulong end);
             Assert.Equal(expected, actual);
             Assert.True(end > address);

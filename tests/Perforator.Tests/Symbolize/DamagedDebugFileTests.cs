@@ -76,9 +76,11 @@ public class DamagedDebugFileTests(SourcePrograms programs) : IClassFixture<Sour
         foreach (string part in (string[])["one", "two"])
         {
             File.WriteAllText(Path.Combine(folder, $"{part}.c"), Source.Replace("NAME", part, StringComparison.Ordinal));
-            Tool.Run("clang-19", ["-c", "-O2", "-g", "-gsplit-dwarf", "-fno-split-dwarf-inlining", .. flags, $"{part}.c"], folder: folder).Succeeded();
+            Tool.Run("clang-19", ["-c", "-O2", "-g", "-gsplit-dwarf", "-fno-split-dwarf-inlining", .. flags, $"{part}.c"], folder: folder)
+                .Succeeded();
         }
-        Tool.Run("clang-19", ["-nostdlib", "-static", "-fuse-ld=lld-19", "-Wl,-e,one", "one.o", "two.o", "-o", "program"], folder: folder).Succeeded();
+        Tool.Run("clang-19", ["-nostdlib", "-static", "-fuse-ld=lld-19", "-Wl,-e,one", "one.o", "two.o", "-o", "program"], folder: folder)
+            .Succeeded();
         return Path.Combine(folder, "program");
     }
 

@@ -45,8 +45,12 @@ public class SeparateDebugInfoTests(SourcePrograms programs) : IClassFixture<Sou
         string stripped = Strip(Plain, "refusing", "refusing.debug");
         string other = programs.Clang("other-build", "-O1", "-g", "-Wl,--build-id=sha1");
         using ElfFile file = ElfFile.Load(stripped);
-        Assert.Contains("build id", Assert.Throws<UserErrorException>(() => Symbolizer.Open(file, new LocalDebugFiles(other))).Message, StringComparison.Ordinal);
-        Assert.Contains("no debug info", Assert.Throws<UserErrorException>(() => Symbolizer.Open(file, new LocalDebugFiles(stripped))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "build id", Assert.Throws<UserErrorException>(() => Symbolizer.Open(file, new LocalDebugFiles(other))).Message,
+            StringComparison.Ordinal);
+        Assert.Contains(
+            "no debug info", Assert.Throws<UserErrorException>(() => Symbolizer.Open(file, new LocalDebugFiles(stripped))).Message,
+            StringComparison.Ordinal);
         using Symbolizer none = Symbolizer.Open(file, LocalDebugFiles.Found);
         Assert.False(none.HasDebugInfo);
         Assert.Null(none.Find(file.LoadSegments.First(s => s.IsExecutable).Address).Context);

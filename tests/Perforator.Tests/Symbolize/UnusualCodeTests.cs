@@ -74,7 +74,9 @@ public class UnusualCodeTests(SourcePrograms programs) : IClassFixture<SourcePro
                 #include "comdat.h"
                 int {{unit}}(int n) { return shared(n + {{unit.Length}}); }
                 """);
-        string start = programs.Write("start.cpp", "int one(int), two(int), three(int); int main(int c, char **) { return one(c) + two(c) + three(c); }");
+        string start =
+            programs.Write(
+                "start.cpp", "int one(int), two(int), three(int); int main(int c, char **) { return one(c) + two(c) + three(c); }");
         string binary = programs["comdat"];
         Tool.Run("clang++-19", ["-O2", "-g", "-fuse-ld=bfd", "three.cpp", "two.cpp", start, "one.cpp", "-o", binary], folder: programs.Folder).Succeeded();
 
@@ -106,7 +108,8 @@ public class UnusualCodeTests(SourcePrograms programs) : IClassFixture<SourcePro
             int main(int argc, char **) { Task t = collatz(argc + 26); int s = 0; while (!t.handle.done()) { t.handle.resume(); s += t.handle.promise().value; } t.handle.destroy(); return s & 1; }
             """);
         string binary = programs["coroutine"];
-        Tool.Run("clang++-19", ["-std=c++20", "-O2", "-g", "-fdebug-info-for-profiling", "-mllvm", "-enable-fs-discriminator", "-fuse-ld=lld-19",
+        Tool.Run("clang++-19", ["-std=c++20", "-O2", "-g", "-fdebug-info-for-profiling", "-mllvm", "-enable-fs-discriminator",
+            "-fuse-ld=lld-19",
             "coroutine.cpp", "-o", binary], folder: programs.Folder).Succeeded();
         Assert.True(LlvmSymbolizer.AssertSame(binary, LlvmSymbolizer.Instructions(binary)) > 50);
     }
@@ -164,7 +167,8 @@ public class UnusualCodeTests(SourcePrograms programs) : IClassFixture<SourcePro
         using ElfFile file = ElfFile.Load(binary);
         using Symbolizer symbolizer = Symbolizer.Open(file, LocalDebugFiles.Found);
         int split = 0;
-        foreach (ElfSymbol symbol in file.Symbols.Symbols.ToArray().Where(s => s.IsDefined && file.Symbols.Name(s).EndsWith(suffix, StringComparison.Ordinal)))
+        foreach (ElfSymbol symbol in file.Symbols.Symbols.ToArray()
+            .Where(s => s.IsDefined && file.Symbols.Name(s).EndsWith(suffix, StringComparison.Ordinal)))
         {
             FunctionRange piece = symbolizer.FindFunction(symbol.Address)!;
             Assert.Equal(file.Symbols.Name(symbol)[..^suffix.Length], piece.Function.Name);

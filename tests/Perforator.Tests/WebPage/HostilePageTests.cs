@@ -41,7 +41,8 @@ public sealed class HostilePageTests(PageFixture fixture) : IClassFixture<PageFi
             Assert.Equal(HttpStatusCode.OK, taken.StatusCode);
 
         foreach (string view in (string[])
-            ["", "#/service/target", "#/agents", "#/history/target", "#/compare/target", "#/profile/target", "#/service/" + Uri.EscapeDataString(Markup)])
+            ["", "#/service/target", "#/agents", "#/history/target", "#/compare/target", "#/profile/target", "#/service/"
+                + Uri.EscapeDataString(Markup)])
             foreach (int width in (int[])[1280, 360])
             {
                 await using OpenPage open = await fixture.OpenAsync(server.Address + view, width: width);

@@ -33,15 +33,19 @@ public sealed class PageFixture : IAsyncLifetime
             return;
         playwright = await Playwright.CreateAsync();
         // Root's chromium has no sandbox; it sees this server alone.
-        browser = await playwright.Chromium.LaunchAsync(new() { ExecutablePath = path, Args = ["--no-sandbox", "--disable-dev-shm-usage"] });
+        browser = await playwright.Chromium.LaunchAsync(
+            new() { ExecutablePath = path, Args = ["--no-sandbox", "--disable-dev-shm-usage"] });
         Assertions.SetDefaultExpectTimeout(60_000);
     }
 
-    /// <summary>A tab of its own, without anything that others left, which fails the test on a script's error or a request to anywhere else.</summary>
+    /// <summary>
+    /// A tab of its own, without anything that others left, which fails the test on a script's error or a request to anywhere else.
+    /// </summary>
     internal async Task<OpenPage> OpenAsync(string address, ColorScheme scheme = ColorScheme.Light, int width = 1280)
     {
         Tool.Require(Chromium);
-        IBrowserContext context = await browser!.NewContextAsync(new() { ColorScheme = scheme, ViewportSize = new() { Width = width, Height = 900 } });
+        IBrowserContext context =
+            await browser!.NewContextAsync(new() { ColorScheme = scheme, ViewportSize = new() { Width = width, Height = 900 } });
         IPage page = await context.NewPageAsync();
         page.SetDefaultTimeout(60_000);
         OpenPage open = new(context, page, new Uri(address));
@@ -51,7 +55,8 @@ public sealed class PageFixture : IAsyncLifetime
 
     /// <summary>Leaves a picture under artifacts/page.</summary>
     internal static Task PictureAsync(IPage page, string name) =>
-        page.ScreenshotAsync(new() { Path = Path.Combine(Screenshots, name + ".png"), FullPage = true, Animations = ScreenshotAnimations.Disabled });
+        page.ScreenshotAsync(
+            new() { Path = Path.Combine(Screenshots, name + ".png"), FullPage = true, Animations = ScreenshotAnimations.Disabled });
 
     public async Task DisposeAsync()
     {

@@ -71,7 +71,9 @@ public sealed partial class PageTests(PageFixture fixture) : IClassFixture<PageF
         foreach (string part in (string[])["CPU models", "Clusters", "Sources", "Files", "Losses of the latest profile"])
             await Expect(page.GetByRole(AriaRole.Heading, new() { Name = part, Exact = true })).ToBeVisibleAsync();
         // The release that first used a profile shows: more instructions for a taken branch than the build before.
-        await Expect(page.GetByRole(AriaRole.Region, new() { Name = "Builds" }).Locator("tbody tr").Filter(new() { HasText = "(runs now)" }).Filter(new() { HasText = "logquery" }).First)
+        await Expect(
+            page.GetByRole(AriaRole.Region, new() { Name = "Builds" }).Locator("tbody tr").Filter(new() { HasText = "(runs now)" })
+                .Filter(new() { HasText = "logquery" }).First)
             .ToContainTextAsync("(+");
         await PageFixture.PictureAsync(page, "service");
     }
@@ -116,7 +118,8 @@ public sealed partial class PageTests(PageFixture fixture) : IClassFixture<PageF
     {
         await using OpenPage open = await ViewAsync($"#/history/{Service}");
         IPage page = open.Page;
-        await page.GetByRole(AriaRole.Region, new() { Name = "Generated profiles" }).Locator("tbody tr").Last.GetByText("Compare with the latest").ClickAsync();
+        await page.GetByRole(AriaRole.Region, new() { Name = "Generated profiles" })
+            .Locator("tbody tr").Last.GetByText("Compare with the latest").ClickAsync();
         await Expect(open.Main).ToContainTextAsync("The two overlap by");
         foreach (string part in (string[])["Became hot", "Became cold", "Inlining gained", "Inlining lost"])
             await Expect(page.GetByRole(AriaRole.Heading, new() { Name = part, Exact = true })).ToBeVisibleAsync();
@@ -155,7 +158,9 @@ public sealed partial class PageTests(PageFixture fixture) : IClassFixture<PageF
         Assert.StartsWith("logquery.", saved.SuggestedFilename, StringComparison.Ordinal);
         using TemporaryFolder folder = new();
         await saved.SaveAsAsync(folder["saved.afdo"]);
-        Assert.Contains("logquery", Tool.Run("llvm-profdata-19", ["show", "--sample", folder["saved.afdo"]]).Succeeded().Output, StringComparison.Ordinal);
+        Assert.Contains(
+            "logquery", Tool.Run("llvm-profdata-19", ["show", "--sample", folder["saved.afdo"]]).Succeeded().Output,
+            StringComparison.Ordinal);
     }
 
     [SkippableFact]
@@ -180,7 +185,8 @@ public sealed partial class PageTests(PageFixture fixture) : IClassFixture<PageF
         await Expect(rows).ToHaveCountAsync(3);
     }
 
-    public static TheoryData<string> Views() => new("", $"#/service/{Service}", $"#/profile/{Service}", $"#/compare/{Service}", $"#/history/{Service}", "#/agents");
+    public static TheoryData<string> Views() =>
+        new("", $"#/service/{Service}", $"#/profile/{Service}", $"#/compare/{Service}", $"#/history/{Service}", "#/agents");
 
     [SkippableTheory]
     [MemberData(nameof(Views))]
@@ -196,12 +202,16 @@ public sealed partial class PageTests(PageFixture fixture) : IClassFixture<PageF
         }
     }
 
-    /// <summary>README's picture: <c>PERFORATOR_UPDATE_GOLDEN=1 eng/test --filter FullyQualifiedName~The_picture</c> takes it anew.</summary>
+    /// <summary>
+    /// README's picture: <c>PERFORATOR_UPDATE_GOLDEN=1 eng/test --filter FullyQualifiedName~The_picture</c> takes it anew.
+    /// </summary>
     [SkippableFact]
     public async Task The_picture_in_README_is_of_this_page()
     {
         await using OpenPage open = await ViewAsync("");
-        byte[] picture = await open.Page.ScreenshotAsync(new() { Animations = ScreenshotAnimations.Disabled, Clip = new() { X = 0, Y = 0, Width = 1280, Height = 430 } });
+        byte[] picture =
+            await open.Page.ScreenshotAsync(
+                new() { Animations = ScreenshotAnimations.Disabled, Clip = new() { X = 0, Y = 0, Width = 1280, Height = 430 } });
         string kept = Path.Combine(Tool.RepositoryRoot(), "docs", "fleet.png");
         if (Golden.IsUpdated)
             await File.WriteAllBytesAsync(kept, picture);

@@ -74,12 +74,15 @@ public static class EmbeddedStorage
         if (File.Exists(file) && new FileInfo(file).Length != 0)
             return;
         foreach (string prefix in (string[])[ObjectKeys.Packs, ObjectKeys.Profiles])
-            if (Path.Combine(blobs, prefix.TrimEnd('/')) is var profiles && Directory.Exists(profiles) && Directory.EnumerateFiles(profiles).Any())
+            if (Path.Combine(blobs, prefix.TrimEnd('/')) is var profiles && Directory.Exists(profiles)
+                && Directory.EnumerateFiles(profiles).Any())
                 throw new UserErrorException(
                     $"{file} is missing or empty, but {profiles} holds profiles: restore the database from a backup, or move {blobs} away to begin anew");
     }
 
-    /// <summary>Runs what of the schema's scripts the database has not seen. True when it was of the first schema, which had other tables.</summary>
+    /// <summary>
+    /// Runs what of the schema's scripts the database has not seen. True when it was of the first schema, which had other tables.
+    /// </summary>
     private static bool Upgrade(string file)
     {
         string connection = new SqliteConnectionStringBuilder { DataSource = file, Pooling = false }.ToString();
@@ -99,7 +102,8 @@ public static class EmbeddedStorage
                 version = (long)command.ExecuteScalar()!;
             }
             DbUp.Builder.UpgradeEngineBuilder builder = DeployChanges.To.SqliteDatabase(connection)
-                .WithScriptsEmbeddedInAssembly(typeof(EmbeddedStorage).Assembly, static name => name.Contains(Schema, StringComparison.Ordinal))
+                .WithScriptsEmbeddedInAssembly(
+                    typeof(EmbeddedStorage).Assembly, static name => name.Contains(Schema, StringComparison.Ordinal))
                 .WithScript("sqlite-0003-from-schema-1", new SchemaOne())
                 .WithTransactionPerScript()
                 .LogToNowhere();
@@ -118,7 +122,8 @@ public static class EmbeddedStorage
             throw e.SqliteErrorCode switch
             {
                 13 => new UserErrorException($"the disk of {file} is full; make room and start again", e),
-                8 or 14 => new UserErrorException($"{file} cannot be written to ({e.Message}); is its disk or folder read-only, or another user's?", e),
+                8 or 14 => new UserErrorException(
+                    $"{file} cannot be written to ({e.Message}); is its disk or folder read-only, or another user's?", e),
                 11 => new UserErrorException($"{file} is damaged ({e.Message}); restore it from a backup", e),
                 _ => new UserErrorException($"{file} cannot be used as the server's database: {e.Message}", e),
             };

@@ -99,7 +99,8 @@ public sealed class FileObjectStore : IObjectStore
         {
             stop.ThrowIfCancellationRequested();
             string key = Path.GetRelativePath(folder, file.FullName);
-            if (key.StartsWith(prefix, StringComparison.Ordinal) && !key.StartsWith(EmbeddedStorage.ScratchName + "/", StringComparison.Ordinal) && file.Exists)
+            if (key.StartsWith(prefix, StringComparison.Ordinal)
+                && !key.StartsWith(EmbeddedStorage.ScratchName + "/", StringComparison.Ordinal) && file.Exists)
                 yield return new StoredObject(key, file.Length, file.LastWriteTimeUtc);
         }
     }

@@ -2,7 +2,9 @@ using Npgsql;
 
 namespace Perforator.Server.Storage.Fleet;
 
-/// <summary>Reads the addresses of databases as libpq writes them: <c>postgres://user:password@host:port,host:port/database?sslmode=require</c>.</summary>
+/// <summary>
+/// Reads the addresses of databases as libpq writes them: <c>postgres://user:password@host:port,host:port/database?sslmode=require</c>.
+/// </summary>
 internal static class DatabaseUrl
 {
     private const string Example = "write for example postgres://perforator@db-1,db-2/perforator?sslmode=verify-full";

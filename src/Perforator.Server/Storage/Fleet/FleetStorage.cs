@@ -3,8 +3,8 @@ using Perforator.Server.Storage.Sql;
 namespace Perforator.Server.Storage.Fleet;
 
 /// <summary>
-/// The fleet's backend: PostgreSQL for what is known, S3 for bytes. Any number of servers work on the same; what each has on its own disk is
-/// files on their way and copies.
+/// The fleet's backend: PostgreSQL for what is known, S3 for bytes. Any number of servers work on the same; what each has on its own disk
+/// is files on their way and copies.
 /// </summary>
 public static class FleetStorage
 {
@@ -16,7 +16,8 @@ public static class FleetStorage
     /// <param name="objects">Address of the objects: <see cref="ObjectsUrl"/>.</param>
     /// <param name="folder">A folder of this server alone, for files on their way and copies.</param>
     /// <exception cref="UserErrorException">One of them cannot be used; the message says which and why.</exception>
-    public static async Task<ServerStorage> OpenAsync(string database, string objects, string folder, TimeProvider time, CancellationToken stop)
+    public static async Task<ServerStorage> OpenAsync(
+        string database, string objects, string folder, TimeProvider time, CancellationToken stop)
     {
         ObjectsUrl at = ObjectsUrl.Parse(objects);
         FileStream held = FolderLock.Hold(folder);
@@ -35,7 +36,8 @@ public static class FleetStorage
             {
                 Parts =
                 [
-                    new StoragePart("database", used.CheckAsync), new StoragePart("objects", stop => kept.PutAsync("probe/write", "probe"u8.ToArray(), stop)),
+                    new StoragePart("database", used.CheckAsync),
+                    new StoragePart("objects", stop => kept.PutAsync("probe/write", "probe"u8.ToArray(), stop)),
                     new StoragePart("data folder", scratch.CheckAsync),
                 ],
                 Demand = new SqlDemandStore(opened),
@@ -65,12 +67,14 @@ public static class FleetStorage
     {
         try
         {
-            await StoreIdentity.RequireAsync(database, objects, $"the database {database.Name}", $"the objects of s3://{at.Bucket}/{at.Prefix}", stop);
+            await StoreIdentity.RequireAsync(
+                database, objects, $"the database {database.Name}", $"the objects of s3://{at.Bucket}/{at.Prefix}", stop);
         }
         catch (IOException e)
         {
             throw new UserErrorException($"{e.Message}; see --database and --objects"
-                + (at.AlwaysChecksums && at.Endpoint is not null ? ", whose checksums=required leaves out what only Amazon's servers have to take" : ""), e);
+                + (at.AlwaysChecksums && at.Endpoint is not null
+                    ? ", whose checksums=required leaves out what only Amazon's servers have to take" : ""), e);
         }
     }
 }

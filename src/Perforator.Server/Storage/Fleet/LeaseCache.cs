@@ -4,8 +4,8 @@ using System.Text;
 namespace Perforator.Server.Storage.Fleet;
 
 /// <summary>
-/// Objects that were fetched into files of this machine: each once for any number of callers, kept while somebody has it, and after that for
-/// as long as there is room.
+/// Objects that were fetched into files of this machine: each once for any number of callers, kept while somebody has it, and after that
+/// for as long as there is room.
 /// </summary>
 internal sealed class LeaseCache
 {
@@ -49,7 +49,8 @@ internal sealed class LeaseCache
         {
             if (!entries.TryGetValue(key, out Entry? known))
             {
-                string path = Path.Combine(folder, $"{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)))[..32]}.{uses}");
+                string path =
+                    Path.Combine(folder, $"{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)))[..32]}.{uses}");
                 // The fetch outlives a caller that gives up: others may wait for it.
                 entries.Add(key, known = new Entry(path) { Fetched = new Lazy<Task<bool>>(() => FetchAsync(key, path)) });
             }

@@ -5,8 +5,8 @@ namespace Perforator.Server.Storage.Fleet;
 /// <param name="Prefix">What all keys begin with; empty, or ending in '/'.</param>
 /// <param name="Endpoint">The server, when it is not Amazon's.</param>
 /// <param name="Region">The region.</param>
-/// <param name="AlwaysChecksums">
-/// Whether the SDK's own checksums (x-amz-checksum-…) accompany all requests. By default only to Amazon itself: many other servers refuse them.
+/// <param name="AlwaysChecksums"> Whether the SDK's own checksums (x-amz-checksum-…) accompany all requests. By default only to Amazon
+/// itself: many other servers refuse them.
 /// </param>
 public sealed record ObjectsUrl(string Bucket, string Prefix, Uri? Endpoint, string? Region, bool AlwaysChecksums)
 {
@@ -36,7 +36,8 @@ public sealed record ObjectsUrl(string Bucket, string Prefix, Uri? Endpoint, str
                     checksums = value == "always";
                     break;
                 default:
-                    throw new UserErrorException($"'{pair}' in --objects is not known: it takes endpoint=URL, region=NAME and checksums=always|required; {Example}");
+                    throw new UserErrorException(
+                        $"'{pair}' in --objects is not known: it takes endpoint=URL, region=NAME and checksums=always|required; {Example}");
             }
         }
         return new ObjectsUrl(parsed.Host, prefix.Length == 0 ? "" : prefix + "/", endpoint, region, checksums ?? endpoint is null);

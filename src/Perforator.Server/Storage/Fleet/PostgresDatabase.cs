@@ -22,8 +22,8 @@ public sealed class PostgresDatabase : SqlDatabase
     private const int Tries = 10;
 
     /// <summary>
-    /// How many statements this server has under way at once. Uploads of one service wait for each other in the database anyhow; more of them
-    /// there would only hold connections and threads.
+    /// How many statements this server has under way at once. Uploads of one service wait for each other in the database anyhow; more of
+    /// them there would only hold connections and threads.
     /// </summary>
     private const int MaxAtOnce = 24;
 
@@ -118,13 +118,15 @@ public sealed class PostgresDatabase : SqlDatabase
                 using NpgsqlTransaction transaction = connection.BeginTransaction(isolation);
                 return run(connection, transaction);
             }
-            catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.DeadlockDetected && attempt < Tries)
+            catch (PostgresException e)
+                when (e.SqlState is PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.DeadlockDetected && attempt < Tries)
             {
                 StorageMetrics.Repeated(StorageMetrics.Database);
                 Thread.Sleep(Random.Shared.Next(5 * attempt));
             }
             // A connection of the pool whose server has gone tells so when it is used; the next one asks who takes writes now.
-            catch (NpgsqlException e) when (e.IsTransient && e is not PostgresException && attempt == 1 && isolation == IsolationLevel.RepeatableRead)
+            catch (NpgsqlException e)
+                when (e.IsTransient && e is not PostgresException && attempt == 1 && isolation == IsolationLevel.RepeatableRead)
             {
                 StorageMetrics.Repeated(StorageMetrics.Database);
                 hosts.ClearDatabaseStates();
@@ -153,18 +155,21 @@ public sealed class PostgresDatabase : SqlDatabase
         PostgresException { SqlState: PostgresErrorCodes.DiskFull } => new IOException($"the disk of the database {name} is full", e),
         PostgresException { SqlState: PostgresErrorCodes.DataCorrupted or PostgresErrorCodes.IndexCorrupted } =>
             new IOException($"the database {name} is damaged ({e.Message}); restore it from a backup", e),
-        PostgresException { SqlState: PostgresErrorCodes.ReadOnlySqlTransaction } or { IsTransient: true } => new StorageAwayException($"the database {name} cannot be used now: {Reason(e)}", e),
+        PostgresException { SqlState: PostgresErrorCodes.ReadOnlySqlTransaction } or { IsTransient: true } =>
+            new StorageAwayException($"the database {name} cannot be used now: {Reason(e)}", e),
         PostgresException => new IOException($"the database {name} refuses: {e.Message}", e),
         _ => new StorageAwayException($"the database {name} does not answer: {Reason(e)}", e),
     };
 
-    private static string Reason(Exception e) => (e is NpgsqlException and not PostgresException ? e.InnerException ?? e : e).Message.ReplaceLineEndings(" ");
+    private static string Reason(Exception e) =>
+        (e is NpgsqlException and not PostgresException ? e.InnerException ?? e : e).Message.ReplaceLineEndings(" ");
 
     private async Task UpgradeAsync(CancellationToken stop)
     {
         await using NpgsqlConnection connection = await primary.OpenConnectionAsync(stop);
         if (connection.PostgreSqlVersion.Major < 15)
-            throw new UserErrorException($"the database {name} is PostgreSQL {connection.PostgreSqlVersion}; version 15 or later is needed");
+            throw new UserErrorException(
+                $"the database {name} is PostgreSQL {connection.PostgreSqlVersion}; version 15 or later is needed");
         await ExecuteAsync(connection, $"SELECT pg_advisory_lock({UpgradeLock})", stop);
         try
         {
@@ -186,16 +191,19 @@ public sealed class PostgresDatabase : SqlDatabase
     private void Upgrade()
     {
         UpgradeEngine engine = DeployChanges.To.PostgresqlDatabase(connectionString)
-            .WithScriptsEmbeddedInAssembly(typeof(PostgresDatabase).Assembly, static name => name.Contains(Schema, StringComparison.Ordinal))
+            .WithScriptsEmbeddedInAssembly(
+                typeof(PostgresDatabase).Assembly, static name => name.Contains(Schema, StringComparison.Ordinal))
             .WithTransactionPerScript()
             .LogToNowhere()
             .Build();
         string[] unknown = [.. engine.GetExecutedScripts().Except(engine.GetDiscoveredScripts().Select(static script => script.Name))];
         if (unknown.Length != 0)
-            throw new UserErrorException($"the database {name} was written by a newer perforator ({unknown[0]}); start that version or use another --database");
+            throw new UserErrorException(
+                $"the database {name} was written by a newer perforator ({unknown[0]}); start that version or use another --database");
         DatabaseUpgradeResult result = engine.PerformUpgrade();
         if (!result.Successful)
-            throw new UserErrorException($"the schema of the database {name} cannot be brought up to date: {result.Error.Message}", result.Error);
+            throw new UserErrorException(
+                $"the schema of the database {name} cannot be brought up to date: {result.Error.Message}", result.Error);
     }
 
     /// <inheritdoc/>

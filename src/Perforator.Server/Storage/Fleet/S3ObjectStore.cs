@@ -11,8 +11,8 @@ using Amazon.S3.Transfer;
 namespace Perforator.Server.Storage.Fleet;
 
 /// <summary>
-/// Objects in a bucket of S3, or of a server that speaks it. What generation needs as a file is fetched into a folder of this machine, which
-/// is bounded. Credentials are those that Amazon's SDK finds: AWS_ACCESS_KEY_ID and so on, a profile, the instance's role.
+/// Objects in a bucket of S3, or of a server that speaks it. What generation needs as a file is fetched into a folder of this machine,
+/// which is bounded. Credentials are those that Amazon's SDK finds: AWS_ACCESS_KEY_ID and so on, a profile, the instance's role.
 /// </summary>
 public sealed class S3ObjectStore : IObjectStore, IDisposable
 {
@@ -35,8 +35,10 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
             RetryMode = RequestRetryMode.Standard,
             Timeout = TimeSpan.FromSeconds(20),
             ConnectTimeout = TimeSpan.FromSeconds(5),
-            RequestChecksumCalculation = at.AlwaysChecksums ? RequestChecksumCalculation.WHEN_SUPPORTED : RequestChecksumCalculation.WHEN_REQUIRED,
-            ResponseChecksumValidation = at.AlwaysChecksums ? ResponseChecksumValidation.WHEN_SUPPORTED : ResponseChecksumValidation.WHEN_REQUIRED,
+            RequestChecksumCalculation = at.AlwaysChecksums
+                ? RequestChecksumCalculation.WHEN_SUPPORTED : RequestChecksumCalculation.WHEN_REQUIRED,
+            ResponseChecksumValidation = at.AlwaysChecksums
+                ? ResponseChecksumValidation.WHEN_SUPPORTED : ResponseChecksumValidation.WHEN_REQUIRED,
         };
         if (at.Endpoint is { } endpoint)
         {
@@ -85,7 +87,9 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         }
         catch (AmazonClientException e)
         {
-            throw new UserErrorException($"there is no bucket {at.Bucket} at {Place}, and it cannot be made: {e.Message}; make it, or name another with --objects", e);
+            throw new UserErrorException(
+                $"there is no bucket {at.Bucket} at {Place}, and it cannot be made: {e.Message}; make it, or name another with --objects",
+                e);
         }
     }
 
@@ -154,7 +158,8 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
     /// <inheritdoc/>
     public Task<StoredObject?> StatAsync(string key, CancellationToken stop) => CallAsync<StoredObject>(key, async name =>
     {
-        GetObjectMetadataResponse found = await client.GetObjectMetadataAsync(new GetObjectMetadataRequest { BucketName = at.Bucket, Key = name }, stop);
+        GetObjectMetadataResponse found =
+            await client.GetObjectMetadataAsync(new GetObjectMetadataRequest { BucketName = at.Bucket, Key = name }, stop);
         return new StoredObject(key, found.ContentLength, Utc(found.LastModified));
     }, stop);
 
@@ -181,7 +186,13 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         // A copy that was damaged on this machine's disk only is fetched anew by the next who asks.
         cache.Forget(key);
         await client.CopyObjectAsync(
-            new CopyObjectRequest { SourceBucket = at.Bucket, SourceKey = name, DestinationBucket = at.Bucket, DestinationKey = at.Prefix + ObjectKeys.Quarantined(key) }, stop);
+            new CopyObjectRequest
+            {
+                SourceBucket = at.Bucket,
+                SourceKey = name,
+                DestinationBucket = at.Bucket,
+                DestinationKey = at.Prefix + ObjectKeys.Quarantined(key)
+            }, stop);
         await client.DeleteObjectAsync(new DeleteObjectRequest { BucketName = at.Bucket, Key = name }, stop);
         return true;
     }, stop);
@@ -215,7 +226,8 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
     }
 
     /// <summary>Whether a failure is of the connection, whatever layer tells of it; the SDK tells a time limit by a cancellation.</summary>
-    private static bool IsAway(Exception e, CancellationToken stop) => e is AmazonClientException or HttpRequestException or HttpIOException or SocketException or TimeoutException
+    private static bool IsAway(Exception e, CancellationToken stop) =>
+        e is AmazonClientException or HttpRequestException or HttpIOException or SocketException or TimeoutException
         or IOException { InnerException: SocketException } || (e is OperationCanceledException && !stop.IsCancellationRequested);
 
     /// <summary>Asks the store; null when there is no such object.</summary>
@@ -235,9 +247,11 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         {
             StorageMetrics.Failed(StorageMetrics.Objects);
             // Some servers say no more than a status.
-            string reason = e.Message.Length > 0 ? e.Message : $"it answered {(int)e.StatusCode} {e.ErrorCode ?? e.StatusCode.ToString()}".TrimEnd();
+            string reason =
+                e.Message.Length > 0 ? e.Message : $"it answered {(int)e.StatusCode} {e.ErrorCode ?? e.StatusCode.ToString()}".TrimEnd();
             string message = $"s3://{at.Bucket}/{at.Prefix}{key} at {Place} cannot be used: {reason}";
-            throw e.StatusCode is HttpStatusCode.Forbidden or HttpStatusCode.Unauthorized or HttpStatusCode.BadRequest ? new IOException(message, e) : new StorageAwayException(message, e);
+            throw e.StatusCode is HttpStatusCode.Forbidden or HttpStatusCode.Unauthorized or HttpStatusCode.BadRequest
+                ? new IOException(message, e) : new StorageAwayException(message, e);
         }
         catch (Exception e) when (IsAway(e, stop))
         {
@@ -246,7 +260,8 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         }
     }
 
-    private static DateTimeOffset Utc(DateTime? time) => time is { } known ? new DateTimeOffset(known.ToUniversalTime()) : DateTimeOffset.UnixEpoch;
+    private static DateTimeOffset Utc(DateTime? time) =>
+        time is { } known ? new DateTimeOffset(known.ToUniversalTime()) : DateTimeOffset.UnixEpoch;
 
     public void Dispose() => client.Dispose();
 }

@@ -27,7 +27,8 @@ public sealed class Garbage : IObjectCollection
     {
         HashSet<string> listed = [];
         // What was forgotten names no pack any more.
-        Find(ObjectKeys.Packs, $"SELECT DISTINCT object FROM upload WHERE object {database.In("@names")}", static key => key, static key => key);
+        Find(ObjectKeys.Packs, $"SELECT DISTINCT object FROM upload WHERE object {database.In("@names")}", static key =>
+            key, static key => key);
         Find(ObjectKeys.Profiles, $"SELECT hash FROM upload WHERE hash {database.In("@names")} AND object IS NULL AND state <> {(long)UploadState.Forgotten}",
             static key => Path.GetFileNameWithoutExtension(key), ObjectKeys.Upload);
         Find("sums/", $"SELECT object FROM block WHERE object {database.In("@names")}", static key => key, static key => key);

@@ -19,7 +19,8 @@ public sealed class SqlAgentStore : IAgentStore
             INSERT INTO agent(host, seen_us, report) VALUES (@Host, @seen, @Report)
             ON CONFLICT(host) DO UPDATE SET seen_us = excluded.seen_us, report = excluded.report WHERE agent.seen_us <= excluded.seen_us
             """,
-            agents.OrderBy(static agent => agent.Host, StringComparer.Ordinal).Select(static agent => new { agent.Host, seen = UnixMicros.Of(agent.Seen), agent.Report }), transaction);
+            agents.OrderBy(static agent => agent.Host, StringComparer.Ordinal)
+                .Select(static agent => new { agent.Host, seen = UnixMicros.Of(agent.Seen), agent.Report }), transaction);
     }, stop);
 
     /// <inheritdoc/>

@@ -28,7 +28,9 @@ public abstract class SqlDatabase : IAsyncDisposable
     /// <exception cref="IOException">The database does not answer, or is damaged.</exception>
     public abstract Task<T> ReadAsync<T>(Func<DbConnection, T> read, CancellationToken stop);
 
-    /// <summary>Writes, in one transaction, which is durable when the task completes. It may be tried again as a whole after a conflict.</summary>
+    /// <summary>
+    /// Writes, in one transaction, which is durable when the task completes. It may be tried again as a whole after a conflict.
+    /// </summary>
     /// <exception cref="IOException">The database does not answer, is full or damaged; nothing was written.</exception>
     public abstract Task<T> WriteAsync<T>(Func<DbConnection, DbTransaction, T> write, CancellationToken stop);
 
@@ -37,7 +39,9 @@ public abstract class SqlDatabase : IAsyncDisposable
     public Task CheckAsync(CancellationToken stop) => WriteAsync(static (connection, transaction) =>
     {
         const string Key = "probe/write";
-        connection.Execute("INSERT INTO garbage(object, since_us, collecting) VALUES (@Key, 0, 0) ON CONFLICT(object) DO NOTHING", new { Key }, transaction);
+        connection.Execute(
+            "INSERT INTO garbage(object, since_us, collecting) VALUES (@Key, 0, 0) ON CONFLICT(object) DO NOTHING", new { Key },
+            transaction);
         return connection.Execute("DELETE FROM garbage WHERE object = @Key", new { Key }, transaction);
     }, stop);
 

@@ -12,8 +12,10 @@ public sealed class SqlDemandStore : IDemandStore
     /// <inheritdoc/>
     public Task<KeptDemand?> FindAsync(string service, BuildId buildId, CancellationToken stop) => database.ReadAsync(
         connection => connection.Query<(long Version, long Seen, string Figures, byte[] Evidence)>(
-            "SELECT version, seen_us, figures, evidence FROM demand WHERE service = @service AND build_id = @build", new { service, build = buildId.ToString() })
-            .Select(row => new KeptDemand(service, buildId, row.Version, UnixMicros.ToTime(row.Seen), row.Figures, row.Evidence)).SingleOrDefault(), stop);
+            "SELECT version, seen_us, figures, evidence FROM demand WHERE service = @service AND build_id = @build",
+            new { service, build = buildId.ToString() })
+            .Select(row => new KeptDemand(service, buildId, row.Version, UnixMicros.ToTime(row.Seen), row.Figures, row.Evidence))
+            .SingleOrDefault(), stop);
 
     /// <inheritdoc/>
     public Task<bool> PutAsync(KeptDemand demand, CancellationToken stop) => database.WriteAsync((connection, transaction) => connection.Execute(
@@ -41,12 +43,15 @@ public sealed class SqlDemandStore : IDemandStore
         connection =>
         [
             .. connection.Query<(string Service, string Build, long Version, long Seen, string Figures)>(
-                "SELECT service, build_id, version, seen_us, figures FROM demand WHERE seen_us >= @since ORDER BY service, build_id", new { since = UnixMicros.Of(seenSince) })
-                .Select(static row => new KeptDemand(row.Service, BuildId.Parse(row.Build), row.Version, UnixMicros.ToTime(row.Seen), row.Figures, [])),
+                "SELECT service, build_id, version, seen_us, figures FROM demand WHERE seen_us >= @since ORDER BY service, build_id",
+                new { since = UnixMicros.Of(seenSince) })
+                .Select(static row =>
+                    new KeptDemand(row.Service, BuildId.Parse(row.Build), row.Version, UnixMicros.ToTime(row.Seen), row.Figures, [])),
         ], stop);
 
     /// <inheritdoc/>
     public Task<long> RemoveAsync(DateTimeOffset seenBefore, CancellationToken stop) => database.WriteAsync(
-        (connection, transaction) => (long)connection.Execute("DELETE FROM demand WHERE seen_us < @before", new { before = UnixMicros.Of(seenBefore) }, transaction),
+        (connection, transaction) =>
+            (long)connection.Execute("DELETE FROM demand WHERE seen_us < @before", new { before = UnixMicros.Of(seenBefore) }, transaction),
         stop);
 }

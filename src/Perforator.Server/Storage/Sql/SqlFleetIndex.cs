@@ -33,7 +33,8 @@ public sealed class SqlFleetIndex : IFleetIndex
                     FROM service s WHERE s.uploads > 0 AND {OfService}
                     """, parameters)
                     .OrderBy(static row => row.Name, StringComparer.Ordinal)
-                    .Select(static row => new ServiceTotals(row.Name, row.Builds, row.Uploads, (ulong)row.Samples, UnixMicros.ToTime(row.Last))),
+                    .Select(static row =>
+                        new ServiceTotals(row.Name, row.Builds, row.Uploads, (ulong)row.Samples, UnixMicros.ToTime(row.Last))),
             ],
             [
                 .. connection.Query<(string Service, string BuildId, string Path, double Branches, long Last, long CodeBytes, long Debug)>(
@@ -84,7 +85,8 @@ public sealed class SqlFleetIndex : IFleetIndex
                   FROM build_day d JOIN service s ON s.id = d.service WHERE d.day >= @since GROUP BY s.name, d.labels) t
             JOIN label_set l ON l.id = t.labels
             """, new { since = (long)since.DayNumber })
-            .Select(static row => new FleetHost(row.Service, row.Host ?? "", row.Cpu, row.Source, UnixMicros.ToTime(row.Last), row.Samples)),
+            .Select(static row =>
+                new FleetHost(row.Service, row.Host ?? "", row.Cpu, row.Source, UnixMicros.ToTime(row.Last), row.Samples)),
     ], stop);
 
     /// <inheritdoc/>

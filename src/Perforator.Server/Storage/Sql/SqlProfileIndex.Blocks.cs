@@ -23,8 +23,11 @@ public sealed partial class SqlProfileIndex
               """;
         return database.ReadAsync<IReadOnlyList<OpenPeriod>>(connection =>
         [
-            .. connection.Query<(string Service, long Start, long Pieces, long Received)>(sql, new { before = UnixMicros.Of(endedBefore), limit })
-                .Select(row => new OpenPeriod(row.Service, new BlockPeriod(UnixMicros.ToTime(row.Start), days), row.Pieces, UnixMicros.ToTime(row.Received))),
+            .. connection.Query<(string Service, long Start, long Pieces, long Received)>(
+                sql, new { before = UnixMicros.Of(endedBefore), limit })
+                .Select(row =>
+                    new OpenPeriod(
+                        row.Service, new BlockPeriod(UnixMicros.ToTime(row.Start), days), row.Pieces, UnixMicros.ToTime(row.Received))),
         ], stop);
     }
 
@@ -67,7 +70,8 @@ public sealed partial class SqlProfileIndex
             members += connection.ExecuteScalar<long>(
                 $"SELECT count(*) FROM upload WHERE hash {database.In("@hashes")} AND service = @service AND block IS NULL AND state = {Kept}",
                 new { hashes, service }, transaction);
-        members += connection.ExecuteScalar<long>($"SELECT count(*) FROM upload WHERE block {database.In("@replaced")}", new { replaced }, transaction);
+        members += connection.ExecuteScalar<long>(
+            $"SELECT count(*) FROM upload WHERE block {database.In("@replaced")}", new { replaced }, transaction);
         if (members != uploads)
             return false;
 
@@ -82,7 +86,9 @@ public sealed partial class SqlProfileIndex
             Insert(connection, transaction, id, part);
         connection.Execute($"UPDATE upload SET block = @id WHERE block {database.In("@replaced")}", new { id, replaced }, transaction);
         foreach (string[] hashes in block.Uploads.Chunk(Batch))
-            connection.Execute($"UPDATE upload SET block = @id WHERE hash {database.In("@hashes")} AND service = @service", new { id, hashes, service }, transaction);
+            connection.Execute(
+                $"UPDATE upload SET block = @id WHERE hash {database.In("@hashes")} AND service = @service", new { id, hashes, service },
+                transaction);
         connection.Execute(
             $"""
             UPDATE block SET
@@ -121,7 +127,8 @@ public sealed partial class SqlProfileIndex
     /// <inheritdoc/>
     public Task<bool> DissolveAsync(string blockObject, CancellationToken stop) => database.WriteAsync((connection, transaction) =>
     {
-        long? id = connection.ExecuteScalar<long?>("SELECT id FROM block WHERE object = @blockObject AND uploads_kept = 1", new { blockObject }, transaction);
+        long? id = connection.ExecuteScalar<long?>(
+            "SELECT id FROM block WHERE object = @blockObject AND uploads_kept = 1", new { blockObject }, transaction);
         if (id is null)
             return false;
         connection.Execute("UPDATE upload SET block = NULL WHERE block = @id", new { id }, transaction);

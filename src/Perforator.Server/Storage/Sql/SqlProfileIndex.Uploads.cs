@@ -27,15 +27,19 @@ public sealed partial class SqlProfileIndex
     public Task<IReadOnlyList<UploadOutcome>> AddAsync(IReadOnlyList<NewUpload> uploads, CancellationToken stop)
     {
         string[] labels = [.. uploads.Select(static upload => Json(upload.Labels))];
-        return database.WriteAsync<IReadOnlyList<UploadOutcome>>((connection, transaction) => Add(connection, transaction, uploads, labels), stop);
+        return database.WriteAsync<IReadOnlyList<UploadOutcome>>(
+            (connection, transaction) => Add(connection, transaction, uploads, labels), stop);
     }
 
     private UploadOutcome[] Add(DbConnection connection, DbTransaction transaction, IReadOnlyList<NewUpload> uploads, string[] labels)
     {
         UploadOutcome[] outcomes = new UploadOutcome[uploads.Count];
-        HashSet<string> collecting = [.. uploads.Select(static upload => ObjectOf(upload)).Distinct().Where(key => !Garbage.Rescue(connection, transaction, key))];
+        HashSet<string> collecting =
+            [.. uploads.Select(static upload => ObjectOf(upload)).Distinct().Where(key => !Garbage.Rescue(connection, transaction, key))];
         // Services in one order, each with all that is its own, so that two groups of uploads do not wait for each other.
-        int[] order = [.. Enumerable.Range(0, uploads.Count).Where(i => !collecting.Contains(ObjectOf(uploads[i]))).OrderBy(i => uploads[i].Service, StringComparer.Ordinal)];
+        int[] order =
+            [.. Enumerable.Range(0, uploads.Count).Where(i => !collecting.Contains(ObjectOf(uploads[i])))
+                .OrderBy(i => uploads[i].Service, StringComparer.Ordinal)];
         Array.Fill(outcomes, UploadOutcome.Collecting);
         Dictionary<string, long> services = LockServices(connection, transaction, [.. order.Select(i => uploads[i].Service).Distinct()]);
         Dictionary<string, long> sets = LabelSetIds(connection, transaction, [.. order.Select(i => labels[i]).Distinct()]);
@@ -68,12 +72,14 @@ public sealed partial class SqlProfileIndex
     private Dictionary<string, long> LockServices(DbConnection connection, DbTransaction transaction, string[] names)
     {
         Dictionary<string, long> services = connection.Query<(string Name, long Id)>(
-            $"SELECT name, id FROM service WHERE name {database.In("@names")} ORDER BY name {database.ForUpdate}", new { names }, transaction)
+            $"SELECT name, id FROM service WHERE name {database.In("@names")} ORDER BY name {database.ForUpdate}", new { names },
+            transaction)
             .ToDictionary(static row => row.Name, static row => row.Id, StringComparer.Ordinal);
         foreach (string name in names)
             if (!services.ContainsKey(name))
                 services.Add(name, connection.ExecuteScalar<long>(
-                    "INSERT INTO service(name) VALUES (@name) ON CONFLICT(name) DO UPDATE SET name = excluded.name RETURNING id", new { name }, transaction));
+                    "INSERT INTO service(name) VALUES (@name) ON CONFLICT(name) DO UPDATE SET name = excluded.name RETURNING id",
+                    new { name }, transaction));
         return services;
     }
 
@@ -150,7 +156,8 @@ public sealed partial class SqlProfileIndex
             // A build that has uploads of the day is known.
             if (uploads == 1)
                 connection.Execute(
-                    "INSERT INTO service_build(service, build_id) VALUES (@service, @buildId) ON CONFLICT DO NOTHING", new { service, buildId }, transaction);
+                    "INSERT INTO service_build(service, build_id) VALUES (@service, @buildId) ON CONFLICT DO NOTHING",
+                    new { service, buildId }, transaction);
         }
         return UploadOutcome.Added;
 

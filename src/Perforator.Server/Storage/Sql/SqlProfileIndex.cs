@@ -43,10 +43,12 @@ public sealed partial class SqlProfileIndex : IProfileIndex
                 FROM service WHERE uploads > 0
                 """)
                 .OrderBy(static row => row.Name, StringComparer.Ordinal)
-                .Select(static row => new ServiceTotals(row.Name, row.Builds, row.Uploads, (ulong)row.Samples, UnixMicros.ToTime(row.Last))),
+                .Select(static row =>
+                    new ServiceTotals(row.Name, row.Builds, row.Uploads, (ulong)row.Samples, UnixMicros.ToTime(row.Last))),
         ], stop);
 
-    private sealed record BuildDayRow(string BuildId, string Path, long Labels, long Day, long Uploads, long Samples, long Branches, long First, long Last);
+    private sealed record BuildDayRow(
+        string BuildId, string Path, long Labels, long Day, long Uploads, long Samples, long Branches, long First, long Last);
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<BuildDay>> ListBuildDaysAsync(string service, CancellationToken stop) => database.ReadAsync<IReadOnlyList<BuildDay>>(connection =>
@@ -61,17 +63,20 @@ public sealed partial class SqlProfileIndex : IProfileIndex
         return
         [
             .. rows.Select(row => new BuildDay(
-                BuildId.Parse(row.BuildId), row.Path, labels(row.Labels), DateOnly.FromDayNumber((int)row.Day), row.Uploads, (ulong)row.Samples,
+                BuildId.Parse(row.BuildId), row.Path, labels(row.Labels), DateOnly.FromDayNumber((int)row.Day), row.Uploads,
+                (ulong)row.Samples,
                 (ulong)row.Branches, UnixMicros.ToTime(row.First), UnixMicros.ToTime(row.Last))),
         ];
     }, stop);
 
     /// <summary>Uploads of before there were packs have an object of their own.</summary>
-    private static ObjectSlice PlaceOf(string hash, string? pack, long start, long bytes) => new(pack ?? ObjectKeys.Upload(hash), start, bytes);
+    private static ObjectSlice PlaceOf(string hash, string? pack, long start, long bytes) =>
+        new(pack ?? ObjectKeys.Upload(hash), start, bytes);
 
     private sealed record UploadRow(string Hash, long Labels, long Start, long End, long State, long Bytes, string? Object, long StartAt);
 
-    private sealed record PartRow(long Block, string Object, long Offset, long Length, long Labels, byte[] SetHash, long Uploads, long Start, long End);
+    private sealed record PartRow(
+        long Block, string Object, long Offset, long Length, long Labels, byte[] SetHash, long Uploads, long Start, long End);
 
     private const string UploadColumns = """
         hash AS Hash, labels AS Labels, start_us AS Start, end_us AS "End", state AS State, bytes AS Bytes, object AS Object, start_at AS StartAt
@@ -103,7 +108,8 @@ public sealed partial class SqlProfileIndex : IProfileIndex
                 AND block IN (SELECT id FROM block WHERE service = @id AND {Touched} AND {Cut})
             """, bounds)];
         List<PartRow> parts = [.. connection.Query<PartRow>(
-            $"SELECT {PartColumns} FROM block b JOIN block_part p ON p.block = b.id WHERE b.service = @id AND {Touched} AND NOT ({Cut})", bounds)];
+            $"SELECT {PartColumns} FROM block b JOIN block_part p ON p.block = b.id WHERE b.service = @id AND {Touched} AND NOT ({Cut})",
+            bounds)];
         return ToSelection(connection, uploads, parts);
     }, stop);
 
@@ -117,7 +123,8 @@ public sealed partial class SqlProfileIndex : IProfileIndex
             : string.CompareOrdinal(a.Object, b.Object) is not 0 and int order ? order
             : a.StartAt.CompareTo(b.StartAt) is not 0 and int at ? at
             : string.CompareOrdinal(a.Hash, b.Hash));
-        parts.Sort(static (a, b) => string.CompareOrdinal(a.Object, b.Object) is not 0 and int order ? order : a.Offset.CompareTo(b.Offset));
+        parts.Sort(static (a, b) =>
+            string.CompareOrdinal(a.Object, b.Object) is not 0 and int order ? order : a.Offset.CompareTo(b.Offset));
         return new ProfileSelection(
             [.. uploads.Select(row => new SelectedUpload(
                 row.Hash, labels(row.Labels), UnixMicros.ToTime(row.Start), UnixMicros.ToTime(row.End), row.State == Damaged,
@@ -141,7 +148,8 @@ public sealed partial class SqlProfileIndex : IProfileIndex
             else
                 missing.Add(id);
         foreach (long[] some in missing.Chunk(Batch))
-            foreach ((long id, string json) in connection.Query<(long, string)>($"SELECT id, json FROM label_set WHERE id {database.In("@some")}", new { some }))
+            foreach ((long id, string json) in connection.Query<(long, string)>(
+                $"SELECT id, json FROM label_set WHERE id {database.In("@some")}", new { some }))
                 labelSets[id] = sets[id] = JsonSerializer.Deserialize<SortedDictionary<string, string>>(json)!;
         return id => sets[id];
     }
@@ -163,7 +171,9 @@ public sealed partial class SqlProfileIndex : IProfileIndex
 
     private static long Integer(ulong value) => (long)Math.Min(value, long.MaxValue);
 
-    /// <summary>A sum that saturates: counters of strangers may overflow, which is an error in one database and a fraction in the other.</summary>
+    /// <summary>
+    /// A sum that saturates: counters of strangers may overflow, which is an error in one database and a fraction in the other.
+    /// </summary>
     private static string Sum(string a, string b) => $"CASE WHEN {a} > {long.MaxValue} - {b} THEN {long.MaxValue} ELSE {a} + {b} END";
 
     private static string Least(string a, string b) => $"CASE WHEN {a} < {b} THEN {a} ELSE {b} END";

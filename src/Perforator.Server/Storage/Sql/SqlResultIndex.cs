@@ -32,7 +32,8 @@ public sealed class SqlResultIndex : IResultIndex
 
         public KeptResult ToResult() => new(
             Service, ResultKey, Profile, UnixMicros.ToTime(Made), Selector, Since is { } since ? UnixMicros.ToTime(since) : null,
-            Until is { } until ? UnixMicros.ToTime(until) : null, Uploads, Inputs, Builds.Split(' ', StringSplitOptions.RemoveEmptyEntries), Ratio, Report,
+            Until is { } until ? UnixMicros.ToTime(until) : null, Uploads, Inputs, Builds.Split(' ', StringSplitOptions.RemoveEmptyEntries),
+            Ratio, Report,
             ReportText, ReportLine, Tool)
         {
             Id = Id,
@@ -46,7 +47,8 @@ public sealed class SqlResultIndex : IResultIndex
         """;
 
     /// <inheritdoc/>
-    public Task<KeptResult?> FindAsync(string key, CancellationToken stop) => database.ReadAsync(connection => Find(connection, null, key), stop);
+    public Task<KeptResult?> FindAsync(string key, CancellationToken stop) =>
+        database.ReadAsync(connection => Find(connection, null, key), stop);
 
     private static KeptResult? Find(DbConnection connection, DbTransaction? transaction, string key) =>
         connection.QuerySingleOrDefault<Row>($"SELECT {Columns} FROM result WHERE result_key = @key", new { key }, transaction)?.ToResult();
@@ -166,12 +168,14 @@ public sealed class SqlResultIndex : IResultIndex
                 WHERE profile_name.profile <> excluded.profile
                 """, new { service, name, profile, now = UnixMicros.Of(now) }, transaction);
             return connection.QuerySingle<NameRow>(
-                $"SELECT {NameColumns} FROM profile_name WHERE service = @service AND name = @name", new { service, name }, transaction).ToName();
+                $"SELECT {NameColumns} FROM profile_name WHERE service = @service AND name = @name", new { service, name }, transaction)
+                .ToName();
         }, stop);
 
     /// <inheritdoc/>
     public Task<bool> RemoveNameAsync(string service, string name, CancellationToken stop) => database.WriteAsync((connection, transaction) =>
-        connection.Execute("DELETE FROM profile_name WHERE service = @service AND name = @name", new { service, name }, transaction) == 1, stop);
+        connection.Execute(
+            "DELETE FROM profile_name WHERE service = @service AND name = @name", new { service, name }, transaction) == 1, stop);
 
     /// <inheritdoc/>
     public Task<long> RemoveOldAsync(DateTimeOffset madeBefore, CancellationToken stop) => database.WriteAsync((connection, transaction) =>

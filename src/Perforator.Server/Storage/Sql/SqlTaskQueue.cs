@@ -62,7 +62,8 @@ public sealed class SqlTaskQueue : ITaskQueue
             RETURNING {Columns}
             """,
             // A lease that ends later than any that is given now was given before a clock was set back.
-            new { worker, now = Now, until = Now + UnixMicros.Of(lease), later = Now + (2 * UnixMicros.Of(lease)) }, transaction)?.ToTask(), stop);
+            new { worker, now = Now, until = Now + UnixMicros.Of(lease), later = Now + (2 * UnixMicros.Of(lease)) },
+            transaction)?.ToTask(), stop);
 
     /// <inheritdoc/>
     public Task<bool> RenewAsync(string id, string worker, TimeSpan lease, CancellationToken stop) => database.WriteAsync((connection, transaction) =>
@@ -71,24 +72,28 @@ public sealed class SqlTaskQueue : ITaskQueue
     /// <inheritdoc/>
     public Task<bool> EndAsync(string id, string worker, bool failed, string outcome, CancellationToken stop) => database.WriteAsync(
         (connection, transaction) => Change(
-            connection, transaction, $"state = {(failed ? Failed : Done)}, outcome = @outcome, ended_us = @now", new { id, worker, outcome, now = Now }), stop);
+            connection, transaction, $"state = {(failed ? Failed : Done)}, outcome = @outcome, ended_us = @now",
+            new { id, worker, outcome, now = Now }), stop);
 
     /// <inheritdoc/>
     public Task ReturnAsync(string id, string worker, CancellationToken stop) => database.WriteAsync((connection, transaction) =>
         Change(connection, transaction, $"state = {Waiting}, lease_us = 0, worker = NULL", new { id, worker }), stop);
 
     private static bool Change(DbConnection connection, DbTransaction transaction, string change, object parameters) =>
-        connection.Execute($"UPDATE task SET {change} WHERE id = @id AND worker = @worker AND state = {Running}", parameters, transaction) == 1;
+        connection.Execute(
+            $"UPDATE task SET {change} WHERE id = @id AND worker = @worker AND state = {Running}", parameters, transaction) == 1;
 
     /// <inheritdoc/>
     public Task<(long Waiting, long Running)> CountAsync(CancellationToken stop) => database.ReadAsync(connection =>
     {
-        Dictionary<long, long> counts = connection.Query<(long State, long Tasks)>($"SELECT state, count(*) FROM task WHERE state < {Done} GROUP BY state")
+        Dictionary<long, long> counts =
+            connection.Query<(long State, long Tasks)>($"SELECT state, count(*) FROM task WHERE state < {Done} GROUP BY state")
             .ToDictionary(static row => row.State, static row => row.Tasks);
         return (counts.GetValueOrDefault(Waiting), counts.GetValueOrDefault(Running));
     }, stop);
 
     /// <inheritdoc/>
     public Task<long> RemoveEndedAsync(DateTimeOffset before, CancellationToken stop) => database.WriteAsync((connection, transaction) =>
-        (long)connection.Execute($"DELETE FROM task WHERE state >= {Done} AND ended_us < @before", new { before = UnixMicros.Of(before) }, transaction), stop);
+        (long)connection.Execute(
+            $"DELETE FROM task WHERE state >= {Done} AND ended_us < @before", new { before = UnixMicros.Of(before) }, transaction), stop);
 }

@@ -16,7 +16,8 @@ internal static class StoreIdentity
     /// <param name="databaseName">What messages call the database.</param>
     /// <param name="objectsName">What messages call the objects.</param>
     /// <exception cref="UserErrorException">They do not belong together.</exception>
-    public static async Task RequireAsync(SqlDatabase database, IObjectStore objects, string databaseName, string objectsName, CancellationToken stop)
+    public static async Task RequireAsync(
+        SqlDatabase database, IObjectStore objects, string databaseName, string objectsName, CancellationToken stop)
     {
         string? known = await database.ReadAsync(static connection => connection.ExecuteScalar<string?>("SELECT id FROM store"), stop);
         string? marked = await objects.ReadAsync(Key, 0, 100, stop) is { } bytes ? Encoding.ASCII.GetString(bytes) : null;

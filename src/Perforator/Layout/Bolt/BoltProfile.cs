@@ -29,10 +29,14 @@ public sealed class BoltProfile
     /// <summary>Times that code ran from a branch's target to the next branch.</summary>
     public ulong Ranges { get; private set; }
 
-    /// <summary>Of <see cref="Ranges"/>, those with their begin in no function, or not ending in the one they begin in: BOLT leaves them out.</summary>
+    /// <summary>
+    /// Of <see cref="Ranges"/>, those with their begin in no function, or not ending in the one they begin in: BOLT leaves them out.
+    /// </summary>
     public ulong RangesLeftOut { get; private set; }
 
-    /// <summary>Of <see cref="Ranges"/>, those of which the branch before is not known: they are split by the branches to where they begin.</summary>
+    /// <summary>
+    /// Of <see cref="Ranges"/>, those of which the branch before is not known: they are split by the branches to where they begin.
+    /// </summary>
     public ulong UnpairedRanges { get; private set; }
 
     /// <summary>Taken branches with both ends in no function: BOLT leaves them out.</summary>
@@ -64,11 +68,14 @@ public sealed class BoltProfile
         }
         foreach (TraceCount trace in profile.Traces())
             if (trace.HasRange)
-                bolt.AddRange(trace.To, trace.End, trace.Count, functions.IndexOf(trace.From) == functions.IndexOf(trace.To) ? trace.Count : 0, functions);
+                bolt.AddRange(
+                    trace.To, trace.End, trace.Count, functions.IndexOf(trace.From) == functions.IndexOf(trace.To) ? trace.Count : 0,
+                    functions);
         foreach (PairCount range in profile.UnpairedRanges.Sorted())
         {
             bolt.UnpairedRanges = Sum(bolt.UnpairedRanges, range.Count);
-            bolt.AddRange(range.First, range.Second, range.Count, Share(range.Count, arrivals.GetValueOrDefault(range.First.Value)), functions);
+            bolt.AddRange(
+                range.First, range.Second, range.Count, Share(range.Count, arrivals.GetValueOrDefault(range.First.Value)), functions);
         }
         seen.Remove(-1);
         bolt.Functions = seen.Count;
@@ -78,7 +85,8 @@ public sealed class BoltProfile
     /// <summary>Writes the lines: branches by source and target, then ranges by begin and end.</summary>
     public void Write(Stream output)
     {
-        using StreamWriter text = new(output, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false), 1 << 16, leaveOpen: true) { NewLine = "\n" };
+        using StreamWriter text =
+            new(output, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false), 1 << 16, leaveOpen: true) { NewLine = "\n" };
         foreach (PairCount branch in branches)
             text.WriteLine(string.Create(CultureInfo.InvariantCulture,
                 $"B {Address(branch.First):x} {Address(branch.Second):x} {Count(branch.Count)} {Count(branch.Extra)}"));

@@ -4,13 +4,13 @@ using Perforator.Elf;
 namespace Perforator.Layout.Propeller;
 
 /// <summary>
-/// A layout as Propeller's two files: basic-block sections for clang (<c>-fbasic-block-sections=list=FILE.cc_profile</c>, version 1) and the
-/// order of symbols for lld (<c>--symbol-ordering-file=FILE.ld_profile</c>).
+/// A layout as Propeller's two files: basic-block sections for clang (<c>-fbasic-block-sections=list=FILE.cc_profile</c>, version 1) and
+/// the order of symbols for lld (<c>--symbol-ordering-file=FILE.ld_profile</c>).
 /// </summary>
 /// <remarks>
-/// LLVM, llvm/lib/CodeGen/BasicBlockSectionsProfileReader.cpp. For each function <c>m</c> with its module where its name alone is not unique,
-/// <c>f</c> with all its names, <c>c</c> with the blocks of its one executed cluster; the compiler puts the other blocks into another
-/// section, under the name with <c>.cold</c>.
+/// LLVM, llvm/lib/CodeGen/BasicBlockSectionsProfileReader.cpp. For each function <c>m</c> with its module where its name alone is not
+/// unique, <c>f</c> with all its names, <c>c</c> with the blocks of its one executed cluster; the compiler puts the other blocks into
+/// another section, under the name with <c>.cold</c>.
 /// </remarks>
 public sealed class PropellerProfile
 {
@@ -40,14 +40,16 @@ public sealed class PropellerProfile
     /// <summary>Names the functions of a layout.</summary>
     /// <param name="layout">The layout.</param>
     /// <param name="elf">The binary it is of.</param>
-    /// <param name="moduleOf">The source file that the unit of an address was compiled from, as it was given to the compiler; null where unknown.</param>
+    /// <param name="moduleOf">The source file that the unit of an address was compiled from, as it was given to the compiler; null where
+    /// unknown.</param>
     public static PropellerProfile Of(CodeLayout layout, ElfFile elf, Func<BinaryAddress, string?> moduleOf)
     {
         Dictionary<ulong, List<string>> names = [];
         Dictionary<string, HashSet<ulong>> places = new(StringComparer.Ordinal);
         foreach (ref readonly ElfSymbol symbol in elf.Symbols.Symbols)
         {
-            if (!symbol.IsFunction || elf.Symbols.Name(symbol) is not { Length: > 0 } name || name.Any(static c => char.IsWhiteSpace(c) || char.IsControl(c)))
+            if (!symbol.IsFunction || elf.Symbols.Name(symbol) is not { Length: > 0 } name
+                || name.Any(static c => char.IsWhiteSpace(c) || char.IsControl(c)))
                 continue;
             if (!names.TryGetValue(symbol.Address.Value, out List<string>? here))
                 names.Add(symbol.Address.Value, here = []);
@@ -71,7 +73,8 @@ public sealed class PropellerProfile
             if (sorted.Any(name => places[name].Count > 1))
             {
                 module = moduleOf(blocks.Entry);
-                if (module is not { Length: > 0 } || module.Any(static c => char.IsWhiteSpace(c) || char.IsControl(c)) || sorted.Any(name => used.Contains((module, name))))
+                if (module is not { Length: > 0 } || module.Any(static c => char.IsWhiteSpace(c) || char.IsControl(c))
+                    || sorted.Any(name => used.Contains((module, name))))
                 {
                     profile.Ambiguous++;
                     continue;
@@ -115,5 +118,6 @@ public sealed class PropellerProfile
                         text.WriteLine(name + ".cold");
     }
 
-    private static StreamWriter Text(Stream output) => new(output, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false), 1 << 16, leaveOpen: true) { NewLine = "\n" };
+    private static StreamWriter Text(Stream output) =>
+        new(output, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false), 1 << 16, leaveOpen: true) { NewLine = "\n" };
 }

@@ -32,7 +32,9 @@ internal static class GccFormat
     /// <summary>The format that a GCC reads, by its major version.</summary>
     public static uint VersionFor(int gcc) => gcc >= 16 ? Version3 : Version2;
 
-    /// <summary>The name under which GCC looks a function up: without what optimisation appended behind a dot (<c>.isra.0</c>, <c>.cold</c>).</summary>
+    /// <summary>
+    /// The name under which GCC looks a function up: without what optimisation appended behind a dot (<c>.isra.0</c>, <c>.cold</c>).
+    /// </summary>
     public static string NameOf(string function)
     {
         int dot = function.IndexOf('.');

@@ -15,7 +15,8 @@ public static class GccProfile
     public static SampleProfile Of(SampleProfile profile, LossCounts losses)
     {
         if (profile.IsProbeBased)
-            throw new UserErrorException("the profile is of pseudo probes, which only clang has: GCC needs one of lines, from a build by gcc -g1");
+            throw new UserErrorException(
+                "the profile is of pseudo probes, which only clang has: GCC needs one of lines, from a build by gcc -g1");
         if (profile.UsesMd5Names)
             throw new UserErrorException("the profile has hashes for names, and GCC needs the names: write it without --use-md5");
         SampleProfile result = new();

@@ -27,7 +27,8 @@ internal sealed class GccProfileReader
             throw reader.Malformed("not a profile of GCC");
         version = reader.ReadU32();
         if (version is not (GccFormat.Version2 or GccFormat.Version3))
-            throw reader.Malformed($"version {version} is not known (2: GCC 12 to 15, 3: GCC 16), or this is a counter file of instrumented PGO (.gcda)");
+            throw reader.Malformed(
+                $"version {version} is not known (2: GCC 12 to 15, 3: GCC 16), or this is a counter file of instrumented PGO (.gcda)");
         reader.Skip(4);
         if (version == GccFormat.Version3)
             SkipSummary(ref reader);

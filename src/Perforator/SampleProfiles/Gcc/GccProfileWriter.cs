@@ -16,7 +16,8 @@ public static class GccProfileWriter
     public static byte[] ToBytes(SampleProfile source, int gcc, LossCounts? losses = null)
     {
         if (gcc < GccFormat.OldestGcc)
-            throw new UserErrorException($"GCC {gcc} reads another format: its profiles can be written for GCC {GccFormat.OldestGcc} and newer");
+            throw new UserErrorException(
+                $"GCC {gcc} reads another format: its profiles can be written for GCC {GccFormat.OldestGcc} and newer");
         SampleProfile profile = GccProfile.Of(source, losses ?? new LossCounts());
         FunctionSamples[] functions = profile.HottestFirst();
         uint version = GccFormat.VersionFor(gcc);

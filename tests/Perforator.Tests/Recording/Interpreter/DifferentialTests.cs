@@ -5,7 +5,9 @@ using Xunit.Abstractions;
 
 namespace Perforator.Tests.Recording.Interpreter;
 
-/// <summary>The interpreter against the real CPU. PERFORATOR_COMPARE_INSTRUCTIONS sets how many instructions each program is stepped.</summary>
+/// <summary>
+/// The interpreter against the real CPU. PERFORATOR_COMPARE_INSTRUCTIONS sets how many instructions each program is stepped.
+/// </summary>
 [Collection(AloneCollection.Name)]
 public sealed class DifferentialTests(ITestOutputHelper output)
 {
@@ -18,7 +20,8 @@ public sealed class DifferentialTests(ITestOutputHelper output)
     [InlineData("x86-64", "-O0", 64)]
     [InlineData("x86-64-v3", "-O3", 64)]
     [InlineData("x86-64-v4", "-O3", 64)]
-    public void Every_instruction_of_a_real_program_leaves_the_state_the_real_CPU_leaves(string level, string optimisation, int longestBlock)
+    public void Every_instruction_of_a_real_program_leaves_the_state_the_real_CPU_leaves(
+        string level, string optimisation, int longestBlock)
     {
         Skip.If(level == "x86-64-v4" && !System.Runtime.Intrinsics.X86.Avx512BW.IsSupported, "this CPU has no AVX-512");
         using TemporaryFolder folder = new();
@@ -62,7 +65,8 @@ public sealed class DifferentialTests(ITestOutputHelper output)
         Skip.If(level == "x86-64-v4" && !System.Runtime.Intrinsics.X86.Avx512BW.IsSupported, "this CPU has no AVX-512");
         using TemporaryFolder folder = new();
         string source = Path.Combine(Tool.RepositoryRoot(), "testdata", "recording", "awkward.c");
-        Tool.Run("clang-19", [$"-march={level}", "-O1", "-fno-pie", "-no-pie", "-mno-red-zone", "-o", folder["awkward"], source]).Succeeded();
+        Tool.Run("clang-19", [$"-march={level}", "-O1", "-fno-pie", "-no-pie", "-mno-red-zone", "-o", folder["awkward"], source])
+            .Succeeded();
         using Target target = new(folder["awkward"]);
 
         Compare(target, longestBlock, 30, path);
@@ -77,7 +81,8 @@ public sealed class DifferentialTests(ITestOutputHelper output)
         using SideBySide pair = new(target.Id, longestBlock, path);
         pair.Run(int.Parse(wanted, CultureInfo.InvariantCulture));
 
-        output.WriteLine($"{pair.Compared} compared; not interpreted: {string.Join(", ", pair.NotInterpreted.Select(n => $"{n.Key} {n.Value}"))}");
+        output.WriteLine(
+            $"{pair.Compared} compared; not interpreted: {string.Join(", ", pair.NotInterpreted.Select(n => $"{n.Key} {n.Value}"))}");
         output.WriteLine($"{pair.Interpreted.Count} mnemonics: {string.Join(' ', pair.Interpreted.Keys)}");
         Assert.True(pair.Differences.Count == 0, string.Join('\n', pair.Differences));
         Assert.True(pair.Compared > pair.NotInterpreted.Values.Sum() * oneIn, $"more than one in {oneIn} is not interpreted");

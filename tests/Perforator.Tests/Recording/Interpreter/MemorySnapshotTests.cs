@@ -37,7 +37,8 @@ public sealed unsafe class MemorySnapshotTests : IDisposable
         byte[] buffer = new byte[64], expected = new byte[Size], original = new byte[Size];
         for (int page = 0; page < PageCount; page++)
             if (page != Unreadable)
-                new Span<byte>(memory + (page * MemorySnapshot.PageSize), MemorySnapshot.PageSize).CopyTo(original.AsSpan(page * MemorySnapshot.PageSize));
+                new Span<byte>(memory + (page * MemorySnapshot.PageSize), MemorySnapshot.PageSize).CopyTo(
+                    original.AsSpan(page * MemorySnapshot.PageSize));
         for (int round = 0; round < 300; round++)
         {
             original.CopyTo(expected, 0);
@@ -74,7 +75,8 @@ public sealed unsafe class MemorySnapshotTests : IDisposable
                         break;
                     default:
                         if (!canBeRead)
-                            Assert.Throws<UnreadableMemoryException>(() => snapshot.Read((ulong)memory + (Unreadable * MemorySnapshot.PageSize), new byte[1]));
+                            Assert.Throws<UnreadableMemoryException>(
+                                () => snapshot.Read((ulong)memory + (Unreadable * MemorySnapshot.PageSize), new byte[1]));
                         break;
                 }
             }

@@ -95,8 +95,11 @@ internal sealed unsafe class SideBySide : IDisposable
         // Whole blocks may use what FNSTENV wrote.
         || (longestBlock > 1 && mnemonic is Mnemonic.Fnstenv);
 
-    /// <summary>Whether the instruction read a page of the kernel's clock, which cannot be read from outside and changes at any time.</summary>
-    private bool ReadClock() => cpu.Memory.PageNumbers.Any(number => TargetMemory.Read(processId, number << MemorySnapshot.PageShift, page) == 0);
+    /// <summary>
+    /// Whether the instruction read a page of the kernel's clock, which cannot be read from outside and changes at any time.
+    /// </summary>
+    private bool ReadClock() =>
+        cpu.Memory.PageNumbers.Any(number => TargetMemory.Read(processId, number << MemorySnapshot.PageShift, page) == 0);
 
     private StopReason Interpret(in Syscalls.UserRegisters before, List<ulong>? pages = null)
     {
@@ -124,7 +127,8 @@ internal sealed unsafe class SideBySide : IDisposable
             bool repeated = instruction.IsStringInstruction && (instruction.HasRepePrefix || instruction.HasRepnePrefix);
             do
             {
-                if (Syscalls.ptrace(PTRACE_SINGLESTEP, thread.ThreadId, 0, 0) != 0 || thread.Wait(TimeSpan.FromSeconds(5), needsThisCpu: false) != WaitResult.Stopped || !thread.ReadRegisters(out after))
+                if (Syscalls.ptrace(PTRACE_SINGLESTEP, thread.ThreadId, 0, 0) != 0
+                    || thread.Wait(TimeSpan.FromSeconds(5), needsThisCpu: false) != WaitResult.Stopped || !thread.ReadRegisters(out after))
                     return false;
             }
             while (repeated && after.Rip == start);
@@ -188,7 +192,10 @@ internal sealed unsafe class SideBySide : IDisposable
     {
         const int First = 12, Size = 28;
         // Asked for the segment's base as well, which is 0 for all that a stack or data address uses.
-        ulong address = store.GetVirtualAddress(0, 0, (register, _, _) => register is >= Register.RAX and <= Register.R15 ? real.Register((register - Register.RAX) * 8) : 0);
+        ulong address =
+            store.GetVirtualAddress(
+                0, 0, (register, _, _) =>
+                    register is >= Register.RAX and <= Register.R15 ? real.Register((register - Register.RAX) * 8) : 0);
         return Enumerable.Range(First, Size - First).Select(i => address + (ulong)i);
     }
 
@@ -203,6 +210,8 @@ internal sealed unsafe class SideBySide : IDisposable
     }
 
     private static ulong ToFlags(RflagsBits bits) =>
-        ((bits & RflagsBits.CF) != 0 ? Flags.CF : 0) | ((bits & RflagsBits.PF) != 0 ? Flags.PF : 0) | ((bits & RflagsBits.AF) != 0 ? Flags.AF : 0)
-        | ((bits & RflagsBits.ZF) != 0 ? Flags.ZF : 0) | ((bits & RflagsBits.SF) != 0 ? Flags.SF : 0) | ((bits & RflagsBits.OF) != 0 ? Flags.OF : 0);
+        ((bits & RflagsBits.CF) != 0 ? Flags.CF : 0) | ((bits & RflagsBits.PF) != 0 ? Flags.PF : 0)
+            | ((bits & RflagsBits.AF) != 0 ? Flags.AF : 0)
+        | ((bits & RflagsBits.ZF) != 0 ? Flags.ZF : 0) | ((bits & RflagsBits.SF) != 0 ? Flags.SF : 0)
+        | ((bits & RflagsBits.OF) != 0 ? Flags.OF : 0);
 }

@@ -55,7 +55,9 @@ public sealed class BranchStackProbeTests : IDisposable
         kernel.StackOfLoop = static a => a.Type == 10 || a.Config >> 32 == 10 ? [] : [0x1040, 0x1010, 0];
         BranchStackSupport support = Probe();
         Assert.Equal(["cpu_core"], support.Events.Select(e => e.Pmu!.Name));
-        Assert.Contains("; none on cpu_atom (BR_INST_RETIRED.NEAR_TAKEN opens, but 39 of 39 branch stacks of a loop came empty)", support.Explanation, StringComparison.Ordinal);
+        Assert.Contains(
+            "; none on cpu_atom (BR_INST_RETIRED.NEAR_TAKEN opens, but 39 of 39 branch stacks of a loop came empty)", support.Explanation,
+            StringComparison.Ordinal);
         using PerfEventRings rings = new(kernel, support.Events, RecordingScope.AllProcesses);
         Assert.Equal([0, 1], rings.Cpus);
         Assert.StartsWith("CPU 2,3 is not recorded: its kind of cores", rings.DescribeFailures(), StringComparison.Ordinal);
@@ -72,7 +74,9 @@ public sealed class BranchStackProbeTests : IDisposable
         Assert.Equal("opens, but counts 7 where a loop takes 2,000,000 branches", support.Trials[0].Refusal);
     }
 
-    /// <summary>A hypervisor that shows counters and no LBR: the kernel of the guest may open the event, and the MSRs read as zero.</summary>
+    /// <summary>
+    /// A hypervisor that shows counters and no LBR: the kernel of the guest may open the event, and the MSRs read as zero.
+    /// </summary>
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
@@ -83,7 +87,9 @@ public sealed class BranchStackProbeTests : IDisposable
         kernel.StackOfLoop = _ => withEntries ? [0, 0, 0, 0, 0, 0] : [];
         BranchStackSupport support = Probe();
         Assert.False(support.IsAvailable);
-        Assert.StartsWith("the hypervisor shows this guest no branch records (BR_INST_RETIRED.NEAR_TAKEN opens, but 39 of 39 branch stacks", support.Explanation, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "the hypervisor shows this guest no branch records (BR_INST_RETIRED.NEAR_TAKEN opens, but 39 of 39 branch stacks",
+            support.Explanation, StringComparison.Ordinal);
         Assert.Equal("run on bare metal, or on an instance type that shows its guests the PMU", support.Remedy);
     }
 
@@ -96,15 +102,19 @@ public sealed class BranchStackProbeTests : IDisposable
         Assert.Contains("opens, but counts nothing", Probe().Explanation, StringComparison.Ordinal);
     }
 
-    /// <summary>amd_brs_hw_config: a fixed period above the depth, retired taken branches, and all branches without further wishes.</summary>
+    /// <summary>
+    /// amd_brs_hw_config: a fixed period above the depth, retired taken branches, and all branches without further wishes.
+    /// </summary>
     [Fact]
     public void Zen_3_is_asked_for_what_its_BRS_can_do()
     {
         kernel.Files["/proc/cpuinfo"] = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu brs";
         const PerfBranchSampleType Levels =
-            PerfBranchSampleType.PERF_SAMPLE_BRANCH_USER | PerfBranchSampleType.PERF_SAMPLE_BRANCH_KERNEL | PerfBranchSampleType.PERF_SAMPLE_BRANCH_HV;
+            PerfBranchSampleType.PERF_SAMPLE_BRANCH_USER | PerfBranchSampleType.PERF_SAMPLE_BRANCH_KERNEL
+                | PerfBranchSampleType.PERF_SAMPLE_BRANCH_HV;
         kernel.Refuse = static (a, _, _) => !HasStack(a) ? 0
-            : a.Config != 0xc4 || a.Type != PerfEventAttributes.PERF_TYPE_RAW || (a.Flags & PerfAttributeFlags.Frequency) != 0 || a.SamplePeriod <= 16
+            : a.Config != 0xc4 || a.Type != PerfEventAttributes.PERF_TYPE_RAW || (a.Flags & PerfAttributeFlags.Frequency) != 0
+                || a.SamplePeriod <= 16
                 || (a.BranchSampleType & ~Levels) != PerfBranchSampleType.PERF_SAMPLE_BRANCH_ANY
             ? Syscalls.EINVAL : 0;
         Assert.Equal("EX_RET_BRN_TKN", Assert.Single(Probe().Events).Name);
@@ -120,14 +130,16 @@ public sealed class BranchStackProbeTests : IDisposable
         kernel.CountOfLoop = static _ => 3_000_000;
         BranchStackSupport support = Probe();
         Assert.Equal([(8U, 0x11UL), (9U, 0x11UL)], support.Events.Select(e => (e.Attributes.Type, e.Attributes.Config)));
-        Assert.All(support.Events, e => Assert.NotEqual(default, e.Attributes.BranchSampleType & PerfBranchSampleType.PERF_SAMPLE_BRANCH_TYPE_SAVE));
+        Assert.All(support.Events, e =>
+            Assert.NotEqual(default, e.Attributes.BranchSampleType & PerfBranchSampleType.PERF_SAMPLE_BRANCH_TYPE_SAVE));
     }
 
     [Fact]
     public void Guests_are_left_out_where_the_kernel_knows_how()
     {
         Assert.NotEqual(default, Assert.Single(Probe().Events).Attributes.Flags & PerfAttributeFlags.ExcludeGuest);
-        kernel.Refuse = static (a, _, _) => (a.Flags & (PerfAttributeFlags.ExcludeGuest | PerfAttributeFlags.BuildId)) != 0 ? Syscalls.EINVAL : 0;
+        kernel.Refuse = static (a, _, _) =>
+            (a.Flags & (PerfAttributeFlags.ExcludeGuest | PerfAttributeFlags.BuildId)) != 0 ? Syscalls.EINVAL : 0;
         Assert.Equal(default, Assert.Single(Probe().Events).Attributes.Flags & PerfAttributeFlags.ExcludeGuest);
     }
 
@@ -154,7 +166,8 @@ public sealed class BranchStackProbeTests : IDisposable
         Assert.True(support.IsAvailable);
         Assert.False(support.IsSystemWide);
         Assert.EndsWith("for processes of this user only", support.Explanation, StringComparison.Ordinal);
-        UserErrorException e = Assert.Throws<UserErrorException>(() => new PerfEventRings(kernel, support.Events, RecordingScope.AllProcesses));
+        UserErrorException e =
+            Assert.Throws<UserErrorException>(() => new PerfEventRings(kernel, support.Events, RecordingScope.AllProcesses));
         Assert.Contains("kernel.perf_event_paranoid is 3, CAP_PERFMON is missing", e.Message, StringComparison.Ordinal);
     }
 
@@ -167,8 +180,11 @@ public sealed class BranchStackProbeTests : IDisposable
         using (PerfEventRings rings = new(kernel, support.Events, RecordingScope.AllProcesses))
             Assert.Equal([0, 1, 2, 3], rings.Cpus);
         kernel.LockablePages = 1;
-        UserErrorException e = Assert.Throws<UserErrorException>(() => new PerfEventRings(kernel, support.Events, RecordingScope.AllProcesses));
-        Assert.Contains("kernel.perf_event_mlock_kb = 516 KiB for each CPU, and RLIMIT_MEMLOCK = 64 KiB beyond, and CAP_IPC_LOCK is missing", e.Message, StringComparison.Ordinal);
+        UserErrorException e =
+            Assert.Throws<UserErrorException>(() => new PerfEventRings(kernel, support.Events, RecordingScope.AllProcesses));
+        Assert.Contains(
+            "kernel.perf_event_mlock_kb = 516 KiB for each CPU, and RLIMIT_MEMLOCK = 64 KiB beyond, and CAP_IPC_LOCK is missing", e.Message,
+            StringComparison.Ordinal);
         Assert.Equal(0, kernel.Descriptors);
         Assert.Contains("no ring buffer can be mapped", Probe().Explanation, StringComparison.Ordinal);
     }

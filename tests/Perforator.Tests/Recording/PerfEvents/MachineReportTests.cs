@@ -30,7 +30,8 @@ public sealed class MachineReportTests
         MachineReport.TrialReport core = report.Trials.Single(t => t.Pmu == "cpu_core");
         Assert.Equal(("0x20c4", 39, 0, 1, null), (core.Config, core.Stacks, core.EmptyStacks, core.Deepest, core.Refusal));
         Assert.Equal("opens, but 39 of 39 branch stacks of a loop came empty", report.Trials.First(t => t.Pmu == "cpu_atom").Refusal);
-        Assert.StartsWith("Permission denied (kernel.perf_event_paranoid is 2", report.Scopes["all processes, one CPU"], StringComparison.Ordinal);
+        Assert.StartsWith(
+            "Permission denied (kernel.perf_event_paranoid is 2", report.Scopes["all processes, one CPU"], StringComparison.Ordinal);
         Assert.StartsWith("mapped on 1 CPUs", report.Scopes["rings, Threads"], StringComparison.Ordinal);
     }
 

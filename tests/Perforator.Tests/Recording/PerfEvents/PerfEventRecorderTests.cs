@@ -52,9 +52,11 @@ public class PerfEventRecorderTests
     public void A_process_its_children_and_what_they_exec_are_recorded_until_all_have_ended(bool systemWide)
     {
         BranchEvent clock = Clock();
-        Skip.If(systemWide && BranchStackSupport.TryOpen(clock, PerfEvent.AllProcesses, 0, out _) is null, "not permitted for all processes");
+        Skip.If(systemWide
+            && BranchStackSupport.TryOpen(clock, PerfEvent.AllProcesses, 0, out _) is null, "not permitted for all processes");
         // The shell burns time itself, then a child of it does as another program.
-        const string Script = "read go; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; awk 'BEGIN { for (i = 0; i < 3000000; i++) x += i }' & wait";
+        const string Script =
+            "read go; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; awk 'BEGIN { for (i = 0; i < 3000000; i++) x += i }' & wait";
         using Process root = Process.Start(new ProcessStartInfo("sh", ["-c", Script]) { RedirectStandardInput = true })!;
         Log log = new();
         using PerfEventRecorder recorder = new(new ProcessTreeTargets([root.Id]), LinuxKernel.Instance, [clock], systemWide);
@@ -76,12 +78,15 @@ public class PerfEventRecorderTests
         Assert.Equal((ulong)log.Samples.Values.Sum(), recorder.Statistics.Samples);
     }
 
-    /// <summary>Two shells are as busy; only the one in the group is ever interrupted, so that no sample of the other has to be left out.</summary>
+    /// <summary>
+    /// Two shells are as busy; only the one in the group is ever interrupted, so that no sample of the other has to be left out.
+    /// </summary>
     [SkippableFact]
     public void A_control_group_is_recorded_for_itself()
     {
         BranchEvent clock = Clock();
-        string? mount = File.ReadLines("/proc/self/mountinfo").FirstOrDefault(l => l.Contains(" - cgroup2 ", StringComparison.Ordinal))?.Split(' ')[4];
+        string? mount =
+            File.ReadLines("/proc/self/mountinfo").FirstOrDefault(l => l.Contains(" - cgroup2 ", StringComparison.Ordinal))?.Split(' ')[4];
         Skip.If(mount is null, "no cgroup2 is mounted");
         string group = Path.Combine(mount, $"perforator-test-{Environment.ProcessId}");
         try
@@ -170,7 +175,8 @@ public class PerfEventRecorderTests
     public void Where_no_event_opens_the_reason_is_told()
     {
         // A PMU number that no machine has.
-        BranchEvent impossible = BranchEvent.CpuClock with { Name = "impossible", Attributes = BranchEvent.CpuClock.Attributes with { Type = 0x7fff_fff0 } };
+        BranchEvent impossible =
+            BranchEvent.CpuClock with { Name = "impossible", Attributes = BranchEvent.CpuClock.Attributes with { Type = 0x7fff_fff0 } };
         BranchStackSupport support = BranchStackSupport.Probe(LinuxKernel.Instance, isVirtual: false, [[impossible]]);
         Assert.False(support.IsAvailable);
         Assert.Contains("impossible: ", support.Explanation, StringComparison.Ordinal);

@@ -82,7 +82,9 @@ internal sealed unsafe class ScriptedKernel : IKernel, IDisposable
     public int? Pinned { get; private set; }
 
     /// <summary>Events that are open and not the dummies that hold rings.</summary>
-    public IReadOnlyList<Event> Open => [.. events.Values.Where(e => e.Attributes is not { Type: PerfEventAttributes.PERF_TYPE_SOFTWARE, Config: PerfEventAttributes.PERF_COUNT_SW_DUMMY })];
+    public IReadOnlyList<Event> Open =>
+        [.. events.Values.Where(
+            e => e.Attributes is not { Type: PerfEventAttributes.PERF_TYPE_SOFTWARE, Config: PerfEventAttributes.PERF_COUNT_SW_DUMMY })];
 
     /// <summary>Everything that is open: events and folders.</summary>
     public int Descriptors => events.Count + folders.Count;
@@ -120,7 +122,8 @@ internal sealed unsafe class ScriptedKernel : IKernel, IDisposable
         Tell(thread, cpu, RecordBytes.Mmap2(tasks[thread].ProcessId, start, 0x1000, 0, path));
 
     /// <summary>One sample of a thread, in each event that counts it.</summary>
-    public void Sample(int thread, int cpu = 0, params ulong[] stack) => Tell(thread, cpu, null, stack.Length == 0 ? [0x40, 0x10, 0] : stack);
+    public void Sample(int thread, int cpu = 0, params ulong[] stack) =>
+        Tell(thread, cpu, null, stack.Length == 0 ? [0x40, 0x10, 0] : stack);
 
     /// <summary>A record that a CPU's events write for themselves: LOST, THROTTLE.</summary>
     public void Report(int cpu, RecordBytes record)
@@ -226,7 +229,10 @@ internal sealed unsafe class ScriptedKernel : IKernel, IDisposable
             own.Remove(closed);
     }
 
-    /// <summary>Lets the next step of the script happen; at its end the recorder's time runs on. Of an event that has ended with its CPU there is nothing to wait for (perf_poll).</summary>
+    /// <summary>
+    /// Lets the next step of the script happen; at its end the recorder's time runs on. Of an event that has ended with its CPU there is
+    /// nothing to wait for (perf_poll).
+    /// </summary>
     public int Poll(Span<Syscalls.PollFd> fds, int milliseconds)
     {
         Polled.Add(fds.Length);
@@ -254,13 +260,15 @@ internal sealed unsafe class ScriptedKernel : IKernel, IDisposable
     public string? ReadText(string path) =>
         path == Machine.OnlineCpusFile ? string.Join(',', Online) : Files.GetValueOrDefault(path);
 
-    public byte[] ReadBytes(string path, int length) => Binaries.TryGetValue(path, out byte[]? bytes) ? bytes[..Math.Min(length, bytes.Length)] : [];
+    public byte[] ReadBytes(string path, int length) =>
+        Binaries.TryGetValue(path, out byte[]? bytes) ? bytes[..Math.Min(length, bytes.Length)] : [];
 
     public IReadOnlyList<string> List(string folder)
     {
         if (folder.EndsWith("/task", StringComparison.Ordinal))
             return [.. tasks.Where(t => folder == $"/proc/{t.Value.ProcessId}/task").Select(t => $"{t.Key}")];
-        return [.. Files.Keys.Where(f => f.StartsWith(folder + "/", StringComparison.Ordinal)).Select(f => f[(folder.Length + 1)..].Split('/')[0]).Distinct()];
+        return [.. Files.Keys.Where(f => f.StartsWith(folder + "/", StringComparison.Ordinal))
+            .Select(f => f[(folder.Length + 1)..].Split('/')[0]).Distinct()];
     }
 
     public void Dispose()
@@ -280,16 +288,20 @@ internal sealed unsafe class ScriptedKernel : IKernel, IDisposable
 
     /// <summary>event_filter_match, perf_cgroup_match.</summary>
     private bool Counts(Event e, int process, List<Event> own) =>
-        e.Flags != 0 ? ($"/sys/fs/cgroup{Files.GetValueOrDefault($"/proc/{process}/cgroup", "0::/")[3..]}" + "/").StartsWith(folders[e.Target] + "/", StringComparison.Ordinal)
+        e.Flags != 0
+            ? ($"/sys/fs/cgroup{Files.GetValueOrDefault($"/proc/{process}/cgroup", "0::/")[3..]}" + "/").StartsWith(
+                folders[e.Target] + "/", StringComparison.Ordinal)
             : e.Target == -1 || own.Contains(e);
 
     private byte[] Sample(Event e, int process, int thread, ulong[] stack)
     {
         if (e.Attributes.SampleType == PerfSampleType.PERF_SAMPLE_TID)
-            return new RecordBytes(PerfRecordType.PERF_RECORD_SAMPLE, PerfRecordMisc.PERF_RECORD_MISC_USER).U32((uint)process, (uint)thread).ToArray();
+            return new RecordBytes(PerfRecordType.PERF_RECORD_SAMPLE, PerfRecordMisc.PERF_RECORD_MISC_USER).U32((uint)process, (uint)thread)
+                .ToArray();
         RecordBytes record = new RecordBytes(PerfRecordType.PERF_RECORD_SAMPLE, PerfRecordMisc.PERF_RECORD_MISC_USER)
             .U64(0x40).U32((uint)process, (uint)thread).U64(time).U64((ulong)Math.Max(0, e.Cpu)).U64(e.Period);
-        return (e.Attributes.Has(PerfSampleType.PERF_SAMPLE_BRANCH_STACK) ? record.U64((ulong)stack.Length / 3).U64(stack) : record).ToArray();
+        return (e.Attributes.Has(PerfSampleType.PERF_SAMPLE_BRANCH_STACK)
+            ? record.U64((ulong)stack.Length / 3).U64(stack) : record).ToArray();
     }
 
     /// <summary>perf_output_begin: into the ring of the event's output, or nowhere; sample_id_all behind all but samples.</summary>
@@ -297,14 +309,17 @@ internal sealed unsafe class ScriptedKernel : IKernel, IDisposable
     {
         if (BinaryPrimitives.ReadUInt32LittleEndian(record) != (uint)PerfRecordType.PERF_RECORD_SAMPLE)
         {
-            record = [.. record, .. BitConverter.GetBytes(tasks.TryGetValue(thread, out (int ProcessId, List<Event> Events) t) ? t.ProcessId : 0), .. BitConverter.GetBytes(thread),
+            record = [.. record,
+                .. BitConverter.GetBytes(tasks.TryGetValue(thread, out (int ProcessId, List<Event> Events) t) ? t.ProcessId : 0),
+                .. BitConverter.GetBytes(thread),
                 .. BitConverter.GetBytes(time), .. BitConverter.GetBytes((ulong)Math.Max(0, e.Cpu))];
             BinaryPrimitives.WriteUInt16LittleEndian(record.AsSpan(6), (ushort)record.Length);
         }
         if (!rings.TryGetValue(e.Output, out Ring? ring))
             return;
         byte* memory = (byte*)ring.Address;
-        ulong size = ring.Length - (nuint)PageSize, head = *(ulong*)(memory + PerfRing.DataHead), tail = *(ulong*)(memory + PerfRing.DataTail);
+        ulong size = ring.Length - (nuint)PageSize, head = *(ulong*)(memory
+            + PerfRing.DataHead), tail = *(ulong*)(memory + PerfRing.DataTail);
         if (head + (ulong)record.Length - tail > size)
             return;
         foreach (byte b in record)

@@ -46,7 +46,8 @@ public sealed class ScriptedRecordingTests : IDisposable
         return recorder;
     }
 
-    private IEnumerable<string> Samples(int processId) => log.Lines.Where(l => l.StartsWith($"sample {processId}/", StringComparison.Ordinal));
+    private IEnumerable<string> Samples(int processId) =>
+        log.Lines.Where(l => l.StartsWith($"sample {processId}/", StringComparison.Ordinal));
 
     [Theory]
     [InlineData(true)]
@@ -168,7 +169,8 @@ public sealed class ScriptedRecordingTests : IDisposable
         PerfEventRecorder recorder = Record(new Wanted(First), isSystemWide: true);
         Assert.Single(Samples(First));
         Assert.Equal(1UL, log.Losses[PerfEventRings.CpuNotRecorded]);
-        Assert.Contains("CPU 1 is not recorded: cannot open BR_INST_RETIRED.NEAR_TAKEN", recorder.Statistics.Notice, StringComparison.Ordinal);
+        Assert.Contains(
+            "CPU 1 is not recorded: cannot open BR_INST_RETIRED.NEAR_TAKEN", recorder.Statistics.Notice, StringComparison.Ordinal);
         Assert.Contains("another profiler has the CPU's branch records", recorder.Statistics.Notice, StringComparison.Ordinal);
     }
 
@@ -196,7 +198,9 @@ public sealed class ScriptedRecordingTests : IDisposable
             log.Lines.Select(l => l.StartsWith("sample", StringComparison.Ordinal) ? "sample" : l));
     }
 
-    /// <summary>A thousand threads under a low ulimit -n: those that there is room for are recorded, and how many are not is told.</summary>
+    /// <summary>
+    /// A thousand threads under a low ulimit -n: those that there is room for are recorded, and how many are not is told.
+    /// </summary>
     [Fact]
     public void Threads_beyond_the_limit_of_open_files_are_counted_and_the_others_recorded()
     {
@@ -223,7 +227,8 @@ public sealed class ScriptedRecordingTests : IDisposable
     {
         kernel.Start(First);
         kernel.Then(() => kernel.Map(First, 0x1000, "/old"));
-        kernel.Then(() => kernel.Files[$"/proc/{First}/maps"] = "2000-3000 r-xp 00000000 08:01 7 /new\n3000-4000 r--p 00000000 08:01 7 /new");
+        kernel.Then(
+            () => kernel.Files[$"/proc/{First}/maps"] = "2000-3000 r-xp 00000000 08:01 7 /new\n3000-4000 r--p 00000000 08:01 7 /new");
         kernel.Then(() => kernel.Report(0, new RecordBytes(PerfRecordType.PERF_RECORD_LOST).U64(0, 12)));
         kernel.Then(() => { });
         kernel.Then(() => { }, after: 2);
@@ -242,7 +247,8 @@ public sealed class ScriptedRecordingTests : IDisposable
         kernel.Then(() =>
         {
             Assert.Equal((4U, 0x20c4UL), kernel.Open.Where(e => e.Cpu == 0).Select(e => (e.Attributes.Type, e.Attributes.Config)).Single());
-            Assert.Equal((10U, 0xc0c4UL), kernel.Open.Where(e => e.Cpu == 1).Select(e => (e.Attributes.Type, e.Attributes.Config)).Single());
+            Assert.Equal(
+                (10U, 0xc0c4UL), kernel.Open.Where(e => e.Cpu == 1).Select(e => (e.Attributes.Type, e.Attributes.Config)).Single());
         });
         kernel.Then(() => kernel.Sample(First, cpu: 0));
         kernel.Then(() => kernel.Sample(First, cpu: 1));
@@ -303,7 +309,9 @@ public sealed class ScriptedRecordingTests : IDisposable
         PerfEventRecorder recorder = new(new Wanted(First), kernel, [Branches], isSystemWide: true);
         recorder.Run(weighed, stop.Token);
         Assert.Equal([1UL, 2], weights);
-        Assert.Equal("sampling 2 times as rarely as by default, as the kernel paused sampling 1 times in the last second", recorder.Statistics.Notice);
+        Assert.Equal(
+            "sampling 2 times as rarely as by default, as the kernel paused sampling 1 times in the last second",
+            recorder.Statistics.Notice);
     }
 
     [Fact]
@@ -398,10 +406,12 @@ public sealed class ScriptedRecordingTests : IDisposable
             "map -1 0xffffffffc0200000-0xffffffffc0202000 +0x0 [ext4]", "map -1 0xffffffffc0300000-0xffffffffc0301000 +0x0 [veth]",
             "map -1 0xffffffffc0a00000-0xffffffffc0a51000 +0x0 [nf_tables] " + Id(0x22),
         ];
-        Assert.Equal([.. image, modules[0], modules[2], .. modules], log.Lines.Where(l => l.StartsWith("map -1 ", StringComparison.Ordinal)));
+        Assert.Equal(
+            [.. image, modules[0], modules[2], .. modules], log.Lines.Where(l => l.StartsWith("map -1 ", StringComparison.Ordinal)));
         Assert.Null(recorder.Statistics.Notice);
 
-        static byte[] Note(byte of) => [4, 0, 0, 0, 20, 0, 0, 0, 3, 0, 0, 0, (byte)'G', (byte)'N', (byte)'U', 0, .. Enumerable.Repeat(of, 20)];
+        static byte[] Note(byte of) =>
+            [4, 0, 0, 0, 20, 0, 0, 0, 3, 0, 0, 0, (byte)'G', (byte)'N', (byte)'U', 0, .. Enumerable.Repeat(of, 20)];
         static string Id(byte of) => string.Concat(Enumerable.Repeat($"{of:x2}", 20));
     }
 

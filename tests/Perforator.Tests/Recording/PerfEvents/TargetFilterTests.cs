@@ -4,7 +4,9 @@ using Perforator.Recording.PerfEvents;
 
 namespace Perforator.Tests.Recording.PerfEvents;
 
-/// <summary>What of all that events bring is let through: of wanted processes the share that is wanted, each counting as often as it would without.</summary>
+/// <summary>
+/// What of all that events bring is let through: of wanted processes the share that is wanted, each counting as often as it would without.
+/// </summary>
 public sealed class TargetFilterTests : IDisposable
 {
     private const int Samples = 20_000;
@@ -89,7 +91,9 @@ public sealed class TargetFilterTests : IDisposable
         Assert.Equal(2 * filter.Samples, filter.Branches);
     }
 
-    /// <summary>Periods four times as long leave three of four out before they come in; of the process with the highest share all the rest is taken.</summary>
+    /// <summary>
+    /// Periods four times as long leave three of four out before they come in; of the process with the highest share all the rest is taken.
+    /// </summary>
     [Theory]
     [InlineData(4, 0.25, 1.0, 1)]
     [InlineData(4, 0.0625, 0.25, 1)]
@@ -97,7 +101,8 @@ public sealed class TargetFilterTests : IDisposable
     [InlineData(64, 0.0, 0.0, 1)]
     // Lengthened by the budget as well, by which each counts for more.
     [InlineData(4, 0.25, 1.0, 8)]
-    public void What_longer_periods_left_out_is_not_left_out_again_and_does_not_count_for_more(ulong thinned, double share, double taken, ulong factor)
+    public void What_longer_periods_left_out_is_not_left_out_again_and_does_not_count_for_more(
+        ulong thinned, double share, double taken, ulong factor)
     {
         targets.Ids = [1];
         targets.Shares[1] = share;

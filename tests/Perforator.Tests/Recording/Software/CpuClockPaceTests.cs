@@ -39,7 +39,8 @@ public sealed class CpuClockPaceTests
     [SkippableFact]
     public void Where_less_is_wanted_moments_are_that_much_further_apart_and_stand_for_no_more()
     {
-        Skip.IfNot(Capabilities.Has(Capabilities.CAP_PERFMON) || Capabilities.Has(Capabilities.CAP_SYS_ADMIN), "clocks of all processes take CAP_PERFMON");
+        Skip.IfNot(Capabilities.Has(Capabilities.CAP_PERFMON)
+            || Capabilities.Has(Capabilities.CAP_SYS_ADMIN), "clocks of all processes take CAP_PERFMON");
         using CpuClock clock = new(Interval, LinuxKernel.Instance);
         clock.SetPace(Interval, 1);
         _ = Moments(clock);
@@ -48,7 +49,8 @@ public sealed class CpuClockPaceTests
         Assert.All(all, static moment => Assert.Equal((Interval, 1), (moment.Interval, moment.Thinned)));
 
         clock.SetPace(Interval, 16);
-        List<Moment> thinned = [.. Moments(clock).Concat(Moments(clock)).Concat(Moments(clock)).Where(static moment => moment.Thinned == 16)];
+        List<Moment> thinned =
+            [.. Moments(clock).Concat(Moments(clock)).Concat(Moments(clock)).Where(static moment => moment.Thinned == 16)];
         Assert.InRange(thinned.Count, 3, 3 * all.Count / 5);
         Assert.All(thinned, static moment => Assert.Equal(Interval, moment.Interval));
 

@@ -101,10 +101,13 @@ public sealed class CpuClockTests : IDisposable
     public void Closed_perf_events_and_rings_that_cannot_be_had_are_told_with_the_remedy()
     {
         kernel.Refuse = static (_, _, _) => Syscalls.EACCES;
-        Assert.Contains("kernel.perf_event_paranoid=2", Assert.Throws<UserErrorException>(() => new CpuClock(Interval, kernel)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "kernel.perf_event_paranoid=2", Assert.Throws<UserErrorException>(() => new CpuClock(Interval, kernel)).Message,
+            StringComparison.Ordinal);
         kernel.Refuse = static (_, _, _) => 0;
         kernel.LockablePages = 1;
-        Assert.Contains("CAP_IPC_LOCK", Assert.Throws<UserErrorException>(() => new CpuClock(Interval, kernel)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "CAP_IPC_LOCK", Assert.Throws<UserErrorException>(() => new CpuClock(Interval, kernel)).Message, StringComparison.Ordinal);
         Assert.Equal(0, kernel.Descriptors);
     }
 

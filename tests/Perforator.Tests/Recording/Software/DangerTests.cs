@@ -4,7 +4,9 @@ using Perforator.Tests.Infrastructure;
 
 namespace Perforator.Tests.Recording.Software;
 
-/// <summary>Programs that a careless recorder would hang, mislead or end: testdata/recording/dangers.c, under the densest recording there is.</summary>
+/// <summary>
+/// Programs that a careless recorder would hang, mislead or end: testdata/recording/dangers.c, under the densest recording there is.
+/// </summary>
 [Collection(AloneCollection.Name)]
 public sealed class DangerTests : IClassFixture<DangerTests.Binary>
 {
@@ -32,7 +34,10 @@ public sealed class DangerTests : IClassFixture<DangerTests.Binary>
         public void Dispose() => folder.Dispose();
     }
 
-    /// <summary>A page that another thread provides is not waited for while that one may wait for the thread that stands still, nor asked for when it was announced only.</summary>
+    /// <summary>
+    /// A page that another thread provides is not waited for while that one may wait for the thread that stands still, nor asked for when
+    /// it was announced only.
+    /// </summary>
     [Fact]
     public void Pages_that_the_program_provides_itself_are_not_waited_for()
     {
@@ -44,7 +49,10 @@ public sealed class DangerTests : IClassFixture<DangerTests.Binary>
         Assert.Equal("ok\n", target.Finish());
     }
 
-    /// <summary>Reserved and unmasked bits of MXCSR and the x87 control word, divisions by 0, undefined and privileged instructions, addresses that are none: signals of the program's own.</summary>
+    /// <summary>
+    /// Reserved and unmasked bits of MXCSR and the x87 control word, divisions by 0, undefined and privileged instructions, addresses that
+    /// are none: signals of the program's own.
+    /// </summary>
     [Fact]
     public void What_raises_signals_in_the_target_raises_them_there_alone()
     {
@@ -80,7 +88,9 @@ public sealed class DangerTests : IClassFixture<DangerTests.Binary>
         bool AreBoth(RecordedBranches r) => r.Files.Any(f => f.Path == binary.Copy && r.Files.Contains(f with { Path = binary.Path }));
     }
 
-    /// <summary>A clock that is read through a time namespace ends a path; a copy of what it is read from would be waited for for ever.</summary>
+    /// <summary>
+    /// A clock that is read through a time namespace ends a path; a copy of what it is read from would be waited for for ever.
+    /// </summary>
     [SkippableFact]
     public void A_clock_of_another_time_namespace_is_not_waited_for()
     {
@@ -106,7 +116,8 @@ public sealed class DangerTests : IClassFixture<DangerTests.Binary>
             Tool.Run("chmod", ["755", folder, plain]).Succeeded();
             Tool.Run("chmod", ["4755", elevated]).Succeeded();
             string[] asNobody = ["--reuid=65534", "--regid=65534", "--clear-groups", plain, "elevates", elevated];
-            Skip.If(Tool.Run("/usr/bin/setpriv", [.. asNobody[..^2], "elevates-once", elevated]).ExitCode != 0, "/tmp has no set-uid programs");
+            Skip.If(Tool.Run(
+                "/usr/bin/setpriv", [.. asNobody[..^2], "elevates-once", elevated]).ExitCode != 0, "/tmp has no set-uid programs");
             using Target target = new("/usr/bin/setpriv", asNobody);
             RecordedBranches recorded = RecordedBranches.Record(target.Id, r => r.Samples >= 300 && IsElevated(r));
 

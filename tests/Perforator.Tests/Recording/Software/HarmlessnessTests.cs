@@ -5,7 +5,10 @@ using Perforator.Tests.Infrastructure;
 
 namespace Perforator.Tests.Recording.Software;
 
-/// <summary>What recording does to targets as seen from outside: how long their threads stand still, what sleeping threads and short processes cost and give, what instructions cannot do to the recorder.</summary>
+/// <summary>
+/// What recording does to targets as seen from outside: how long their threads stand still, what sleeping threads and short processes cost
+/// and give, what instructions cannot do to the recorder.
+/// </summary>
 [Collection(AloneCollection.Name)]
 public sealed class HarmlessnessTests : IClassFixture<HarmlessnessTests.Binary>
 {
@@ -18,14 +21,19 @@ public sealed class HarmlessnessTests : IClassFixture<HarmlessnessTests.Binary>
     {
         private readonly TemporaryFolder folder = new();
 
-        public Binary() => Tool.Run("clang-19", ["-O1", "-pthread", "-o", Path, System.IO.Path.Combine(Tool.RepositoryRoot(), "testdata", "recording", "oddities.c")]).Succeeded();
+        public Binary() =>
+            Tool.Run("clang-19", ["-O1", "-pthread", "-o", Path, System.IO.Path.Combine(
+                Tool.RepositoryRoot(), "testdata", "recording", "oddities.c")]).Succeeded();
 
         public string Path => folder["oddities"];
 
         public void Dispose() => folder.Dispose();
     }
 
-    /// <summary>A thread stands in state t, with no time slice in between, for as long as a stop lasts. The sink is slower than any stop may be, and memory is collected all the time.</summary>
+    /// <summary>
+    /// A thread stands in state t, with no time slice in between, for as long as a stop lasts. The sink is slower than any stop may be, and
+    /// memory is collected all the time.
+    /// </summary>
     [Fact]
     public async Task No_stop_lasts_for_a_slow_sink_or_a_collection_of_garbage()
     {
@@ -56,7 +64,9 @@ public sealed class HarmlessnessTests : IClassFixture<HarmlessnessTests.Binary>
         TimeSpan longest = TimeSpan.Zero;
         int stops = 0;
         long since = 0, slices = -1;
-        for (long begin = Stopwatch.GetTimestamp(); (stops < 3 && Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(120)) || Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(3);)
+        for (long begin =
+            Stopwatch.GetTimestamp(); (stops < 3 && Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(120))
+                || Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(3);)
         {
             long before = Slices(target.Id);
             bool stands = target.State() == 't';
@@ -82,7 +92,10 @@ public sealed class HarmlessnessTests : IClassFixture<HarmlessnessTests.Binary>
         Assert.StartsWith("ok", target.Finish(), StringComparison.Ordinal);
     }
 
-    /// <summary>Floating-point exceptions unmasked, a REP of 8 MiB, a wait for another thread by PAUSE: none ends the recorder or keeps a thread standing.</summary>
+    /// <summary>
+    /// Floating-point exceptions unmasked, a REP of 8 MiB, a wait for another thread by PAUSE: none ends the recorder or keeps a thread
+    /// standing.
+    /// </summary>
     [Theory]
     [InlineData("control")]
     [InlineData("repeat")]
@@ -102,7 +115,8 @@ public sealed class HarmlessnessTests : IClassFixture<HarmlessnessTests.Binary>
     public void Equal_user_time_counts_equally_in_one_process_and_in_many()
     {
         const int Processes = 60, Rounds = 700;
-        using Target many = new(program, "many", Processes.ToString(CultureInfo.InvariantCulture), Rounds.ToString(CultureInfo.InvariantCulture));
+        using Target many =
+            new(program, "many", Processes.ToString(CultureInfo.InvariantCulture), Rounds.ToString(CultureInfo.InvariantCulture));
         RecordedBranches inMany = RecordedBranches.Record(many.Id, _ => false, many.CloseInput);
         using Target one = new(program, "many", "1", (Processes * Rounds).ToString(CultureInfo.InvariantCulture));
         RecordedBranches inOne = RecordedBranches.Record(one.Id, _ => false, one.CloseInput);
@@ -141,5 +155,6 @@ public sealed class HarmlessnessTests : IClassFixture<HarmlessnessTests.Binary>
         Assert.StartsWith("ok", target.Finish(), StringComparison.Ordinal);
     }
 
-    private static long Slices(int processId) => long.Parse(File.ReadAllText($"/proc/{processId}/schedstat").Split(' ')[2], CultureInfo.InvariantCulture);
+    private static long Slices(int processId) =>
+        long.Parse(File.ReadAllText($"/proc/{processId}/schedstat").Split(' ')[2], CultureInfo.InvariantCulture);
 }

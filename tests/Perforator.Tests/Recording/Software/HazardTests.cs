@@ -31,11 +31,14 @@ public sealed class HazardTests : IClassFixture<HazardTests.Binary>
         public void Dispose() => folder.Dispose();
     }
 
-    /// <summary>A <c>perforator record</c> of a target, as dense as can be, of which nothing is left at the end of a test, however that ends.</summary>
+    /// <summary>
+    /// A <c>perforator record</c> of a target, as dense as can be, of which nothing is left at the end of a test, however that ends.
+    /// </summary>
     private sealed class Recorder(Target target, string output) : IDisposable
     {
         private readonly LaunchedProcess process = LaunchedProcess.Start(
-            ["sh", "-c", "exec \"$@\" >/dev/null 2>&1", "sh", Tool.Perforator, "record", "--source", "software", "--max-overhead", "100%", "-p",
+            ["sh", "-c", "exec \"$@\" >/dev/null 2>&1", "sh", Tool.Perforator, "record", "--source", "software", "--max-overhead", "100%",
+                "-p",
                 target.Id.ToString(CultureInfo.InvariantCulture), "-o", output]);
 
         public int Id => process.Id;
@@ -73,7 +76,9 @@ public sealed class HazardTests : IClassFixture<HazardTests.Binary>
         Assert.StartsWith("ok", target.Finish(), StringComparison.Ordinal);
     }
 
-    /// <summary>Nothing may come back early: what the program counts is what PTRACE_INTERRUPT, SIGSTOP or a stop within a system call leaves.</summary>
+    /// <summary>
+    /// Nothing may come back early: what the program counts is what PTRACE_INTERRUPT, SIGSTOP or a stop within a system call leaves.
+    /// </summary>
     [Theory]
     [InlineData("sleeps", 100)]
     [InlineData("naps", 30)]
@@ -131,7 +136,8 @@ public sealed class HazardTests : IClassFixture<HazardTests.Binary>
             bool isSeized = false;
             for (DateTime end = DateTime.UtcNow.AddSeconds(20); !isSeized && DateTime.UtcNow < end; Thread.Sleep(Random.Shared.Next(3)))
                 isSeized = ptrace(PTRACE_SEIZE, target.Id, 0, 0) == 0;
-            failure = !isSeized ? "refused for twenty seconds" : !refused.Task.Wait(TimeSpan.FromSeconds(30)) ? "the recorder has not seen it" : null;
+            failure = !isSeized
+                ? "refused for twenty seconds" : !refused.Task.Wait(TimeSpan.FromSeconds(30)) ? "the recorder has not seen it" : null;
         });
         debugger.Start();
         debugger.Join();
@@ -143,7 +149,9 @@ public sealed class HazardTests : IClassFixture<HazardTests.Binary>
         Assert.StartsWith("ok", target.Finish(), StringComparison.Ordinal);
     }
 
-    /// <summary>The whole process is killed while one of its threads stands still for a sample, again and again at random moments.</summary>
+    /// <summary>
+    /// The whole process is killed while one of its threads stands still for a sample, again and again at random moments.
+    /// </summary>
     [Fact]
     public async Task A_target_that_ends_during_a_stop_ends_at_once_and_recording_with_it()
     {
@@ -217,7 +225,9 @@ public sealed class HazardTests : IClassFixture<HazardTests.Binary>
         {
             bool waits = i % 2 == 0;
             recorder.Signal(waits ? SIGTSTP : SIGSTOP);
-            for (long begin = Stopwatch.GetTimestamp(); ProcessIdentity.StateOf(recorder.Id) != 'T' && Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(20);)
+            for (long begin =
+                Stopwatch.GetTimestamp(); ProcessIdentity.StateOf(recorder.Id) != 'T'
+                    && Stopwatch.GetElapsedTime(begin) < TimeSpan.FromSeconds(20);)
                 Thread.Sleep(1);
             Assert.Equal('T', ProcessIdentity.StateOf(recorder.Id));
             if (waits)

@@ -36,7 +36,8 @@ public sealed class SamplingTests
     [InlineData("UnreadableMemory", 1)]
     public void What_the_recorder_cut_short_counts_for_more(string end, double times)
     {
-        FollowedPath half = Usual with { Branches = 2000, Instructions = 15_000, Misses = 100, ColdPages = 7, End = Enum.Parse<StopReason>(end) };
+        FollowedPath half =
+            Usual with { Branches = 2000, Instructions = 15_000, Misses = 100, ColdPages = 7, End = Enum.Parse<StopReason>(end) };
         Assert.Equal(times, Weigh(half) / Weigh(Usual), 1e-9);
     }
 
@@ -63,7 +64,8 @@ public sealed class SamplingTests
     [InlineData(0.04, 40_000, 5000, 125)]
     [InlineData(0.02, double.PositiveInfinity, 100, 5)]
     [InlineData(1, 40_000, 5000, 2)]
-    public void Samples_are_no_closer_than_the_branches_wanted_ask_for_and_the_overhead_allows(double overhead, double branches, int microseconds, double interval)
+    public void Samples_are_no_closer_than_the_branches_wanted_ask_for_and_the_overhead_allows(
+        double overhead, double branches, int microseconds, double interval)
     {
         Pacer pacer = new(overhead, branches);
         for (int i = 0; i < 1000; i++)
@@ -94,7 +96,8 @@ public sealed class SamplingTests
     // Go catches all, and expects SIGURG to come astray.
     [InlineData(0, 0, ulong.MaxValue, Syscalls.SIGURG)]
     [InlineData(ulong.MaxValue, 0, 0, 0)]
-    public void A_thread_is_met_by_a_signal_that_changes_nothing(ulong blocked, ulong ignored, ulong caught, int signal) => Assert.Equal(signal, QuietSignal.Choose(blocked, ignored, caught));
+    public void A_thread_is_met_by_a_signal_that_changes_nothing(ulong blocked, ulong ignored, ulong caught, int signal) =>
+        Assert.Equal(signal, QuietSignal.Choose(blocked, ignored, caught));
 
     [Fact]
     public void This_process_may_signal_itself_and_a_thread_that_is_gone_has_no_signal()
@@ -126,7 +129,9 @@ public sealed class SamplingTests
         {
             ProcessTreeTargets targets = new([parent.Id]);
             int child = 0;
-            Assert.True(SpinWait.SpinUntil(() => (child = ProcessIdentity.AllIds().FirstOrDefault(id => ProcessIdentity.ParentOf(id) == parent.Id)) != 0, TimeSpan.FromSeconds(20)));
+            Assert.True(SpinWait.SpinUntil(
+                () => (child = ProcessIdentity.AllIds().FirstOrDefault(id => ProcessIdentity.ParentOf(id) == parent.Id)) != 0,
+                TimeSpan.FromSeconds(20)));
             Assert.True(targets.Wants(child, isChildOfWanted: false));
             Assert.True(targets.Wants(parent.Id, isChildOfWanted: false));
             Assert.False(targets.Wants(Environment.ProcessId, isChildOfWanted: false));

@@ -52,7 +52,8 @@ public sealed class SoftwareRecorderTests
         Assert.True(recorded.Samples >= 20, $"{recorded.Samples} samples");
         Assert.Equal((ulong)recorded.Branches, recorder.Statistics.Branches);
         Assert.Equal(0, recorded.UnknownAddresses);
-        long inProgram = recorded.Counts.Where(c => recorded.MappingOf(target.Id, new(c.Key.To))?.Path == folder["target"]).Sum(c => c.Value);
+        long inProgram =
+            recorded.Counts.Where(c => recorded.MappingOf(target.Id, new(c.Key.To))?.Path == folder["target"]).Sum(c => c.Value);
         Assert.True(inProgram > recorded.Branches * 8 / 10, $"{inProgram} of {recorded.Branches} branches in the program");
         Assert.Equal(0, target.TracerPid());
         Assert.Equal("wrong 0\n", target.Finish());

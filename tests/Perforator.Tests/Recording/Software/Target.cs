@@ -5,7 +5,9 @@ using Perforator.Tests.Infrastructure;
 
 namespace Perforator.Tests.Recording.Software;
 
-/// <summary>A program being recorded: started by the test, and ended with it. Its input stays open until <see cref="CloseInput"/>.</summary>
+/// <summary>
+/// A program being recorded: started by the test, and ended with it. Its input stays open until <see cref="CloseInput"/>.
+/// </summary>
 internal sealed class Target : IRecordingTargets, IDisposable
 {
     private readonly TemporaryFolder folder = new();
