@@ -112,7 +112,7 @@ public class HostBudgetTests
         Host host = new() { Recorder = 0.1, Fixed = 0.003 };
         Assert.InRange(host.Pass(30), Share, Share * 1.7);
         Assert.InRange(host.Pass(30), Share * 0.5, Share * 1.1);
-        Assert.InRange(host.Budget.Recording.Share, 0.03, 0.1);
+        Assert.InRange(host.Budget.Recording.Share, 0.03, 0.2);
     }
 
     [Fact]
