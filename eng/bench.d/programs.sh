@@ -63,7 +63,7 @@ build_redis() {
 }
 # A network server is driven by clients of its own (20 at once, 16 requests deep), which end it when they have done and are neither recorded nor timed.
 run_redis() {
-  local socket="/tmp/perforator-bench-redis.$$"
+  local socket="/tmp/perforator-bench-redis.$$.$(basename "$1")"
   # A grandchild: its CPU time is nobody's here.
   ( (
     until [ -S "$socket" ] && "$bench/redis-cli" -s "$socket" ping; do sleep 0.05; done
@@ -98,6 +98,10 @@ run_postgres() {
     [ "$(id -u)" != 0 ] || chown -R 65534 "$home"
     "${as_user[@]}" "$home/bin/initdb" -D "$home/fresh" -U postgres --locale=C --no-sync >/dev/null
   fi
-  rm -rf "$home/data" && cp -a "$home/fresh" "$home/data" && cp "$1" "$home/bin/postgres"
-  "${@:2}" "${as_user[@]}" "$home/bin/postgres" --single -D "$home/data" -c fsync=off -c synchronous_commit=off postgres <"$statements"
+  # A server's builds run side by side: each has data of its own.
+  local name data
+  name=$(basename "$1") && data="$home/data.$name"
+  rm -rf "$data" && cp -a "$home/fresh" "$data" && cp "$1" "$home/bin/$name"
+  "${@:2}" "${as_user[@]}" "$home/bin/$name" --single -D "$data" -c fsync=off -c synchronous_commit=off postgres <"$statements"
+  rm -rf "$data" "$home/bin/$name"
 }
