@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Perforator.PerfData;
 using Perforator.Recording.PerfEvents;
+using Perforator.Recording.Processes;
 using static Perforator.Recording.Syscalls;
 
 namespace Perforator.Recording.Software;
@@ -39,6 +40,12 @@ internal sealed class TracedThread : IDisposable
     private static readonly TimeSpan Eagerness = TimeSpan.FromMicroseconds(150);
 
     private static readonly TimeSpan Nap = TimeSpan.FromMicroseconds(20);
+
+    /// <summary>
+    /// How long a thread is waited for that wants a CPU and gets none, and how often is looked: where dozens share a CPU each runs but some ten
+    /// times a second, and a moment that is given up for that is lost to what runs on such hosts.
+    /// </summary>
+    private static readonly TimeSpan Queueing = TimeSpan.FromMilliseconds(150), QueueingNap = TimeSpan.FromMilliseconds(0.5);
 
     private readonly bool isOurChild;
     private readonly int signal;
@@ -95,11 +102,19 @@ internal sealed class TracedThread : IDisposable
     }
 
     /// <summary>Waits for the stop that <see cref="Seize"/> has asked for.</summary>
-    /// <param name="patience">While it sleeps or waits for a CPU, as long.</param>
+    /// <param name="patience">While it sleeps, as long; it is waited for longer while it waits for a CPU.</param>
     /// <param name="needsThisCpu">Whether the thread can only run while this one sleeps.</param>
     public WaitResult Meet(TimeSpan patience, bool needsThisCpu)
     {
         WaitResult result = Wait(patience, needsThisCpu);
+        bool waitsForCpu = true;
+        for (long begin = Stopwatch.GetTimestamp(); result == WaitResult.StillRunning && waitsForCpu && Stopwatch.GetElapsedTime(begin) < Queueing;)
+        {
+            waitsForCpu = ProcessIdentity.StateOf(ThreadId) == 'R';
+            if (waitsForCpu)
+                Sleep(QueueingNap);
+            result = Poll();
+        }
         Disarm();
         IsMet = result == WaitResult.Stopped && StopEvent == 0 && StopSignal == signal && IsOfEvent();
         return result;

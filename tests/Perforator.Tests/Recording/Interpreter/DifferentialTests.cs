@@ -78,6 +78,10 @@ public sealed class DifferentialTests(ITestOutputHelper output)
     private void Compare(Target target, int longestBlock, int oneIn, int path = 1)
     {
         string wanted = Environment.GetEnvironmentVariable("PERFORATOR_COMPARE_INSTRUCTIONS") ?? "60000";
+        // The kernel writes the CPU's number into a thread's memory (rseq(2)) when it comes to another one.
+        string cpus = File.ReadLines("/proc/self/status").First(static line => line.StartsWith("Cpus_allowed_list:", StringComparison.Ordinal));
+        string cpu = cpus.Split('\t')[1].Split(',', '-')[0];
+        Tool.Run("taskset", ["--all-tasks", "--cpu-list", "--pid", cpu, $"{target.Id}"]).Succeeded();
         using SideBySide pair = new(target.Id, longestBlock, path);
         pair.Run(int.Parse(wanted, CultureInfo.InvariantCulture));
 
