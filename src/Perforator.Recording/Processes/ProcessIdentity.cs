@@ -14,6 +14,10 @@ public readonly record struct ProcessIdentity(int Id, ulong StartTime)
     /// <summary>The id of a process's parent; null when the process has ended.</summary>
     public static int? ParentOf(int processId) => WithParent(processId)?.Parent;
 
+    /// <summary>The same, of a process that another procfs shows, zombies included.</summary>
+    internal static int? ParentOf(int processId, string proc) =>
+        Fields(processId, proc) is { } fields ? int.Parse(fields[1], CultureInfo.InvariantCulture) : null;
+
     /// <summary>The state letter of /proc/PID/stat (R, S, D, T, …); null when there is no such process.</summary>
     public static char? StateOf(int processId) => Fields(processId)?[0][0];
 
@@ -37,11 +41,11 @@ public readonly record struct ProcessIdentity(int Id, ulong StartTime)
     }
 
     /// <summary>/proc/PID/stat from its third field on; null when there is no such process.</summary>
-    private static string[]? Fields(int processId)
+    private static string[]? Fields(int processId, string proc = "/proc")
     {
         // The second field, the name in parentheses, may itself hold spaces and parentheses.
         Span<byte> stat = stackalloc byte[1024];
-        stat = stat[..Math.Max(0, Syscalls.ReadFile($"/proc/{processId}/stat", stat))];
+        stat = stat[..Math.Max(0, Syscalls.ReadFile($"{proc}/{processId}/stat", stat))];
         string[] fields =
             Encoding.ASCII.GetString(stat[(stat.LastIndexOf((byte)')') + 1)..]).Split(' ', StringSplitOptions.RemoveEmptyEntries);
         return fields.Length >= 20 ? fields : null;

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using Perforator.Recording.Processes;
 
 namespace Perforator.Recording.Services;
 
@@ -139,7 +140,7 @@ public sealed partial class ContainerNames(HostRoots host)
         // The first ancestor that is not of the container.
         int watcher = processId;
         for (int i = 0; i < MaxAncestors && ContainerOf(watcher) == id; i++)
-            watcher = ParentOf(watcher);
+            watcher = ProcessIdentity.ParentOf(watcher, host.Proc) ?? 0;
         if (Read(host.Process(watcher, "cmdline"))?.Split('\0') is not { } arguments || Path.GetFileName(arguments[0]) != "conmon"
             || Argument("-c") != id)
             return default;
@@ -151,14 +152,6 @@ public sealed partial class ContainerNames(HostRoots host)
 
     private string? ContainerOf(int processId) =>
         Read(host.Process(processId, "cgroup")) is { } lines ? CgroupPath.Parse(lines.Split('\n')).ContainerId : null;
-
-    /// <summary>The fourth field of /proc/PID/stat; the second, the name in parentheses, may hold anything. 0 when it has ended.</summary>
-    private int ParentOf(int processId)
-    {
-        string? stat = Read(host.Process(processId, "stat"));
-        return stat is not null && stat[(stat.LastIndexOf(')') + 1)..].Split(' ') is [_, _, var parent, ..]
-            ? int.Parse(parent, CultureInfo.InvariantCulture) : 0;
-    }
 
     /// <summary>
     /// What a process of a pod sees: the kubelet mounts /var/lib/kubelet/pods/UID/containers/CONTAINER/… as its termination log, the pod's

@@ -108,11 +108,13 @@ internal sealed class TracedThread : IDisposable
     {
         WaitResult result = Wait(patience, needsThisCpu);
         bool waitsForCpu = true;
-        for (long begin = Stopwatch.GetTimestamp(); result == WaitResult.StillRunning && waitsForCpu && Stopwatch.GetElapsedTime(begin) < Queueing;)
+        long begin = Stopwatch.GetTimestamp();
+        while (result == WaitResult.StillRunning && waitsForCpu && Stopwatch.GetElapsedTime(begin) < Queueing)
         {
             waitsForCpu = ProcessIdentity.StateOf(ThreadId) == 'R';
             if (waitsForCpu)
                 Sleep(QueueingNap);
+            // Not running may mean that it has just stopped.
             result = Poll();
         }
         Disarm();

@@ -89,9 +89,9 @@ internal sealed partial class SourceFiles
         for (int skip = 0; skip < parts.Length; skip++)
         {
             string path = Path.Combine([root, .. parts[skip..]]);
-            if (new FileInfo(path) is { Exists: true, Length: <= MaxBytes } && Real(path) is { } real
-                && real.StartsWith(root + "/", StringComparison.Ordinal)
-                && (File.GetAttributes(real) & FileAttributes.Device) == 0)
+            // A pipe or device, which might never end, has no length.
+            if (new FileInfo(path) is { Exists: true, Length: > 0 and <= MaxBytes } && Real(path) is { } real
+                && real.StartsWith(root + "/", StringComparison.Ordinal) && new FileInfo(real).Length > 0)
                 return real;
         }
         return null;

@@ -178,18 +178,12 @@ public interface IProfileIndex
     /// <summary>What is known of uploads, and where their bytes are if they are kept or damaged; in the order of the hashes.</summary>
     Task<IReadOnlyList<(UploadState State, ObjectSlice Place)>> FindAsync(IReadOnlyList<string> hashes, CancellationToken stop);
 
-    /// <summary>What is known of one upload.</summary>
-    async Task<(UploadState State, ObjectSlice Place)> FindAsync(string hash, CancellationToken stop) => (await FindAsync([hash], stop))[0];
-
     /// <summary>
     /// Counts uploads whose objects have been put, all or, when it fails, none. Whatever order and however often, each content counts once;
     /// it is read where it was put last, as that is known to be whole.
     /// </summary>
     /// <returns>What became of each, in their order.</returns>
     Task<IReadOnlyList<UploadOutcome>> AddAsync(IReadOnlyList<NewUpload> uploads, CancellationToken stop);
-
-    /// <summary>Counts one upload.</summary>
-    async Task<UploadOutcome> AddAsync(NewUpload upload, CancellationToken stop) => (await AddAsync([upload], stop))[0];
 
     /// <summary>
     /// Takes an upload whose bytes cannot be read out of all that follows, until it is sent again (<see cref="UploadOutcome.Healed"/>).

@@ -49,7 +49,7 @@ public sealed class ServiceRulesTests : IDisposable
     private int Start(string cgroup, int parent, string arguments)
     {
         _ = Run(cgroup);
-        File.WriteAllText(host.Process(next, "stat"), $"{next} (a) S b) S {parent} 1 1 0");
+        File.WriteAllText(host.Process(next, "stat"), $"{next} (a) S b) S {parent} 1 1 0 -1 4194304 0 0 0 0 1 2 0 0 20 0 1 0 4711 8192 1");
         File.WriteAllText(host.Process(next, "cmdline"), arguments.Replace('|', '\0'));
         return next;
     }

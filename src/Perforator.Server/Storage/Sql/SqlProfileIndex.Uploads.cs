@@ -13,7 +13,10 @@ public sealed partial class SqlProfileIndex
         database.ReadAsync<IReadOnlyList<(UploadState, ObjectSlice)>>(connection =>
         {
             Dictionary<string, PlaceRow> known = connection.Query<PlaceRow>(
-                $"SELECT hash AS Hash, state AS State, object AS Object, start_at AS StartAt, bytes AS Bytes FROM upload WHERE hash {database.In("@hashes")}",
+                $"""
+                SELECT hash AS Hash, state AS State, object AS Object, start_at AS StartAt, bytes AS Bytes FROM upload
+                WHERE hash {database.In("@hashes")}
+                """,
                 new { hashes = hashes.ToArray() }).ToDictionary(static row => row.Hash, StringComparer.Ordinal);
             return
             [
