@@ -12,10 +12,16 @@ public sealed class RealContainerTests : IDisposable
     /// <summary>All control groups of the containers are below it.</summary>
     private readonly string group = $"/perforator-test-{Environment.ProcessId}";
 
+    /// <summary>What Podman keeps while containers run: it takes no more than 50 characters, and a clone's folder may be longer.</summary>
+    private readonly string running = $"/tmp/perforator-test-{Environment.ProcessId}";
+
     private readonly Dictionary<string, string> environment = [];
 
+    /// <summary>Whether Podman runs here at all, so that removing its containers must succeed.</summary>
+    private bool started;
+
     private ToolResult Podman(params string[] arguments) => Tool.Run("podman",
-        ["--root", folder["root"], "--runroot", folder["run"], "--storage-driver", "vfs", .. arguments], environment: environment);
+        ["--root", folder["root"], "--runroot", running, "--storage-driver", "vfs", .. arguments], environment: environment);
 
     private ToolResult Start(string name, string cgroups, params string[] rest) =>
         Podman(["run", "-d", "--name", name, "--cgroup-parent", group, "--network=none", $"--cgroupns={cgroups}", .. rest]);
@@ -51,6 +57,7 @@ public sealed class RealContainerTests : IDisposable
         string[] program = ["--rootfs", folder["files"], "/waits"];
         ToolResult first = Start("checkout", "host", program);
         Skip.If(first.ExitCode != 0, $"no containers here: {first.Error}");
+        started = true;
         Start("search", "private", program).Succeeded();
         int[] processes = [MainProcess("checkout"), MainProcess("search")];
 
@@ -77,7 +84,9 @@ public sealed class RealContainerTests : IDisposable
     {
         if (environment.Count != 0)
         {
-            Podman("rm", "-f", "-t", "0", "--all").Succeeded();
+            ToolResult removed = Podman("rm", "-f", "-t", "0", "--all");
+            if (started)
+                removed.Succeeded();
             foreach (string top in (string[])["/sys/fs/cgroup", .. Directory.GetDirectories("/sys/fs/cgroup")])
                 foreach (string left in (string[])[$"{top}{group}/conmon", $"{top}{group}"])
                     // The watcher of the last container ends a moment after it.
@@ -85,6 +94,8 @@ public sealed class RealContainerTests : IDisposable
                         Assert.True(
                             SpinWait.SpinUntil(() => Tool.Run("rmdir", [left]).ExitCode == 0, TimeSpan.FromSeconds(20)), $"{left} stays");
         }
+        if (Directory.Exists(running))
+            Directory.Delete(running, recursive: true);
         folder.Dispose();
     }
 }
