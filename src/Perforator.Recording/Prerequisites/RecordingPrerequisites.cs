@@ -19,17 +19,26 @@ public sealed class RecordingPrerequisites
         all.Add(CheckPerfEvents());
         all.Add(CheckCapabilities());
 
-        string? childFailure = PtraceTrial.OnChild();
-        all.Add(new("ptrace of own children", childFailure is null, childFailure ?? "a child was met in user mode and runs on",
-            childFailure is null
-                ? null : "allow perf events of this user's processes and ptrace: kernel.perf_event_paranoid 2, or CAP_PERFMON and CAP_SYS_PTRACE (in a container: --cap-add PERFMON --cap-add SYS_PTRACE, and a seccomp profile that allows both)"));
-        string? strangerFailure = PtraceTrial.OnStranger();
-        all.Add(CheckPtraceOfOthers(strangerFailure));
+        bool isTried = PtraceTrial.IsPossible;
+        string? childFailure = isTried ? PtraceTrial.OnChild() : null, strangerFailure = isTried ? PtraceTrial.OnStranger() : null;
+        if (isTried)
+        {
+            all.Add(new("ptrace of own children", childFailure is null, childFailure ?? "a child was met in user mode and runs on",
+                childFailure is null
+                    ? null : "allow perf events of this user's processes and ptrace: kernel.perf_event_paranoid 2, or CAP_PERFMON and CAP_SYS_PTRACE (in a container: --cap-add PERFMON --cap-add SYS_PTRACE, and a seccomp profile that allows both)"));
+            all.Add(CheckPtraceOfOthers(strangerFailure));
+        }
+        else
+        {
+            all.Add(new("ptrace", null, "not tried: there is no /bin/sh here to start a process for it, nor one to be recorded from its start",
+                "'perforator agent --once' shows whether what runs here can be recorded"));
+        }
 
         bool canFollow = childFailure is null && RuntimeInformation.ProcessArchitecture == Architecture.X64;
         all.Add(new("Software recorder", canFollow,
             RuntimeInformation.ProcessArchitecture != Architecture.X64 ? "follows x86-64 code only; this host needs hardware branch stacks"
                 : !canFollow ? "needs ptrace and perf events of software clocks"
+                : !isTried ? "as far as it could be tried"
                 : strangerFailure is null
                     ? Syscalls.geteuid() == 0 ? "can record any process" : "can record this user's processes; others' as root"
                 : "can record programs that 'perforator record -- COMMAND' starts, but no others"));

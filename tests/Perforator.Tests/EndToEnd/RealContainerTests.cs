@@ -72,12 +72,24 @@ public sealed class RealContainerTests : IDisposable
         Directory.CreateDirectory(folder["base"]);
         string[] libraries =
             [.. ((string[])["/usr", "/lib", "/lib64", "/etc/ssl"]).Where(Directory.Exists).Select(static path => $"-v={path}:{path}:ro")];
-        ToolResult inside = Podman(["run", "--rm", "--name", "agent", "--cgroup-parent", group, "--network=none", "--privileged",
-            "--pid=host", "--cgroupns=private",
-            "--tmpfs=/tmp", .. libraries, $"-v={Path.GetDirectoryName(Tool.Perforator)}:/perforator:ro",
-            "--rootfs", folder["base"], "/perforator/perforator", "agent", "--dry-run", "--json"]).Succeeded();
+        ToolResult Inside(params string[] arguments) => Podman(["run", "--rm", "--name", "agent", "--cgroup-parent", group,
+            "--network=none", "--privileged", "--pid=host", "--cgroupns=private", "--tmpfs=/tmp", .. libraries,
+            $"-v={Path.GetDirectoryName(Tool.Perforator)}:/perforator:ro", "--rootfs", folder["base"], "/perforator/perforator", .. arguments]);
+
+        ToolResult inside = Inside("agent", "--dry-run", "--json").Succeeded();
         JsonElement fromContainer = JsonDocument.Parse(inside.Output).RootElement;
         Assert.Equal(["checkout", "search"], processes.Select(id => NameOf(fromContainer, id)));
+
+        // There is no shell in it: what that keeps from being tried is said, and what can be recorded without is recorded.
+        Assert.Contains("ptrace: not tried: there is no /bin/sh here", Inside("doctor").Succeeded().Output, StringComparison.Ordinal);
+        ToolResult held = Inside("record", "--source", "software", "-o", "/tmp/held", "--", "/perforator/perforator", "--version");
+        Assert.NotEqual(0, held.ExitCode);
+        Assert.Contains("there is no /bin/sh here", held.Error, StringComparison.Ordinal);
+        Tool.Run("clang-19", ["-static", "-O1", "-g", "-o", folder["files/works"],
+            folder.Write("works.c", "int main(void) { for (volatile unsigned i = 0;; i++) if (i % 3) i++; }\n")]).Succeeded();
+        Start("index", "host", "--rootfs", folder["files"], "/works").Succeeded();
+        JsonElement once = JsonDocument.Parse(Inside("agent", "--once", "--interval", "3s", "--json").Succeeded().Output).RootElement;
+        Assert.Contains("\"index\"", once.ToString(), StringComparison.Ordinal);
     }
 
     public void Dispose()
