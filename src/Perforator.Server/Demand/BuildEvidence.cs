@@ -254,8 +254,9 @@ internal sealed class BuildEvidence
 
     private static void Decode(ref SpanReader reader, PairCounts counts)
     {
-        ulong first = 0, second = 0;
-        for (ulong n = reader.ReadULeb128(); n > 0; n--)
+        ulong first = 0, second = 0, n = reader.ReadULeb128();
+        counts.Reserve((int)Math.Min(n, MaxDistinct));
+        for (; n > 0; n--)
         {
             first += reader.ReadULeb128();
             ulong distance = reader.ReadULeb128();

@@ -73,8 +73,8 @@ internal sealed class DemandTally
     private const long HostsForHalves = 16;
 
     /// <summary>
-    /// Distinct branches collected at most at a time, some 100 bytes each. What is beyond counts for no demand: where uploads come in so
-    /// fast, builds are known soon by a part of them.
+    /// Distinct branches collected at most at a time, some 70 bytes each, with those that are just being added to what is kept. What is
+    /// beyond counts for no demand: where uploads come in so fast, builds are known soon by a part of them.
     /// </summary>
     private const long MaxRows = 500_000;
 
@@ -143,28 +143,37 @@ internal sealed class DemandTally
             return known.Hosts.Count;
     }
 
-    /// <summary>Takes away what was collected of the builds that are wanted.</summary>
-    public IReadOnlyList<(string Service, BuildId Build, PendingBuild Pending)> Take(Func<string, BuildId, bool> wants)
+    /// <summary>
+    /// Takes away what was collected of the builds that are wanted. Each of them goes to <see cref="Release"/> or <see cref="Return"/>
+    /// afterwards.
+    /// </summary>
+    public ConcurrentQueue<(string Service, BuildId Build, PendingBuild Pending)> Take(Func<string, BuildId, bool> wants)
     {
-        List<(string, BuildId, PendingBuild)> taken = [];
+        ConcurrentQueue<(string, BuildId, PendingBuild)> taken = [];
         foreach ((string Service, BuildId Build) key in pending.Keys)
             if (wants(key.Service, key.Build) && pending.TryRemove(key, out PendingBuild? build))
             {
                 lock (build)
                     build.IsTaken = true;
-                Interlocked.Add(ref rows, -(build.One.Count + build.Other.Count));
-                taken.Add((key.Service, key.Build, build));
+                taken.Enqueue((key.Service, key.Build, build));
             }
         return taken;
     }
 
+    /// <summary>Makes room for others once what was taken was added to what is kept.</summary>
+    public void Release(PendingBuild taken) => Interlocked.Add(ref rows, -(taken.One.Count + taken.Other.Count));
+
     /// <summary>Gives back what could not be added to what is kept.</summary>
-    public void Return(string service, BuildId build, PendingBuild taken) => Change((service, build), pending =>
+    public void Return(string service, BuildId build, PendingBuild taken)
     {
-        int before = pending.One.Count + pending.Other.Count;
-        pending.Add(taken);
-        Interlocked.Add(ref rows, pending.One.Count + pending.Other.Count - before);
-    });
+        Change((service, build), pending =>
+        {
+            int before = pending.One.Count + pending.Other.Count;
+            pending.Add(taken);
+            Interlocked.Add(ref rows, pending.One.Count + pending.Other.Count - before);
+        });
+        Release(taken);
+    }
 
     private void Change((string Service, BuildId Build) key, Action<PendingBuild> change)
     {

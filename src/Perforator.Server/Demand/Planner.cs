@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text.Json;
 using Perforator.Api;
 using Perforator.Branches;
@@ -146,15 +147,16 @@ internal sealed class Planner
     {
         DateTimeOffset rested = time.GetUtcNow() - (Rest * Rules.Update);
         Dictionary<string, KnownService> known = Volatile.Read(ref services);
-        IReadOnlyList<(string Service, BuildId Build, PendingBuild Pending)> taken = tally.Take((service, build) =>
+        ConcurrentQueue<(string Service, BuildId Build, PendingBuild Pending)> taken = tally.Take((service, build) =>
             isLast || known.GetValueOrDefault(service)?.Builds.FirstOrDefault(one =>
                 one.Build == build) is not { Figures.IsSufficient: true } one || one.Seen <= rested);
-        Dictionary<BuildId, double> code = [];
         try
         {
+            Dictionary<BuildId, double> code = [];
             foreach (BinaryFile file in await storage.Binaries.FindAsync([.. taken.Select(static one => one.Build).Distinct()], stop))
                 if (file.Kind == BinaryKind.Executable)
                     code[file.BuildId] = file.ExecutableBytes;
+            await Task.WhenAll(Enumerable.Range(0, AtOnce).Select(_ => Task.Run(() => KeepAsync(taken, code, stop), stop)));
         }
         catch (Exception)
         {
@@ -162,19 +164,25 @@ internal sealed class Planner
                 tally.Return(service, build, pending);
             throw;
         }
-        await Parallel.ForEachAsync(taken, new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = stop }, async (one, _) =>
-        {
+        await ReadAsync(stop);
+    }
+
+    /// <summary>Adds what was taken to what is kept, one after the other, each of which is let go then.</summary>
+    private async Task KeepAsync(
+        ConcurrentQueue<(string Service, BuildId Build, PendingBuild Pending)> taken, Dictionary<BuildId, double> code, CancellationToken stop)
+    {
+        while (!stop.IsCancellationRequested && taken.TryDequeue(out (string Service, BuildId Build, PendingBuild Pending) one))
             try
             {
                 await UpdateAsync(one.Service, one.Build, one.Pending, code.GetValueOrDefault(one.Build), CancellationToken.None);
+                tally.Release(one.Pending);
             }
             catch (Exception)
             {
                 tally.Return(one.Service, one.Build, one.Pending);
                 throw;
             }
-        });
-        await ReadAsync(stop);
+        stop.ThrowIfCancellationRequested();
     }
 
     /// <summary>Forgets the state of builds that run nowhere any more.</summary>

@@ -52,7 +52,12 @@ public sealed class BranchProfile
     public ulong InternalBranches => traces.InternalTotal;
 
     /// <summary>Adds all of <see cref="Branches"/> to other counters, without making these.</summary>
-    public void AddBranchesTo(PairCounts counts) => traces.AddTo(counts, null);
+    public void AddBranchesTo(PairCounts counts)
+    {
+        // Some branches are in several traces.
+        counts.Reserve(traces.Count / 4 * 3);
+        traces.AddTo(counts, null);
+    }
 
     /// <summary>The sum over <see cref="Branches"/>, saturating; cheaper than these.</summary>
     public ulong TotalBranches => traces.Total;

@@ -87,7 +87,7 @@ public sealed class PairCounts : IPairCounts
         ref Slot slot = ref Find(slots, first.Value, second.Value);
         if (slot.Count == 0)
         {
-            if (Count >= slots.Length / 2)
+            if (!HasRoom(slots.Length, Count + 1L))
             {
                 Grow(Math.Max(FirstCapacity, slots.Length * 2));
                 slot = ref Find(slots, first.Value, second.Value);
@@ -99,6 +99,20 @@ public sealed class PairCounts : IPairCounts
         slot.Count = Saturating(slot.Count, count);
         slot.Extra = Saturating(slot.Extra, extra);
     }
+
+    /// <summary>Makes room for so many counters at once, where there are none yet: no table is outgrown on the way.</summary>
+    public void Reserve(int count)
+    {
+        if (Count != 0 || HasRoom(slots.Length, count))
+            return;
+        int length = FirstCapacity;
+        while (!HasRoom(length, count))
+            length *= 2;
+        Grow(length);
+    }
+
+    /// <summary>At most five eighths of the slots are used.</summary>
+    private static bool HasRoom(int length, long count) => count * 8 <= length * 5L;
 
     /// <summary>Adds all of another's counters.</summary>
     public void Merge(PairCounts other)

@@ -21,7 +21,10 @@ public sealed class FleetReturnTests : IDisposable
 
     /// <summary>That have waited in all; PERFORATOR_TEST_RETURNING says another number, such as half a million.</summary>
     private static int Waiting { get; } =
-    int.TryParse(Environment.GetEnvironmentVariable("PERFORATOR_TEST_RETURNING"), out int all) ? all : 432;
+        int.TryParse(Environment.GetEnvironmentVariable("PERFORATOR_TEST_RETURNING"), out int all) ? all : 432;
+
+    /// <summary>What a timer of the runtime may come early: its clock goes by the kernel's ticks, of 100 a second or more.</summary>
+    private static readonly TimeSpan TimerStep = TimeSpan.FromMilliseconds(10);
 
     private static int Hosts { get; } = Math.Clamp(Waiting / 18, 24, 1000);
 
@@ -104,7 +107,8 @@ public sealed class FleetReturnTests : IDisposable
             using MemoryStream body = new();
             await context.Request.InputStream.CopyToAsync(body);
             string hash = BranchProfileCodec.ContentHash(body.ToArray());
-            if (sentAway.TryRemove(hash, out long when) && Stopwatch.GetElapsedTime(when) is var waited && waited < TimeSpan.FromSeconds(1))
+            if (sentAway.TryRemove(hash, out long when) && Stopwatch.GetElapsedTime(when) is var waited
+                && waited < TimeSpan.FromSeconds(1) - TimerStep)
                 TooEarly.Add(waited);
             try
             {
@@ -178,7 +182,6 @@ public sealed class FleetReturnTests : IDisposable
             using ServerProcess server = ServerProcess.Start(folder["data"], address.Port);
             Assert.All(await Task.WhenAll(sending), Assert.Null);
 
-            Assert.Empty(balancer.TooEarly);
             Assert.True(balancer.SentAway > 0 && balancer.Swallowed > 1);
             // Whatever is sent is an interval that was not acknowledged before.
             Assert.Equal(
@@ -202,6 +205,7 @@ public sealed class FleetReturnTests : IDisposable
             Assert.Equal(10UL * (ulong)dropped, hosts.Aggregate(0UL, static (sum, outbox) => sum + outbox.DroppedSamples));
             Assert.True(dropped >= Services, $"{dropped} were dropped");
             Assert.InRange(told, 10UL, 10UL * (ulong)dropped);
+            Assert.Empty(balancer.TooEarly);
         }
         finally
         {
