@@ -73,6 +73,31 @@ public sealed class GccTests : IClassFixture<GccTests.Program>
     }
 
     [SkippableFact]
+    public void What_GCC_does_not_inline_again_has_the_counts_of_its_inlined_copies()
+    {
+        Tool.Require("gcc");
+        string source = program.Programs["copies.c"], text = program.Programs["copies.txt"], profile = program.Programs["copies.gcda"];
+        string dump = program.Programs["copies.dump"];
+        File.WriteAllText(source,
+            """
+            __attribute__((noinline)) static int twice(int x) {
+              return x * x;
+            }
+            int caller(int n) {
+              return twice(n) + 1;
+            }
+
+            """);
+        File.WriteAllText(text, "caller:7777:7777\n 1: twice:7777\n  1: 7777\n");
+        Tool.Cli("profile", "convert", text, "--format", "gcc", "--gcc-version", $"{program.Version}", "-o", profile).Succeeded();
+        Tool.Run("gcc",
+            ["-O2", "-g1", $"-fauto-profile={profile}", $"-fdump-tree-optimized={dump}", "-c", source, "-o", program.Programs["copies.o"]])
+            .Succeeded();
+        string[] functions = File.ReadAllText(dump).Split(";; Function ");
+        Assert.Contains("[count: 7777]", Assert.Single(functions, static f => f.StartsWith("twice", StringComparison.Ordinal)));
+    }
+
+    [SkippableFact]
     public void A_profile_in_the_other_version_is_refused_by_GCC_and_not_by_us()
     {
         Tool.Require("g++");

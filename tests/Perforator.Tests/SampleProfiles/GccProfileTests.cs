@@ -107,6 +107,72 @@ public sealed class GccProfileTests
         Assert.Equal("f:8:3\n 1: 6 g:5\n 2: g:2\n  1: 2\n", Text(read));
     }
 
+    /// <summary>The functions of a file of version 2 as GCC up to 15 has them: of those of one name the last.</summary>
+    private static Dictionary<string, (ulong Head, ulong Total)> AsGccReadsThem(byte[] file)
+    {
+        SpanReader reader = new(file, "test");
+        reader.Skip(16);
+        SpanReader section = reader.Slice(reader.ReadU32(), "names");
+        string[] names = new string[section.ReadU32()];
+        for (int i = 0; i < names.Length; i++)
+        {
+            section.Skip(4);
+            names[i] = section.ReadCString();
+        }
+        reader.Skip(4);
+        section = reader.Slice(reader.ReadU32(), "functions");
+        Dictionary<string, (ulong, ulong)> functions = [];
+        for (uint left = section.ReadU32(); left > 0; left--)
+        {
+            ulong head = section.ReadU64();
+            string name = names[section.ReadU32()];
+            functions[name] = (head, Total(ref section));
+        }
+        Assert.True(section.AtEnd);
+        return functions;
+
+        static ulong Total(ref SpanReader function)
+        {
+            uint positions = function.ReadU32(), callsites = function.ReadU32();
+            ulong total = 0;
+            for (; positions > 0; positions--)
+            {
+                function.Skip(4);
+                uint targets = function.ReadU32();
+                total += function.ReadU64();
+                function.Skip(20 * targets);
+            }
+            for (; callsites > 0; callsites--)
+            {
+                function.Skip(8);
+                total += Total(ref function);
+            }
+            return total;
+        }
+    }
+
+    [Fact]
+    public void Up_to_GCC_15_functions_have_their_inlined_copies_besides_and_are_read_back_without()
+    {
+        SampleProfile profile = Parse(
+            """
+            f:21:2
+             1: 5
+             2: g:16
+              1: 7
+              3: h:9
+               1: 9
+            g:4:3
+             1: 4
+
+            """);
+        byte[] file = Gcc(profile, 15);
+        Assert.Equal(new() { ["f"] = (2, 21), ["g"] = (3 + 7, 16 + 4), ["h"] = (9, 9) }, AsGccReadsThem(file));
+        Assert.Equal(Text(profile), Text(SampleProfileReader.Parse(file)));
+        // GCC 16 adds them up itself.
+        Assert.Equal(Text(profile), Text(SampleProfileReader.Parse(Gcc(profile, 16))));
+    }
+
     [Fact]
     public void A_function_that_ran_was_entered()
     {

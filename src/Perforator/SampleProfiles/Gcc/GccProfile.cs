@@ -9,6 +9,12 @@ public static class GccProfile
     /// <summary>Why a place is left out.</summary>
     public const string TooFar = "a line offset or discriminator above 65535, which GCC's profiles cannot hold";
 
+    /// <summary>
+    /// Copies inlined at more levels than this are not added to their functions by <see cref="OfInlined"/>: each level holds all below it
+    /// once more. Compilers stay below.
+    /// </summary>
+    private const int MaxLevels = 32;
+
     /// <summary>Makes the profile.</summary>
     /// <param name="losses">Counts the samples of what is left out.</param>
     /// <exception cref="UserErrorException">GCC can do nothing with it: it is of pseudo probes or has no names.</exception>
@@ -27,6 +33,38 @@ public static class GccProfile
             Add(own, function, losses);
         }
         return result;
+    }
+
+    /// <summary>
+    /// What GCC up to 15 is to have of the functions that were inlined somewhere: their own samples with those of all their inlined copies.
+    /// It takes the samples of an inlined copy only where it inlines early itself, and then knows nothing of the function anywhere else;
+    /// GCC 16 adds such samples up itself.
+    /// </summary>
+    /// <param name="profile">What <see cref="Of"/> made.</param>
+    public static SampleProfile OfInlined(SampleProfile profile)
+    {
+        SampleProfile result = new();
+        LossCounts none = new();
+        foreach (FunctionSamples function in profile.HottestFirst())
+            AddInlined(result, function, level: 1, none);
+        foreach (FunctionSamples function in result.Functions.Values)
+            if (profile.Functions.TryGetValue(function.Name, out FunctionSamples? own))
+                function.Merge(own, 1, none);
+        return result;
+    }
+
+    private static void AddInlined(SampleProfile to, FunctionSamples from, int level, LossCounts losses)
+    {
+        if (level > MaxLevels)
+            return;
+        foreach ((_, NameMap<FunctionSamples> callees) in from.Callsites)
+            foreach ((_, FunctionSamples callee) in callees)
+            {
+                FunctionSamples own = to.Function(callee.Name);
+                own.Merge(callee, 1, losses);
+                own.AddHeadSamples(callee.HeadSamplesEstimate);
+                AddInlined(to, callee, level + 1, losses);
+            }
     }
 
     private static void Add(FunctionSamples to, FunctionSamples from, LossCounts losses)

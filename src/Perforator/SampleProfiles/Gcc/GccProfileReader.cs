@@ -3,7 +3,10 @@ using Perforator.Bytes;
 
 namespace Perforator.SampleProfiles.Gcc;
 
-/// <summary>Reads GCC's AFDO profiles of versions 2 and 3. Totals, which they do not have, are sums of the counts.</summary>
+/// <summary>
+/// Reads GCC's AFDO profiles of versions 2 and 3. Totals, which they do not have, are sums of the counts. Of several functions of one name
+/// the first counts: what <see cref="GccProfileWriter"/> lets follow is the function with its inlined copies, which are in their callers too.
+/// </summary>
 internal sealed class GccProfileReader
 {
     private const string Where = "GCC profile";
@@ -36,21 +39,29 @@ internal sealed class GccProfileReader
         Expect(ref reader, GccFormat.GCOV_TAG_AFDO_FUNCTION);
         reader.Skip(4);
         SampleProfile profile = new();
+        HashSet<string> inlinedOnly = new(StringComparer.Ordinal);
         for (int left = Count(ref reader, reader.ReadU32(), MinFunction); left > 0; left--)
         {
             ulong head = reader.ReadU64();
             if (version == GccFormat.Version3)
                 reader.Skip(8);
-            FunctionSamples function = profile.Function(ReadName(ref reader, reader.ReadU32()));
-            function.AddHeadSamples(head);
+            FunctionSamples function = new(ReadName(ref reader, reader.ReadU32())) { HeadSamples = head };
             ReadFunction(ref reader, function, depth: 1);
+            if (!profile.Functions.TryAdd(function.Name, function) && profile.Functions[function.Name] is { } first && IsEmpty(first))
+                inlinedOnly.Add(function.Name);
         }
+        foreach (string name in inlinedOnly)
+            profile.Functions.Remove(name);
         Expect(ref reader, GccFormat.GCOV_TAG_MODULE_GROUPING);
         reader.Skip(4);
         if (reader.ReadU32() != 0)
             throw reader.Malformed("modules, which GCC reads no more");
         return profile;
     }
+
+    /// <summary>Whether this stands for a function that was never seen but inlined.</summary>
+    private static bool IsEmpty(FunctionSamples function) =>
+        function is { HeadSamples: 0, Body.Count: 0, Callsites.Count: 0 };
 
     private static void SkipSummary(ref SpanReader reader)
     {

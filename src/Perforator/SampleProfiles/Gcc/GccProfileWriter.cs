@@ -29,6 +29,18 @@ public static class GccProfileWriter
             WriteSummary(output, profile);
         Dictionary<string, uint> names = WriteNames(output, functions, version);
 
+        // Of functions of one name GCC up to 15 keeps the last, and our reader the first, which is what was sampled.
+        if (version == GccFormat.Version2)
+        {
+            FunctionSamples[] inlined = GccProfile.OfInlined(profile).HottestFirst();
+            functions =
+            [
+                .. functions,
+                .. inlined.Where(function => !profile.Functions.ContainsKey(function.Name))
+                    .Select(static function => new FunctionSamples(function.Name)),
+                .. inlined,
+            ];
+        }
         int start = BeginSection(output, GccFormat.GCOV_TAG_AFDO_FUNCTION);
         output.WriteU32((uint)functions.Length);
         foreach (FunctionSamples function in functions)
