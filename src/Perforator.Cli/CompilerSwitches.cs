@@ -42,8 +42,12 @@ internal sealed record CompilerSwitches(IReadOnlyList<string> Needed, IReadOnlyL
             ? [] : (string[])["-Wl,-mllvm,-sample-profile-use-profi"],
             .. (hasProbes ? WithProbes : WithLines).Select(static option => $"-Wl,-mllvm,{option}")]);
 
-    /// <summary>For GCC. Debug info stays as the build has it: GCC reads lines of its own.</summary>
-    public static CompilerSwitches ForGcc(string profile) => new([$"-fauto-profile={profile}"], []);
+    /// <summary>
+    /// For GCC. Debug info stays as the build has it: GCC reads lines of its own. With a profile GCC also copies tails behind joins, unrolls
+    /// and peels loops; of counts as coarse as lines that makes code larger and slower (docs/performance.md).
+    /// </summary>
+    public static CompilerSwitches ForGcc(string profile) =>
+        new([$"-fauto-profile={profile}"], ["-fno-tracer", "-fno-unroll-loops", "-fno-peel-loops"]);
 
     /// <summary>For rustc, which knows profiles of lines only.</summary>
     public static CompilerSwitches ForRustc(string profile) => new(
