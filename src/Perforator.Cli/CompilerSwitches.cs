@@ -44,10 +44,12 @@ internal sealed record CompilerSwitches(IReadOnlyList<string> Needed, IReadOnlyL
 
     /// <summary>
     /// For GCC. Debug info stays as the build has it: GCC reads lines of its own. With a profile GCC also copies tails behind joins, unrolls
-    /// and peels loops; of counts as coarse as lines that makes code larger and slower (docs/performance.md).
+    /// and peels loops: of counts as coarse as lines that makes code larger and slower. Merging what is equal at the ends of blocks, and
+    /// values across them, undoes the layout that the counts gave. What was not sampled need not be cold (docs/performance.md).
     /// </summary>
-    public static CompilerSwitches ForGcc(string profile) =>
-        new([$"-fauto-profile={profile}"], ["-fno-tracer", "-fno-unroll-loops", "-fno-peel-loops"]);
+    public static CompilerSwitches ForGcc(string profile) => new(
+        [$"-fauto-profile={profile}"],
+        ["-fprofile-partial-training", "-fno-tracer", "-fno-unroll-loops", "-fno-peel-loops", "-fno-gcse", "-fno-crossjumping"]);
 
     /// <summary>For rustc, which knows profiles of lines only.</summary>
     public static CompilerSwitches ForRustc(string profile) => new(
