@@ -76,7 +76,7 @@ internal sealed class DemandTally
     /// Distinct branches collected at most at a time, some 70 bytes each, with those that are just being added to what is kept. What is
     /// beyond counts for no demand: where uploads come in so fast, builds are known soon by a part of them.
     /// </summary>
-    private const long MaxRows = 500_000;
+    private const long MaxRows = 300_000;
 
     private readonly ConcurrentDictionary<(string Service, BuildId Build), PendingBuild> pending = [];
     private long rows;

@@ -29,6 +29,12 @@ internal static class Observability
     /// <summary>Gauges of the runtime whose names would end as a histogram's do.</summary>
     private static readonly string[] MisnamedInPrometheus = ["dotnet.assembly.count", "dotnet.process.cpu.count", "dotnet.timer.count"];
 
+    /// <summary>
+    /// Combinations of labels that an instrument of others may have: routes, methods and statuses. Memory for all of them is taken at once,
+    /// and by default for 2,000, as services may be many in our own.
+    /// </summary>
+    private const int MostOfOthers = 400;
+
     /// <summary>Adds all of it.</summary>
     public static void Add(WebApplicationBuilder builder, LogFormat logs)
     {
@@ -42,7 +48,9 @@ internal static class Observability
                 static resource => resource.AddService("perforator", serviceVersion: PgoResults.Tool).AddEnvironmentVariableDetector())
             .WithMetrics(static metrics => metrics
                 .AddMeter(Meters)
-                .AddView(static instrument => MisnamedInPrometheus.Contains(instrument.Name) ? MetricStreamConfiguration.Drop : null)
+                .AddView(static instrument => MisnamedInPrometheus.Contains(instrument.Name) ? MetricStreamConfiguration.Drop
+                    : instrument.Meter.Name is ServerMetrics.Name or StorageMetrics.Name ? null
+                    : new MetricStreamConfiguration { CardinalityLimit = MostOfOthers })
                 .AddPrometheusExporter());
         if (variables.ContainsKey(EndpointVariable) || variables.ContainsKey(TracesEndpointVariable))
             telemetry.WithTracing(
