@@ -92,11 +92,11 @@ load_new() {
     if [ $((i % 8)) = 0 ]; then
       open=$(ls "/proc/$agent/fd" | wc -l)
       [ "$open" -le "$most" ] || most=$open
-      sleep "$(awk -v i="$i" -v b="$begin" -v n="$EPOCHREALTIME" 'BEGIN { s = i / 8 - (n - b); print s > 0 ? s : 0 }')"
+      sleep "$(awk -v i="$i" -v b="$begin" -v n="$EPOCHREALTIME" 'BEGIN { s = i / 8 - (n - b); print (s > 0 ? s : 0) }')"
     fi
   done
   wait "$agent" || true
-  echo "$programs new programs in $(awk -v b="$begin" -v n="$EPOCHREALTIME" 'BEGIN { printf "%d", n - b }') s: $(grep -c '"program[0-9]*"' "$folder/seen.json") recorded; at most $most files open"
+  echo "$programs new programs in $(awk -v b="$begin" -v n="$EPOCHREALTIME" 'BEGIN { printf "%d", n - b }') s: $(grep -o '"service": "program[0-9]*"' "$folder/seen.json" | sort -u | wc -l) recorded; at most $most files open"
   rm -f "$folder"/program*
 }
 

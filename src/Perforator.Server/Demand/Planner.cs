@@ -169,7 +169,8 @@ internal sealed class Planner
 
     /// <summary>Adds what was taken to what is kept, one after the other, each of which is let go then.</summary>
     private async Task KeepAsync(
-        ConcurrentQueue<(string Service, BuildId Build, PendingBuild Pending)> taken, Dictionary<BuildId, double> code, CancellationToken stop)
+        ConcurrentQueue<(string Service, BuildId Build, PendingBuild Pending)> taken, Dictionary<BuildId, double> code,
+        CancellationToken stop)
     {
         while (!stop.IsCancellationRequested && taken.TryDequeue(out (string Service, BuildId Build, PendingBuild Pending) one))
             try

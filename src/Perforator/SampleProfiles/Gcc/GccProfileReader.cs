@@ -5,7 +5,8 @@ namespace Perforator.SampleProfiles.Gcc;
 
 /// <summary>
 /// Reads GCC's AFDO profiles of versions 2 and 3. Totals, which they do not have, are sums of the counts. Of several functions of one name
-/// the first counts: what <see cref="GccProfileWriter"/> lets follow is the function with its inlined copies, which are in their callers too.
+/// the first counts: what <see cref="GccProfileWriter"/> lets follow is the function with its inlined copies, which are in their callers
+/// too.
 /// </summary>
 internal sealed class GccProfileReader
 {
