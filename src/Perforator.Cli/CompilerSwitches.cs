@@ -44,8 +44,9 @@ internal sealed record CompilerSwitches(IReadOnlyList<string> Needed, IReadOnlyL
 
     /// <summary>
     /// For GCC. Debug info stays as the build has it: GCC reads lines of its own. With a profile GCC also copies tails behind joins,
-    /// unrolls and peels loops: of counts as coarse as lines that makes code larger and slower. Merging what is equal at the ends of blocks, and
-    /// values across them, undoes the layout that the counts gave. What was not sampled need not be cold (docs/performance.md).
+    /// unrolls and peels loops: of counts as coarse as lines that makes code larger and slower. Merging what is equal at the ends
+    /// of blocks, and values across them, undoes the layout that the counts gave. What was not sampled need not be cold
+    /// (docs/performance.md).
     /// </summary>
     public static CompilerSwitches ForGcc(string profile) => new(
         [$"-fauto-profile={profile}"],

@@ -14,18 +14,16 @@ internal static class PtraceTrial
     /// <summary>Runs in user mode for some seconds at most, should nobody end it.</summary>
     private const string Busy = "i=0; while [ $i -lt 3000000 ]; do i=$((i+1)); done";
 
-    private const string Shell = "/bin/sh";
-
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
     /// <summary>Whether there is what these processes are made with; an image made for one program may have no shell.</summary>
-    public static bool IsPossible => File.Exists(Shell);
+    public static bool IsPossible => File.Exists(LaunchedProcess.Shell);
 
     /// <summary>Tries a child of this process.</summary>
     /// <returns>Null when it works; else why not.</returns>
     public static string? OnChild()
     {
-        LaunchedProcess child = LaunchedProcess.Start([Shell, "-c", Busy]);
+        LaunchedProcess child = LaunchedProcess.Start([LaunchedProcess.Shell, "-c", Busy]);
         try
         {
             return Try(child.Id, isOurChild: true);
@@ -44,7 +42,10 @@ internal static class PtraceTrial
         // The shell ends at once, which leaves its child to init.
         using Process shell =
             Process.Start(
-                new ProcessStartInfo(Shell, ["-c", $"({Busy}) >/dev/null 2>&1 & echo $!"]) { RedirectStandardOutput = true })!;
+                new ProcessStartInfo(LaunchedProcess.Shell, ["-c", $"({Busy}) >/dev/null 2>&1 & echo $!"])
+                {
+                    RedirectStandardOutput = true,
+                })!;
         int stranger = int.Parse(shell.StandardOutput.ReadToEnd(), CultureInfo.InvariantCulture);
         shell.WaitForExit();
         try

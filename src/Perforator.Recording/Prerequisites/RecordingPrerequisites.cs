@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Perforator.Recording.PerfEvents;
+using Perforator.Recording.Processes;
 
 namespace Perforator.Recording.Prerequisites;
 
@@ -30,7 +31,8 @@ public sealed class RecordingPrerequisites
         }
         else
         {
-            all.Add(new("ptrace", null, "not tried: there is no /bin/sh here to start a process for it, nor one to be recorded from its start",
+            all.Add(new("ptrace", null,
+                $"not tried: there is no {LaunchedProcess.Shell} here to start a process for it, nor one to be recorded from its start",
                 "'perforator agent --once' shows whether what runs here can be recorded"));
         }
 

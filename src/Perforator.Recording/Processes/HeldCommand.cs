@@ -6,8 +6,6 @@ namespace Perforator.Recording.Processes;
 /// </summary>
 public sealed class HeldCommand
 {
-    private const string Shell = "/bin/sh";
-
     private const string Script = "kill -STOP $$; exec \"$@\"";
 
     private HeldCommand(LaunchedProcess process) => Process = process;
@@ -21,10 +19,11 @@ public sealed class HeldCommand
     public static HeldCommand Start(IReadOnlyList<string> command)
     {
         string program = Locate(command[0]);
-        if (!File.Exists(Shell))
+        if (!File.Exists(LaunchedProcess.Shell))
             throw new UserErrorException(
-                $"cannot record {program} from its start: there is no {Shell} here, which holds it until it is recorded; start it otherwise and record it with --pid");
-        LaunchedProcess process = LaunchedProcess.Start([Shell, "-c", Script, "sh", program, .. command.Skip(1)]);
+                $"cannot record {program} from its start: there is no {LaunchedProcess.Shell} here, which holds it until it is recorded; "
+                + "start it otherwise and record it with --pid");
+        LaunchedProcess process = LaunchedProcess.Start([LaunchedProcess.Shell, "-c", Script, "sh", program, .. command.Skip(1)]);
         for (int i = 0; i < 5000 && process.ExitCode is null && ProcessIdentity.StateOf(process.Id) is not ('T' or 't'); i++)
             Thread.Sleep(1);
         return new HeldCommand(process);
@@ -32,7 +31,8 @@ public sealed class HeldCommand
 
     /// <summary>Whether the process is the command by now, and no longer the shell.</summary>
     public bool HasBegun =>
-        Machine.ReadLine($"/proc/{Process.Id}/cmdline")?.StartsWith($"{Shell}\0-c\0{Script}\0", StringComparison.Ordinal) != true;
+        Machine.ReadLine($"/proc/{Process.Id}/cmdline")
+            ?.StartsWith($"{LaunchedProcess.Shell}\0-c\0{Script}\0", StringComparison.Ordinal) != true;
 
     /// <summary>Lets the command begin.</summary>
     public void Release() => Process.Signal(Syscalls.SIGCONT);

@@ -41,7 +41,7 @@ internal static unsafe class Rehearsal
         LaunchedProcess child;
         try
         {
-            child = LaunchedProcess.Start(["/bin/sh", "-c", ChildProgram]);
+            child = LaunchedProcess.Start([LaunchedProcess.Shell, "-c", ChildProgram]);
         }
         catch (UserErrorException)
         {

@@ -74,7 +74,8 @@ public sealed class RealContainerTests : IDisposable
             [.. ((string[])["/usr", "/lib", "/lib64", "/etc/ssl"]).Where(Directory.Exists).Select(static path => $"-v={path}:{path}:ro")];
         ToolResult Inside(params string[] arguments) => Podman(["run", "--rm", "--name", "agent", "--cgroup-parent", group,
             "--network=none", "--privileged", "--pid=host", "--cgroupns=private", "--tmpfs=/tmp", .. libraries,
-            $"-v={Path.GetDirectoryName(Tool.Perforator)}:/perforator:ro", "--rootfs", folder["base"], "/perforator/perforator", .. arguments]);
+            $"-v={Path.GetDirectoryName(Tool.Perforator)}:/perforator:ro", "--rootfs", folder["base"],
+            "/perforator/perforator", .. arguments]);
 
         ToolResult inside = Inside("agent", "--dry-run", "--json").Succeeded();
         JsonElement fromContainer = JsonDocument.Parse(inside.Output).RootElement;
