@@ -28,7 +28,7 @@ internal sealed class ProfileIngest : IDisposable
         this.settings = settings;
         this.time = time;
         this.planner = planner;
-        packs = new UploadPacks(storage.Objects, storage.Profiles);
+        packs = new UploadPacks(storage);
     }
 
     /// <summary>Stores an encoded <see cref="BranchProfileSet"/>.</summary>
@@ -40,18 +40,13 @@ internal sealed class ProfileIngest : IDisposable
         using Activity? activity = ServerMetrics.Activities.StartActivity("ingest");
         (NewUpload upload, BranchProfileSet set) = await CheckAsync(encoded, authorise, stop);
         // Once storing has begun it is carried through, even if the client goes away.
-        bool added = await packs.StoreAsync(upload, encoded);
-        activity?.SetTag("perforator.service", upload.Service).SetTag("perforator.duplicate", !added)
+        StoredUpload stored = await packs.StoreAsync(upload, encoded);
+        activity?.SetTag("perforator.service", upload.Service).SetTag("perforator.duplicate", !stored.IsNew)
             .SetTag("perforator.bytes", encoded.Length);
-        BuildId[] builds = [.. upload.Builds.Select(static build => build.BuildId)];
-        HashSet<BuildId> wanted = [.. builds];
-        foreach (BinaryFile file in await storage.Binaries.FindAsync(builds, stop))
-            if (file.Kind == BinaryKind.Executable)
-                wanted.Remove(file.BuildId);
-        return new UploadReceipt(
-            upload.Hash, !added,
-            [.. wanted.Order().Select(static id => id.ToString())])
-        { Plan = planner.Uploaded(set, upload.Hash, added) };
+        return new UploadReceipt(upload.Hash, !stored.IsNew, [.. stored.Lacking.Order().Select(static id => id.ToString())])
+        {
+            Plan = planner.Uploaded(set, upload.Hash, stored.IsNew),
+        };
     }
 
     private async Task<(NewUpload, BranchProfileSet)> CheckAsync(byte[] encoded, Action<string> authorise, CancellationToken stop)

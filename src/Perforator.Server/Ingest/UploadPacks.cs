@@ -5,15 +5,20 @@ using Perforator.Server.Storage;
 
 namespace Perforator.Server.Ingest;
 
+/// <summary>What became of an upload that is stored.</summary>
+/// <param name="IsNew">It was not there before.</param>
+/// <param name="Lacking">Those of its builds whose binaries are not there.</param>
+internal sealed record StoredUpload(bool IsNew, IReadOnlyList<BuildId> Lacking);
+
 /// <summary>
-/// Stores uploads: the bytes, then the index. Those that come together share an object, a pack, and a transaction: either costs as much for
-/// one as for dozens. A few packs are under way at most; what comes meanwhile goes into the next one, and what comes alone is stored at
-/// once.
+/// Stores uploads: the bytes, then the index. Those that come together share an object, a pack, and the database's statements: either costs
+/// as much for one as for dozens. What comes alone is stored at once; what comes while a pack is under way goes into the next one, which
+/// waits for that unless it is full.
 /// </summary>
 internal sealed class UploadPacks
 {
-    /// <summary>How many packs are stored at once: more would only be smaller.</summary>
-    private const int MaxUnderWay = 2;
+    /// <summary>How many packs are stored at once.</summary>
+    private const int MaxUnderWay = 4;
 
     /// <summary>How many uploads share a pack, so that who waits for many does not wait for all.</summary>
     private const int MaxUploads = 64;
@@ -23,19 +28,22 @@ internal sealed class UploadPacks
 
     private readonly IObjectStore objects;
     private readonly IProfileIndex index;
+    private readonly IBinaryCatalog binaries;
     private readonly Lock access = new();
     private readonly Queue<Waiting> waiting = [];
+    private long waitingBytes;
     private int underWay;
 
-    public UploadPacks(IObjectStore objects, IProfileIndex index)
+    public UploadPacks(ServerStorage storage)
     {
-        this.objects = objects;
-        this.index = index;
+        objects = storage.Objects;
+        index = storage.Profiles;
+        binaries = storage.Binaries;
     }
 
     /// <summary>An upload that is not stored yet.</summary>
     private sealed class Waiting(NewUpload upload, byte[] encoded)
-        : TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously)
+        : TaskCompletionSource<StoredUpload>(TaskCreationOptions.RunContinuationsAsynchronously)
     {
         public NewUpload Upload { get; } = upload;
 
@@ -45,15 +53,15 @@ internal sealed class UploadPacks
     /// <summary>Stores an upload; completes when it survives a crash of the process or the machine.</summary>
     /// <param name="upload">What the index has to know of it.</param>
     /// <param name="encoded">Its bytes, which must not change meanwhile.</param>
-    /// <returns>False when it was there and whole.</returns>
     /// <exception cref="IOException">It could not be stored. What came at the same time may have failed with it.</exception>
-    public Task<bool> StoreAsync(NewUpload upload, byte[] encoded)
+    public Task<StoredUpload> StoreAsync(NewUpload upload, byte[] encoded)
     {
         Waiting one = new(upload, encoded);
         lock (access)
         {
             waiting.Enqueue(one);
-            if (underWay == MaxUnderWay)
+            waitingBytes += encoded.Length;
+            if (underWay == MaxUnderWay || (underWay != 0 && !IsFull))
                 return one.Task;
             underWay++;
         }
@@ -83,11 +91,19 @@ internal sealed class UploadPacks
         }
     }
 
-    /// <summary>The next uploads; null, and nothing is under way any more here, when none waits.</summary>
+    /// <summary>Whether a whole pack waits.</summary>
+    private bool IsFull => waiting.Count >= MaxUploads || waitingBytes >= MaxBytes;
+
+    /// <summary>The next uploads; null, and less is under way, when none waits or others take them.</summary>
     private List<Waiting>? Next()
     {
         lock (access)
         {
+            if (waiting.Count == 0 || (underWay > 1 && !IsFull))
+            {
+                underWay--;
+                return null;
+            }
             List<Waiting> group = [];
             long bytes = 0;
             while (waiting.TryPeek(out Waiting? one)
@@ -96,10 +112,8 @@ internal sealed class UploadPacks
                 group.Add(waiting.Dequeue());
                 bytes += one.Encoded.Length;
             }
-            if (group.Count != 0)
-                return group;
-            underWay--;
-            return null;
+            waitingBytes -= bytes;
+            return group;
         }
     }
 
@@ -109,6 +123,7 @@ internal sealed class UploadPacks
         {
             Waiting[] all = [.. waiting];
             waiting.Clear();
+            waitingBytes = 0;
             return all;
         }
     }
@@ -133,11 +148,12 @@ internal sealed class UploadPacks
     {
         IReadOnlyList<(UploadState State, ObjectSlice Place)> known =
             await index.FindAsync([.. group.Select(static one => one.Upload.Hash)], CancellationToken.None);
+        HashSet<BuildId> lacking = await LackingAsync([.. group.SelectMany(BuildsOf).Distinct()]);
         bool[] there = await Task.WhenAll(group.Zip(known, (one, found) => IsThereAsync(one, found.State, found.Place)));
         List<Waiting> left = [];
         foreach ((Waiting one, bool isThere) in group.Zip(there))
             if (isThere)
-                one.SetResult(false);
+                End(one, isNew: false);
             else
                 left.Add(one);
         while (left.Count != 0)
@@ -153,12 +169,23 @@ internal sealed class UploadPacks
                 if (outcome == UploadOutcome.Collecting)
                     collecting.Add(one);
                 else
-                    one.SetResult(outcome != UploadOutcome.Duplicate);
+                    End(one, isNew: outcome != UploadOutcome.Duplicate);
             left = collecting;
             if (left.Count != 0)
                 await Task.Delay(TimeSpan.FromMilliseconds(100));
         }
+
+        void End(Waiting one, bool isNew) => one.SetResult(new StoredUpload(isNew, [.. BuildsOf(one).Where(lacking.Contains)]));
     }
+
+    private static IEnumerable<BuildId> BuildsOf(Waiting one) => one.Upload.Builds.Select(static build => build.BuildId);
+
+    /// <summary>Those of some builds whose executable is not there.</summary>
+    private async Task<HashSet<BuildId>> LackingAsync(IReadOnlyCollection<BuildId> builds) =>
+    [
+        .. builds.Except((await binaries.FindAsync(builds, CancellationToken.None))
+            .Where(static file => file.Kind == BinaryKind.Executable).Select(static file => file.BuildId)),
+    ];
 
     private async Task<bool> IsThereAsync(Waiting one, UploadState state, ObjectSlice place)
     {

@@ -110,6 +110,44 @@ public abstract class ProfileIndexContract
     }
 
     [Fact]
+    public async Task What_is_added_together_counts_as_what_comes_one_by_one()
+    {
+        NewUpload[] Of(string service)
+        {
+            BranchProfileSet[] sets =
+            [
+                Uploads.Set(service, minute: 5, count: ulong.MaxValue - 3),
+                Uploads.Set(service),
+                Uploads.Set(service, "bb02", minute: 24 * 60),
+                Uploads.Set(service, minute: 3, host: "node-2"),
+                Uploads.Set(service + "-b", minute: 4),
+            ];
+            sets[1].Add(Uploads.Set(service, "bb02", count: 7).Profiles.Values.Single());
+            NewUpload[] uploads = [.. sets.Select(static set => New(set))];
+            uploads[1] = uploads[1] with { Builds = [.. uploads[1].Builds.Select(static build => build with { Path = "/opt/earlier" })] };
+            return [.. uploads, uploads[1]];
+        }
+        UploadOutcome[] expected =
+            [.. Enumerable.Repeat(UploadOutcome.Added, 5), UploadOutcome.Duplicate];
+        foreach ((NewUpload upload, UploadOutcome outcome) in Of("apart").Zip(expected))
+            Assert.Equal(outcome, await Index.AddAsync(upload, Stop));
+        Assert.Equal(expected, await Index.AddAsync(Of("joint"), Stop));
+        Assert.Equal(await CountsAsync("apart"), await CountsAsync("joint"));
+        Assert.Equal(await CountsAsync("apart-b"), await CountsAsync("joint-b"));
+        Assert.All(await Index.AddAsync(Of("joint"), Stop), static again => Assert.Equal(UploadOutcome.Duplicate, again));
+        Assert.Equal(await CountsAsync("apart"), await CountsAsync("joint"));
+
+        async Task<string[]> CountsAsync(string service) =>
+        [
+            $"{(await Index.ListServicesAsync(Stop)).Single(one => one.Service == service) with { Service = "" }}",
+            .. (await Index.ListBuildDaysAsync(service, Stop))
+                .Select(day => day with { Path = $"{day.Path.Replace(service, "", StringComparison.Ordinal)} {day.Labels["host"]}" })
+                .Select(static day => $"{day with { Labels = null! }}")
+                .Order(StringComparer.Ordinal),
+        ];
+    }
+
+    [Fact]
     public async Task A_span_selects_the_uploads_that_overlap_it()
     {
         for (int minute = 0; minute < 3; minute++)

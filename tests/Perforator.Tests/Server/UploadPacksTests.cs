@@ -66,15 +66,17 @@ public sealed class UploadPacksTests : IAsyncLifetime, IDisposable
     public async Task InitializeAsync()
     {
         storage = await EmbeddedStorage.OpenAsync(folder["data"], TimeProvider.System, CancellationToken.None);
-        packs = new UploadPacks(store, storage.Profiles);
+        packs = new UploadPacks(storage with { Objects = store });
     }
 
     private static byte[] Encoded(int number) => BranchProfileCodec.Encode(Uploads.Set(minute: number));
 
     private Task<bool> StoreAsync(int number) => StoreAsync(Uploads.Set(minute: number), Encoded(number));
 
-    private Task<bool> StoreAsync(BranchProfileSet set, byte[] encoded) =>
-        packs.StoreAsync(NewUpload.Of(BranchProfileCodec.ContentHash(encoded), encoded.Length, set, Uploads.Start.AddDays(1)), encoded);
+    private async Task<bool> StoreAsync(BranchProfileSet set, byte[] encoded) => (await packs.StoreAsync(New(set, encoded), encoded)).IsNew;
+
+    private static NewUpload New(BranchProfileSet set, byte[] encoded) =>
+        NewUpload.Of(BranchProfileCodec.ContentHash(encoded), encoded.Length, set, Uploads.Start.AddDays(1));
 
     private async Task<byte[]> StoredAsync(byte[] encoded)
     {
@@ -84,11 +86,11 @@ public sealed class UploadPacksTests : IAsyncLifetime, IDisposable
         return store.Objects[place.Object].AsSpan((int)place.Start, (int)place.Length).ToArray();
     }
 
-    /// <summary>Begins to store uploads, and waits until two packs, the first uploads in them, are held up in the store.</summary>
-    private async Task<Task<bool>[]> BeginAsync(int count)
+    /// <summary>Begins to store uploads, and waits until some packs are held up in the store.</summary>
+    private async Task<Task<bool>[]> BeginAsync(int count, int packs = 1)
     {
         Task<bool>[] begun = [.. Enumerable.Range(0, count).Select(StoreAsync)];
-        for (int i = 0; i < 60_000 && store.Puts < 2; i++)
+        for (int i = 0; i < 60_000 && store.Puts < packs; i++)
             await Task.Delay(1);
         Assert.DoesNotContain(begun, static one => one.IsCompleted);
         return begun;
@@ -97,10 +99,10 @@ public sealed class UploadPacksTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task What_comes_while_others_are_put_goes_into_few_objects_and_each_is_found_where_the_index_tells()
     {
-        Task<bool>[] begun = await BeginAsync(200);
+        Task<bool>[] begun = await BeginAsync(200, packs: 3);
         store.Gate.SetResult();
         Assert.All(await Task.WhenAll(begun), Assert.True);
-        // Two were put at once, of one upload or of more; the others by 64.
+        // The first has what had come, those that did not wait for it 64 each, the last one what is left.
         Assert.InRange(store.Objects.Count, 4, 6);
         Assert.All(store.Objects.Keys, static key => Assert.StartsWith("packs/", key, StringComparison.Ordinal));
         Assert.True(await StoreAsync(1000));
@@ -110,6 +112,38 @@ public sealed class UploadPacksTests : IAsyncLifetime, IDisposable
             Encoded(1000),
             store.Objects[(await storage.Profiles.FindAsync(
                 BranchProfileCodec.ContentHash(Encoded(1000)), CancellationToken.None)).Place.Object]);
+    }
+
+    [Fact]
+    public async Task A_pack_waits_for_the_one_under_way_unless_it_is_full()
+    {
+        Task<bool>[] begun = await BeginAsync(60);
+        await Task.Delay(100);
+        Assert.Equal(1, store.Puts);
+        Task<bool>[] more = [.. Enumerable.Range(60, 70).Select(StoreAsync)];
+        for (int i = 0; i < 60_000 && store.Puts < 2; i++)
+            await Task.Delay(1);
+        Assert.Equal(2, store.Puts);
+        store.Gate.SetResult();
+        Assert.All(await Task.WhenAll([.. begun, .. more]), Assert.True);
+    }
+
+    [Fact]
+    public async Task Each_is_told_which_of_its_binaries_are_lacking()
+    {
+        await storage.Binaries.AddAsync(
+            new(BuildId.Parse("aa01"), BinaryKind.Executable, "binaries/aa01", 1, 1, false, Uploads.Start), false, CancellationToken.None);
+        await storage.Binaries.AddAsync(
+            new(BuildId.Parse("bb02"), BinaryKind.Debug, "binaries/bb02.debug", 1, 0, true, Uploads.Start), false, CancellationToken.None);
+        BranchProfileSet[] sets = [.. ((string[])["aa01", "bb02", "cc03"]).Select(static id => Uploads.Set(buildId: id))];
+        sets[0].Add(new BranchProfile(BuildId.Parse("dd04"), "/lib/mapped-only.so"));
+        Task<StoredUpload>[] begun =
+        [
+            .. sets.Select(static set => (Set: set, Encoded: BranchProfileCodec.Encode(set)))
+                .Select(one => packs.StoreAsync(New(one.Set, one.Encoded), one.Encoded)),
+        ];
+        store.Gate.SetResult();
+        Assert.Equal(["", "bb02", "cc03"], (await Task.WhenAll(begun)).Select(static one => string.Join(' ', one.Lacking)));
     }
 
     [Fact]
@@ -151,9 +185,9 @@ public sealed class UploadPacksTests : IAsyncLifetime, IDisposable
     public async Task What_cannot_be_stored_keeps_the_others_from_nothing()
     {
         byte[] bad = Encoded(500);
-        NewUpload unnamed = NewUpload.Of("bad", bad.Length, Uploads.Set(minute: 500), Uploads.Start.AddDays(1)) with { Hash = null! };
+        NewUpload unnamed = New(Uploads.Set(minute: 500), bad) with { Hash = null! };
         Task<bool>[] begun = await BeginAsync(20);
-        Task<bool> refused = packs.StoreAsync(unnamed, bad);
+        Task<StoredUpload> refused = packs.StoreAsync(unnamed, bad);
         Task<bool>[] behind = [.. Enumerable.Range(20, 20).Select(StoreAsync)];
         store.Gate.SetResult();
         await Assert.ThrowsAnyAsync<Exception>(() => refused);

@@ -87,6 +87,14 @@ public sealed class SqliteDatabase : SqlDatabase
     public override string In(string parameter) => $"IN {parameter}";
 
     /// <inheritdoc/>
+    public override string Rows(string parameter, string columns)
+    {
+        IEnumerable<string> values = columns.Split(", ").Select(static column => column.Split(' ')[0])
+            .Select(static name => $"value ->> '{name}' AS {name}");
+        return $"(SELECT {string.Join(", ", values)} FROM json_each({parameter})) r";
+    }
+
+    /// <inheritdoc/>
     public override string JsonText(string column, string member) => $"json_extract({column}, '$.{member}')";
 
     /// <inheritdoc/>

@@ -79,6 +79,9 @@ public sealed class PostgresDatabase : SqlDatabase
     public override string In(string parameter) => $"= ANY({parameter})";
 
     /// <inheritdoc/>
+    public override string Rows(string parameter, string columns) => $"json_to_recordset({parameter}::json) r({columns})";
+
+    /// <inheritdoc/>
     public override string JsonText(string column, string member) => $"({column}::json ->> '{member}')";
 
     /// <inheritdoc/>

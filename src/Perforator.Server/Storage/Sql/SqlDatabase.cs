@@ -19,6 +19,11 @@ public abstract class SqlDatabase : IAsyncDisposable
     /// <param name="parameter">The parameter with its @.</param>
     public abstract string In(string parameter);
 
+    /// <summary>A table, called r, of the objects in a JSON array: many rows in one parameter.</summary>
+    /// <param name="parameter">The parameter with its @.</param>
+    /// <param name="columns">Names of members and their types, bigint or text, as in a table's definition.</param>
+    public abstract string Rows(string parameter, string columns);
+
     /// <summary>Expression of a text member of a JSON object in a text column; null when there is none.</summary>
     /// <param name="column">The column.</param>
     /// <param name="member">The member: a name of ours, never a stranger's.</param>
