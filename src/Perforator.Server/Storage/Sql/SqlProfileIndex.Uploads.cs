@@ -108,8 +108,8 @@ public sealed partial class SqlProfileIndex
     private HashSet<string> Insert(DbConnection connection, DbTransaction transaction, Filed[] uploads)
     {
         const string Columns = "hash, service, labels, start_us, end_us, received_us, samples, bytes, object, start_at";
-        const string Types = "hash text, service bigint, labels bigint, start_us bigint, end_us bigint, received_us bigint, samples bigint, "
-            + "bytes bigint, object text, start_at bigint";
+        const string Types = "hash text, service bigint, labels bigint, start_us bigint, end_us bigint, received_us bigint, "
+            + "samples bigint, bytes bigint, object text, start_at bigint";
         var rows = uploads.Select(static one => new
         {
             one.Upload.Hash,
