@@ -218,7 +218,7 @@ internal static class RecordCommand
     {
         if (ProcessIdentity.Of(processId) is null)
             throw new UserErrorException($"no process {processId} runs; find yours with 'pgrep -a NAME'");
-        if (ProcessDescription.Of(ProcessIdentity.Of(processId)!.Value) is null)
+        if (ProcessIdentity.ExecutableOf(processId) is null)
             throw new UserErrorException(
                 $"process {processId} may not be looked into: it is a kernel thread or another user's; record as root or with CAP_SYS_PTRACE ('perforator doctor' tells more)");
     }

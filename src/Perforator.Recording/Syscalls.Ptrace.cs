@@ -26,8 +26,6 @@ internal static partial class Syscalls
     public const int CLD_KILLED = 2;
     public const int CLD_DUMPED = 3;
 
-    public const int ECHILD = 10;
-
     public const int SIGTRAP = 5;
 
     /// <summary>struct user_regs_struct of x86-64 (sys/user.h), as NT_PRSTATUS gives it.</summary>

@@ -21,7 +21,6 @@ internal static partial class Syscalls
         [FieldOffset(136)] public uint DeviceMajor;
         [FieldOffset(140)] public uint DeviceMinor;
 
-        /// <summary>Whether it is a file, and not a pipe, on which a reader may wait for ever.</summary>
         public readonly bool IsRegular => (Mode & 0xf000) == 0x8000;
     }
 

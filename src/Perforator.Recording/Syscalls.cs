@@ -11,7 +11,6 @@ internal static partial class Syscalls
     public const int ENOENT = 2;
     public const int ESRCH = 3;
     public const int EINTR = 4;
-    public const int E2BIG = 7;
     public const int ENOMEM = 12;
     public const int EACCES = 13;
     public const int EBUSY = 16;

@@ -14,9 +14,6 @@ namespace Perforator.Recording.Processes;
 /// </summary>
 public sealed class LiveModules : IModuleResolver, IDisposable
 {
-    private readonly record struct FileIdentity(
-        uint Major, uint Minor, ulong Inode, ulong Size, long ChangeSeconds, uint ChangeNanoseconds);
-
     /// <summary>Files held open at most, so that a node that runs ever new programs does not run out of them.</summary>
     private const int MaxOpenFiles = 500;
 
@@ -82,7 +79,7 @@ public sealed class LiveModules : IModuleResolver, IDisposable
             if (module is null)
                 return null;
             lastMapped[module.BuildId] = mapping;
-            if (ProcessDescription.ExecutableOf(mapping.ProcessId) == module.Path)
+            if (ProcessIdentity.ExecutableOf(mapping.ProcessId) == module.Path)
                 useful.Add(module.BuildId);
             return module;
         }
@@ -172,7 +169,7 @@ public sealed class LiveModules : IModuleResolver, IDisposable
 
     private Module? Load(SafeFileHandle file, string path)
     {
-        FileIdentity? identity = IdentityOf(file);
+        FileIdentity? identity = FileIdentity.Of(file);
         if (identity is not null && byFile.TryGetValue(identity.Value, out Module? known))
         {
             file.Dispose();
@@ -200,7 +197,7 @@ public sealed class LiveModules : IModuleResolver, IDisposable
         try
         {
             using ElfFile elf = ElfFile.Load(PathOf(file));
-            module = new Module(elf.BuildId, WithoutDeleted(path), elf.LoadSegments);
+            module = new Module(elf.BuildId, ProcessMap.WithoutDeleted(path), elf.LoadSegments);
             byBuildId.TryAdd(module.BuildId, module);
             if (elf.HasSection(".debug_info") || elf.HasSection(".debug_line"))
                 useful.Add(module.BuildId);
@@ -230,7 +227,7 @@ public sealed class LiveModules : IModuleResolver, IDisposable
     {
         isAnother = false;
         string process = $"/proc/{mapping.ProcessId}";
-        string path = WithoutDeleted(mapping.Path);
+        string path = ProcessMap.WithoutDeleted(mapping.Path);
         if (TryOpen($"{process}/map_files/{mapping.Start.Value:x}-{mapping.End.Value:x}") is { } mapped)
         {
             // It is what is mapped now: by another process, if the recorded one has ended and its id was given out again.
@@ -239,9 +236,8 @@ public sealed class LiveModules : IModuleResolver, IDisposable
             mapped.Dispose();
         }
         bool hasEnded = !Directory.Exists(process);
-        string? executable = new FileInfo($"{process}/exe").LinkTarget;
         List<string> candidates = [];
-        if (executable is not null && WithoutDeleted(executable) == path)
+        if (ProcessIdentity.ExecutableOf(mapping.ProcessId) == path)
             candidates.Add($"{process}/exe");
 
         // Whatever has taken a deleted file's path since is another file.
@@ -266,7 +262,7 @@ public sealed class LiveModules : IModuleResolver, IDisposable
     /// </summary>
     private static bool IsMapped(Mapping mapping, SafeFileHandle file, bool mayCompareMemory)
     {
-        if (IdentityOf(file) is not { } identity)
+        if (FileIdentity.Of(file) is not { } identity)
             return false;
         if (mapping.File != default && mapping.File == new MappedFile(identity.Major, identity.Minor, identity.Inode))
             return true;
@@ -328,14 +324,5 @@ public sealed class LiveModules : IModuleResolver, IDisposable
             file.Dispose();
     }
 
-    private static FileIdentity? IdentityOf(SafeFileHandle file) =>
-        Syscalls.Statx(
-            (int)file.DangerousGetHandle(), "", Syscalls.AT_EMPTY_PATH, Syscalls.STATX_BASIC_STATS, out Syscalls.FileStatus status) == 0
-            ? new(status.DeviceMajor, status.DeviceMinor, status.Inode, status.Size, status.ChangeSeconds, status.ChangeNanoseconds)
-            : null;
-
     private static string PathOf(SafeFileHandle file) => $"/proc/self/fd/{file.DangerousGetHandle()}";
-
-    private static string WithoutDeleted(string path) =>
-        path.EndsWith(" (deleted)", StringComparison.Ordinal) ? path[..^" (deleted)".Length] : path;
 }

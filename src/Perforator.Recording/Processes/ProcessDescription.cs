@@ -66,7 +66,7 @@ public sealed record ProcessDescription(ProcessIdentity Identity, string Executa
     {
         try
         {
-            string? executable = Target(host.Process(process.Id, "exe"));
+            string? executable = ProcessIdentity.TargetOf(host.Process(process.Id, "exe"));
             if (executable is null)
                 return null;
             CgroupPath cgroup = CgroupPath.Parse(File.ReadLines(host.Process(process.Id, "cgroup")));
@@ -76,27 +76,6 @@ public sealed record ProcessDescription(ProcessIdentity Identity, string Executa
                 Container = containers.Find(process.Id, cgroup),
                 Environment = environment,
             };
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return null;
-        }
-    }
-
-    /// <summary>Describes a process of this host, without its container; null as above.</summary>
-    public static ProcessDescription? Of(ProcessIdentity process) => Of(process, HostRoots.Default, new ContainerNames(HostRoots.Default));
-
-    /// <summary>
-    /// Where /proc/PID/exe leads, without the mark of a deleted file; null for kernel threads, ended and forbidden processes.
-    /// </summary>
-    internal static string? ExecutableOf(int processId) => Target($"/proc/{processId}/exe");
-
-    private static string? Target(string link)
-    {
-        try
-        {
-            string? target = new FileInfo(link).LinkTarget;
-            return target?.EndsWith(" (deleted)", StringComparison.Ordinal) == true ? target[..^" (deleted)".Length] : target;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

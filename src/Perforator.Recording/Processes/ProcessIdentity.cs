@@ -15,7 +15,7 @@ public readonly record struct ProcessIdentity(int Id, ulong StartTime)
     public static int? ParentOf(int processId) => WithParent(processId)?.Parent;
 
     /// <summary>The same, of a process that another procfs shows, zombies included.</summary>
-    internal static int? ParentOf(int processId, string proc) =>
+    public static int? ParentOf(int processId, string proc) =>
         Fields(processId, proc) is { } fields ? int.Parse(fields[1], CultureInfo.InvariantCulture) : null;
 
     /// <summary>The state letter of /proc/PID/stat (R, S, D, T, …); null when there is no such process.</summary>
@@ -25,12 +25,29 @@ public readonly record struct ProcessIdentity(int Id, ulong StartTime)
     public static IEnumerable<int> AllIds() => All().Select(static process => process.Id);
 
     /// <summary>The same, each with the inode of its folder in /proc, which a later process of the same id does not have.</summary>
-    internal static IReadOnlyList<(int Id, ulong Inode)> All() => Syscalls.ListNumbered("/proc");
+    public static IReadOnlyList<(int Id, ulong Inode)> All() => Syscalls.ListNumbered("/proc");
 
     /// <summary>The inode of a process's folder in /proc; 0 when it has ended.</summary>
-    internal static ulong InodeOf(int processId) =>
-        Syscalls.Statx(Syscalls.AT_FDCWD, $"/proc/{processId}", 0, Syscalls.STATX_BASIC_STATS, out Syscalls.FileStatus status) == 0
-            ? status.Inode : 0;
+    public static ulong InodeOf(int processId) =>
+        FileIdentity.Of($"/proc/{processId}")?.Inode ?? 0;
+
+    /// <summary>
+    /// Where /proc/PID/exe leads, without the mark of a deleted file; null for kernel threads, ended and forbidden processes.
+    /// </summary>
+    public static string? ExecutableOf(int processId) => TargetOf($"/proc/{processId}/exe");
+
+    /// <summary>Where such a link leads.</summary>
+    public static string? TargetOf(string link)
+    {
+        try
+        {
+            return new FileInfo(link).LinkTarget is { } target ? ProcessMap.WithoutDeleted(target) : null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
 
     /// <summary>The identity of a process that runs, and its parent's id; null when it has ended, zombies included.</summary>
     public static (ProcessIdentity Identity, int Parent)? WithParent(int processId)

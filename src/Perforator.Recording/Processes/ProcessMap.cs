@@ -34,6 +34,10 @@ public sealed record ProcessMap(
         }
     }
 
+    /// <summary>A path of /proc without the mark of a deleted file.</summary>
+    internal static string WithoutDeleted(string path) =>
+        path.EndsWith(" (deleted)", StringComparison.Ordinal) ? path[..^" (deleted)".Length] : path;
+
     /// <summary>All mappings of a process in address order; empty when it has ended or may not be looked into.</summary>
     public static IReadOnlyList<ProcessMap> Load(int processId)
     {

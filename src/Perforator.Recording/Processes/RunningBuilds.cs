@@ -16,9 +16,6 @@ public sealed class RunningBuilds
     /// <summary>Files remembered at most.</summary>
     private const int MaxKnown = 5000;
 
-    private readonly record struct FileIdentity(
-        uint Major, uint Minor, ulong Inode, ulong Size, long ChangeSeconds, uint ChangeNanoseconds);
-
     private readonly Dictionary<FileIdentity, BuildId> known = [];
 
     /// <summary>The builds by service, in the order of build ids; a service whose executables may not be read has none.</summary>
@@ -41,10 +38,8 @@ public sealed class RunningBuilds
     /// <summary>The build id of a file; empty where it cannot be read.</summary>
     private BuildId BuildOf(string path)
     {
-        if (Syscalls.Statx(Syscalls.AT_FDCWD, path, 0, Syscalls.STATX_BASIC_STATS, out Syscalls.FileStatus status) != 0)
+        if (FileIdentity.Of(path) is not { } file)
             return default;
-        FileIdentity file =
-            new(status.DeviceMajor, status.DeviceMinor, status.Inode, status.Size, status.ChangeSeconds, status.ChangeNanoseconds);
         if (known.TryGetValue(file, out BuildId build))
             return build;
         if (known.Count >= MaxKnown)

@@ -181,15 +181,14 @@ public sealed class ServiceDiscovery : IRecordingTargets
 
     private static bool IsSame(int id, Known process) =>
         ProcessIdentity.Of(id) is { } now && now.StartTime == process.StartTime
-            && ProcessDescription.ExecutableOf(id) == process.Executable;
+            && ProcessIdentity.ExecutableOf(id) == process.Executable;
 
     /// <returns>Null when it has ended.</returns>
     private Known? LookInto(int id, ulong inode)
     {
         if (ProcessIdentity.Of(id) is not { } identity)
             return null;
-        ProcessDescription? description =
-            ProcessDescription.ExecutableOf(id) is null ? null : ProcessDescription.Of(identity, host, containers);
+        ProcessDescription? description = ProcessDescription.Of(identity, host, containers);
         return new(inode, identity.StartTime, description?.Executable, description is null ? null : rules.ServiceOf(description));
     }
 

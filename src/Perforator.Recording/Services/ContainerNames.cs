@@ -189,9 +189,7 @@ public sealed partial class ContainerNames(HostRoots host)
     {
         try
         {
-            return Syscalls.Statx(Syscalls.AT_FDCWD, path, 0, Syscalls.STATX_BASIC_STATS, out Syscalls.FileStatus file) == 0
-                && file.IsRegular
-                && file.Size <= LargestFile ? File.ReadAllText(path, Encoding.UTF8) : null;
+            return FileIdentity.Of(path) is { IsRegular: true, Size: <= LargestFile } ? File.ReadAllText(path, Encoding.UTF8) : null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
