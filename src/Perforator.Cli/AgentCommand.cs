@@ -1,10 +1,10 @@
 using System.CommandLine;
+using Perforator.Agent;
+using Perforator.Agent.Services;
 using Perforator.Api.Uploading;
 using Perforator.Branches;
 using Perforator.Cli.Agent;
 using Perforator.Recording;
-using Perforator.Recording.Processes;
-using Perforator.Recording.Services;
 
 namespace Perforator.Cli;
 

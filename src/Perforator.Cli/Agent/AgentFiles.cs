@@ -1,5 +1,4 @@
-using Perforator.Recording.Processes;
-using Perforator.Recording.Services;
+using Perforator.Agent.Services;
 
 namespace Perforator.Cli.Agent;
 

@@ -1,8 +1,7 @@
 using System.Globalization;
-using Perforator.Recording;
+using Perforator.Agent;
+using Perforator.Agent.Services;
 using Perforator.Recording.Prerequisites;
-using Perforator.Recording.Processes;
-using Perforator.Recording.Services;
 
 namespace Perforator.Cli.Agent;
 

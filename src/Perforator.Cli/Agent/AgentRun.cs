@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using Perforator.Agent;
 using Perforator.Api;
 using Perforator.Api.Uploading;
 using Perforator.Branches;

@@ -1,6 +1,7 @@
+using Perforator.Agent;
+using Perforator.Agent.Services;
 using Perforator.Api.Uploading;
 using Perforator.Recording;
-using Perforator.Recording.Services;
 using Perforator.Recording.Software;
 
 namespace Perforator.Cli.Agent;

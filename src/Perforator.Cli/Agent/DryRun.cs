@@ -1,6 +1,6 @@
 using System.Text.Json;
+using Perforator.Agent;
 using Perforator.Branches;
-using Perforator.Recording.Processes;
 
 namespace Perforator.Cli.Agent;
 

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Perforator.Agent;
 using Perforator.Branches;
 using Perforator.Recording;
 using Perforator.Recording.Processes;

@@ -29,6 +29,7 @@ public partial class DependencyTests
         ["Generation"] = ["Bytes", "Elf", "Dwarf", "Symbolize", "Disassembly", "Branches", "SampleProfiles"],
         ["Layout"] = ["Bytes", "Elf", "Branches", "Symbolize"],
         ["Recording"] = ["Bytes", "Elf", "Branches", "PerfData", "Disassembly"],
+        ["Agent"] = ["Bytes", "Elf", "Branches", "Recording"],
         ["Api"] = ["Bytes", "Branches"],
         ["Server"] = ["Api", "Bytes", "Elf", "Branches", "Generation", "SampleProfiles", "Symbolize"],
     };

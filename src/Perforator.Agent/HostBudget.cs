@@ -1,6 +1,7 @@
 using System.Globalization;
+using Perforator.Recording;
 
-namespace Perforator.Recording;
+namespace Perforator.Agent;
 
 /// <summary>
 /// Holds the agent to its share of the host: measures once a second what this process takes, recorder, aggregation and uploads together,

@@ -1,10 +1,9 @@
 using System.Globalization;
 using Perforator.Branches;
-using Perforator.Recording.Processes;
 using YamlDotNet.Core;
 using YamlDotNet.RepresentationModel;
 
-namespace Perforator.Recording.Services;
+namespace Perforator.Agent.Services;
 
 /// <summary>
 /// The file of <c>agent --services</c>. What makes no sense in itself is refused with line and key; a rule or label that can never be of

@@ -1,8 +1,7 @@
 using System.Text;
 using Perforator.Branches;
-using Perforator.Recording.Processes;
 
-namespace Perforator.Recording.Services;
+namespace Perforator.Agent.Services;
 
 /// <summary>A service's name with parts that each process fills in, such as <c>{k8s.namespace}.{k8s.deployment}</c>.</summary>
 public sealed class NameTemplate

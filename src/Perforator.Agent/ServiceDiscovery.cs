@@ -1,7 +1,9 @@
 using System.Diagnostics;
-using Perforator.Recording.Services;
+using Perforator.Agent.Services;
+using Perforator.Recording;
+using Perforator.Recording.Processes;
 
-namespace Perforator.Recording.Processes;
+namespace Perforator.Agent;
 
 /// <summary>
 /// Finds the processes of services, again and again: of those that rules name, or, without rules, of all there are, each named by

@@ -1,4 +1,4 @@
-namespace Perforator.Recording.Services;
+namespace Perforator.Agent.Services;
 
 /// <summary>
 /// Where a host shows what runs on it. Readers take it as a parameter, so that an agent in a container may look through another's root, and

@@ -1,11 +1,13 @@
 using System.Diagnostics;
+using Perforator.Agent;
+using Perforator.Agent.Services;
 using Perforator.Branches;
 using Perforator.Elf;
 using Perforator.Recording.Processes;
-using Perforator.Recording.Services;
 using Perforator.Tests.Infrastructure;
+using Perforator.Tests.Recording;
 
-namespace Perforator.Tests.Recording;
+namespace Perforator.Tests.Agent;
 
 public class ServiceDiscoveryTests(TargetProgram program) : IClassFixture<TargetProgram>
 {

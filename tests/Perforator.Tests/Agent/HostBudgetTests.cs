@@ -1,6 +1,6 @@
-using Perforator.Recording;
+using Perforator.Agent;
 
-namespace Perforator.Tests.Recording;
+namespace Perforator.Tests.Agent;
 
 /// <summary>A budget by a clock that is set, over a process whose recorder costs what it is allowed to.</summary>
 public class HostBudgetTests

@@ -1,7 +1,8 @@
 using System.Text.Json;
 using Perforator.Branches;
+using Perforator.Recording;
 
-namespace Perforator.Recording.Services;
+namespace Perforator.Agent.Services;
 
 /// <summary>Labels of every profile of a host that the host tells by itself, beside its name and CPU.</summary>
 public static class HostLabels

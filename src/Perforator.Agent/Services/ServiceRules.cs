@@ -1,6 +1,4 @@
-using Perforator.Recording.Processes;
-
-namespace Perforator.Recording.Services;
+namespace Perforator.Agent.Services;
 
 /// <summary>Which processes are recorded, and under which names.</summary>
 /// <param name="Rules">The first that fits a process and can name it decides.</param>

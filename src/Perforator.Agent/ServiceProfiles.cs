@@ -1,6 +1,7 @@
 using Perforator.Branches;
+using Perforator.Recording.Processes;
 
-namespace Perforator.Recording.Processes;
+namespace Perforator.Agent;
 
 /// <summary>
 /// Counts one recorder's samples by service: an aggregator each, fed from the recorder's thread while another takes away what has

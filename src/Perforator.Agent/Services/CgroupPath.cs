@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 
-namespace Perforator.Recording.Services;
+namespace Perforator.Agent.Services;
 
 /// <summary>What the control groups of a process, as /proc/PID/cgroup lists them (cgroups(7)), say of where it runs.</summary>
 /// <param name="Path"> Of cgroup v2, or of systemd's own hierarchy under v1; <c>/</c> when it has none. Without the leading <c>/..</c> by

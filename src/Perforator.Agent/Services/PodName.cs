@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 
-namespace Perforator.Recording.Services;
+namespace Perforator.Agent.Services;
 
 /// <summary>
 /// What a pod's name tells of what made it. A Deployment's ReplicaSet adds a hash, whatever makes pods adds five characters or, a

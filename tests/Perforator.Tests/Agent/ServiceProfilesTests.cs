@@ -1,8 +1,11 @@
+using Perforator.Agent;
+using Perforator.Agent.Services;
 using Perforator.Branches;
 using Perforator.Elf;
 using Perforator.Recording.Processes;
+using Perforator.Tests.Recording;
 
-namespace Perforator.Tests.Recording;
+namespace Perforator.Tests.Agent;
 
 /// <summary>What has just executed another program is looked at once it gives a sample, and what ends before that costs nothing.</summary>
 public class ServiceProfilesTests(TargetProgram program) : IClassFixture<TargetProgram>

@@ -1,7 +1,8 @@
 using Perforator.Bytes;
 using Perforator.Elf;
+using Perforator.Recording.Processes;
 
-namespace Perforator.Recording.Processes;
+namespace Perforator.Agent;
 
 /// <summary>
 /// Which builds of its executables each service runs, told without recording it: by the build ids of the files behind /proc/PID/exe.

@@ -4,7 +4,7 @@ using System.Text.Json;
 using System.Text.RegularExpressions;
 using Perforator.Recording.Processes;
 
-namespace Perforator.Recording.Services;
+namespace Perforator.Agent.Services;
 
 /// <summary>A container by the names people gave it.</summary>
 /// <param name="Name">Docker's Swarm service, Compose project and service, or the container's name; null when nothing tells.</param>

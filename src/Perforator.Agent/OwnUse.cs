@@ -1,4 +1,4 @@
-namespace Perforator.Recording;
+namespace Perforator.Agent;
 
 /// <summary>What this process takes of the host, as a <see cref="HostBudget"/> reads it.</summary>
 /// <param name="Cpus">CPUs of the host.</param>

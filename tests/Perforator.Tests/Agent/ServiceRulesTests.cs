@@ -1,8 +1,8 @@
+using Perforator.Agent.Services;
 using Perforator.Recording.Processes;
-using Perforator.Recording.Services;
 using Perforator.Tests.Infrastructure;
 
-namespace Perforator.Tests.Recording;
+namespace Perforator.Tests.Agent;
 
 /// <summary>Finding and naming services on hosts made for it: a /proc and the files that each runtime keeps.</summary>
 public sealed class ServiceRulesTests : IDisposable

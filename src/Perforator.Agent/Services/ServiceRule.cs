@@ -1,9 +1,8 @@
 using System.Globalization;
 using System.IO.Enumeration;
 using Perforator.Branches;
-using Perforator.Recording.Services;
 
-namespace Perforator.Recording.Processes;
+namespace Perforator.Agent.Services;
 
 /// <summary>
 /// Which processes make up a service, as a command line says it: <c>NAME=MATCH</c>, or <c>NAME</c> alone for <c>NAME=NAME</c>. MATCH is

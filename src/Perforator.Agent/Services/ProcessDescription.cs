@@ -1,7 +1,7 @@
 using System.Text;
-using Perforator.Recording.Services;
+using Perforator.Recording.Processes;
 
-namespace Perforator.Recording.Processes;
+namespace Perforator.Agent.Services;
 
 /// <summary>What is known of a process from outside, to tell which service it belongs to.</summary>
 /// <param name="Identity">The process.</param>

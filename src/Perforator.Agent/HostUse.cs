@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 
-namespace Perforator.Recording;
+namespace Perforator.Agent;
 
 /// <summary>What this process takes of the host: recorder, aggregation and uploads together.</summary>
 /// <param name="CpuShare">Its CPU time as a share of all CPUs' time.</param>
