@@ -23,6 +23,9 @@ internal sealed class PerfEventRings : IDisposable
     /// <summary>Why threads are missing.</summary>
     public const string ThreadNotRecorded = "thread that could not be recorded (too many open files, or not permitted)";
 
+    /// <summary>Files open at most for threads that are recorded one by one; each takes some kilobytes of the kernel's memory.</summary>
+    private const int MaxThreadEvents = 8192;
+
     private sealed class Cpu(int number, BranchEvent perfEvent, PerfRecordLayout layout)
     {
         public int Number { get; } = number;
@@ -36,31 +39,36 @@ internal sealed class PerfEventRings : IDisposable
         public bool HasHungUp { get; set; }
     }
 
+    /// <summary>Is given each record with its CPU.</summary>
+    internal delegate void CpuRecordHandler(int cpu, ReadOnlySpan<byte> record, PerfRecordLayout layout);
+
     private readonly IKernel kernel;
     private readonly IReadOnlyList<BranchEvent> events;
     private readonly SortedDictionary<int, Cpu> cpus = [];
     private readonly SortedDictionary<int, string> failures = [];
     private readonly EventFamilies families = new();
     private readonly Dictionary<string, int> groups = new(StringComparer.Ordinal);
-    private int ringBytes = RingBytes;
+    private int ringBytes;
     private bool lacksMemory;
     private ulong periodFactor = 1;
 
     /// <param name="events">Events that are known to open, one for each kind of cores.</param>
     /// <param name="scope">Whom they count.</param>
+    /// <param name="ringBytes">Bytes of records in a ring, if there are as many.</param>
     /// <exception cref="UserErrorException">On no CPU can an event be opened and its ring be mapped.</exception>
-    public PerfEventRings(IKernel kernel, IReadOnlyList<BranchEvent> events, RecordingScope scope)
+    public PerfEventRings(IKernel kernel, IReadOnlyList<BranchEvent> events, RecordingScope scope, int ringBytes = RingBytes)
     {
         this.kernel = kernel;
         this.events = events;
+        this.ringBytes = ringBytes;
         Scope = scope;
-        for (FollowCpus(); lacksMemory && ringBytes > kernel.PageSize; FollowCpus())
+        for (FollowCpus(); lacksMemory && this.ringBytes > kernel.PageSize; FollowCpus())
         {
             // Each CPU as much as the others: what one ring takes beyond, the last ones would lack.
             CloseCpus();
             failures.Clear();
             lacksMemory = false;
-            ringBytes /= 2;
+            this.ringBytes /= 2;
         }
         if (cpus.Count == 0)
             throw new UserErrorException(
@@ -130,6 +138,9 @@ internal sealed class PerfEventRings : IDisposable
                 $"cannot record process {processId}: {PerfRefusal.ToOpen(kernel, error)}; 'perforator doctor' tells more");
     }
 
+    /// <summary>The processes that events were opened for or are inherited by, in the thread-by-thread scope.</summary>
+    public IReadOnlyCollection<int> Processes => families.Processes;
+
     /// <summary>A process has ended: closes what counted it and its family, if it was the last of that.</summary>
     public void Forget(int processId)
     {
@@ -177,7 +188,10 @@ internal sealed class PerfEventRings : IDisposable
         }
     }
 
-    /// <summary>Waits until a ring is a quarter full, or for the time given.</summary>
+    /// <summary>Sets the period of one CPU's event for all processes.</summary>
+    public void SetPeriod(int cpu, ulong period) => cpus[cpu].RingOwner.SetPeriod(period);
+
+    /// <summary>Waits until a ring is a quarter full or what its event calls full, or for the time given.</summary>
     public void Wait(int milliseconds)
     {
         Cpu[] waited = [.. cpus.Values.Where(c => !c.HasHungUp)];
@@ -191,15 +205,18 @@ internal sealed class PerfEventRings : IDisposable
 
     /// <summary>Moves what the rings hold into the queue.</summary>
     /// <returns>How many rings held what no kernel writes; their contents were skipped.</returns>
-    public ulong Read(PerfRecordQueue queue)
+    public ulong Read(PerfRecordQueue queue) => Read((_, record, layout) => queue.Add(record, layout));
+
+    /// <summary>Hands over what the rings hold.</summary>
+    /// <returns>As above.</returns>
+    public ulong Read(CpuRecordHandler handler)
     {
         ulong damaged = 0;
-        PerfRecordHandler handler = Scope == RecordingScope.Threads ? Keep : queue.Add;
         foreach (Cpu cpu in cpus.Values)
         {
             try
             {
-                cpu.Ring.Read(handler, cpu.Layout);
+                cpu.Ring.Read((record, layout) => Read(cpu.Number, record, layout), cpu.Layout);
             }
             catch (InvalidDataException)
             {
@@ -209,11 +226,12 @@ internal sealed class PerfEventRings : IDisposable
         families.Settle();
         return damaged;
 
-        void Keep(ReadOnlySpan<byte> record, PerfRecordLayout layout)
+        void Read(int cpu, ReadOnlySpan<byte> record, PerfRecordLayout layout)
         {
-            if (PerfRecordHeader.Parse(record).Type == PerfRecordType.PERF_RECORD_FORK && TaskRecord.TryDecode(record, out TaskRecord fork))
+            if (Scope == RecordingScope.Threads && PerfRecordHeader.Parse(record).Type == PerfRecordType.PERF_RECORD_FORK
+                && TaskRecord.TryDecode(record, out TaskRecord fork))
                 families.OnFork(fork.ProcessId, fork.ParentProcessId);
-            queue.Add(record, layout);
+            handler(cpu, record, layout);
         }
     }
 
@@ -252,15 +270,16 @@ internal sealed class PerfEventRings : IDisposable
         {
             Type = PerfEventAttributes.PERF_TYPE_SOFTWARE,
             Config = PerfEventAttributes.PERF_COUNT_SW_DUMMY,
-            Flags = PerfAttributeFlags.Disabled | PerfAttributeFlags.ExcludeKernel | PerfAttributeFlags.SampleIdAll
-                | PerfAttributeFlags.Watermark,
+            Flags = PerfAttributeFlags.Disabled | PerfAttributeFlags.ExcludeKernel
+                | (attributes.Flags & (PerfAttributeFlags.SampleIdAll | PerfAttributeFlags.Watermark)),
             BranchSampleType = 0,
             SampleType = attributes.SampleType & ~PerfSampleType.PERF_SAMPLE_BRANCH_STACK,
         };
         PerfEvent? owner = PerfEvent.TryOpen(kernel, ofRing, ownsRing ? PerfEvent.AllProcesses : 0, number, out int error);
         if (owner is null)
         {
-            reason = $"cannot open {perfEvent.Name} on CPU {number}: {PerfRefusal.ToOpen(kernel, error)}";
+            string remedy = error is Syscalls.EACCES or Syscalls.EPERM ? $"; {PerfRefusal.Remedy(ownsRing ? 0 : 2)}" : "";
+            reason = $"cannot open {perfEvent.Name} on CPU {number}: {PerfRefusal.ToOpen(kernel, error)}{remedy}";
             return null;
         }
         PerfRing? ring = PerfRing.TryMap(kernel, owner, ringBytes, out error);
@@ -282,7 +301,7 @@ internal sealed class PerfEventRings : IDisposable
     private PerfEventAttributes AttributesOf(BranchEvent perfEvent) => perfEvent.Attributes with
     {
         SamplePeriod = SamplingBudget.Period(perfEvent.Attributes.SamplePeriod, periodFactor),
-        WakeUp = (uint)ringBytes / 4,
+        WakeUp = (perfEvent.Attributes.Flags & PerfAttributeFlags.Watermark) != 0 ? (uint)ringBytes / 4 : perfEvent.Attributes.WakeUp,
         Flags = perfEvent.Attributes.Flags | (Scope == RecordingScope.Threads ? PerfAttributeFlags.Inherit : 0),
     };
 
@@ -313,6 +332,8 @@ internal sealed class PerfEventRings : IDisposable
     /// <summary>Opens and starts one event that writes into a CPU's ring; gives the error number, or 0.</summary>
     private int TryAdd(Cpu cpu, object target, int id, ulong flags)
     {
+        if (Scope == RecordingScope.Threads && cpus.Values.Sum(static c => c.Events.Count) >= MaxThreadEvents)
+            return Syscalls.EMFILE;
         PerfEvent? perfEvent = PerfEvent.TryOpen(kernel, AttributesOf(cpu.Event), id, cpu.Number, out int error, flags);
         if (perfEvent is null)
             return error;

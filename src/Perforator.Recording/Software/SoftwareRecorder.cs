@@ -203,9 +203,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
 
         private void FollowCpus()
         {
-            if (clock.FollowCpus() is { Count: > 0 } come)
-                foreach (int id in watched)
-                    _ = clock.Watch(id, come);
+            clock.Follow();
             if (clock.MissedCpus > missedCpus)
                 sink.OnLost(PerfEventRings.CpuNotRecorded, (ulong)(clock.MissedCpus - missedCpus));
             missedCpus = clock.MissedCpus;
@@ -229,8 +227,8 @@ public sealed class SoftwareRecorder : IBranchRecorder
                     continue;
                 // A child of one that is watched is watched already.
                 if (!clock.SeesAll && (ProcessIdentity.ParentOf(id) is not { } parent || !watched.Contains(parent) || refreshed == 0)
-                    && clock.Watch(id) is not 0 and int unseen)
-                    sink.OnLost(Unseen, (ulong)unseen);
+                    && clock.Watch(id) is not 0 and ulong unseen)
+                    sink.OnLost(Unseen, unseen);
                 if (refreshed == 0)
                     processes.Announce(id);
             }
