@@ -97,26 +97,18 @@ internal sealed class CodeBuilder : CodeWriter
     /// <summary>Makes a jump lead to here.</summary>
     public void Resolve(int jump) => BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(jump - sizeof(int)), Length - jump);
 
-    /// <summary>Moves a vector register, as wide as this CPU has it, between itself and its place in the <see cref="CpuState"/>.</summary>
-    /// <param name="state">The register that points to the state.</param>
-    public void MoveVector(int number, Register state, bool stores)
+    /// <summary>Moves a vector register, as wide as this CPU has it, or an opmask between itself and its place in the state.</summary>
+    /// <param name="number">Its bit of <see cref="NativeInstruction.Used"/>.</param>
+    /// <param name="state">The register that points to the <see cref="CpuState"/>.</param>
+    public void MoveExtended(int number, Register state, bool stores)
     {
-        IcedMemoryOperand place = new(state, CpuState.Vectors + (64 * number), 1);
-        (Register register, Code load, Code store) = Avx512F.IsSupported
-            ? (Register.ZMM0, Code.EVEX_Vmovdqu64_zmm_k1z_zmmm512, Code.EVEX_Vmovdqu64_zmmm512_k1z_zmm)
+        bool isMask = number >= NativeInstruction.FirstOpmask;
+        number -= isMask ? NativeInstruction.FirstOpmask : NativeInstruction.FirstVector;
+        IcedMemoryOperand place = new(state, isMask ? CpuState.Opmasks + (8 * number) : CpuState.Vectors + (64 * number), 1);
+        (Register register, Code load, Code store) = isMask ? (Register.K0, Code.VEX_Kmovq_kr_km64, Code.VEX_Kmovq_m64_kr)
+            : Avx512F.IsSupported ? (Register.ZMM0, Code.EVEX_Vmovdqu64_zmm_k1z_zmmm512, Code.EVEX_Vmovdqu64_zmmm512_k1z_zmm)
             : Avx.IsSupported ? (Register.YMM0, Code.VEX_Vmovdqu_ymm_ymmm256, Code.VEX_Vmovdqu_ymmm256_ymm)
             : (Register.XMM0, Code.Movups_xmm_xmmm128, Code.Movups_xmmm128_xmm);
         _ = TryEncode(stores ? Instruction.Create(store, place, register + number) : Instruction.Create(load, register + number, place));
-    }
-
-    /// <summary>Moves an opmask between itself and its place in the <see cref="CpuState"/>.</summary>
-    /// <inheritdoc cref="MoveVector"/>
-    public void MoveMask(int number, Register state, bool stores)
-    {
-        IcedMemoryOperand place = new(state, CpuState.Opmasks + (8 * number), 1);
-        _ = TryEncode(
-            stores ? Instruction.Create(
-                Code.VEX_Kmovq_m64_kr, place, Register.K0 + number)
-                : Instruction.Create(Code.VEX_Kmovq_kr_km64, Register.K0 + number, place));
     }
 }

@@ -26,18 +26,6 @@ internal enum NativeKind : byte
 /// </summary>
 internal struct NativeInstruction
 {
-    [Flags]
-    private enum Traits : byte
-    {
-        None = 0,
-        Known = 1,
-        Admitted = 2,
-        UsesX87 = 4,
-
-        /// <summary>It may round or raise floating-point flags.</summary>
-        UsesMxcsr = 8,
-    }
-
     private static readonly HashSet<CpuidFeature> Features =
     [
         CpuidFeature.SSE, CpuidFeature.SSE2, CpuidFeature.SSE3, CpuidFeature.SSSE3, CpuidFeature.SSE4_1, CpuidFeature.SSE4_2,
@@ -76,27 +64,19 @@ internal struct NativeInstruction
         Mnemonic.Fxsave64, Mnemonic.Fxrstor64, Mnemonic.Wait, Mnemonic.Fldcw,
     ];
 
-    /// <summary>
-    /// How the names of vector instructions begin that neither round nor raise floating-point flags: moves, bitwise and integer ones.
-    /// </summary>
-    private static readonly string[] WithoutMxcsr =
-    [
-        "P", "MOV", "AND", "OR", "XOR", "UNPCK", "SHUF", "PERM", "BROADCAST", "EXTRACT", "INSERT", "BLEND", "ALIGN", "LDDQU", "AES", "SHA",
-        "GF2",
-        "TEST", "COMPRESS", "EXPAND", "DBPSADBW", "MASKMOV",
-    ];
-
     private const RflagsBits StatusFlags = RflagsBits.CF | RflagsBits.PF | RflagsBits.AF | RflagsBits.ZF | RflagsBits.SF | RflagsBits.OF;
 
-    private static readonly Traits[] ByCode = new Traits[Enum.GetValues<Code>().Length];
     private static readonly InstructionInfoFactory InfoFactory = new();
 
     public Instruction Instruction;
 
     public NativeKind Kind;
 
-    /// <summary>General registers in use, opmasks, vector registers, and those of each that are written: bit n is number n.</summary>
-    public uint General, Masks, Vectors, GeneralWritten, MasksWritten, VectorsWritten;
+    /// <summary>Registers in use, and those that are written: general ones from bit 0 on, then vectors, then opmasks.</summary>
+    public ulong Used, Written;
+
+    /// <summary>The bits of the first vector register and of the first opmask.</summary>
+    public const int FirstVector = 16, FirstOpmask = 48;
 
     /// <summary>Bytes of memory touched; 0 for none.</summary>
     public int AccessSize;
@@ -109,7 +89,7 @@ internal struct NativeInstruction
     /// <summary>It changes status flags; no status flag is left as it was.</summary>
     public bool SetsFlags, SetsAllFlags;
 
-    public bool UsesX87, UsesMxcsr;
+    public bool UsesX87;
 
     /// <summary>It cannot be encoded with an address in R8 … R15, as it has AH, BH, CH or DH for an operand.</summary>
     public bool NeedsLowAddress;
@@ -118,8 +98,7 @@ internal struct NativeInstruction
     public static bool TryMake(in Instruction instruction, out NativeInstruction native)
     {
         native = default;
-        Traits traits = TraitsOf(instruction);
-        if (KindOf(instruction, traits) is not { } kind)
+        if (KindOf(instruction) is not { } kind)
             return false;
         native.Instruction = instruction;
         native.Kind = kind;
@@ -139,38 +118,17 @@ internal struct NativeInstruction
         native.NeedsAlignment = kind == NativeKind.Itself && native.AccessSize > 0 && FaultsUnaligned(instruction, native.AccessSize);
         native.IsMasked = instruction.OpMask != Register.None
             || instruction.Mnemonic is Mnemonic.Vmaskmovps or Mnemonic.Vmaskmovpd or Mnemonic.Vpmaskmovd or Mnemonic.Vpmaskmovq;
-        return native.SetUses(traits);
+        return native.SetUses();
     }
 
-    private static Traits TraitsOf(in Instruction instruction)
-    {
-        ref Traits known = ref ByCode[(int)instruction.Code];
-        if (known == Traits.None)
-            known = Find(instruction);
-        return known;
-    }
-
-    private static Traits Find(in Instruction instruction)
-    {
-        bool admitted = true, x87 = false;
-        foreach (CpuidFeature feature in instruction.CpuidFeatures)
-        {
-            admitted &= Features.Contains(feature);
-            x87 |= feature is CpuidFeature.FPU or CpuidFeature.FPU287 or CpuidFeature.FPU387 or CpuidFeature.MMX;
-        }
-        admitted = (admitted || Integer.Contains(instruction.Mnemonic)) && !Excluded.Contains(instruction.Mnemonic)
-            && instruction.FlowControl == FlowControl.Next && !instruction.IsPrivileged && !instruction.IsStackInstruction
-            && !instruction.IsVsib
-            && !instruction.IsInvalid && !instruction.IsStringInstruction
+    private static bool IsAdmitted(in Instruction instruction) =>
+        (Integer.Contains(instruction.Mnemonic) || Array.TrueForAll(instruction.CpuidFeatures, static feature => Features.Contains(feature)))
+            && !Excluded.Contains(instruction.Mnemonic) && !instruction.IsPrivileged && !instruction.IsStackInstruction
+            && !instruction.IsVsib && !instruction.IsStringInstruction
             // Their address is in the instruction itself, in 8 bytes.
             && instruction.Code is not (>= Code.Mov_AL_moffs8 and <= Code.Mov_moffs64_RAX);
-        string name = instruction.Mnemonic.ToString().ToUpperInvariant();
-        string stem = name[0] == 'V' ? name[1..] : name;
-        bool mxcsr = !Array.Exists(WithoutMxcsr, prefix => stem.StartsWith(prefix, StringComparison.Ordinal));
-        return Traits.Known | (admitted ? Traits.Admitted : 0) | (x87 ? Traits.UsesX87 : 0) | (mxcsr ? Traits.UsesMxcsr : 0);
-    }
 
-    private static NativeKind? KindOf(in Instruction instruction, Traits traits)
+    private static NativeKind? KindOf(in Instruction instruction)
     {
         if (instruction.FlowControl != FlowControl.Next || instruction.IsInvalid)
             return null;
@@ -193,7 +151,7 @@ internal struct NativeInstruction
             case Mnemonic.Lea when instruction.IsIPRelativeMemoryOperand:
                 return instruction.Op0Register.IsGPR64() || instruction.Op0Register.IsGPR32() ? NativeKind.AbsoluteAddress : null;
             default:
-                return (traits & Traits.Admitted) != 0 && HasPlainOperands(instruction) ? NativeKind.Itself : null;
+                return IsAdmitted(instruction) && HasPlainOperands(instruction) ? NativeKind.Itself : null;
         }
     }
 
@@ -236,30 +194,21 @@ internal struct NativeInstruction
             or Mnemonic.Vmovntdq or Mnemonic.Vmovntdqa or Mnemonic.Vmovntps or Mnemonic.Vmovntpd;
     }
 
-    private bool SetUses(Traits traits)
+    private bool SetUses()
     {
-        UsesX87 = (traits & Traits.UsesX87) != 0;
+        UsesX87 = Array.Exists(Instruction.CpuidFeatures, static feature =>
+            feature is CpuidFeature.FPU or CpuidFeature.FPU287 or CpuidFeature.FPU387 or CpuidFeature.MMX);
         InstructionInfo info = InfoFactory.GetInfo(Instruction);
         foreach (UsedMemory used in info.GetUsedMemory())
             WritesMemory |= IsWrite(used.Access);
         foreach (UsedRegister used in info.GetUsedRegisters())
         {
             Register full = used.Register.GetFullRegister();
-            uint bit = 1u << full.GetNumber(), written = IsWrite(used.Access) ? bit : 0;
-            if (full.IsGPR64())
+            int first = full.IsGPR64() ? 0 : full.IsVectorRegister() ? FirstVector : full.IsK() ? FirstOpmask : -1;
+            if (first >= 0)
             {
-                General |= bit;
-                GeneralWritten |= written;
-            }
-            else if (full.IsVectorRegister())
-            {
-                Vectors |= bit;
-                VectorsWritten |= written;
-            }
-            else if (full.IsK())
-            {
-                Masks |= bit;
-                MasksWritten |= written;
+                Used |= 1UL << (first + full.GetNumber());
+                Written |= IsWrite(used.Access) ? 1UL << (first + full.GetNumber()) : 0;
             }
             else if (full.IsST() || full.IsMM())
                 UsesX87 = true;
@@ -269,7 +218,6 @@ internal struct NativeInstruction
         for (int i = 0; i < Instruction.OpCount; i++)
             NeedsLowAddress |= AccessSize > 0 && Instruction.GetOpKind(i) == OpKind.Register
                 && Instruction.GetOpRegister(i) is Register.AH or Register.BH or Register.CH or Register.DH;
-        UsesMxcsr = Vectors != 0 && (traits & Traits.UsesMxcsr) != 0;
         return true;
     }
 

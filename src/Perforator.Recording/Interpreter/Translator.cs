@@ -64,7 +64,7 @@ internal sealed class Translator : IDisposable
     /// <returns>False when there is no room for it, as in a run of its own there would be.</returns>
     public bool TryAdd(in NativeInstruction next)
     {
-        uint general = uses.General | next.General;
+        uint general = General(uses.Used | next.Used);
         bool needsLowAddress = uses.NeedsLowAddress || next.NeedsLowAddress;
         // FLDENV may unmask exceptions, which are masked again at the end of a run.
         if (Count == MaxInstructions || BitOperations.PopCount(general & ~(1u << Rsp)) > MaxRegisters
@@ -72,11 +72,8 @@ internal sealed class Translator : IDisposable
             || (Count > 0 && run[Count - 1].Instruction.Mnemonic == Mnemonic.Fldenv))
             return false;
         run[Count++] = next;
-        (uses.General, uses.GeneralWritten) = (general, uses.GeneralWritten | next.GeneralWritten);
-        (uses.Masks, uses.MasksWritten) = (uses.Masks | next.Masks, uses.MasksWritten | next.MasksWritten);
-        (uses.Vectors, uses.VectorsWritten) = (uses.Vectors | next.Vectors, uses.VectorsWritten | next.VectorsWritten);
-        (uses.UsesX87, uses.UsesMxcsr, uses.NeedsLowAddress) = (uses.UsesX87
-            | next.UsesX87, uses.UsesMxcsr | next.UsesMxcsr, needsLowAddress);
+        (uses.Used, uses.Written) = (uses.Used | next.Used, uses.Written | next.Written);
+        (uses.UsesX87, uses.NeedsLowAddress) = (uses.UsesX87 | next.UsesX87, needsLowAddress);
         uses.AccessSize |= next.AccessSize;
         return true;
     }
@@ -95,6 +92,11 @@ internal sealed class Translator : IDisposable
 
     public void Dispose() => Memory.Dispose();
 
+    /// <summary>Whether MXCSR may matter.</summary>
+    private bool UsesVectors => uses.Used >> NativeInstruction.FirstVector != 0;
+
+    private static uint General(ulong registers) => (uint)registers & 0xFFFF;
+
     private IcedMemoryOperand At(int offset) => new(Register.RAX + state, offset, 1);
 
     private bool TryAssemble(ConditionCode? condition, bool alone, out int failed)
@@ -102,7 +104,7 @@ internal sealed class Translator : IDisposable
         code.Clear();
         exits.Clear();
         ChooseRegisters();
-        uint saved = (uses.General | (1u << state) | (1u << address) | (1u << page) | (1u << stack)) & CalleeSaved;
+        uint saved = (General(uses.Used) | (1u << state) | (1u << address) | (1u << page) | (1u << stack)) & CalleeSaved;
         for (int register = 0; register < 16; register++)
             if ((saved >> register & 1) != 0)
                 code.Push(register);
@@ -143,7 +145,7 @@ internal sealed class Translator : IDisposable
 
     private void ChooseRegisters()
     {
-        uint taken = uses.General | (1u << Rsp);
+        uint taken = General(uses.Used) | (1u << Rsp);
         address = Take(uses.NeedsLowAddress ? Low : ~0u);
         (state, page, stack) = (Take(~0u), Take(~0u), Take(~0u));
 
@@ -166,14 +168,8 @@ internal sealed class Translator : IDisposable
             code.Move(state, Rdi);
         if (uses.UsesX87)
             Encode(Instruction.Create(Code.Fxrstor_m512byte, At(CpuState.X87)));
-        for (int register = 0; register < 16; register++)
-            if ((uses.General >> register & 1) != 0)
-                code.WithMemory(CodeBuilder.Load, register == Rsp ? stack : register, state, CpuState.General + (8 * register));
-        for (uint left = uses.Vectors; left != 0; left &= left - 1)
-            code.MoveVector(BitOperations.TrailingZeroCount(left), Register.RAX + state, stores: false);
-        for (uint left = uses.Masks; left != 0; left &= left - 1)
-            code.MoveMask(BitOperations.TrailingZeroCount(left), Register.RAX + state, stores: false);
-        if (uses.UsesMxcsr)
+        Move(uses.Used, stores: false);
+        if (UsesVectors)
             Encode(Instruction.Create(Code.Ldmxcsr_m32, At(CpuState.Mxcsr)));
         if (uses.AccessSize == 0)
             return;
@@ -183,6 +179,17 @@ internal sealed class Translator : IDisposable
         // TEST address, address; JE over; JMP address.
         code.WithRegisters(0x85, address, address);
         code.Bytes(0x74, 3, (byte)(0x40 | (address >> 3)), 0xFF, (byte)(0xE0 | (address & 7)));
+    }
+
+    /// <summary>Loads registers from the state, or stores them there.</summary>
+    private void Move(ulong registers, bool stores)
+    {
+        for (; registers != 0; registers &= registers - 1)
+            if (BitOperations.TrailingZeroCount(registers) is var number && number < NativeInstruction.FirstVector)
+                code.WithMemory(
+                    stores ? CodeBuilder.StoreTo : CodeBuilder.Load, number == Rsp ? stack : number, state, CpuState.General + (8 * number));
+            else
+                code.MoveExtended(number, Register.RAX + state, stores);
     }
 
     /// <summary>Puts everything back and returns what lies on the stack; look-ups that fail come to here as well.</summary>
@@ -195,16 +202,10 @@ internal sealed class Translator : IDisposable
         Leave(CpuState.WritableAddresses, writes: true);
         foreach (int jump in toEnd)
             code.Resolve(jump);
-        for (int register = 0; register < 16; register++)
-            if ((uses.GeneralWritten >> register & 1) != 0)
-                code.WithMemory(CodeBuilder.StoreTo, register == Rsp ? stack : register, state, CpuState.General + (8 * register));
-        for (uint left = uses.MasksWritten; left != 0; left &= left - 1)
-            code.MoveMask(BitOperations.TrailingZeroCount(left), Register.RAX + state, stores: true);
-        for (uint left = uses.VectorsWritten; left != 0; left &= left - 1)
-            code.MoveVector(BitOperations.TrailingZeroCount(left), Register.RAX + state, stores: true);
-        if (uses.Vectors != 0 && Avx.IsSupported)
+        Move(uses.Written, stores: true);
+        if (UsesVectors && Avx.IsSupported)
             Encode(Instruction.Create(Code.VEX_Vzeroupper));
-        if (uses.UsesMxcsr)
+        if (UsesVectors)
             Encode(Instruction.Create(Code.Stmxcsr_m32, At(CpuState.Mxcsr)));
         if (uses.UsesX87)
         {
@@ -212,7 +213,7 @@ internal sealed class Translator : IDisposable
             Encode(Instruction.Create(Code.Or_rm16_imm8, At(CpuState.X87), (int)ExtendedState.ControlWordExceptionMasks));
             Encode(Instruction.Create(Code.Fninit));
         }
-        if (uses.UsesMxcsr || uses.UsesX87)
+        if (UsesVectors || uses.UsesX87)
             Encode(Instruction.Create(Code.Ldmxcsr_m32, At(CpuState.HostMxcsr)));
         code.Pop(Rax);
         for (int register = 15; register >= 0; register--)
