@@ -40,7 +40,7 @@ internal readonly record struct MemoryAccess(uint Packed)
     public MemoryAccess(in NativeInstruction of, int index, int resume)
         : this(((uint)resume << 16) | (uint)(index | ((of.AccessSize - 1) << 6)) | (of.WritesMemory ? 1u << 12 : 0)
             | (of.NeedsAlignment ? 1u << 13 : 0)
-            | (of.IsMasked ? 1u << 14 : 0) | (of.Kind == NativeKind.Prefetch ? 1u << 15 : 0))
+            | (of.Kind == NativeKind.Prefetch ? 1u << 15 : 0))
     {
     }
 
@@ -54,9 +54,6 @@ internal readonly record struct MemoryAccess(uint Packed)
 
     /// <summary>The CPU faults when the address is not aligned to the size.</summary>
     public bool NeedsAlignment => (Packed & (1 << 13)) != 0;
-
-    /// <summary>A mask may skip a part of it, which need not be there then.</summary>
-    public bool IsMasked => (Packed & (1 << 14)) != 0;
 
     /// <summary>It touches nothing, but says that the page is about to be touched.</summary>
     public bool IsPrefetch => (Packed & (1 << 15)) != 0;

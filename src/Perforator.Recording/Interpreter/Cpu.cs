@@ -83,9 +83,6 @@ internal sealed unsafe class Cpu : IDisposable
 
     public long InstructionCount { get; private set; }
 
-    /// <summary>What XSAVE and its kin saved, by address: the dynamic linker does so around symbol resolution.</summary>
-    public Dictionary<ulong, SavedState> SavedStates { get; } = [];
-
     /// <summary>RFLAGS. Native code gets none but the status flags: with the direction flag set this process would not live long.</summary>
     public ulong Flags
     {
@@ -124,7 +121,6 @@ internal sealed unsafe class Cpu : IDisposable
         BranchCount = count;
         InstructionCount = 0;
         HasPaused = false;
-        SavedStates.Clear();
     }
 
     /// <summary>Follows the thread until something stops it.</summary>
@@ -218,11 +214,11 @@ internal sealed unsafe class Cpu : IDisposable
             throw new UnreadableMemoryException(address);
         byte* copy = stackalloc byte[LargestOperand];
         Span<byte> bytes = new(copy, access.Size);
-        Memory.Read(address, bytes, access.IsMasked);
+        Memory.Read(address, bytes);
         Register(CpuState.Resume) = (ulong)copy;
         _ = alone.Code(State);
         if (access.Writes)
-            Memory.Write(address, bytes, access.IsMasked);
+            Memory.Write(address, bytes);
         InstructionPointer = alone.Close.Next;
     }
 
@@ -252,7 +248,7 @@ internal sealed unsafe class Cpu : IDisposable
 
     /// <summary>An op's first operand.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public ulong Operand(in Op op) => op.IsMemory ? Memory.Read(Address(op), op.Size) : Truncate(Register(op.Destination), op.Size);
+    public ulong Operand(in Op op) => op.IsMemory ? Memory.Read(Address(op), op.Size) : Truncate(Register(op.Register), op.Size);
 
     /// <summary>A general register by its offset.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

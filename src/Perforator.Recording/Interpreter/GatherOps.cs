@@ -4,7 +4,7 @@ using Iced.Intel;
 
 namespace Perforator.Recording.Interpreter;
 
-/// <summary>Gathers and scatters, whose many addresses come from a vector register.</summary>
+/// <summary>Gathers, whose many addresses come from a vector register.</summary>
 internal static unsafe class GatherOps
 {
     /// <summary>What a handler needs to know besides base, scale and displacement; kept in <see cref="Op.Immediate"/>.</summary>
@@ -23,21 +23,17 @@ internal static unsafe class GatherOps
     /// <summary>Null when it is none of these, or beyond what is interpreted.</summary>
     public static delegate*<Cpu, in Op, void> Select(in Instruction instruction, ref Op op)
     {
-        (int index, int data, bool scatters) = instruction.Mnemonic switch
+        (int index, int data) = instruction.Mnemonic switch
         {
-            Mnemonic.Vpgatherdd or Mnemonic.Vgatherdps => (4, 4, false),
-            Mnemonic.Vpgatherdq or Mnemonic.Vgatherdpd => (4, 8, false),
-            Mnemonic.Vpgatherqd or Mnemonic.Vgatherqps => (8, 4, false),
-            Mnemonic.Vpgatherqq or Mnemonic.Vgatherqpd => (8, 8, false),
-            Mnemonic.Vpscatterdd or Mnemonic.Vscatterdps => (4, 4, true),
-            Mnemonic.Vpscatterdq or Mnemonic.Vscatterdpd => (4, 8, true),
-            Mnemonic.Vpscatterqd or Mnemonic.Vscatterqps => (8, 4, true),
-            Mnemonic.Vpscatterqq or Mnemonic.Vscatterqpd => (8, 8, true),
+            Mnemonic.Vpgatherdd or Mnemonic.Vgatherdps => (4, 4),
+            Mnemonic.Vpgatherdq or Mnemonic.Vgatherdpd => (4, 8),
+            Mnemonic.Vpgatherqd or Mnemonic.Vgatherqps => (8, 4),
+            Mnemonic.Vpgatherqq or Mnemonic.Vgatherqpd => (8, 8),
             _ => default,
         };
         if (index == 0 || !instruction.MemoryIndex.IsVectorRegister())
             return null;
-        Register register = instruction.GetOpRegister(scatters ? 1 : 0);
+        Register register = instruction.Op0Register;
         bool hasVectorMask = instruction.Encoding == EncodingKind.VEX;
         Elements elements = new()
         {
@@ -50,7 +46,7 @@ internal static unsafe class GatherOps
             DataSize = (byte)data,
         };
         op.Immediate = Unsafe.BitCast<Elements, ulong>(elements);
-        return scatters ? &Scatter : hasVectorMask ? &GatherByVector : &GatherByOpmask;
+        return hasVectorMask ? &GatherByVector : &GatherByOpmask;
     }
 
     private static void GatherByVector(Cpu cpu, in Op op)
@@ -72,18 +68,6 @@ internal static unsafe class GatherOps
             if ((mask >> i & 1) != 0)
                 Load(cpu, op, elements, i);
         Finish(cpu, elements);
-        mask = 0;
-    }
-
-    private static void Scatter(Cpu cpu, in Op op)
-    {
-        Elements elements = Unsafe.BitCast<ulong, Elements>(op.Immediate);
-        ref ulong mask = ref cpu.Register(CpuState.Opmasks + (8 * elements.Opmask));
-        for (int i = 0; i < elements.Count; i++)
-            if ((mask >> i & 1) != 0)
-                cpu.Memory.Write(
-                    Address(cpu, op, elements, i),
-                    new ReadOnlySpan<byte>(Vector(cpu, elements.Data) + (i * elements.DataSize), elements.DataSize));
         mask = 0;
     }
 

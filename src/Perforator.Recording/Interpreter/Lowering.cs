@@ -48,12 +48,10 @@ internal static unsafe class Lowering
     private static void SetOperand(in Instruction instruction, int operand, ref Op op)
     {
         OpKind kind = instruction.GetOpKind(operand);
-        if (kind == OpKind.Register && instruction.GetOpRegister(operand).IsGPR() && operand < 2)
+        if (kind == OpKind.Register && operand == 0 && instruction.Op0Register.IsGPR())
         {
-            Register register = instruction.GetOpRegister(operand);
-            (operand == 0 ? ref op.Destination : ref op.Source) = Offset(register);
-            if (operand == 0)
-                op.Size = (byte)register.GetSize();
+            op.Register = Offset(instruction.Op0Register);
+            op.Size = (byte)instruction.Op0Register.GetSize();
         }
         else if (kind == OpKind.Memory)
         {
@@ -136,12 +134,6 @@ internal static unsafe class Lowering
                 return &RareOps.DivideSigned;
             case Mnemonic.Pause:
                 return &RareOps.Pause;
-            case Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc when op.IsMemory && instruction.Op1Kind == OpKind.Register:
-                return &RareOps.TestBitInMemory;
-            case Mnemonic.Pushfq:
-                return &RareOps.PushFlags;
-            case Mnemonic.Popfq:
-                return &RareOps.PopFlags;
             case Mnemonic.Cld:
                 return &RareOps.ClearDirection;
             case Mnemonic.Std:
@@ -156,12 +148,6 @@ internal static unsafe class Lowering
                 return &RareOps.StoreMxcsr;
             case Mnemonic.Fldcw:
                 return &RareOps.LoadX87Control;
-            case Mnemonic.Xsave or Mnemonic.Xsavec or Mnemonic.Xsaveopt or Mnemonic.Xsave64 or Mnemonic.Xsavec64 or Mnemonic.Xsaveopt64:
-                return &RareOps.SaveState;
-            case Mnemonic.Xrstor or Mnemonic.Xrstor64:
-                return &RareOps.RestoreState;
-            case Mnemonic.Rdfsbase when op.Size == 8:
-                return &RareOps.ReadFsBase;
             default:
                 return null;
         }

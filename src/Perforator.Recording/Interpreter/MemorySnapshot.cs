@@ -151,27 +151,6 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         }
     }
 
-    /// <param name="leniently">What cannot be read is left zero: masked loads do not fault on lanes that they skip.</param>
-    public void Read(ulong address, Span<byte> buffer, bool leniently)
-    {
-        buffer.Clear();
-        int run = Math.Min(PageSize - OffsetInPage(address), buffer.Length);
-        if (!leniently || TryPage(address) is not null)
-            Read(address, buffer[..run]);
-        if (run < buffer.Length && (!leniently || TryPage(address + (ulong)run) is not null))
-            Read(address + (ulong)run, buffer[run..]);
-    }
-
-    /// <param name="leniently">What is where nothing can be read is dropped.</param>
-    public void Write(ulong address, ReadOnlySpan<byte> bytes, bool leniently)
-    {
-        int run = Math.Min(PageSize - OffsetInPage(address), bytes.Length);
-        if (!leniently || TryPage(address) is not null)
-            Write(address, bytes[..run]);
-        if (run < bytes.Length && (!leniently || TryPage(address + (ulong)run) is not null))
-            Write(address + (ulong)run, bytes[run..]);
-    }
-
     /// <summary>Reads an integer of 1, 2, 4 or 8 bytes.</summary>
     public ulong Read(ulong address, int size) => size switch
     {
@@ -216,9 +195,6 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         return value;
     }
 
-    private byte* Page(ulong address) =>
-        TryPage(address) is var data && data is not null ? data : throw new UnreadableMemoryException(address);
-
     private byte* Writable(ulong address)
     {
         byte* data = Page(address);
@@ -228,7 +204,7 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         return data;
     }
 
-    private byte* TryPage(ulong address)
+    private byte* Page(ulong address)
     {
         ulong page = address >> PageShift;
         int slot = Slot(address);
@@ -237,7 +213,7 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         if (!pages.TryGetValue(page, out nint copy))
         {
             if (!ahead.Remove(page, out copy) && (copy = Fetch(page)) == 0)
-                return null;
+                throw new UnreadableMemoryException(address);
             pages.Add(page, copy);
         }
         if (!announced.Contains(page))

@@ -81,7 +81,7 @@ internal struct NativeInstruction
     /// <summary>Bytes of memory touched; 0 for none.</summary>
     public int AccessSize;
 
-    public bool WritesMemory, NeedsAlignment, IsMasked;
+    public bool WritesMemory, NeedsAlignment;
 
     /// <summary>Flags matter to it: it reads them, or may leave some of them as they were.</summary>
     public bool ReadsFlags;
@@ -116,8 +116,6 @@ internal struct NativeInstruction
             && (instruction.OpCount < 2 || instruction.GetOpRegister(instruction.OpCount - 1) != Register.CL);
         native.ReadsFlags = (instruction.RflagsRead & StatusFlags) != 0 || (native.SetsFlags && !native.SetsAllFlags);
         native.NeedsAlignment = kind == NativeKind.Itself && native.AccessSize > 0 && FaultsUnaligned(instruction, native.AccessSize);
-        native.IsMasked = instruction.OpMask != Register.None
-            || instruction.Mnemonic is Mnemonic.Vmaskmovps or Mnemonic.Vmaskmovpd or Mnemonic.Vpmaskmovd or Mnemonic.Vpmaskmovq;
         return native.SetUses();
     }
 

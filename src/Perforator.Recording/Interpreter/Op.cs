@@ -10,8 +10,8 @@ internal unsafe struct Op
     /// <summary>Called with the instruction pointer behind the instruction already.</summary>
     public delegate*<Cpu, in Op, void> Execute;
 
-    /// <summary>First and second operand where they are registers: byte offsets into the CPU state.</summary>
-    public ushort Destination, Source;
+    /// <summary>The first operand where it is a register: a byte offset into the CPU state.</summary>
+    public ushort Register;
 
     /// <summary>Memory operand: offsets of base, index and segment base register, <see cref="CpuState.Zero"/> for none.</summary>
     public ushort Base, Index, Segment;

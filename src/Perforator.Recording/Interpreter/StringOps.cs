@@ -12,8 +12,8 @@ internal enum RepeatPrefix : byte
 }
 
 /// <summary>
-/// MOVS, STOS, LODS, SCAS and CMPS, with and without a repeat prefix; a repeated one runs to its end, or that of the time for a stop, as
-/// one instruction.
+/// MOVS, STOS, SCAS and CMPS, with and without a repeat prefix; a repeated one runs to its end, or that of the time for a stop, as one
+/// instruction.
 /// </summary>
 internal static unsafe class StringOps
 {
@@ -26,136 +26,67 @@ internal static unsafe class StringOps
         op.Size = (byte)instruction.MemorySize.GetSize();
         op.Repeat = instruction.HasRepnePrefix
             ? RepeatPrefix.WhileNotEqual : instruction.HasRepePrefix ? RepeatPrefix.WhileEqual : RepeatPrefix.None;
+        // What the destination is given or compared with; else it is RAX.
+        op.IsMemory = instruction.Mnemonic is Mnemonic.Movsb or Mnemonic.Movsw or Mnemonic.Movsd or Mnemonic.Movsq
+            or Mnemonic.Cmpsb or Mnemonic.Cmpsw or Mnemonic.Cmpsd or Mnemonic.Cmpsq;
         switch (instruction.Mnemonic)
         {
-            case Mnemonic.Movsb or Mnemonic.Movsw or Mnemonic.Movsd or Mnemonic.Movsq:
-                return &Execute<Move>;
-            case Mnemonic.Stosb or Mnemonic.Stosw or Mnemonic.Stosd or Mnemonic.Stosq:
-                return &Execute<Store>;
-            case Mnemonic.Lodsb or Mnemonic.Lodsw or Mnemonic.Lodsd or Mnemonic.Lodsq:
-                return &Execute<Load>;
-            case Mnemonic.Scasb or Mnemonic.Scasw or Mnemonic.Scasd or Mnemonic.Scasq:
-                return &Execute<Scan>;
-            case Mnemonic.Cmpsb or Mnemonic.Cmpsw or Mnemonic.Cmpsd or Mnemonic.Cmpsq:
-                return &Execute<Compare>;
+            case Mnemonic.Movsb or Mnemonic.Movsw or Mnemonic.Movsd or Mnemonic.Movsq
+                or Mnemonic.Stosb or Mnemonic.Stosw or Mnemonic.Stosd or Mnemonic.Stosq:
+                return &Store;
+            case Mnemonic.Cmpsb or Mnemonic.Cmpsw or Mnemonic.Cmpsd or Mnemonic.Cmpsq
+                or Mnemonic.Scasb or Mnemonic.Scasw or Mnemonic.Scasd or Mnemonic.Scasq:
+                return &Compare;
             default:
                 return null;
         }
     }
 
-    private interface IStep
+    private static void Store(Cpu cpu, in Op op)
     {
-        /// <summary>It ends a repetition by ZF.</summary>
-        static abstract bool Compares { get; }
-
-        /// <summary>Works on some elements, at least one and at most so many.</summary>
-        /// <returns>How many.</returns>
-        static abstract ulong Step(Cpu cpu, in Op op, ulong count);
-    }
-
-    private static void Execute<TStep>(Cpu cpu, in Op op)
-        where TStep : IStep
-    {
-        if (op.Repeat == RepeatPrefix.None)
-        {
-            _ = TStep.Step(cpu, op, 1);
-            return;
-        }
-        ref ulong count = ref cpu.Register(CpuState.Rcx);
+        ulong once = 1;
+        ref ulong count = ref op.Repeat == RepeatPrefix.None ? ref once : ref cpu.Register(CpuState.Rcx);
         while (count != 0 && !cpu.IsTimeUp(op))
         {
-            count -= TStep.Step(cpu, op, count);
-            if (TStep.Compares && cpu.IsZero != (op.Repeat == RepeatPrefix.WhileEqual))
-                break;
-        }
-    }
-
-    private readonly struct Move : IStep
-    {
-        public static bool Compares => false;
-
-        public static ulong Step(Cpu cpu, in Op op, ulong count)
-        {
-            ref ulong source = ref cpu.Register(CpuState.Rsi), destination = ref cpu.Register(CpuState.Rdi);
-            ulong from = source + cpu.Register(op.Segment);
+            ulong to = cpu.Register(CpuState.Rdi), from = op.IsMemory ? Source(cpu, op) : to;
             // Whole runs within a page at a time, unless an earlier element feeds a later one of the same run.
-            ulong elements =
-                cpu.IsBackwards || count == 1
-                    ? 1 : Math.Min(count, (ulong)(Math.Min(cpu.Memory.Run(from, out _), cpu.Memory.Run(destination, out _)) / op.Size));
-            ulong length = elements * op.Size;
-            if (elements < 2 || destination - from < length)
-            {
-                cpu.Memory.Write(destination, cpu.Memory.Read(from, op.Size), op.Size);
-                Advance(cpu, op, 1, ref source);
-                return Advance(cpu, op, 1, ref destination);
-            }
-            cpu.Memory.Run(from, out byte* data);
-            cpu.Memory.Write(destination, new ReadOnlySpan<byte>(data, (int)length));
-            Advance(cpu, op, elements, ref source);
-            return Advance(cpu, op, elements, ref destination);
-        }
-    }
-
-    private readonly struct Store : IStep
-    {
-        public static bool Compares => false;
-
-        public static ulong Step(Cpu cpu, in Op op, ulong count)
-        {
-            ref ulong destination = ref cpu.Register(CpuState.Rdi);
-            ulong elements = op.Size > 1 || cpu.IsBackwards || count == 1 ? 1 : Math.Min(count, (ulong)cpu.Memory.Run(destination, out _));
-            if (elements > 1)
-                new Span<byte>(
-                    cpu.Memory.Contiguous(destination, (int)elements, writes: true), (int)elements).Fill((byte)cpu.Register(CpuState.Rax));
+            int bytes = Math.Min(cpu.Memory.Run(from, out byte* data), cpu.Memory.Run(to, out _));
+            int elements = cpu.IsBackwards ? 1 : (int)Math.Min(count, (uint)bytes / op.Size), length = elements * op.Size;
+            if (elements > 1 && op.IsMemory && to - from >= (uint)length)
+                cpu.Memory.Write(to, new ReadOnlySpan<byte>(data, length));
+            else if (elements > 1 && !op.IsMemory && op.Size == 1)
+                new Span<byte>(cpu.Memory.Contiguous(to, length, writes: true), length).Fill((byte)cpu.Register(CpuState.Rax));
             else
-                cpu.Memory.Write(destination, cpu.Register(CpuState.Rax), op.Size);
-            return Advance(cpu, op, elements, ref destination);
+            {
+                elements = 1;
+                cpu.Memory.Write(to, op.IsMemory ? cpu.Memory.Read(from, op.Size) : cpu.Register(CpuState.Rax), op.Size);
+            }
+            Advance(cpu, op, (uint)elements, ref count);
         }
     }
 
-    private readonly struct Load : IStep
+    private static void Compare(Cpu cpu, in Op op)
     {
-        public static bool Compares => false;
-
-        public static ulong Step(Cpu cpu, in Op op, ulong count)
+        ulong once = 1;
+        ref ulong count = ref op.Repeat == RepeatPrefix.None ? ref once : ref cpu.Register(CpuState.Rcx);
+        while (count != 0 && !cpu.IsTimeUp(op))
         {
-            ref ulong source = ref cpu.Register(CpuState.Rsi);
-            cpu.SetRegister(CpuState.Rax, cpu.Memory.Read(source + cpu.Register(op.Segment), op.Size), op.Size);
-            return Advance(cpu, op, 1, ref source);
+            ulong first = op.IsMemory ? cpu.Memory.Read(Source(cpu, op), op.Size) : Cpu.Truncate(cpu.Register(CpuState.Rax), op.Size);
+            cpu.SetStatus(Flags.OfDifference(first, cpu.Memory.Read(cpu.Register(CpuState.Rdi), op.Size), op.Size));
+            Advance(cpu, op, 1, ref count);
+            if (op.Repeat != RepeatPrefix.None && cpu.IsZero != (op.Repeat == RepeatPrefix.WhileEqual))
+                return;
         }
     }
 
-    private readonly struct Scan : IStep
+    private static ulong Source(Cpu cpu, in Op op) => cpu.Register(CpuState.Rsi) + cpu.Register(op.Segment);
+
+    private static void Advance(Cpu cpu, in Op op, ulong elements, ref ulong count)
     {
-        public static bool Compares => true;
-
-        public static ulong Step(Cpu cpu, in Op op, ulong count)
-        {
-            ref ulong destination = ref cpu.Register(CpuState.Rdi);
-            cpu.SetStatus(
-                Flags.OfDifference(Cpu.Truncate(cpu.Register(CpuState.Rax), op.Size), cpu.Memory.Read(destination, op.Size), op.Size));
-            return Advance(cpu, op, 1, ref destination);
-        }
-    }
-
-    private readonly struct Compare : IStep
-    {
-        public static bool Compares => true;
-
-        public static ulong Step(Cpu cpu, in Op op, ulong count)
-        {
-            ref ulong source = ref cpu.Register(CpuState.Rsi), destination = ref cpu.Register(CpuState.Rdi);
-            cpu.SetStatus(
-                Flags.OfDifference(
-                    cpu.Memory.Read(source + cpu.Register(op.Segment), op.Size), cpu.Memory.Read(destination, op.Size), op.Size));
-            Advance(cpu, op, 1, ref source);
-            return Advance(cpu, op, 1, ref destination);
-        }
-    }
-
-    private static ulong Advance(Cpu cpu, in Op op, ulong elements, ref ulong pointer)
-    {
-        pointer += cpu.IsBackwards ? 0 - (elements * op.Size) : elements * op.Size;
-        return elements;
+        ulong step = cpu.IsBackwards ? 0 - (elements * op.Size) : elements * op.Size;
+        cpu.Register(CpuState.Rdi) += step;
+        if (op.IsMemory)
+            cpu.Register(CpuState.Rsi) += step;
+        count -= elements;
     }
 }

@@ -52,7 +52,7 @@ public sealed class DifferentialTests(ITestOutputHelper output)
         Compare(target, longestBlock, 100);
     }
 
-    /// <summary>What compilers seldom make, operands that lie across pages, and paths on which state is saved and restored.</summary>
+    /// <summary>What compilers seldom make, and operands that lie across pages.</summary>
     [SkippableTheory]
     [InlineData("x86-64", 1, 1)]
     [InlineData("x86-64", 64, 1)]

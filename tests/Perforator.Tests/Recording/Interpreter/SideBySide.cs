@@ -166,9 +166,6 @@ internal sealed unsafe class SideBySide : IDisposable
         CompareState(text, "x87 status", CpuState.X87, 5, 1);
         CompareState(text, "x87", CpuState.X87 + 32, 16, 8);
         CompareState(text, "MXCSR", CpuState.Mxcsr, 4, 1);
-        // XSAVE remembers instead of writing.
-        if (stepped.Exists(s => s.Mnemonic is Mnemonic.Xsave or Mnemonic.Xsavec or Mnemonic.Xsaveopt))
-            return;
         ulong[] unkeptBytes = [.. stepped.Where(s => s.Mnemonic == Mnemonic.Fnstenv).SelectMany(UnkeptBytes)];
         foreach (ulong address in cpu.Memory.PageNumbers.Select(number => number << MemorySnapshot.PageShift).ToArray())
         {
