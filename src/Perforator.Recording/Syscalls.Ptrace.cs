@@ -79,17 +79,6 @@ internal static partial class Syscalls
         _ = nanosleep(seconds, null);
     }
 
-    [LibraryImport("libc", EntryPoint = "syscall")]
-    private static unsafe partial long arch_prctl(long number, long operation, ulong* address);
-
-    /// <summary>The calling thread's FS base, through which code reaches its thread-local variables.</summary>
-    public static unsafe ulong ThreadPointer()
-    {
-        const long SYS_arch_prctl = 158, ARCH_GET_FS = 0x1003;
-        ulong address;
-        return arch_prctl(SYS_arch_prctl, ARCH_GET_FS, &address) == 0 ? address : 0;
-    }
-
     [LibraryImport("libc")]
     private static unsafe partial int clock_gettime(int clock, long* time);
 

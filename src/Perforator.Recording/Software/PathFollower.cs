@@ -38,9 +38,6 @@ internal sealed unsafe class PathFollower(SoftwareRecorderOptions options) : IDi
     /// <summary>Its branches, oldest first.</summary>
     public Span<BranchEntry> Branches => branches.AsSpan(0, path.Branches);
 
-    /// <summary>The CPU that interprets, for <see cref="Rehearsal"/>.</summary>
-    public Cpu Cpu => cpu;
-
     /// <summary>Begins a path of a process.</summary>
     public void Begin(TargetProcess process)
     {
