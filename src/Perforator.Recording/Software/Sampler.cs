@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using Perforator.Branches;
 using Perforator.Recording.Interpreter;
 using static Perforator.Recording.Syscalls;
@@ -114,7 +113,7 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
 
     private TracedThread? Seize(in Moment moment, TargetProcess process)
     {
-        ReadOnlySpan<byte> read = ReadStatus(moment);
+        ReadOnlySpan<byte> read = status.AsSpan(0, Math.Max(0, ReadFile($"/proc/{moment.ProcessId}/task/{moment.ThreadId}/status", status)));
         int signal = QuietSignal.Of(read);
         if (signal == 0)
         {
@@ -129,20 +128,6 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
             sink.OnLost(AlreadyTraced, 1);
         needsThisCpu = sched_getcpu() == moment.Cpu;
         return thread;
-    }
-
-    private ReadOnlySpan<byte> ReadStatus(in Moment moment)
-    {
-        try
-        {
-            using Microsoft.Win32.SafeHandles.SafeFileHandle file =
-                File.OpenHandle(string.Create(CultureInfo.InvariantCulture, $"/proc/{moment.ProcessId}/task/{moment.ThreadId}/status"));
-            return status.AsSpan(0, RandomAccess.Read(file, status, 0));
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return [];
-        }
     }
 
     /// <summary>Meets a thread, follows it and lets it go.</summary>

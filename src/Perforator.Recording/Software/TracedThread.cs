@@ -106,17 +106,7 @@ internal sealed class TracedThread : IDisposable
     /// <param name="needsThisCpu">Whether the thread can only run while this one sleeps.</param>
     public WaitResult Meet(TimeSpan patience, bool needsThisCpu)
     {
-        WaitResult result = Wait(patience, needsThisCpu);
-        bool waitsForCpu = true;
-        long begin = Stopwatch.GetTimestamp();
-        while (result == WaitResult.StillRunning && waitsForCpu && Stopwatch.GetElapsedTime(begin) < Queueing)
-        {
-            waitsForCpu = ProcessIdentity.StateOf(ThreadId) == 'R';
-            if (waitsForCpu)
-                Sleep(QueueingNap);
-            // Not running may mean that it has just stopped.
-            result = Poll();
-        }
+        WaitResult result = Wait(patience, needsThisCpu, Queueing);
         Disarm();
         IsMet = result == WaitResult.Stopped && StopEvent == 0 && StopSignal == signal && IsOfEvent();
         return result;
@@ -161,18 +151,26 @@ internal sealed class TracedThread : IDisposable
     }
 
     /// <summary>Waits for the next stop: first eagerly, then with short sleeps.</summary>
-    public WaitResult Wait(TimeSpan patience, bool needsThisCpu)
+    /// <param name="queueing">So long at least, while the thread waits for a CPU.</param>
+    public WaitResult Wait(TimeSpan patience, bool needsThisCpu, TimeSpan queueing = default)
     {
         long begin = Stopwatch.GetTimestamp();
-        while (true)
+        for (bool isLast = false; ;)
         {
             WaitResult result = Poll();
-            if (result != WaitResult.StillRunning)
+            if (result != WaitResult.StillRunning || isLast)
                 return result;
             TimeSpan waited = Stopwatch.GetElapsedTime(begin);
             if (waited >= patience)
-                return WaitResult.StillRunning;
-            if (needsThisCpu || waited >= Eagerness)
+            {
+                if (waited >= queueing)
+                    return WaitResult.StillRunning;
+                // Not running may mean that it has just stopped.
+                isLast = ProcessIdentity.StateOf(ThreadId) != 'R';
+                if (!isLast)
+                    Sleep(QueueingNap);
+            }
+            else if (needsThisCpu || waited >= Eagerness)
                 Sleep(Nap);
             else
                 _ = sched_yield();
