@@ -1,4 +1,5 @@
 using System.Globalization;
+using Perforator.Recording.PerfEvents;
 
 namespace Perforator.Recording;
 
@@ -6,9 +7,6 @@ namespace Perforator.Recording;
 public static class Machine
 {
     private static readonly Lazy<IReadOnlyDictionary<string, string>> Cpu = new(ReadCpuInfo);
-
-    /// <summary>vendor_id of /proc/cpuinfo, such as GenuineIntel; empty on CPUs without one (Arm).</summary>
-    public static string CpuVendor => Cpu.Value.GetValueOrDefault("vendor_id", "");
 
     /// <summary>The CPU's name for people and for the profile label.</summary>
     public static string CpuModel =>
@@ -39,21 +37,7 @@ public static class Machine
     internal const string OnlineCpusFile = "/sys/devices/system/cpu/online";
 
     /// <summary>The first line of a file, or null when it does not exist or may not be read.</summary>
-    public static string? ReadLine(string path)
-    {
-        try
-        {
-            return File.ReadLines(path).FirstOrDefault()?.Trim();
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return null;
-        }
-    }
-
-    /// <summary>A number in a file, or null.</summary>
-    public static int? ReadNumber(string path) =>
-        int.TryParse(ReadLine(path), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number) ? number : null;
+    public static string? ReadLine(string path) => LinuxKernel.Instance.ReadText(path)?.Split('\n')[0].Trim();
 
     /// <summary>Reads a list such as <c>0-3,8</c>.</summary>
     internal static IReadOnlyList<int> ParseCpuList(string list)

@@ -125,10 +125,6 @@ public sealed record BranchStackSupport
         return null;
     }
 
-    /// <summary>The same on the kernel this process runs on.</summary>
-    internal static BranchEvent? TryOpen(BranchEvent candidate, int threadId, int cpu, out int error) =>
-        TryOpen(LinuxKernel.Instance, candidate, threadId, cpu, out error);
-
     private static IReadOnlyList<BranchEvent> Candidates(string vendor, CpuPmu pmu, bool withKernel)
     {
         IReadOnlyList<BranchEvent> all = BranchEvent.CandidatesFor(vendor, pmu);

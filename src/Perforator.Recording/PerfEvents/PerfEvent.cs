@@ -30,10 +30,6 @@ internal sealed class PerfEvent : IDisposable
         return fd < 0 ? null : new PerfEvent(kernel, fd);
     }
 
-    /// <summary>Opens an event of the kernel this process runs on.</summary>
-    public static PerfEvent? TryOpen(PerfEventAttributes attributes, int target, int cpu, out int error) =>
-        TryOpen(LinuxKernel.Instance, attributes, target, cpu, out error);
-
     /// <summary>Lets this event write into another's ring buffer; both must be of the same CPU. Returns 0 or the error number.</summary>
     public int ShareRingOf(PerfEvent other) => -kernel.Control(Fd, Syscalls.PERF_EVENT_IOC_SET_OUTPUT, other.Fd);
 

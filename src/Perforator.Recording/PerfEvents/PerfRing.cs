@@ -37,28 +37,16 @@ internal sealed unsafe class PerfRing : IDisposable
         this.mappedBytes = mappedBytes;
     }
 
-    /// <summary>Bytes of records it holds.</summary>
-    public ulong Size => size;
-
-    /// <summary>Maps an event's ring buffer on the kernel this process runs on.</summary>
-    /// <param name="dataPages">A power of two.</param>
-    /// <returns>The ring, or null and the error number.</returns>
-    public static PerfRing? TryMap(PerfEvent perfEvent, int dataPages, out int error) =>
-        TryMap(LinuxKernel.Instance, perfEvent, (nuint)dataPages, out error);
-
     /// <summary>
     /// Maps an event's ring buffer. perf_mmap answers EPERM past kernel.perf_event_mlock_kb and RLIMIT_MEMLOCK, and ENOMEM where there are
     /// not as many pages.
     /// </summary>
     /// <param name="bytes">What to hold: a power of two; a page if that is larger.</param>
     /// <returns>The ring, or null and the error number.</returns>
-    public static PerfRing? TryMap(IKernel kernel, PerfEvent perfEvent, int bytes, out int error) =>
-        TryMap(kernel, perfEvent, (nuint)Math.Max(1, bytes / kernel.PageSize), out error);
-
-    private static PerfRing? TryMap(IKernel kernel, PerfEvent perfEvent, nuint dataPages, out int error)
+    public static PerfRing? TryMap(IKernel kernel, PerfEvent perfEvent, int bytes, out int error)
     {
         nuint page = (nuint)kernel.PageSize;
-        nuint length = page * (dataPages + 1);
+        nuint length = page + Math.Max(page, (nuint)bytes);
         nint address = kernel.Map(perfEvent.Fd, length);
         error = address is < 0 and >= -MaxErrorNumber ? (int)-address : 0;
         return error != 0 ? null : new PerfRing((byte*)address, (byte*)address + page, (ulong)(length - page), kernel, length);

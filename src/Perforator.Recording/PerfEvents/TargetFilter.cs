@@ -72,8 +72,8 @@ internal sealed class TargetFilter(IKernel kernel, IRecordingTargets targets, IB
     /// <summary>Tells the sink the mappings that a process has now.</summary>
     public void Announce(int processId)
     {
-        foreach (ProcessMap map in Maps(processId))
-            sink.OnMapping(map.ToMapping(processId));
+        foreach (Mapping mapping in Mappings(processId))
+            sink.OnMapping(mapping);
     }
 
     /// <summary>Tells the sink what is mapped for the kernel, whose branches count with those of the process that was in it.</summary>
@@ -93,11 +93,11 @@ internal sealed class TargetFilter(IKernel kernel, IRecordingTargets targets, IB
         foreach (int processId in wanted.Keys.ToArray())
         {
             // One that has just ended keeps what was known: samples of it may be on their way.
-            if (Maps(processId) is not { Count: > 0 } maps)
+            if (Mappings(processId) is not { Length: > 0 } mappings)
                 continue;
             sink.OnExec(processId);
-            foreach (ProcessMap map in maps)
-                sink.OnMapping(map.ToMapping(processId));
+            foreach (Mapping mapping in mappings)
+                sink.OnMapping(mapping);
         }
     }
 
@@ -158,14 +158,9 @@ internal sealed class TargetFilter(IKernel kernel, IRecordingTargets targets, IB
         sink.OnLost(reason, count);
     }
 
-    private List<ProcessMap> Maps(int processId)
-    {
-        List<ProcessMap> maps = [];
-        foreach (string line in (kernel.ReadText($"/proc/{processId}/maps") ?? "").Split('\n'))
-            if (ProcessMap.TryParse(line, out ProcessMap? map) && map.IsExecutable && map.Path.Length != 0)
-                maps.Add(map);
-        return maps;
-    }
+    private Mapping[] Mappings(int processId) =>
+        [.. ProcessMap.Load(kernel, processId).Where(static map => map.IsExecutable && map.Path.Length != 0)
+            .Select(map => map.ToMapping(processId))];
 
     private void Forget(int processId)
     {

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Runtime.InteropServices;
 using Perforator.Recording.PerfEvents;
 using Perforator.Recording.Processes;
@@ -73,10 +72,10 @@ public sealed class RecordingPrerequisites
     {
         const string Name = "perf events";
         string setting =
-            $"kernel.perf_event_paranoid is {Machine.ReadNumber("/proc/sys/kernel/perf_event_paranoid")?.ToString(CultureInfo.InvariantCulture) ?? "not there"}";
-        if (BranchStackSupport.TryOpen(BranchEvent.CpuClock, threadId: 0, cpu: -1, out int error) is not { } clock)
+            $"kernel.perf_event_paranoid is {PerfRefusal.Setting(LinuxKernel.Instance, "perf_event_paranoid")}";
+        if (BranchStackSupport.TryOpen(LinuxKernel.Instance, BranchEvent.CpuClock, threadId: 0, cpu: -1, out int error) is not { } clock)
             return new(Name, false, $"a software event does not open: {Syscalls.Describe(error)}; {setting}", PerfRefusal.Remedy(2));
-        bool systemWide = BranchStackSupport.TryOpen(clock, PerfEvent.AllProcesses, Machine.OnlineCpus[0], out _) is not null;
+        bool systemWide = BranchStackSupport.TryOpen(LinuxKernel.Instance, clock, PerfEvent.AllProcesses, Machine.OnlineCpus[0], out _) is not null;
         try
         {
             using PerfEventRings rings =
@@ -107,7 +106,7 @@ public sealed class RecordingPrerequisites
     private static Prerequisite CheckPtraceOfOthers(string? failure)
     {
         string setting =
-            $"kernel.yama.ptrace_scope is {Machine.ReadNumber("/proc/sys/kernel/yama/ptrace_scope")?.ToString(CultureInfo.InvariantCulture) ?? "not there (no Yama)"}";
+            $"kernel.yama.ptrace_scope is {Machine.ReadLine("/proc/sys/kernel/yama/ptrace_scope") ?? "not there (no Yama)"}";
         return new("ptrace of other processes", failure is null, $"{failure ?? "a process of this user was met in user mode and runs on"}; {setting}",
             failure is null
                 ? null : "sudo sysctl kernel.yama.ptrace_scope=0, or run with CAP_SYS_PTRACE (in a container: --cap-add SYS_PTRACE)");

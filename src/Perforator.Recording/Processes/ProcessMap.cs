@@ -1,12 +1,12 @@
 using System.Globalization;
 using Perforator.Branches;
+using Perforator.Recording.PerfEvents;
 
 namespace Perforator.Recording.Processes;
 
 /// <summary>One line of /proc/PID/maps (proc_pid_maps(5)).</summary>
 /// <param name="Start">First byte.</param>
 /// <param name="End">One past the last byte.</param>
-/// <param name="IsReadable">The r permission.</param>
 /// <param name="IsWritable">The w permission.</param>
 /// <param name="IsExecutable">The x permission.</param>
 /// <param name="Offset">Where in the file the first byte lies.</param>
@@ -15,7 +15,7 @@ namespace Perforator.Recording.Processes;
 /// <param name="Path">As the process sees it, <c> (deleted)</c> at the end if it was; a pseudo name such as <c>[vdso]</c>; or
 /// empty.</param>
 public sealed record ProcessMap(
-    RuntimeAddress Start, RuntimeAddress End, bool IsReadable, bool IsWritable, bool IsExecutable, FileOffset Offset, string Device,
+    RuntimeAddress Start, RuntimeAddress End, bool IsWritable, bool IsExecutable, FileOffset Offset, string Device,
     ulong Inode, string Path)
 {
     /// <summary>The mapping as branch sinks know it.</summary>
@@ -39,21 +39,12 @@ public sealed record ProcessMap(
         path.EndsWith(" (deleted)", StringComparison.Ordinal) ? path[..^" (deleted)".Length] : path;
 
     /// <summary>All mappings of a process in address order; empty when it has ended or may not be looked into.</summary>
-    public static IReadOnlyList<ProcessMap> Load(int processId)
-    {
-        List<ProcessMap> maps = [];
-        try
-        {
-            foreach (string line in System.IO.File.ReadLines($"/proc/{processId}/maps"))
-                if (TryParse(line, out ProcessMap? map))
-                    maps.Add(map);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            // Ended or forbidden: what was read so far is all there is.
-        }
-        return maps;
-    }
+    public static IReadOnlyList<ProcessMap> Load(int processId) => Load(LinuxKernel.Instance, processId);
+
+    /// <summary>The same of any kernel's process.</summary>
+    internal static IReadOnlyList<ProcessMap> Load(IKernel kernel, int processId) =>
+        [.. (kernel.ReadText($"/proc/{processId}/maps") ?? "").Split('\n')
+            .Select(static line => TryParse(line, out ProcessMap? map) ? map : null).OfType<ProcessMap>()];
 
     /// <summary>Reads a line such as <c>55d0c0000000-55d0c0001000 r-xp 00001000 08:01 1234     /usr/bin/x</c>.</summary>
     internal static bool TryParse(string line, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out ProcessMap? map)
@@ -68,7 +59,7 @@ public sealed record ProcessMap(
             || !ulong.TryParse(fields[4], NumberStyles.None, CultureInfo.InvariantCulture, out ulong inode))
             return false;
         string path = fields.Length > 5 ? fields[5].TrimStart(' ').Replace("\\012", "\n", StringComparison.Ordinal) : "";
-        map = new(new(start), new(end), fields[1][0] == 'r', fields[1][1] == 'w', fields[1][2] == 'x', new(offset), fields[3], inode, path);
+        map = new(new(start), new(end), fields[1][1] == 'w', fields[1][2] == 'x', new(offset), fields[3], inode, path);
         return true;
     }
 }

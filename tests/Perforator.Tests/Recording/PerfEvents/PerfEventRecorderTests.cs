@@ -41,7 +41,7 @@ public class PerfEventRecorderTests
 
     private static BranchEvent Clock()
     {
-        BranchEvent? clock = BranchStackSupport.TryOpen(BranchEvent.CpuClock, 0, -1, out int error);
+        BranchEvent? clock = BranchStackSupport.TryOpen(LinuxKernel.Instance, BranchEvent.CpuClock, 0, -1, out int error);
         Skip.If(clock is null, $"perf_event_open is not permitted here (error {error})");
         return clock;
     }
@@ -53,7 +53,7 @@ public class PerfEventRecorderTests
     {
         BranchEvent clock = Clock();
         Skip.If(systemWide
-            && BranchStackSupport.TryOpen(clock, PerfEvent.AllProcesses, 0, out _) is null, "not permitted for all processes");
+            && BranchStackSupport.TryOpen(LinuxKernel.Instance, clock, PerfEvent.AllProcesses, 0, out _) is null, "not permitted for all processes");
         // The shell burns time itself, then a child of it does as another program.
         const string Script =
             "read go; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; awk 'BEGIN { for (i = 0; i < 3000000; i++) x += i }' & wait";
