@@ -93,6 +93,12 @@ static void masks(unsigned char *edge) {
   _mm256_maskstore_epi32((int *)(edge - 12), lanes, _mm256_add_epi32(w, w));
   const __m512i indices = _mm512_set1_epi32((int)(next() % 500));
   sink += (uint64_t)_mm512_reduce_add_epi32(_mm512_i32gather_epi32(indices, pages, 1));
+  const __m256i far = _mm256_setr_epi64x(-(int)(next() % 500), 3, 500, -1);
+  const __m128i near = _mm_setr_epi32(-(int)(next() % 500), 2, -7, 500);
+  v = _mm512_castsi256_si512(_mm256_add_epi64(_mm256_i64gather_epi64((long long *)(pages + 4096), far, 8), _mm256_i32gather_epi64((long long *)(pages + 4096), near, 8)));
+  v = _mm512_inserti32x4(v, _mm_add_epi32(_mm256_i64gather_epi32((int *)(pages + 4096), far, 4), _mm_mask_i32gather_epi32(near, (int *)(pages + 4096), near, _mm_setr_epi32(-1, 0, 0, -1), 2)), 3);
+  v = _mm512_mask_i64gather_epi64(v, 0x5a, _mm512_castsi256_si512(far), pages + 4096, 4);
+  sink += (uint64_t)_mm512_reduce_add_epi64(v);
   for (unsigned back2 = 1; back2 < 64; back2 += 7) {
     __m512d x = _mm512_loadu_pd(pages + 4096 - back2);
     _mm512_storeu_pd(pages + 8192 - back2, _mm512_add_pd(x, x));

@@ -1,3 +1,5 @@
+using Iced.Intel;
+
 namespace Perforator.Recording.Interpreter;
 
 /// <summary>
@@ -20,12 +22,15 @@ internal sealed unsafe class Block
     /// <summary>The closing one included.</summary>
     public required int InstructionCount { get; init; }
 
-    /// <summary>Its last instruction; where there is no handler it decides, or ends as any other.</summary>
-    public readonly Op Close;
+    /// <summary>The handler of its last instruction, unless it decides.</summary>
+    public required delegate*<Cpu, in Instruction, void> Execute { get; init; }
+
+    /// <summary>Its last instruction; where it ends without one that has a handler, only where to go on.</summary>
+    public readonly Instruction Close;
 
     private Block? next, otherNext;
 
-    public Block(in Op close) => Close = close;
+    public Block(in Instruction close) => Close = close;
 
     /// <summary>The block at an address, where it was executed after this one lately.</summary>
     public Block? After(ulong address) => next?.Address == address ? next : otherNext?.Address == address ? otherNext : null;

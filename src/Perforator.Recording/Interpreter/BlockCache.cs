@@ -85,7 +85,7 @@ internal sealed unsafe class BlockCache(int processId, Translator translator, in
             translator.Begin();
             Instruction instruction = decoder.Decode();
             _ = NativeInstruction.TryMake(instruction, out NativeInstruction native) && translator.TryAdd(native);
-            found = Keep(address, 1, Lowering.Nothing(instruction.NextIP), null, alone: true);
+            found = Keep(address, 1, GoOn(instruction), &BranchOps.FallThrough, alone: true);
             alone.Add(address, found);
         }
         return found;
@@ -127,15 +127,15 @@ internal sealed unsafe class BlockCache(int processId, Translator translator, in
         Decoder decoder = Decoder.Create(64, new ByteArrayCodeReader(code, 0, length), address);
         translator.Begin();
         Instruction instruction = default;
-        Op? close = null;
-        while (close is null && count < longestBlock)
+        delegate*<Cpu, in Instruction, void> execute = null;
+        while (execute is null && count < longestBlock)
         {
             decoder.Decode(out Instruction next);
             // The bytes ran out, not the encoding.
             if (next.IsInvalid && length - (int)(next.IP - address) < LongestInstruction)
                 break;
             if (!NativeInstruction.TryMake(next, out NativeInstruction native))
-                close = Lowering.Lower(next);
+                execute = Handlers.Of(next);
             else if (!translator.TryAdd(native))
                 break;
             instruction = next;
@@ -143,26 +143,39 @@ internal sealed unsafe class BlockCache(int processId, Translator translator, in
         }
         if (count == 0)
             throw new UnreadableMemoryException(address);
-        Block block = Keep(address, count, close ?? Lowering.Nothing(instruction.NextIP), Lowering.FlagsOf(instruction));
+        Block block = execute is null
+            ? Keep(address, count, GoOn(instruction), &BranchOps.FallThrough) : Keep(address, count, instruction, execute);
         if (depth > 0)
             QueueSuccessors(instruction, depth - 1);
         return block;
     }
 
     /// <summary>Makes a block of what was added to the translator and what closes it.</summary>
-    private Block Keep(ulong address, int count, in Op close, ConditionCode? condition, bool alone = false)
+    private Block Keep(
+        ulong address, int count, in Instruction close, delegate*<Cpu, in Instruction, void> execute, bool alone = false)
     {
         nint native = 0;
+        ConditionCode? condition = Handlers.FlagsOf(close);
         if (translator.Count > 0 || condition is not null)
         {
             ReadOnlySpan<byte> assembled = translator.Translate(condition, alone);
             if (translator.LeftOut is { } instruction)
-                return Keep(address, translator.Count + 1, Lowering.NotInterpreted(instruction), null, alone);
+                return Keep(address, translator.Count + 1, instruction, &BranchOps.NotInterpreted, alone);
             native = Write(assembled);
         }
         instructions += count;
-        return new Block(close) { Address = address, Code = (delegate* unmanaged[SuppressGCTransition]<byte*, uint>)native, Decides = condition is not null, InstructionCount = count };
+        return new Block(close)
+        {
+            Address = address,
+            Code = (delegate* unmanaged[SuppressGCTransition]<byte*, uint>)native,
+            Decides = condition is not null,
+            Execute = execute,
+            InstructionCount = count,
+        };
     }
+
+    /// <summary>Nothing, behind an instruction.</summary>
+    private static Instruction GoOn(in Instruction behind) => new() { NextIP = behind.NextIP };
 
     private nint Write(ReadOnlySpan<byte> assembled)
     {

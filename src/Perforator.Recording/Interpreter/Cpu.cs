@@ -37,7 +37,7 @@ internal enum StopReason
 /// An x86-64 CPU on registers of its own and on a memory snapshot: it executes blocks, of which this machine's CPU does what only computes
 /// and handlers do the rest.
 /// </summary>
-internal sealed unsafe class Cpu : IDisposable
+internal sealed unsafe class Cpu : IVATryGetRegisterValueProvider, IDisposable
 {
     /// <summary>Instructions between two looks at the clock; copying a page takes as long as so many.</summary>
     private const int ClockInterval = 256, InstructionsOfPage = 256;
@@ -173,12 +173,12 @@ internal sealed unsafe class Cpu : IDisposable
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Close(Block block)
     {
-        ref readonly Op close = ref block.Close;
-        InstructionPointer = close.Next;
+        ref readonly Instruction close = ref block.Close;
+        InstructionPointer = close.NextIP;
         if (!block.Decides)
-            close.Execute(this, in close);
+            block.Execute(this, in close);
         else if (*(State + CpuState.Taken) != 0)
-            Branch(close, close.Immediate);
+            Branch(close, close.NearBranch64);
         InstructionCount += block.InstructionCount;
     }
 
@@ -219,36 +219,61 @@ internal sealed unsafe class Cpu : IDisposable
         _ = alone.Code(State);
         if (access.Writes)
             Memory.Write(address, bytes);
-        InstructionPointer = alone.Close.Next;
+        InstructionPointer = alone.Close.NextIP;
     }
 
     /// <summary>
     /// Whether a repeated instruction has to end here, as the time is up: it is then where it has come to, as after an interrupt.
     /// </summary>
-    public bool IsTimeUp(in Op op)
+    public bool IsTimeUp(in Instruction instruction)
     {
         if (++repetitions % ClockInterval != 0 || Stopwatch.GetTimestamp() < deadline)
             return false;
-        End(op, StopReason.TimeUp);
+        End(instruction, StopReason.TimeUp);
         return true;
     }
 
     /// <summary>Ends the path before an instruction.</summary>
-    public void End(in Op op, StopReason reason)
+    public void End(in Instruction instruction, StopReason reason)
     {
-        InstructionPointer = op.InstructionPointer;
+        InstructionPointer = instruction.IP;
         Stop = reason;
     }
 
-    /// <summary>The address of an op's memory operand.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public ulong Address(in Op op) =>
-        ((*(ulong*)(State + op.Base) + (*(ulong*)(State + op.Index) << op.Scale) + op.Displacement) & op.AddressMask)
-            + *(ulong*)(State + op.Segment);
+    /// <summary>The address of an instruction's memory operand.</summary>
+    /// <param name="element">Of the vector register that is the index, if one is.</param>
+    public ulong Address(in Instruction instruction, int operand = 0, int element = 0)
+    {
+        _ = instruction.TryGetVirtualAddress(operand, element, this, out ulong address);
+        return address;
+    }
 
-    /// <summary>An op's first operand.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public ulong Operand(in Op op) => op.IsMemory ? Memory.Read(Address(op), op.Size) : Truncate(Register(op.Register), op.Size);
+    /// <summary>An instruction's first operand.</summary>
+    public ulong Operand(in Instruction instruction) => instruction.Op0Kind == OpKind.Memory
+        ? Memory.Read(Address(instruction), Handlers.SizeOf(instruction))
+        : Truncate(Register(OffsetOf(instruction.Op0Register)), instruction.Op0Register.GetSize());
+
+    /// <inheritdoc/>
+    public bool TryGetRegisterValue(Register register, int elementIndex, int elementSize, out ulong value)
+    {
+        value = register.IsSegmentRegister() ? SegmentBase(register)
+            : register.IsVectorRegister()
+                ? elementSize == 4 ? ((uint*)Vector(register))[elementIndex] : ((ulong*)Vector(register))[elementIndex]
+            : Register(OffsetOf(register));
+        return true;
+    }
+
+    /// <summary>Where a vector register is.</summary>
+    public byte* Vector(Register register) => State + CpuState.Vectors + (64 * register.GetNumber());
+
+    public ulong SegmentBase(Register segment) => segment switch
+    {
+        Iced.Intel.Register.FS => Register(CpuState.FsBase),
+        Iced.Intel.Register.GS => Register(CpuState.GsBase),
+        _ => 0,
+    };
+
+    private static int OffsetOf(Register general) => CpuState.General + (8 * general.GetNumber());
 
     /// <summary>A general register by its offset.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -271,11 +296,11 @@ internal sealed unsafe class Cpu : IDisposable
 
     /// <summary>Goes to a taken branch's target.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Branch(in Op op, ulong target)
+    public void Branch(in Instruction instruction, ulong target)
     {
         InstructionPointer = target;
         if (BranchCount < limit)
-            branches[BranchCount++] = new(new(op.InstructionPointer), new(target));
+            branches[BranchCount++] = new(new(instruction.IP), new(target));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -12,8 +12,6 @@ internal static class CpuState
     public const int General = 0;
     public const int Rax = 0, Rcx = 8, Rdx = 16, Rsp = 32, Rsi = 48, Rdi = 56;
 
-    /// <summary>Always 0: stands in for a base or index register that an operand lacks.</summary>
-    public const int Zero = 128;
     public const int FsBase = 136, GsBase = 144;
 
     /// <summary>RFLAGS as native code left them, of which only the status flags are the thread's.</summary>

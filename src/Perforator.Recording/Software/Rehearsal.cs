@@ -68,7 +68,7 @@ internal static class Rehearsal
             BindingFlags.Instance | BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
         foreach (Type type in (Type[])[typeof(Sampler), typeof(PathFollower), typeof(TracedThread), typeof(StopGuard), typeof(QuietSignal),
             typeof(Estimator), typeof(Pacer), typeof(CpuClock), typeof(ProcessTable), typeof(TargetProcess),
-            typeof(TargetMemory), typeof(MemorySnapshot), typeof(BlockCache), typeof(Cpu), typeof(ExtendedState), typeof(Lowering),
+            typeof(TargetMemory), typeof(MemorySnapshot), typeof(BlockCache), typeof(Cpu), typeof(ExtendedState), typeof(Handlers),
             typeof(BranchOps), typeof(StringOps), typeof(GatherOps), typeof(RareOps),
             typeof(NativeInstruction), typeof(Translator), typeof(CodeBuilder), typeof(ExecutableMemory)])
         {
