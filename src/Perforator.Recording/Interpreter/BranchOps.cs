@@ -35,15 +35,21 @@ internal static class BranchOps
         cpu.Branch(instruction, target);
     }
 
-    public static void JumpIfRcxZero(Cpu cpu, in Instruction instruction) => JumpWhen(cpu, instruction, cpu.Register(CpuState.Rcx) == 0);
-
-    public static void JumpIfEcxZero(Cpu cpu, in Instruction instruction) => JumpWhen(cpu, instruction, (uint)cpu.Register(CpuState.Rcx) == 0);
-
-    public static void Loop(Cpu cpu, in Instruction instruction) => JumpWhen(cpu, instruction, --cpu.Register(CpuState.Rcx) != 0);
-
-    public static void LoopIfEqual(Cpu cpu, in Instruction instruction) => JumpWhen(cpu, instruction, --cpu.Register(CpuState.Rcx) != 0 && cpu.IsZero);
-
-    public static void LoopIfNotEqual(Cpu cpu, in Instruction instruction) => JumpWhen(cpu, instruction, --cpu.Register(CpuState.Rcx) != 0 && !cpu.IsZero);
+    /// <summary>JRCXZ, JECXZ, LOOP, LOOPE, LOOPNE.</summary>
+    public static void JumpOnCount(Cpu cpu, in Instruction instruction)
+    {
+        ref ulong count = ref cpu.Register(CpuState.Rcx);
+        bool taken = instruction.Code switch
+        {
+            Code.Jrcxz_rel8_64 => count == 0,
+            Code.Jecxz_rel8_64 => (uint)count == 0,
+            Code.Loope_rel8_64_RCX => --count != 0 && cpu.IsZero,
+            Code.Loopne_rel8_64_RCX => --count != 0 && !cpu.IsZero,
+            _ => --count != 0,
+        };
+        if (taken)
+            cpu.Branch(instruction, instruction.NearBranch64);
+    }
 
     public static void SystemCall(Cpu cpu, in Instruction instruction) => cpu.End(instruction, StopReason.SystemCall);
 
@@ -52,11 +58,5 @@ internal static class BranchOps
     {
         cpu.NotInterpreted = instruction.Mnemonic;
         cpu.End(instruction, StopReason.NotInterpreted);
-    }
-
-    private static void JumpWhen(Cpu cpu, in Instruction instruction, bool taken)
-    {
-        if (taken)
-            cpu.Branch(instruction, instruction.NearBranch64);
     }
 }

@@ -307,7 +307,7 @@ internal sealed unsafe class Cpu : IVATryGetRegisterValueProvider, IDisposable
     public void Push(ulong value)
     {
         ulong top = Register(CpuState.Rsp) - 8;
-        Memory.Write(top, value);
+        Memory.Write(top, value, sizeof(ulong));
         Register(CpuState.Rsp) = top;
     }
 
@@ -315,7 +315,7 @@ internal sealed unsafe class Cpu : IVATryGetRegisterValueProvider, IDisposable
     public ulong Pop()
     {
         ulong top = Register(CpuState.Rsp);
-        ulong value = Memory.Read<ulong>(top);
+        ulong value = Memory.Read(top, sizeof(ulong));
         Register(CpuState.Rsp) = top + 8;
         return value;
     }

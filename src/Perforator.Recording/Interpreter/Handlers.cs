@@ -32,17 +32,10 @@ internal static unsafe class Handlers
     {
         switch (instruction.FlowControl)
         {
-            case FlowControl.ConditionalBranch:
-                // Those on flags are decided by their block's native code.
-                return instruction.Code switch
-                {
-                    Code.Jrcxz_rel8_64 => &BranchOps.JumpIfRcxZero,
-                    Code.Jecxz_rel8_64 => &BranchOps.JumpIfEcxZero,
-                    Code.Loop_rel8_64_RCX => &BranchOps.Loop,
-                    Code.Loope_rel8_64_RCX => &BranchOps.LoopIfEqual,
-                    Code.Loopne_rel8_64_RCX => &BranchOps.LoopIfNotEqual,
-                    _ => null,
-                };
+            // Those on flags are decided by their block's native code.
+            case FlowControl.ConditionalBranch when instruction.Code is Code.Jrcxz_rel8_64 or Code.Jecxz_rel8_64
+                or Code.Loop_rel8_64_RCX or Code.Loope_rel8_64_RCX or Code.Loopne_rel8_64_RCX:
+                return &BranchOps.JumpOnCount;
             case FlowControl.UnconditionalBranch when instruction.Op0Kind == OpKind.NearBranch64:
                 return &BranchOps.Jump;
             case FlowControl.IndirectBranch when SizeOf(instruction) == 8:

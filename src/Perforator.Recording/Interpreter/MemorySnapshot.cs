@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using static Perforator.Recording.Syscalls;
 
@@ -90,27 +89,16 @@ internal sealed unsafe class MemorySnapshot : IDisposable
             expected.Add(page);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public T Read<T>(ulong address)
-        where T : unmanaged
+    /// <summary>Reads an integer of 1, 2, 4 or 8 bytes.</summary>
+    public ulong Read(ulong address, int size)
     {
         int slot = Slot(address);
-        ulong offset = address ^ addresses[slot];
-        if (offset <= (ulong)(PageSize - sizeof(T)))
-            return *(T*)(copies[slot] + offset);
-        return ReadSlow<T>(address);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Write<T>(ulong address, T value)
-        where T : unmanaged
-    {
-        int slot = Slot(address);
-        ulong offset = address ^ writable[slot];
-        if (offset <= (ulong)(PageSize - sizeof(T)))
-            *(T*)(copies[slot] + offset) = value;
+        ulong offset = address ^ addresses[slot], value = 0;
+        if (offset <= PageSize - sizeof(ulong))
+            value = *(ulong*)(copies[slot] + offset);
         else
-            Write(address, new ReadOnlySpan<byte>(&value, sizeof(T)));
+            Read(address, new Span<byte>(&value, size));
+        return Cpu.Truncate(value, size);
     }
 
     /// <summary>Where <paramref name="size"/> bytes at an address lie in one page's copy; null when they cross into the next.</summary>
@@ -151,15 +139,6 @@ internal sealed unsafe class MemorySnapshot : IDisposable
         }
     }
 
-    /// <summary>Reads an integer of 1, 2, 4 or 8 bytes.</summary>
-    public ulong Read(ulong address, int size) => size switch
-    {
-        1 => Read<byte>(address),
-        2 => Read<ushort>(address),
-        4 => Read<uint>(address),
-        _ => Read<ulong>(address),
-    };
-
     /// <summary>Writes an integer of 1, 2, 4 or 8 bytes.</summary>
     public void Write(ulong address, ulong value, int size) => Write(address, new ReadOnlySpan<byte>(&value, size));
 
@@ -186,14 +165,6 @@ internal sealed unsafe class MemorySnapshot : IDisposable
 
     /// <summary>An address of another slot: nothing is found in one that has it.</summary>
     private static ulong Elsewhere(int slot) => (ulong)(slot ^ 1) << PageShift;
-
-    private T ReadSlow<T>(ulong address)
-        where T : unmanaged
-    {
-        T value;
-        Read(address, new Span<byte>(&value, sizeof(T)));
-        return value;
-    }
 
     private byte* Writable(ulong address)
     {

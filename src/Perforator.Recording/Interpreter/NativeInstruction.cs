@@ -120,7 +120,8 @@ internal struct NativeInstruction
     }
 
     private static bool IsAdmitted(in Instruction instruction) =>
-        (Integer.Contains(instruction.Mnemonic) || Array.TrueForAll(instruction.CpuidFeatures, static feature => Features.Contains(feature)))
+        (Integer.Contains(instruction.Mnemonic)
+            || Array.TrueForAll(instruction.CpuidFeatures, static feature => Features.Contains(feature)))
             && !Excluded.Contains(instruction.Mnemonic) && !instruction.IsPrivileged && !instruction.IsStackInstruction
             && !instruction.IsVsib && !instruction.IsStringInstruction
             // Their address is in the instruction itself, in 8 bytes.

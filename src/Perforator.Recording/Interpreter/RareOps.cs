@@ -66,18 +66,20 @@ internal static unsafe class RareOps
     /// </summary>
     public static void LoadMxcsr(Cpu cpu, in Instruction instruction)
     {
-        uint value = cpu.Memory.Read<uint>(cpu.Address(instruction));
+        uint value = (uint)cpu.Memory.Read(cpu.Address(instruction), sizeof(uint));
         if ((value & ~0xFFFFu) != 0)
             BranchOps.NotInterpreted(cpu, instruction);
         else
             *(uint*)(cpu.State + CpuState.Mxcsr) = value | ExtendedState.MxcsrExceptionMasks;
     }
 
-    public static void StoreMxcsr(Cpu cpu, in Instruction instruction) => cpu.Memory.Write(cpu.Address(instruction), *(uint*)(cpu.State + CpuState.Mxcsr));
+    public static void StoreMxcsr(Cpu cpu, in Instruction instruction) =>
+        cpu.Memory.Write(cpu.Address(instruction), *(uint*)(cpu.State + CpuState.Mxcsr), sizeof(uint));
 
     /// <summary>FLDCW. Exceptions stay masked, as by <see cref="LoadMxcsr"/>.</summary>
     public static void LoadX87Control(Cpu cpu, in Instruction instruction) =>
-        *(ushort*)(cpu.State + CpuState.X87) = (ushort)(cpu.Memory.Read<ushort>(cpu.Address(instruction)) | ExtendedState.ControlWordExceptionMasks);
+        *(ushort*)(cpu.State + CpuState.X87) =
+            (ushort)(cpu.Memory.Read(cpu.Address(instruction), sizeof(ushort)) | ExtendedState.ControlWordExceptionMasks);
 
     private static UInt128 Dividend(Cpu cpu, in Instruction instruction)
     {

@@ -40,7 +40,7 @@ internal sealed class Translator : IDisposable
     private readonly NativeInstruction[] run = new NativeInstruction[MaxInstructions];
     private readonly bool[] flagsNeeded = new bool[MaxInstructions];
     private readonly List<(int Jump, int Index, int Resume)> exits = [];
-    private readonly List<int> toEnd = [], toTail = [];
+    private readonly List<int> toEnd = [];
     private NativeInstruction uses;
     private int state, stack, address, page;
 
@@ -185,21 +185,26 @@ internal sealed class Translator : IDisposable
     private void Move(ulong registers, bool stores)
     {
         for (; registers != 0; registers &= registers - 1)
-            if (BitOperations.TrailingZeroCount(registers) is var number && number < NativeInstruction.FirstVector)
-                code.WithMemory(
-                    stores ? CodeBuilder.StoreTo : CodeBuilder.Load, number == Rsp ? stack : number, state, CpuState.General + (8 * number));
-            else
+        {
+            int number = BitOperations.TrailingZeroCount(registers);
+            if (number >= NativeInstruction.FirstVector)
                 code.MoveExtended(number, Register.RAX + state, stores);
+            else
+                code.WithMemory(stores ? CodeBuilder.StoreTo : CodeBuilder.Load, number == Rsp ? stack : number, state, 8 * number);
+        }
     }
 
-    /// <summary>Puts everything back and returns what lies on the stack; look-ups that fail come to here as well.</summary>
+    /// <summary>Puts everything back and returns what lies on the stack: what was looked up in vain, where it was.</summary>
     private void Leave(uint saved)
     {
         toEnd.Clear();
-        if (exits.Count > 0)
+        foreach ((int jump, int index, int resume) in exits)
+        {
             toEnd.Add(code.Jump(JumpNear));
-        Leave(CpuState.PageAddresses, writes: false);
-        Leave(CpuState.WritableAddresses, writes: true);
+            code.Resolve(jump);
+            code.WriteByte(PushImmediate);
+            code.Int32((int)new MemoryAccess(run[index], index, resume).Packed);
+        }
         foreach (int jump in toEnd)
             code.Resolve(jump);
         Move(uses.Written, stores: true);
@@ -220,28 +225,6 @@ internal sealed class Translator : IDisposable
             if ((saved >> register & 1) != 0)
                 code.Pop(register);
         code.WriteByte(Return);
-    }
-
-    /// <summary>The ways out of look-ups that read, or of those that write: they push what was looked up, and say where it is.</summary>
-    private void Leave(int table, bool writes)
-    {
-        toTail.Clear();
-        foreach ((int jump, int index, int resume) in exits)
-        {
-            if (run[index].WritesMemory != writes)
-                continue;
-            code.Resolve(jump);
-            code.WriteByte(PushImmediate);
-            code.Int32((int)new MemoryAccess(run[index], index, resume).Packed);
-            toTail.Add(code.Jump(JumpNear));
-        }
-        if (toTail.Count == 0)
-            return;
-        foreach (int jump in toTail)
-            code.Resolve(jump);
-        code.WithMemory(CodeBuilder.Xor, address, state, table, page);
-        code.WithMemory(CodeBuilder.StoreTo, address, state, CpuState.Fault);
-        toEnd.Add(code.Jump(JumpNear));
     }
 
     /// <summary>
@@ -272,6 +255,7 @@ internal sealed class Translator : IDisposable
     {
         int begin = code.Length;
         LoadAddress(instruction);
+        code.WithMemory(CodeBuilder.StoreTo, address, state, CpuState.Fault);
         code.Move(page, address);
         code.WithRegisters(0xC1, page, 5); // SHR page, PageShift
         code.WriteByte(MemorySnapshot.PageShift);

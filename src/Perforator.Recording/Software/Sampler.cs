@@ -113,7 +113,8 @@ internal sealed class Sampler(SoftwareRecorderOptions options, IBranchSink sink,
 
     private TracedThread? Seize(in Moment moment, TargetProcess process)
     {
-        ReadOnlySpan<byte> read = status.AsSpan(0, Math.Max(0, ReadFile($"/proc/{moment.ProcessId}/task/{moment.ThreadId}/status", status)));
+        int length = ReadFile($"/proc/{moment.ProcessId}/task/{moment.ThreadId}/status", status);
+        ReadOnlySpan<byte> read = status.AsSpan(0, Math.Max(0, length));
         int signal = QuietSignal.Of(read);
         if (signal == 0)
         {

@@ -42,8 +42,8 @@ internal sealed class TracedThread : IDisposable
     private static readonly TimeSpan Nap = TimeSpan.FromMicroseconds(20);
 
     /// <summary>
-    /// How long a thread is waited for that wants a CPU and gets none, and how often is looked: where dozens share a CPU each runs but some ten
-    /// times a second, and a moment that is given up for that is lost to what runs on such hosts.
+    /// How long a thread is waited for that wants a CPU and gets none, and how often is looked: where dozens share a CPU each runs but some
+    /// ten times a second, and a moment that is given up for that is lost to what runs on such hosts.
     /// </summary>
     private static readonly TimeSpan Queueing = TimeSpan.FromMilliseconds(150), QueueingNap = TimeSpan.FromMilliseconds(0.5);
 

@@ -67,7 +67,7 @@ public sealed unsafe class MemorySnapshotTests : IDisposable
                         written = true;
                         break;
                     case 2 when canBeRead && at % MemorySnapshot.PageSize <= MemorySnapshot.PageSize - sizeof(ulong):
-                        Assert.Equal(MemoryMarshal.Read<ulong>(expected.AsSpan(at)), snapshot.Read<ulong>(address));
+                        Assert.Equal(MemoryMarshal.Read<ulong>(expected.AsSpan(at)), snapshot.Read(address, sizeof(ulong)));
                         break;
                     case 3 when canBeRead:
                         snapshot.Read(address, bytes);
@@ -91,9 +91,9 @@ public sealed unsafe class MemorySnapshotTests : IDisposable
         ulong first = (ulong)memory, announced = first + MemorySnapshot.PageSize;
         snapshot.Expect(announced);
         byte before = memory[MemorySnapshot.PageSize];
-        _ = snapshot.Read<byte>(first);
+        _ = snapshot.Read(first, 1);
         memory[MemorySnapshot.PageSize]++;
-        Assert.Equal(before, snapshot.Read<byte>(announced));
+        Assert.Equal(before, snapshot.Read(announced, 1));
         Assert.Equal(1, snapshot.Misses);
         Assert.True(snapshot.WasAnnounced(announced >> MemorySnapshot.PageShift));
         Assert.False(snapshot.WasAnnounced(first >> MemorySnapshot.PageShift));
@@ -110,7 +110,7 @@ public sealed unsafe class MemorySnapshotTests : IDisposable
         Assert.Throws<UnreadableMemoryException>(() =>
         {
             for (int page = 0; page < Pages; page++)
-                snapshot.Write((ulong)(many + (page * MemorySnapshot.PageSize)), 1);
+                snapshot.Write((ulong)(many + (page * MemorySnapshot.PageSize)), 1, sizeof(int));
         });
         Assert.Equal(1024, snapshot.PageNumbers.Count);
         _ = Syscalls.Munmap((nint)many, Pages * MemorySnapshot.PageSize);
@@ -125,11 +125,11 @@ public sealed unsafe class MemorySnapshotTests : IDisposable
         ulong absent = (ulong)two + MemorySnapshot.PageSize;
         snapshot.Begin(Environment.ProcessId, SharedKernelPages.None);
         snapshot.Expect(absent);
-        Assert.Equal(5, snapshot.Read<byte>((ulong)two));
-        Assert.Throws<UnreadableMemoryException>(() => snapshot.Read<byte>(absent));
+        Assert.Equal(5UL, snapshot.Read((ulong)two, 1));
+        Assert.Throws<UnreadableMemoryException>(() => snapshot.Read(absent, 1));
         Assert.False(PageTable.Has(Environment.ProcessId, absent >> MemorySnapshot.PageShift));
         two[MemorySnapshot.PageSize] = 6;
-        Assert.Equal(6, snapshot.Read<byte>(absent));
+        Assert.Equal(6UL, snapshot.Read(absent, 1));
         _ = Syscalls.Munmap((nint)two, 2 * MemorySnapshot.PageSize);
     }
 }
