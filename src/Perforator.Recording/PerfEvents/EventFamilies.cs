@@ -7,7 +7,6 @@ namespace Perforator.Recording.PerfEvents;
 internal sealed class EventFamilies
 {
     private readonly Dictionary<int, int> rootOf = [];
-    private readonly Dictionary<int, HashSet<int>> members = [];
     private List<(int Child, int Parent)> orphans = [];
 
     /// <summary>Whether events count what a process does.</summary>
@@ -20,7 +19,7 @@ internal sealed class EventFamilies
     public int RootOf(int processId) => rootOf[processId];
 
     /// <summary>Events are opened for a process.</summary>
-    public void Begin(int processId) => Add(processId, processId);
+    public void Begin(int processId) => rootOf[processId] = processId;
 
     /// <summary>
     /// A process was forked, of which every event of the forking thread tells. To be called as soon as the record is read, in whatever
@@ -41,7 +40,7 @@ internal sealed class EventFamilies
             foreach ((int child, int parent) in orphans)
                 if (!rootOf.ContainsKey(child) && rootOf.TryGetValue(parent, out int root))
                 {
-                    Add(child, root);
+                    rootOf[child] = root;
                     grown = true;
                 }
         }
@@ -50,25 +49,8 @@ internal sealed class EventFamilies
 
     /// <summary>A process has ended.</summary>
     /// <returns>The process whose events nobody needs any more; null while another of the family runs.</returns>
-    public int? End(int processId)
-    {
-        if (!rootOf.Remove(processId, out int root) || !members.TryGetValue(root, out HashSet<int>? family))
-            return null;
-        family.Remove(processId);
-        if (family.Count != 0)
-            return null;
-        members.Remove(root);
-        return root;
-    }
+    public int? End(int processId) => rootOf.Remove(processId, out int root) && !rootOf.ContainsValue(root) ? root : null;
 
     /// <summary>Forks whose parent's own fork is still to be read: of the last instant only.</summary>
     private const int MaxOrphans = 1000;
-
-    private void Add(int processId, int root)
-    {
-        rootOf[processId] = root;
-        if (!members.TryGetValue(root, out HashSet<int>? family))
-            members.Add(root, family = []);
-        family.Add(processId);
-    }
 }

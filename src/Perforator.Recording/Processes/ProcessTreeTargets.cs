@@ -1,28 +1,12 @@
-using System.Diagnostics;
-
 namespace Perforator.Recording.Processes;
 
 /// <summary>Given processes and all they start: what <c>record -- CMD</c> and <c>record -p PID</c> watch.</summary>
 public sealed class ProcessTreeTargets : IRecordingTargets
 {
-    /// <summary>
-    /// How much longer the pause between two looks for new processes is than a look, so that looking takes little of a CPU.
-    /// </summary>
-    private const int PauseFactor = 20;
-
-    /// <summary>So many first looks say nothing of what one takes, as they have code compiled.</summary>
-    private const int FirstLooks = 3;
-
-    private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(1);
-
     private readonly HashSet<ProcessIdentity> known;
-    private readonly NewestTask newest = new();
 
     /// <summary>Processes that are none of the given ones' descendants.</summary>
     private readonly HashSet<int> others = [];
-    private int looks;
-    private TimeSpan lookTook;
-    private long lookedAt;
 
     /// <param name="roots">Process ids; those that do not run are ignored.</param>
     public ProcessTreeTargets(IEnumerable<int> roots) => known = [.. roots.Select(ProcessIdentity.Of).OfType<ProcessIdentity>()];
@@ -32,16 +16,7 @@ public sealed class ProcessTreeTargets : IRecordingTargets
     {
         known.RemoveWhere(p => ProcessIdentity.Of(p.Id) != p);
         HashSet<int> ids = [.. known.Select(p => p.Id)];
-        TimeSpan pause = Stopwatch.GetElapsedTime(lookedAt);
-        if (newest.HasChanged && (lookedAt == 0 || pause >= lookTook * PauseFactor || pause >= MaxPause))
-        {
-            newest.Look();
-            long begin = Stopwatch.GetTimestamp();
-            AddChildren(ids);
-            lookedAt = Stopwatch.GetTimestamp();
-            if (++looks > FirstLooks)
-                lookTook = Stopwatch.GetElapsedTime(begin, lookedAt);
-        }
+        AddChildren(ids);
         return ids.Count == 0 ? null : ids;
     }
 
