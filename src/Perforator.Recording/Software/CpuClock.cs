@@ -69,12 +69,13 @@ internal sealed class CpuClock : IDisposable
     public int MissedCpus => rings.Failures.Count;
 
     /// <summary>Takes in CPUs that have come, and lets go of those that are gone, and of processes that have ended.</summary>
-    public void Follow()
+    /// <param name="running">Processes that are known to run.</param>
+    public void Follow(IReadOnlySet<int> running)
     {
         _ = rings.FollowCpus();
         foreach (int gone in paces.Keys.Except(rings.Cpus).ToArray())
             paces.Remove(gone);
-        foreach (int ended in rings.Processes.Where(id => !PerfEventRings.ThreadsOf(kernel, id).Any()).ToArray())
+        foreach (int ended in rings.Processes.Except(running).Where(id => !PerfEventRings.ThreadsOf(kernel, id).Any()).ToArray())
             rings.Forget(ended);
     }
 

@@ -128,13 +128,12 @@ public sealed class SoftwareRecorder : IBranchRecorder
         private long refreshed;
         private TimeSpan refreshTook;
         private int missedCpus;
-        private bool isToPause;
         private TargetProcess? last;
 
         public bool IsOver { get; private set; }
 
         /// <summary>Whether the whole process is to stop until SIGCONT.</summary>
-        public bool IsToPause { get => Volatile.Read(ref isToPause); set => Volatile.Write(ref isToPause, value); }
+        public volatile bool IsToPause;
 
         /// <summary>Records until it is over, or until this OS thread must end.</summary>
         public void Continue()
@@ -203,7 +202,7 @@ public sealed class SoftwareRecorder : IBranchRecorder
 
         private void FollowCpus()
         {
-            clock.Follow();
+            clock.Follow(watched);
             if (clock.MissedCpus > missedCpus)
                 sink.OnLost(PerfEventRings.CpuNotRecorded, (ulong)(clock.MissedCpus - missedCpus));
             missedCpus = clock.MissedCpus;

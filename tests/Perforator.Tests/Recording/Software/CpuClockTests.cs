@@ -27,10 +27,10 @@ public sealed class CpuClockTests : IDisposable
             kernel.Sample(First, cpu: 1);
             Assert.Equal([(First, 1)], Moments(clock));
             kernel.Unplug(1);
-            clock.Follow();
+            clock.Follow(new HashSet<int>());
             Assert.Equal([0], kernel.Open.Select(e => e.Cpu));
             kernel.Online.UnionWith([1, 2]);
-            clock.Follow();
+            clock.Follow(new HashSet<int>());
             kernel.Sample(First, cpu: 1);
             kernel.Sample(First, cpu: 2);
             Assert.Equal([(First, 1), (First, 2)], Moments(clock).Order());
@@ -79,10 +79,30 @@ public sealed class CpuClockTests : IDisposable
         using CpuClock clock = new(Interval, kernel);
         Assert.Equal(0UL, clock.Watch(First));
         kernel.Online.Add(2);
-        clock.Follow();
+        clock.Follow(new HashSet<int>());
         kernel.Sample(First, cpu: 0);
         kernel.Sample(First, cpu: 2);
         Assert.Equal([(First, 0), (First, 2)], Moments(clock).Order());
+    }
+
+    /// <summary>Closing an event ends it in every heir: it stays open for a child that runs longer.</summary>
+    [Fact]
+    public void A_process_that_has_ended_with_all_it_started_takes_no_files_any_more()
+    {
+        kernel.Refuse = static (_, target, _) => target == -1 ? Syscalls.EACCES : 0;
+        kernel.Start(First);
+        using CpuClock clock = new(Interval, kernel);
+        Assert.Equal(0UL, clock.Watch(First));
+        kernel.Fork(First, First + 1);
+        _ = clock.Read(nobody);
+        kernel.Exit(First);
+        clock.Follow(new HashSet<int>());
+        kernel.Sample(First + 1, cpu: 1);
+        Assert.Equal([(First + 1, 1)], Moments(clock));
+        Assert.Equal(2, kernel.Open.Count);
+        kernel.Exit(First + 1);
+        clock.Follow(new HashSet<int>());
+        Assert.Empty(kernel.Open);
     }
 
     [Fact]
@@ -93,7 +113,7 @@ public sealed class CpuClockTests : IDisposable
         Assert.True(clock.SeesAll);
         Assert.Equal(1, clock.MissedCpus);
         kernel.Refuse = static (_, _, _) => 0;
-        clock.Follow();
+        clock.Follow(new HashSet<int>());
         Assert.Equal(0, clock.MissedCpus);
     }
 
