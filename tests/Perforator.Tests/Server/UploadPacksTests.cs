@@ -164,7 +164,8 @@ public sealed class UploadPacksTests : IAsyncLifetime, IDisposable
     [Fact]
     public async Task Those_that_wait_behind_a_store_that_is_away_are_told_with_it_and_later_ones_are_stored()
     {
-        Task<bool>[] begun = await BeginAsync(200);
+        // Fewer than a pack, so that one is under way and all others wait behind it.
+        Task<bool>[] begun = await BeginAsync(60);
         TaskCompletionSource first = store.Gate;
         store.Gate = new();
         first.SetException(new StorageAwayException("s3://here does not answer", new IOException()));
