@@ -73,7 +73,7 @@ load_throng() {
 
 # Eight new programs a second for three minutes, of 0.1 s user time each, under the agent: whether each is recorded, and how many files it has open.
 load_new() {
-  local folder="$bench/new" programs=1440 agent most=0 open i
+  local folder="$bench/new" programs=1440 agent most=0 open i took recorded
   rm -rf "$folder" && mkdir -p "$folder"
   clang-19 -O1 -pthread -Wl,--build-id=0x00112233445566778899aabbccddeeff00000000 "$root/testdata/recording/oddities.c" -o "$folder/new"
   # Rounds of 0.1 s of user time here.
@@ -96,7 +96,9 @@ load_new() {
     fi
   done
   wait "$agent" || true
-  echo "$programs new programs in $(awk -v b="$begin" -v n="$EPOCHREALTIME" 'BEGIN { printf "%d", n - b }') s: $(grep -o '"service": "program[0-9]*"' "$folder/seen.json" | sort -u | wc -l) recorded; at most $most files open"
+  took=$(awk -v b="$begin" -v n="$EPOCHREALTIME" 'BEGIN { printf "%d", n - b }')
+  recorded=$(grep -o '"service": "program[0-9]*"' "$folder/seen.json" | sort -u | wc -l)
+  echo "$programs new programs in $took s: $recorded recorded; at most $most files open"
   rm -f "$folder"/program*
 }
 

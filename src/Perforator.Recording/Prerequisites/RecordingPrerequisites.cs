@@ -75,7 +75,8 @@ public sealed class RecordingPrerequisites
             $"kernel.perf_event_paranoid is {PerfRefusal.Setting(LinuxKernel.Instance, "perf_event_paranoid")}";
         if (BranchStackSupport.TryOpen(LinuxKernel.Instance, BranchEvent.CpuClock, threadId: 0, cpu: -1, out int error) is not { } clock)
             return new(Name, false, $"a software event does not open: {Syscalls.Describe(error)}; {setting}", PerfRefusal.Remedy(2));
-        bool systemWide = BranchStackSupport.TryOpen(LinuxKernel.Instance, clock, PerfEvent.AllProcesses, Machine.OnlineCpus[0], out _) is not null;
+        bool systemWide = BranchStackSupport.TryOpen(
+            LinuxKernel.Instance, clock, PerfEvent.AllProcesses, Machine.OnlineCpus[0], out _) is not null;
         try
         {
             using PerfEventRings rings =

@@ -11,7 +11,9 @@ namespace Perforator.Recording.Processes;
 /// </summary>
 public sealed class LaunchedProcess
 {
-    /// <summary>What processes are started through that are to do more than one program does; an image made for one may have none.</summary>
+    /// <summary>
+    /// What processes are started through that are to do more than one program does; an image made for one may have none.
+    /// </summary>
     internal const string Shell = "/bin/sh";
 
     private readonly Lock gate = new();

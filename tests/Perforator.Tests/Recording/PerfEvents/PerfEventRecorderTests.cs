@@ -53,7 +53,8 @@ public class PerfEventRecorderTests
     {
         BranchEvent clock = Clock();
         Skip.If(systemWide
-            && BranchStackSupport.TryOpen(LinuxKernel.Instance, clock, PerfEvent.AllProcesses, 0, out _) is null, "not permitted for all processes");
+            && BranchStackSupport.TryOpen(LinuxKernel.Instance, clock, PerfEvent.AllProcesses, 0, out _) is null,
+            "not permitted for all processes");
         // The shell burns time itself, then a child of it does as another program.
         const string Script =
             "read go; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; awk 'BEGIN { for (i = 0; i < 3000000; i++) x += i }' & wait";
